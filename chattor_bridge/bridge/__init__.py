@@ -1,0 +1,1 @@
+"""The meeting point of a Matrix homeserver and Chattor nodes: inbox, portals, actions, delivery status."""

@@ -1,0 +1,177 @@
+"""What the bridge needs from outside: a store beside the node's, and a homeserver."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from chattor_bridge.bridge.records import EventLink, InboxItem, JsonObject, KnockNotice, PendingAction, Portal
+from chattor_bridge.ids import EventId, KnockId, MatrixEventId, MatrixRoomId, MatrixUserId, NodeId, PeerId
+from chattor_bridge.node.ports import NodeStore, Transaction
+
+
+class MatrixInbox(Protocol):
+    """Matrix events on their way to Chattor or to the bot: stored before the homeserver gets its 200."""
+
+    async def add(self, tx: Transaction, events: Sequence[JsonObject], at: int) -> int:
+        """Add what is not known yet by its ``event_id``; the number added. An id stays known after its item is done.
+        Events keep their order."""
+
+    async def rooms(self, tx: Transaction) -> list[MatrixRoomId]:
+        """Rooms with items waiting that are not parked."""
+
+    async def next(self, tx: Transaction, room_id: MatrixRoomId) -> InboxItem | None:
+        """The oldest item of the room that is not parked."""
+
+    async def remove(self, tx: Transaction, order: int) -> None: ...
+    async def park(self, tx: Transaction, order: int, reason: str) -> None:
+        """Set a poisoned item aside: it blocks nobody and is kept for the operator."""
+
+    async def count(self, tx: Transaction) -> int:
+        """Items waiting, parked ones left out."""
+
+    async def forget(self, tx: Transaction, before: int) -> None:
+        """Forget known event ids first seen before this time; items still waiting stay."""
+
+
+class PendingActions(Protocol):
+    """What is still to be done on the homeserver."""
+
+    async def add(self, tx: Transaction, lane: str, action: JsonObject, at: int) -> None: ...
+    async def lanes(self, tx: Transaction) -> list[str]:
+        """Lanes with actions waiting that are not parked."""
+
+    async def next(self, tx: Transaction, lane: str) -> PendingAction | None:
+        """The oldest action of the lane that is not parked."""
+
+    async def begun(self, tx: Transaction, order: int) -> None:
+        """Count one more attempt."""
+
+    async def remove(self, tx: Transaction, order: int) -> None: ...
+    async def park(self, tx: Transaction, order: int, reason: str) -> None: ...
+    async def count(self, tx: Transaction) -> int: ...
+
+
+class Portals(Protocol):
+    async def save(self, tx: Transaction, portal: Portal) -> None:
+        """Add, or replace by (node, peer)."""
+
+    async def by_peer(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> Portal | None: ...
+    async def by_room(self, tx: Transaction, room_id: MatrixRoomId) -> Portal | None: ...
+    async def of_owner(self, tx: Transaction, owner: MatrixUserId) -> list[Portal]: ...
+
+
+class ManagementRooms(Protocol):
+    """The room in which each Matrix user talks to the bot; the newest one counts."""
+
+    async def save(self, tx: Transaction, owner: MatrixUserId, room_id: MatrixRoomId, at: int) -> None: ...
+    async def of_owner(self, tx: Transaction, owner: MatrixUserId) -> MatrixRoomId | None: ...
+    async def owner_of(self, tx: Transaction, room_id: MatrixRoomId) -> MatrixUserId | None: ...
+    async def remove(self, tx: Transaction, room_id: MatrixRoomId) -> None: ...
+
+
+class EventLinks(Protocol):
+    async def add(self, tx: Transaction, link: EventLink) -> None:
+        """Adding the same link again changes nothing."""
+
+    async def by_event(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, event_id: EventId) -> list[EventLink]:
+        """In order of part."""
+
+    async def by_matrix_event(self, tx: Transaction, matrix_event_id: MatrixEventId) -> list[EventLink]: ...
+
+
+class KnockNotices(Protocol):
+    async def save(self, tx: Transaction, notice: KnockNotice) -> None:
+        """Add, or replace the notice of this knock: only the latest can be answered."""
+
+    async def by_knock(self, tx: Transaction, knock_id: KnockId) -> KnockNotice | None: ...
+    async def by_matrix_event(self, tx: Transaction, matrix_event_id: MatrixEventId) -> KnockNotice | None: ...
+    async def remove(self, tx: Transaction, knock_id: KnockId) -> None: ...
+
+
+class BridgeStore(NodeStore, Protocol):
+    """One database for the nodes and the bridge, so that one transaction spans both."""
+
+    @property
+    def inbox(self) -> MatrixInbox: ...
+    @property
+    def actions(self) -> PendingActions: ...
+    @property
+    def portals(self) -> Portals: ...
+    @property
+    def management_rooms(self) -> ManagementRooms: ...
+    @property
+    def event_links(self) -> EventLinks: ...
+    @property
+    def knock_notices(self) -> KnockNotices: ...
+
+    async def secret(self, tx: Transaction, name: str, length: int) -> bytes:
+        """A random secret of this installation, made at the first call and sealed; ``length`` in bytes."""
+
+    async def get_setting(self, tx: Transaction, name: str) -> str | None:
+        """A small piece of state under a name, such as a sync token. Sealed."""
+
+    async def set_setting(self, tx: Transaction, name: str, value: str) -> None: ...
+
+
+class Homeserver(Protocol):
+    """The Matrix side, as the appservice may use it.
+
+    Every method raises HomeserverUnavailable when it may work later (down, 5xx, 429 beyond patience) and
+    HomeserverRefused when it never will. ``user`` is the bot or one of our ghosts.
+    """
+
+    @property
+    def domain(self) -> str: ...
+    @property
+    def bot(self) -> MatrixUserId: ...
+
+    async def ensure_user(self, user: MatrixUserId, display_name: str) -> None:
+        """Register if needed, make its device, set its display name. Idempotent, cached."""
+
+    async def create_room(
+        self,
+        user: MatrixUserId,
+        *,
+        name: str | None,
+        topic: str | None,
+        invite: Sequence[MatrixUserId],
+        is_direct: bool,
+        initial_state: Sequence[JsonObject] = (),
+        power_users: dict[MatrixUserId, int] | None = None,
+    ) -> MatrixRoomId:
+        """A private room (invite only, no alias, not in any directory). Not idempotent: see `joined_rooms`."""
+
+    async def joined_rooms(self, user: MatrixUserId) -> list[MatrixRoomId]: ...
+    async def joined_members(self, user: MatrixUserId, room_id: MatrixRoomId) -> list[MatrixUserId]: ...
+    async def get_state(
+        self, user: MatrixUserId, room_id: MatrixRoomId, event_type: str, state_key: str = ""
+    ) -> JsonObject | None:
+        """The content, ``None`` when the room has no such state."""
+
+    async def set_state(
+        self, user: MatrixUserId, room_id: MatrixRoomId, event_type: str, content: JsonObject, state_key: str = ""
+    ) -> MatrixEventId: ...
+    async def invite(self, user: MatrixUserId, room_id: MatrixRoomId, invitee: MatrixUserId) -> None:
+        """Inviting somebody who is there already succeeds."""
+
+    async def join(self, user: MatrixUserId, room_id: MatrixRoomId) -> None: ...
+    async def leave(self, user: MatrixUserId, room_id: MatrixRoomId) -> None: ...
+    async def send(
+        self, user: MatrixUserId, room_id: MatrixRoomId, event_type: str, content: JsonObject, txn_id: str
+    ) -> MatrixEventId:
+        """Send under a device and the given transaction id: the same call again within a day returns the same event,
+        across restarts of the homeserver too."""
+
+    async def find_sent(
+        self, user: MatrixUserId, room_id: MatrixRoomId, key: str, value: str, since: int
+    ) -> MatrixEventId | None:
+        """Search ``user``'s own messages in the room, newest first and not older than ``since`` (seconds), for one
+        whose content has ``key`` set to ``value``: for rows older than the homeserver's memory of transaction ids."""
+
+    async def redact(self, user: MatrixUserId, room_id: MatrixRoomId, event_id: MatrixEventId, txn_id: str) -> None: ...
+    async def mark_read(self, user: MatrixUserId, room_id: MatrixRoomId, event_id: MatrixEventId) -> None:
+        """A public read receipt."""
+
+    async def upload(self, user: MatrixUserId, data: bytes, mime_type: str, filename: str) -> str:
+        """Upload to the media repository; the ``mxc://`` address."""

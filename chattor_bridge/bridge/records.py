@@ -1,0 +1,71 @@
+"""What the bridge keeps, as plain records. A field marked *sealed* is encrypted at rest by whoever stores the record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from chattor_bridge.ids import EventId, KnockId, MatrixEventId, MatrixRoomId, MatrixUserId, NodeId, PeerId
+
+JsonObject = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class InboxItem:
+    """A Matrix event the homeserver gave us and nobody has finished yet. ``event`` is *sealed*."""
+
+    order: int
+    room_id: MatrixRoomId
+    event: JsonObject
+    received_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class PendingAction:
+    """Something still to be done on the homeserver, in order within its ``lane``. ``action`` is *sealed*.
+
+    ``attempts`` counts tries begun before this one, so a replay after a crash knows that it may be one.
+    """
+
+    order: int
+    lane: str
+    action: JsonObject
+    created_at: int
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Portal:
+    """One conversation of one owner's node, and the room that shows it. ``room_id`` is ``None`` until it exists."""
+
+    owner: MatrixUserId
+    node_id: NodeId
+    peer_id: PeerId
+    ghost: MatrixUserId
+    room_id: MatrixRoomId | None
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class EventLink:
+    """Which Matrix event shows (or carried) which Chattor event; ``part`` counts the pieces of a split text from 0.
+
+    ``ours`` is true when our owner said it, false when the friend did.
+    """
+
+    node_id: NodeId
+    peer_id: PeerId
+    event_id: EventId
+    part: int
+    room_id: MatrixRoomId
+    matrix_event_id: MatrixEventId
+    ours: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KnockNotice:
+    """The notice in a management room that tells of a contact request and can be answered by reaction or reply."""
+
+    knock_id: KnockId
+    room_id: MatrixRoomId
+    matrix_event_id: MatrixEventId

@@ -1,0 +1,88 @@
+"""What can happen to a node, as its observer is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chattor_bridge.ids import EventId, KnockId, PeerId
+from chattor_bridge.protocol.events import Event
+
+
+@dataclass(frozen=True, slots=True)
+class KnockReceived:
+    """Somebody left a request at one of our doors. The same ``knock_id`` again means it was replaced (a retry)."""
+
+    knock_id: KnockId
+    name: str
+    note: str
+    door_label: str
+
+
+@dataclass(frozen=True, slots=True)
+class KnockLeft:
+    """A request of ours is stored at its door; the owner decides now."""
+
+    knock_id: KnockId
+
+
+@dataclass(frozen=True, slots=True)
+class KnockFailed:
+    """A request of ours was given up; ``reason`` is a sentence for a person."""
+
+    knock_id: KnockId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContactAdded:
+    """A friendship exists now, by our accepting (``knock_id`` of the pending one) or by the other side's (of ours)."""
+
+    peer_id: PeerId
+    knock_id: KnockId
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContactRenamed:
+    """The friend's profile name changed, or our owner's alias for it. ``name`` is what to show."""
+
+    peer_id: PeerId
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventArrived:
+    """An event from a friend, exactly once and in order. ``received_at`` in seconds since the epoch."""
+
+    peer_id: PeerId
+    event: Event
+    received_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class EventDelivered:
+    """The friend has an event of ours on disk."""
+
+    peer_id: PeerId
+    event_id: EventId
+
+
+@dataclass(frozen=True, slots=True)
+class EventFailed:
+    """An event of ours will not arrive; ``reason`` is a sentence for a person."""
+
+    peer_id: PeerId
+    event_id: EventId
+    reason: str
+
+
+Happening = (
+    KnockReceived
+    | KnockLeft
+    | KnockFailed
+    | ContactAdded
+    | ContactRenamed
+    | EventArrived
+    | EventDelivered
+    | EventFailed
+)

@@ -1,0 +1,229 @@
+"""What a node needs from outside: a store, a transport, a clock, randomness, and somebody to tell.
+
+Every write takes the `Transaction` it belongs to, so that whoever embeds a node can put its own rows into the same
+commit: that is how a Matrix event leaves the inbox exactly when its envelope enters the outbox.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from chattor_bridge.ids import DoorId, EventId, KnockId, NodeId, OnionKey, PeerId
+from chattor_bridge.node.happenings import Happening
+from chattor_bridge.node.records import (
+    Contact,
+    DoorRecord,
+    HeldEvent,
+    KnockAttempt,
+    NodeRecord,
+    OutboxEntry,
+    OutgoingKnock,
+    PendingKnock,
+)
+
+RandomBytes = Callable[[int], bytes]
+
+
+class Clock(Protocol):
+    """Time as an argument: tests hand in their own."""
+
+    def now(self) -> int:
+        """Wall-clock time, in whole seconds since the epoch."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go backwards."""
+
+    async def sleep(self, seconds: float) -> None: ...
+
+
+# --- store ---------------------------------------------------------------------------------------------------------
+
+
+class Transaction(Protocol):
+    """One database transaction, held for a moment and never across a network call."""
+
+    def after_commit(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` (wake a worker, say) once this transaction is on disk; never if it is rolled back."""
+
+
+class Nodes(Protocol):
+    async def add(self, tx: Transaction, node: NodeRecord) -> None: ...
+    async def save(self, tx: Transaction, node: NodeRecord) -> None: ...
+    async def get(self, tx: Transaction, node_id: NodeId) -> NodeRecord | None: ...
+    async def by_owner(self, tx: Transaction, owner: str) -> NodeRecord | None: ...
+    async def all(self, tx: Transaction) -> list[NodeRecord]: ...
+
+
+class Doors(Protocol):
+    async def add(self, tx: Transaction, door: DoorRecord) -> None: ...
+    async def retire(self, tx: Transaction, door_id: DoorId, at: int) -> None:
+        """Mark the door retired and erase its keys; pending knocks of it stay."""
+
+    async def of_node(self, tx: Transaction, node_id: NodeId) -> list[DoorRecord]:
+        """Doors that are not retired, oldest first."""
+
+
+class Knocks(Protocol):
+    # going out
+    async def add_outgoing(self, tx: Transaction, knock: OutgoingKnock) -> None: ...
+    async def save_outgoing(self, tx: Transaction, knock: OutgoingKnock) -> None: ...
+    async def outgoing(self, tx: Transaction, node_id: NodeId) -> list[OutgoingKnock]: ...
+    async def get_outgoing(self, tx: Transaction, knock_id: KnockId) -> OutgoingKnock | None: ...
+    async def remove_outgoing(self, tx: Transaction, knock_id: KnockId) -> None:
+        """Remove the knock and its attempts."""
+
+    async def add_attempt(self, tx: Transaction, attempt: KnockAttempt, *, keep: int) -> None:
+        """Add an attempt and forget all but the newest ``keep`` of this knock."""
+
+    async def attempts(self, tx: Transaction, knock_id: KnockId) -> list[KnockAttempt]:
+        """Newest first."""
+
+    # come in
+    async def put_pending(self, tx: Transaction, knock: PendingKnock) -> KnockId:
+        """Add, or replace in place the pending knock of the same node and ``peer_static``, keeping that row's
+        ``knock_id``, ``received_at`` and ``ignored``. Returns the id under which it stands."""
+
+    async def get_pending(self, tx: Transaction, knock_id: KnockId) -> PendingKnock | None: ...
+    async def pending(self, tx: Transaction, node_id: NodeId) -> list[PendingKnock]:
+        """Oldest first, ignored ones included."""
+
+    async def count_pending(self, tx: Transaction, node_id: NodeId) -> int: ...
+    async def ignore_pending(self, tx: Transaction, knock_id: KnockId) -> None: ...
+    async def remove_pending(self, tx: Transaction, knock_id: KnockId) -> None: ...
+    async def expire_pending(self, tx: Transaction, node_id: NodeId, received_before: int) -> int: ...
+
+
+class Contacts(Protocol):
+    async def add(self, tx: Transaction, contact: Contact) -> None: ...
+    async def save(self, tx: Transaction, contact: Contact) -> None: ...
+    async def get(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> Contact | None: ...
+    async def for_update(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> Contact | None:
+        """Read and lock until the end of the transaction: ratchet state has one writer at a time."""
+
+    async def of_node(self, tx: Transaction, node_id: NodeId) -> list[Contact]: ...
+    async def by_static(self, tx: Transaction, node_id: NodeId, peer_static: bytes) -> Contact | None: ...
+
+
+class Outbox(Protocol):
+    async def add(self, tx: Transaction, node_id: NodeId, entry: OutboxEntry) -> None: ...
+    async def after(
+        self, tx: Transaction, node_id: NodeId, peer_id: PeerId, seq: int, limit: int
+    ) -> list[OutboxEntry]:
+        """Entries with a sequence number above ``seq``, in order, ``limit`` at most."""
+
+    async def remove(
+        self, tx: Transaction, node_id: NodeId, peer_id: PeerId, seqs: Sequence[tuple[int, int]]
+    ) -> list[EventId]:
+        """Remove the entries within these inclusive ranges; the event ids of those that were there, in order."""
+
+    async def count(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> int: ...
+
+
+class Received(Protocol):
+    async def remember(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, event_id: EventId, at: int) -> bool:
+        """Remember an event id for good; false if it was known already (a re-sealed duplicate)."""
+
+    async def hold(self, tx: Transaction, node_id: NodeId, held: HeldEvent) -> None: ...
+    async def held(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> list[HeldEvent]:
+        """In order of sequence."""
+
+    async def release(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, up_to: int) -> None:
+        """Forget held events up to and including this sequence number."""
+
+
+class NodeStore(Protocol):
+    """The durable half of every node of this process."""
+
+    @property
+    def nodes(self) -> Nodes: ...
+    @property
+    def doors(self) -> Doors: ...
+    @property
+    def knocks(self) -> Knocks: ...
+    @property
+    def contacts(self) -> Contacts: ...
+    @property
+    def outbox(self) -> Outbox: ...
+    @property
+    def received(self) -> Received: ...
+
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        """Begin; commit on leaving, roll back on any exception, cancellation included. When the block has been left
+        without an exception the data is on disk.
+
+        Raises: DatabaseUnavailable.
+        """
+
+
+# --- transport -----------------------------------------------------------------------------------------------------
+
+
+class Stream(Protocol):
+    """A byte stream to or from an onion."""
+
+    async def read(self) -> bytes:
+        """Some bytes as they come, ``b""`` at the end. Raises: OnionUnreachable when the stream broke."""
+
+    async def write(self, data: bytes) -> None:
+        """Write and wait until the buffer is below its mark. Raises: OnionUnreachable when the stream broke."""
+
+    async def close(self) -> None:
+        """Close at once; never raises."""
+
+
+StreamHandler = Callable[[Stream], Awaitable[None]]
+
+
+class Publication(Protocol):
+    """An onion of ours, published for as long as this object lives."""
+
+    @property
+    def onion(self) -> OnionKey: ...
+
+    async def published(self) -> None:
+        """Wait until the descriptor has been uploaded. Raises: TorUnavailable when the publication was withdrawn."""
+
+    async def withdraw(self) -> None:
+        """Take the onion down (DEL_ONION); open streams go on."""
+
+
+class Transport(Protocol):
+    """The onion network. Implemented over tor, and in memory for tests; one contract suite runs over both."""
+
+    async def publish(
+        self, seed: bytes, handler: StreamHandler, *, clients: Sequence[bytes] | None, proof_of_work: bool = False
+    ) -> Publication:
+        """Host an onion on a unix socket of its own; nothing in a stream ever chooses the handler.
+
+        ``seed`` is the 32-byte Ed25519 seed. ``clients`` are the X25519 public keys (32 bytes each) allowed to read
+        the descriptor, ``None`` for a public onion. ``proof_of_work`` turns on Tor's own defence. Returns at once
+        when queued; publication is staged.
+
+        Raises: LimitReached when this transport hosts as many onions as it can.
+        """
+
+    async def dial(self, onion: OnionKey, *, client_key: bytes | None, isolation: str, timeout: float) -> Stream:
+        """Open a stream. ``client_key`` is our X25519 private key for the descriptor; streams with different
+        ``isolation`` never share a circuit; ``timeout`` in seconds covers everything.
+
+        Raises: OnionUnreachable, OnionNotAuthorised, TorUnavailable.
+        """
+
+    async def forget(self, onion: OnionKey) -> None:
+        """Drop the client key of an onion that will not be dialled again."""
+
+
+# --- whoever embeds nodes ------------------------------------------------------------------------------------------
+
+
+class Observer(Protocol):
+    """Told of everything that happens to a node."""
+
+    async def record(self, tx: Transaction, node_id: NodeId, happening: Happening) -> None:
+        """Store what must not be lost, inside the transaction that made it happen. Must not wait for anything but
+        the database. An exception rolls the whole happening back; it will be offered again."""
+
+    def link_changed(self, node_id: NodeId, peer_id: PeerId, *, up: bool) -> None:
+        """A friend came online or went away. Nothing durable; must not block."""

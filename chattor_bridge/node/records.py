@@ -1,0 +1,138 @@
+"""What a node keeps, as plain records. A field marked *sealed* is encrypted at rest by whoever stores the record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from chattor_bridge.ids import DoorId, EventId, KnockId, NodeId, OnionKey, PeerId
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRecord:
+    """One identity. ``owner`` is opaque here: a Matrix user id in the bridge, ``"local"`` in the terminal program."""
+
+    node_id: NodeId
+    owner: str
+    profile_name: str  # sealed
+    running: bool
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class DoorRecord:
+    """One friend code of ours. ``onion_seed`` and ``identity_key`` are 32 bytes each, *sealed*."""
+
+    door_id: DoorId
+    node_id: NodeId
+    label: str  # sealed
+    onion_seed: bytes
+    identity_key: bytes
+    created_at: int
+    retired_at: int | None = None
+
+
+class KnockState(StrEnum):
+    """Where a knock of ours stands."""
+
+    CALLING = "calling"  # not yet stored at the door; retried
+    LEFT = "left"  # stored at the door; now the owner decides
+    FAILED = "failed"  # given up, with a reason
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingKnock:
+    """A contact request of ours, from `add` until the owner dials us.
+
+    One static key and one onion serve every attempt, so that the door can replace an earlier attempt whose receipt
+    was lost instead of showing two requests.
+    """
+
+    knock_id: KnockId
+    node_id: NodeId
+    code: str  # sealed
+    note: str  # sealed
+    static_key: bytes  # sealed; X25519 private, 32 bytes
+    onion_seed: bytes  # sealed; 32 bytes
+    state: KnockState
+    reason: str
+    attempts: int
+    next_attempt_at: int
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class KnockAttempt:
+    """One try of an outgoing knock: the session that begins if the owner accepts exactly this one."""
+
+    knock_id: KnockId
+    peer_id: PeerId
+    session: bytes  # sealed
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class PendingKnock:
+    """A contact request left at one of our doors. ``session`` is the serialized session accepting it would begin."""
+
+    knock_id: KnockId
+    node_id: NodeId
+    door_id: DoorId
+    peer_id: PeerId
+    peer_static: bytes  # X25519 public, 32 bytes
+    peer_onion: OnionKey  # sealed
+    name: str  # sealed
+    note: str  # sealed
+    capabilities: tuple[str, ...]
+    session: bytes  # sealed
+    received_at: int
+    ignored: bool = False
+
+
+class Role(StrEnum):
+    """Which side of the knock a node was on; fixed for the life of a friendship."""
+
+    KNOCKER = "knocker"
+    OWNER = "owner"
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """A friendship. ``established`` is false on the owner's side until the accepting handshake (IKpsk1) completed."""
+
+    peer_id: PeerId
+    node_id: NodeId
+    role: Role
+    own_static: bytes  # sealed; X25519 private
+    peer_static: bytes  # X25519 public
+    hosted_seed: bytes | None  # sealed; seed of the onion we host for this friend
+    peer_onion: OnionKey | None  # sealed; the onion the friend hosts for us
+    session: bytes  # sealed; protocol.session.Session.serialize()
+    peer_name: str  # sealed; what the friend calls itself
+    alias: str  # sealed; what our owner calls the friend, or ""
+    version: int  # highest protocol version used with this friend
+    capabilities: tuple[str, ...]
+    established: bool
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxEntry:
+    """An envelope on its way. ``event`` is the encoded event, kept until acknowledged because a resync re-seals it."""
+
+    peer_id: PeerId
+    seq: int
+    event_id: EventId
+    envelope: bytes
+    event: bytes  # sealed
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeldEvent:
+    """An event that came past a gap and waits for what is missing before it."""
+
+    peer_id: PeerId
+    seq: int
+    event: bytes  # sealed
+    received_at: int

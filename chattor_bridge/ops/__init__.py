@@ -1,0 +1,1 @@
+"""What operators and tests run beside the product: the private Tor network, a private homeserver, the demo."""
