@@ -1,0 +1,35 @@
+# Everything a person types here. `make help` lists it.
+VENV := .venv
+SYNAPSE := .venv-synapse
+PY := $(VENV)/bin/python
+MARKS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install install-test demo check fast test clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+install: ## Install what the programs and the demo need (a virtual environment, tor, Synapse)
+	@.ci/setup demo
+
+install-test: ## Install what the tests need besides (PostgreSQL, the checkers)
+	@.ci/setup test
+
+demo: install ## Show a Matrix user and a Chattor user talk over a private Tor network (CHECK=1 ends after it)
+	@$(VENV)/bin/chattor-bridge demo $(if $(CHECK),--check)
+
+check: install-test ## The gate: format, lint, types, import rules
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+fast: install-test ## The tests that need no tor, Synapse or PostgreSQL
+	$(VENV)/bin/pytest -m "not tor and not synapse and not postgres"
+
+test: check ## Everything that CI runs
+	$(VENV)/bin/pytest
+
+clean: ## Remove what was installed and built here
+	rm -rf $(VENV) $(SYNAPSE) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
