@@ -1,0 +1,257 @@
+"""What the bridge can be told: every section as a frozen record, read strictly from ``config.yaml``.
+
+``config/example-config.yaml`` is the same list with each option's unit and reason, for people. How a file is read,
+and how the environment overrides it, is in `options`. Secrets are never options: the store key and the database
+password are files, the tokens live in the registration file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from types import MappingProxyType
+from urllib.parse import quote, urlsplit
+
+from chattor_bridge.errors import ConfigError
+from chattor_bridge.ids import MatrixUserId
+from chattor_bridge.options import Options, Section
+
+SERVER_NAME = r"(?:[A-Za-z0-9.-]{1,230}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?"
+"""The grammar of a Matrix server name; 230 characters leave room for the longest localpart we make."""
+
+LOCALPART = r"[a-z0-9._=/+-]{1,64}"
+"""The grammar of a Matrix localpart; 64 characters are enough for a bot and keep the whole id below 255 bytes."""
+
+HTTP_ADDRESS = r"https?://[^/@?#\s]+/?"
+PROXY_ADDRESS = r"(?:socks5|socks4|http)://(?:[^/@?#\s]+@)?[^/@?#\s]+"
+TORRC_LINE = r"[^\r\n]{1,1000}"
+"""One line each, or a line could hide another; 1,000 characters hold the longest bridge line in use."""
+
+GHOST_PREFIX = "chattor_"
+"""Localparts of ghosts begin so; the bot must stay outside that namespace."""
+
+
+@dataclass(frozen=True, slots=True)
+class HomeserverOptions:
+    """Where the homeserver is. ``proxy`` is a SOCKS or HTTP proxy's address, or ``None`` to connect directly."""
+
+    address: str
+    domain: str
+    proxy: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AppserviceOptions:
+    """Where we listen, and how the homeserver reaches that (``url``)."""
+
+    listen_host: str
+    listen_port: int
+    url: str
+    bot_localpart: str
+    registration_file: Path
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseOptions:
+    """``url`` is ``sqlite:<absolute path>`` or ``postgres://…``, the password of ``password_file`` filled in."""
+
+    url: str
+
+    def __repr__(self) -> str:  # the address may hold the password, and records are easily logged
+        return f"DatabaseOptions({urlsplit(self.url).scheme})"
+
+
+@dataclass(frozen=True, slots=True)
+class TorOptions:
+    """The tor we start. ``torrc_lines`` are added to the configuration we write for it, one option each."""
+
+    executable: str
+    data_directory: Path
+    torrc_lines: tuple[str, ...]
+    allow_old: bool
+
+
+class Permission(StrEnum):
+    """What a Matrix user may do with this bridge."""
+
+    NONE = "none"
+    USER = "user"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Permissions:
+    """Who may use the bridge: the user's own entry counts, else its domain's, else nothing is allowed."""
+
+    entries: Mapping[str, Permission]
+
+    def of(self, user_id: MatrixUserId) -> Permission:
+        """The permission of a full Matrix user id."""
+        _localpart, _, domain = user_id.partition(":")
+        return self.entries.get(user_id, self.entries.get(domain, Permission.NONE))
+
+
+@dataclass(frozen=True, slots=True)
+class LoggingOptions:
+    """``level`` is one of `LEVELS`."""
+
+    level: str
+
+
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeConfig:
+    """Everything the bridge was told."""
+
+    homeserver: HomeserverOptions
+    appservice: AppserviceOptions
+    database: DatabaseOptions
+    store_key_file: Path
+    tor: TorOptions
+    permissions: Permissions
+    logging: LoggingOptions
+
+
+def load_config(file: Path, environment: Mapping[str, str] = os.environ) -> BridgeConfig:
+    """Read and check the bridge's configuration. Relative paths in it start from the directory of ``file``.
+
+    Raises: ConfigError, naming the option and where it stands.
+    """
+    options = Options(file, environment)
+    homeserver = _homeserver(options.section("homeserver"))
+    config = BridgeConfig(
+        homeserver=homeserver,
+        appservice=_appservice(options.section("appservice")),
+        database=_database(options.section("database"), options.base),
+        store_key_file=_store_key(options.section("store_key")),
+        tor=read_tor(options.section("tor")),
+        permissions=_permissions(options, homeserver.domain),
+        logging=_logging(options.section("logging")),
+    )
+    options.close()
+    return config
+
+
+def read_tor(section: Section) -> TorOptions:
+    """The tor section, which the terminal program's file has too."""
+    tor = TorOptions(
+        executable=section.text("executable", "tor", wanted="the tor program: a name or a path"),
+        data_directory=section.path("data_directory", "tor"),
+        torrc_lines=section.texts("torrc_lines", pattern=TORRC_LINE, wanted="one line of a torrc file"),
+        allow_old=section.flag("allow_old", False),
+    )
+    section.close()
+    return tor
+
+
+def _homeserver(section: Section) -> HomeserverOptions:
+    homeserver = HomeserverOptions(
+        address=section.text("address", pattern=HTTP_ADDRESS, wanted="an address such as http://localhost:8008").rstrip(
+            "/"
+        ),
+        domain=section.text(
+            "domain", pattern=SERVER_NAME, wanted="the server name in your users' ids, such as example.org"
+        ),
+        proxy=section.optional_text(
+            "proxy", pattern=PROXY_ADDRESS, wanted="an address such as socks5://127.0.0.1:9050"
+        ),
+    )
+    section.close()
+    return homeserver
+
+
+def _appservice(section: Section) -> AppserviceOptions:
+    host = section.text("listen_host", "127.0.0.1", pattern=r"[A-Za-z0-9.:_-]+", wanted="a host name or address")
+    port = section.integer("listen_port", 29390, low=1, high=65535)
+    appservice = AppserviceOptions(
+        listen_host=host,
+        listen_port=port,
+        url=section.text("url", f"http://127.0.0.1:{port}", pattern=HTTP_ADDRESS, wanted="an http address").rstrip("/"),
+        bot_localpart=section.text(
+            "bot_localpart", "chattorbot", pattern=LOCALPART, wanted="lower-case letters, digits and ._=/+-"
+        ),
+        registration_file=section.path("registration_file", "registration.yaml"),
+    )
+    if appservice.bot_localpart.startswith(GHOST_PREFIX):
+        raise section.wrong(
+            "bot_localpart", f"must not begin with {GHOST_PREFIX}: that is where the friends of users live"
+        )
+    section.close()
+    return appservice
+
+
+def _database(section: Section, base: Path) -> DatabaseOptions:
+    url = section.text(
+        "url",
+        "sqlite:chattor-bridge.db",
+        pattern=r"(?:sqlite:(?!//)|postgres(?:ql)?://).+",
+        wanted="sqlite:<path> or postgres://user@host/database",
+    )
+    password_file = section.optional_text("password_file", wanted="a path")
+    scheme, _, rest = url.partition(":")
+    if scheme == "sqlite":
+        if password_file is not None:
+            raise section.wrong("password_file", "is for PostgreSQL; SQLite has no password")
+        url = f"sqlite:{base / Path(rest).expanduser()}"
+    else:
+        url = _postgres(section, url, None if password_file is None else section.path("password_file", password_file))
+    section.close()
+    return DatabaseOptions(url)
+
+
+def _postgres(section: Section, url: str, password_file: Path | None) -> str:
+    try:
+        parts = urlsplit(url)
+        has_password = parts.password is not None
+    except ValueError as error:
+        raise section.wrong("url", "is not a valid address") from error
+    if has_password:
+        if not section.from_environment("url"):
+            raise section.wrong("url", "must not hold a password: put it into a file and name that as password_file")
+        if password_file is not None:
+            raise section.wrong("password_file", "would replace the password in CHATTOR_DATABASE_URL: keep one of them")
+    if password_file is None:
+        return url
+    if parts.username is None:
+        raise section.wrong("url", "needs a user name when there is a password_file: postgres://user@host/database")
+    try:
+        password = password_file.read_text(encoding="utf-8").strip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise section.wrong("password_file", "cannot be read as text") from error
+    host = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=f"{quote(parts.username, safe='%')}:{quote(password, safe='')}@{host}").geturl()
+
+
+def _store_key(section: Section) -> Path:
+    path = section.path("file", "store.key")
+    section.close()
+    return path
+
+
+def _permissions(options: Options, domain: str) -> Permissions:
+    entries = {domain: Permission.USER}
+    for key, (value, where) in options.mapping("permissions").items():
+        path = f"permissions.{key}"
+        if value not in list(Permission):
+            raise ConfigError(path, f"must be none, user or admin{where}")
+        localpart, colon, server = key.partition(":") if key.startswith("@") else ("@", ":", key)
+        if not colon or not localpart or not _is_server_name(server):
+            raise ConfigError(path, f"must be a domain or a full user id such as @name:example.org{where}")
+        entries[key] = Permission(str(value))
+    return Permissions(MappingProxyType(entries))
+
+
+def _is_server_name(text: str) -> bool:
+    return re.fullmatch(SERVER_NAME, text) is not None
+
+
+def _logging(section: Section) -> LoggingOptions:
+    level = section.text("level", "INFO", pattern="|".join(LEVELS), wanted=f"one of {', '.join(LEVELS)}")
+    section.close()
+    return LoggingOptions(level)
