@@ -1,0 +1,185 @@
+"""What the bridge does on the homeserver: the `chattor_bridge.bridge.ports.Homeserver` over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mautrix.api import MediaPath, Method, Path
+
+from chattor_bridge.bridge.records import JsonObject
+from chattor_bridge.errors import HomeserverRefused
+from chattor_bridge.ids import MatrixEventId, MatrixRoomId, MatrixUserId
+from chattor_bridge.matrix.client import Client, HomeserverTrouble
+from chattor_bridge.matrix.hearing import Hearing
+from chattor_bridge.matrix.users import OwnUsers
+
+FIRST_VERSION_WITH_CREATORS = 12
+"""From this room version on the creator stands above all power levels and must not be listed among them."""
+
+SEARCH_PAGE = 100
+"""Events asked for at once when a room is searched; Synapse caps a page at 1,000."""
+
+
+class MatrixHomeserver:
+    """The homeserver, as our users may use it. See the port for what each method promises."""
+
+    def __init__(self, client: Client, users: OwnUsers, domain: str, hearing: Hearing) -> None:
+        self._client = client
+        self._users = users
+        self._domain = domain
+        self._hearing = hearing
+        self._display_names: dict[MatrixUserId, str] = {}
+        self._room_version: str | None = None
+
+    @property
+    def domain(self) -> str:
+        return self._domain
+
+    @property
+    def bot(self) -> MatrixUserId:
+        return self._users.bot
+
+    async def ensure_user(self, user: MatrixUserId, display_name: str) -> None:
+        if self._display_names.get(user) == display_name:
+            return
+        path = Path.v3.profile[user].displayname
+        # setting a name again would touch every room the user is in
+        if await self._found(user, path) != {"displayname": display_name}:
+            await self._client.call(user, Method.PUT, path, {"displayname": display_name})
+        self._display_names[user] = display_name
+
+    async def create_room(
+        self,
+        user: MatrixUserId,
+        *,
+        name: str | None,
+        topic: str | None,
+        invite: Sequence[MatrixUserId],
+        is_direct: bool,
+        initial_state: Sequence[JsonObject] = (),
+        power_users: dict[MatrixUserId, int] | None = None,
+    ) -> MatrixRoomId:
+        version = await self._default_room_version(user)
+        content: JsonObject = {
+            "preset": "private_chat",
+            "visibility": "private",
+            "room_version": version,
+            "invite": list(invite),
+            "is_direct": is_direct,
+            "initial_state": list(initial_state),
+        }
+        if name is not None:
+            content["name"] = name
+        if topic is not None:
+            content["topic"] = topic
+        if power_users:
+            levels = dict(power_users)
+            if version.isdigit() and int(version) >= FIRST_VERSION_WITH_CREATORS:
+                levels.pop(user, None)
+            else:
+                levels.setdefault(user, 100)
+            content["power_level_content_override"] = {"users": levels}
+        answer = await self._client.call(user, Method.POST, Path.v3.createRoom, content)
+        return MatrixRoomId(_text(answer, "room_id"))
+
+    async def joined_rooms(self, user: MatrixUserId) -> list[MatrixRoomId]:
+        answer = await self._client.call(user, Method.GET, Path.v3.joined_rooms)
+        return [MatrixRoomId(room) for room in _texts(answer.get("joined_rooms"))]
+
+    async def joined_members(self, user: MatrixUserId, room_id: MatrixRoomId) -> list[MatrixUserId]:
+        answer = await self._client.call(user, Method.GET, Path.v3.rooms[room_id].joined_members)
+        return [MatrixUserId(member) for member in _texts(answer.get("joined"))]
+
+    async def get_state(
+        self, user: MatrixUserId, room_id: MatrixRoomId, event_type: str, state_key: str = ""
+    ) -> JsonObject | None:
+        return await self._found(user, Path.v3.rooms[room_id].state[event_type][state_key])
+
+    async def set_state(
+        self, user: MatrixUserId, room_id: MatrixRoomId, event_type: str, content: JsonObject, state_key: str = ""
+    ) -> MatrixEventId:
+        path = Path.v3.rooms[room_id].state[event_type][state_key]
+        return _event_id(await self._client.call(user, Method.PUT, path, content))
+
+    async def invite(self, user: MatrixUserId, room_id: MatrixRoomId, invitee: MatrixUserId) -> None:
+        try:
+            await self._client.call(user, Method.POST, Path.v3.rooms[room_id].invite, {"user_id": invitee})
+        except HomeserverRefused:
+            member = await self.get_state(user, room_id, "m.room.member", invitee)
+            if member is None or member.get("membership") not in ("invite", "join"):
+                raise
+
+    async def join(self, user: MatrixUserId, room_id: MatrixRoomId) -> None:
+        await self._client.call(user, Method.POST, Path.v3.rooms[room_id].join, {})
+
+    async def leave(self, user: MatrixUserId, room_id: MatrixRoomId) -> None:
+        await self._client.call(user, Method.POST, Path.v3.rooms[room_id].leave, {})
+
+    async def send(
+        self, user: MatrixUserId, room_id: MatrixRoomId, event_type: str, content: JsonObject, txn_id: str
+    ) -> MatrixEventId:
+        path = Path.v3.rooms[room_id].send[event_type][txn_id]
+        event_id = _event_id(await self._client.call(user, Method.PUT, path, content))
+        self._hearing.said(event_id)
+        return event_id
+
+    async def find_sent(
+        self, user: MatrixUserId, room_id: MatrixRoomId, key: str, value: str, since: int
+    ) -> MatrixEventId | None:
+        page_filter = f'{{"senders":["{user}"],"lazy_load_members":true}}'
+        query = {"dir": "b", "limit": str(SEARCH_PAGE), "filter": page_filter}
+        while True:
+            answer = await self._client.call(user, Method.GET, Path.v3.rooms[room_id].messages, query=query)
+            for event in answer.get("chunk", []):
+                if event.get("origin_server_ts", 0) < since * 1000:
+                    return None
+                if event.get("sender") == user and event.get("content", {}).get(key) == value:
+                    return _event_id(event)
+            end = answer.get("end")
+            if not isinstance(end, str) or end == query.get("from"):
+                return None
+            query["from"] = end
+
+    async def redact(self, user: MatrixUserId, room_id: MatrixRoomId, event_id: MatrixEventId, txn_id: str) -> None:
+        await self._client.call(user, Method.PUT, Path.v3.rooms[room_id].redact[event_id][txn_id], {})
+
+    async def mark_read(self, user: MatrixUserId, room_id: MatrixRoomId, event_id: MatrixEventId) -> None:
+        path = Path.v3.rooms[room_id].receipt["m.read"][event_id]
+        await self._client.call(user, Method.POST, path, {})
+
+    async def upload(self, user: MatrixUserId, data: bytes, mime_type: str, filename: str) -> str:
+        answer = await self._client.call(
+            user, Method.POST, MediaPath.v3.upload, data, query={"filename": filename}, content_type=mime_type
+        )
+        return _text(answer, "content_uri")
+
+    async def _found(self, user: MatrixUserId, path: Any) -> JsonObject | None:
+        try:
+            return await self._client.call(user, Method.GET, path)
+        except HomeserverRefused as refusal:
+            if refusal.errcode == "M_NOT_FOUND":
+                return None
+            raise
+
+    async def _default_room_version(self, user: MatrixUserId) -> str:
+        if self._room_version is None:
+            answer = await self._client.call(user, Method.GET, Path.v3.capabilities)
+            versions = answer.get("capabilities", {}).get("m.room_versions", {})
+            self._room_version = _text(versions, "default")
+        return self._room_version
+
+
+def _text(answer: JsonObject, name: str) -> str:
+    value = answer.get(name)
+    if not isinstance(value, str):
+        raise HomeserverTrouble(f"the homeserver's answer lacks {name}", 200, "")
+    return value
+
+
+def _texts(value: object) -> list[str]:
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list | dict) else []
+
+
+def _event_id(answer: JsonObject) -> MatrixEventId:
+    return MatrixEventId(_text(answer, "event_id"))
