@@ -7,6 +7,7 @@
     │   ├── ConfigError              a setting is wrong; names its path in the file
     │   ├── FriendCodeError          what was typed is not a friend code
     │   ├── NotFound                 no such node, contact, request or code
+    │   ├── AlreadyExists            it is there already, and there can be only one
     │   └── LimitReached             a bound of docs/protocol/limits.md or of the configuration
     ├── PeerMisbehaved               theirs: what came over the wire breaks the protocol
     │   ├── MalformedData            not deterministic CBOR, not the agreed structure, or oversized
@@ -57,6 +58,10 @@ class FriendCodeError(UsageError):
 
 class NotFound(UsageError):
     """No such node, contact, request or code."""
+
+
+class AlreadyExists(UsageError):
+    """It is there already, and there can be only one; nothing was changed."""
 
 
 class LimitReached(UsageError):
