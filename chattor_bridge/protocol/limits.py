@@ -72,3 +72,88 @@ MAX_RANGES: Final = 32
 
 SKIPPED_KEY_LIFETIME: Final = 35 * 86_400
 """Seconds a skipped message key is kept: five days longer than a sender tries (30 days)."""
+
+# --- events --------------------------------------------------------------------------------------------------------
+
+EVENT_ID_SIZE: Final = 16
+"""Bytes of an event id: random ones never meet."""
+
+MAX_TEXT: Final = 14_000
+"""Bytes (UTF-8) of one text event: `MAX_INNER` less room for id, time, relations and what later versions add."""
+
+MAX_EVENT_TYPE: Final = 32
+"""Bytes of the name of an event type or of a kind of receipt."""
+
+MAX_RECEIPT_EVENTS: Final = 50
+"""Event ids in one receipt: with the common fields it fits the smallest envelope."""
+
+MAX_TIME: Final = 253_402_300_799
+"""Highest event time, in seconds since the epoch: the end of the year 9999, where calendars of programs end."""
+
+# --- link ----------------------------------------------------------------------------------------------------------
+
+LINK_SIZES: Final = (1_024, 4_096, 18_432, 65_535)
+"""Bytes a Noise message of a link can have, tag included: an envelope of each size with its frame head, and the
+longest message Noise has."""
+
+HANDSHAKE_SIZE: Final = 1_024
+"""Bytes of each handshake message of a link, padded: the first looks the same whichever pattern it follows."""
+
+SESSION_ID_SIZE: Final = 16
+"""Bytes of a session id in a hello: enough that two sessions of one friendship never share one."""
+
+MAX_EPOCH: Final = 2**32 - 1
+"""Highest post-quantum epoch: at one every hundred messages, more than a lifetime's."""
+
+MAX_HELLO: Final = 2_048
+"""Bytes of an encoded hello: the longest lists of versions and capabilities, and room to add to it."""
+
+MAX_SIGNAL: Final = 1_000
+"""Bytes of one signal: it shares the smallest link message with nothing."""
+
+MAX_BYE_REASON: Final = 32
+"""Bytes of the reason of a bye, a word of ``a-z -``."""
+
+KEEPALIVE_INTERVAL: Final = 60
+"""Seconds without sending after which a keep-alive is sent: below the time after which proxies and tor let a silent
+stream go, above what would keep a phone's radio awake."""
+
+LINK_TIMEOUT: Final = 150
+"""Seconds without receiving after which a link is taken for dead: two keep-alives missed, and room for a slow
+circuit."""
+
+HANDSHAKE_TIMEOUT: Final = 60
+"""Seconds from the opening of a stream to an established link: a slow onion circuit takes ten."""
+
+# --- node ----------------------------------------------------------------------------------------------------------
+
+WORK_BITS: Final = 16
+"""Leading zero bits a door asks of a knocker: 2^16 hashes are a tenth of a second for one knock, hours of a core for a
+flood. The heavier stamp is tor's own proof of work."""
+
+MAX_PENDING_KNOCKS: Final = 100
+"""Requests waiting for one node's owner: more than a person reads. The next knocker is told ``full`` and comes
+again."""
+
+MAX_OUTGOING_KNOCKS: Final = 20
+"""Requests of one node that wait for an answer: each one hosts an onion."""
+
+MAX_KNOCK_ATTEMPTS: Final = 4
+"""Attempts of one knock whose sessions are kept: the owner may accept any whose receipt was lost."""
+
+KNOCK_LIFETIME: Final = 30 * 86_400
+"""Seconds a request waits, at its door and with its sender: whoever wanted to answer has."""
+
+DOOR_STREAM_TIMEOUT: Final = 120
+"""Seconds a stream at a door may take from start to end: slow circuits, the stamp, and the publication of the
+knocker's own onion, which it awaits before it knocks."""
+
+MAX_DOOR_STREAMS: Final = 32
+"""Streams open at one door. The oldest makes room for the next: an honest knock is done in seconds, and whoever wants
+to keep others out must keep coming."""
+
+MAX_UNPROVEN_STREAMS: Final = 8
+"""Streams to one friend's onion whose other end has not shown yet who it is; the oldest makes room for the next."""
+
+MAX_IN_FLIGHT: Final = 64
+"""Envelopes sent on a link and not acknowledged yet: at most a megabyte, enough to fill a slow circuit."""

@@ -1,0 +1,238 @@
+"""Frames: what two friends say to each other inside a link. Implements docs/protocol/link.md, "Frames".
+
+A Noise message holds frames one after the other, each a type byte, a u16 big-endian length and a body, and then
+padding (docs/protocol/encoding.md). Types below 0x80 must be known to their reader, for passing over them would lose
+something; types from 0x80 up may be passed over, so that later versions can add to a link without asking first.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from chattor_bridge.errors import MalformedData
+from chattor_bridge.protocol import cbor
+from chattor_bridge.protocol.cbor import Fields
+from chattor_bridge.protocol.limits import (
+    ENVELOPE_SIZES,
+    MAX_BYE_REASON,
+    MAX_CAPABILITIES,
+    MAX_CAPABILITY_NAME,
+    MAX_EPOCH,
+    MAX_HELLO,
+    MAX_SEQ,
+    MAX_SIGNAL,
+    MAX_VERSION,
+    MAX_VERSIONS,
+    SESSION_ID_SIZE,
+)
+from chattor_bridge.protocol.window import Ack
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """The first frame each side sends: what it speaks, and where its half of the session stands.
+
+    ``versions`` ascending, ``capabilities`` sorted. ``highest_sent`` is the highest sequence number this side has
+    given an envelope, ``highest_received`` the highest it has accepted, 0 for none.
+    """
+
+    versions: tuple[int, ...]
+    capabilities: tuple[str, ...]
+    session_id: bytes
+    epoch: int
+    highest_sent: int
+    highest_received: int
+
+
+@dataclass(frozen=True, slots=True)
+class EnvelopeFrame:
+    """A sealed envelope (docs/protocol/session.md)."""
+
+    envelope: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AckFrame:
+    """What this side has on disk."""
+
+    ack: Ack
+
+
+@dataclass(frozen=True, slots=True)
+class SignalFrame:
+    """Something not worth keeping; its content is opaque here, ``MAX_SIGNAL`` bytes at most."""
+
+    signal: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class KeepAlive:
+    """Nothing, so that silence means something. On the wire it looks like any small message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bye:
+    """The last frame a side sends, before it closes the stream.
+
+    ``reason`` is a word for the other program: one of ``BYE_REASONS``, or one a later version has added.
+    """
+
+    reason: str
+
+
+Frame = Hello | EnvelopeFrame | AckFrame | SignalFrame | KeepAlive | Bye
+
+BYE_REASONS: Final = ("closing", "replaced", "unsupported", "violation")
+"""Why a link ends: this node goes offline; another link of the same friendship stays; no common version, or a
+critical event this version does not know; the other side broke the protocol."""
+
+_HEAD_SIZE: Final = 3
+_OPTIONAL: Final = 0x80
+_CAPABILITY: Final = re.compile(r"[a-z0-9.-]+", re.ASCII)
+_REASON: Final = re.compile(r"[a-z-]+", re.ASCII)
+
+
+def encode_frame(frame: Frame) -> bytes:
+    """One frame, its type and length before its body.
+
+    Raises: ValueError when the frame breaks a rule of the specification, which is a mistake of the caller.
+    """
+    kind, body = _encode_body(frame)
+    try:
+        _DECODERS[kind](body)
+    except MalformedData as error:
+        raise ValueError(str(error)) from error
+    return bytes([kind]) + len(body).to_bytes(2, "big") + body
+
+
+def decode_frames(data: bytes) -> list[Frame]:
+    """The frames in one message, padding already taken off; unknown ones that may be passed over are left out.
+
+    Raises: MalformedData.
+    """
+    frames = []
+    rest = memoryview(data)
+    while rest:
+        if len(rest) < _HEAD_SIZE:
+            raise MalformedData("frame: the message ends within a head")
+        kind, length = rest[0], int.from_bytes(rest[1:_HEAD_SIZE], "big")
+        body = bytes(rest[_HEAD_SIZE : _HEAD_SIZE + length])
+        if len(body) < length:
+            raise MalformedData("frame: the message ends within a body")
+        rest = rest[_HEAD_SIZE + length :]
+        decoder = _DECODERS.get(kind)
+        if decoder is not None:
+            frames.append(decoder(body))
+        elif kind < _OPTIONAL:
+            raise MalformedData("frame: of an unknown type that must not be passed over")
+    return frames
+
+
+def _encode_body(frame: Frame) -> tuple[int, bytes]:
+    match frame:
+        case Hello():
+            return _HELLO, cbor.encode(
+                {
+                    "versions": frame.versions,
+                    "capabilities": frame.capabilities,
+                    "session": frame.session_id,
+                    "epoch": frame.epoch,
+                    "sent": frame.highest_sent,
+                    "received": frame.highest_received,
+                }
+            )
+        case EnvelopeFrame(envelope):
+            return _ENVELOPE, envelope
+        case AckFrame(ack):
+            return _ACK, cbor.encode(ack.to_cbor())
+        case SignalFrame(signal):
+            return _SIGNAL, signal
+        case KeepAlive():
+            return _KEEP_ALIVE, b""
+        case Bye(reason):
+            return _BYE, reason.encode()
+
+
+def _decode_hello(body: bytes) -> Hello:
+    if len(body) > MAX_HELLO:
+        raise MalformedData("hello: too large")
+    fields = Fields(cbor.decode(body), "hello")
+    return Hello(
+        versions=_read_versions(fields),
+        capabilities=_read_capabilities(fields),
+        session_id=fields.bytes("session", length=SESSION_ID_SIZE),
+        epoch=fields.integer("epoch", low=0, high=MAX_EPOCH),
+        highest_sent=fields.integer("sent", low=0, high=MAX_SEQ),
+        highest_received=fields.integer("received", low=0, high=MAX_SEQ),
+    )
+
+
+def _read_versions(fields: Fields) -> tuple[int, ...]:
+    versions: list[int] = []
+    for version in fields.list("versions", at_most=MAX_VERSIONS):
+        if type(version) is not int or not (versions[-1] if versions else 0) < version <= MAX_VERSION:
+            raise fields.wrong("versions")
+        versions.append(version)
+    if not versions:
+        raise fields.wrong("versions")
+    return tuple(versions)
+
+
+def _read_capabilities(fields: Fields) -> tuple[str, ...]:
+    names: list[str] = []
+    for name in fields.list("capabilities", at_most=MAX_CAPABILITIES):
+        if not isinstance(name, str) or len(name) > MAX_CAPABILITY_NAME or not _CAPABILITY.fullmatch(name):
+            raise fields.wrong("capabilities")
+        if names and name <= names[-1]:
+            raise fields.wrong("capabilities")
+        names.append(name)
+    return tuple(names)
+
+
+def _decode_envelope(body: bytes) -> EnvelopeFrame:
+    if len(body) not in ENVELOPE_SIZES:
+        raise MalformedData("envelope: not of a size that envelopes have")
+    return EnvelopeFrame(body)
+
+
+def _decode_ack(body: bytes) -> AckFrame:
+    return AckFrame(Ack.from_cbor(cbor.decode(body)))
+
+
+def _decode_signal(body: bytes) -> SignalFrame:
+    if not 1 <= len(body) <= MAX_SIGNAL:
+        raise MalformedData("signal: empty or too large")
+    return SignalFrame(body)
+
+
+def _decode_keep_alive(body: bytes) -> KeepAlive:
+    if body:
+        raise MalformedData("keep-alive: not empty")
+    return KeepAlive()
+
+
+def _decode_bye(body: bytes) -> Bye:
+    reason = body.decode("ascii", "replace")
+    if len(body) > MAX_BYE_REASON or not _REASON.fullmatch(reason):
+        raise MalformedData("bye: the reason is not a word")
+    return Bye(reason)
+
+
+_HELLO: Final = 0x01
+_ENVELOPE: Final = 0x02
+_ACK: Final = 0x03
+_SIGNAL: Final = 0x04
+_BYE: Final = 0x05
+_KEEP_ALIVE: Final = 0x06
+
+_DECODERS: Final[Mapping[int, Callable[[bytes], Frame]]] = {
+    _HELLO: _decode_hello,
+    _ENVELOPE: _decode_envelope,
+    _ACK: _decode_ack,
+    _SIGNAL: _decode_signal,
+    _BYE: _decode_bye,
+    _KEEP_ALIVE: _decode_keep_alive,
+}
