@@ -1,20 +1,61 @@
-"""Skeleton: signatures final, bodies on their way."""
+"""A friendship's keys and counters, and the envelopes they seal (docs/protocol/session.md).
+
+An envelope is an event behind two layers, and both must fall before it can be read. Inside, the Double Ratchet heals
+after a theft of keys. Outside, an epoch key, which came out of ML-KEM-768 with everything else in the knock, keeps a
+recorder with a future quantum computer out, and hides sequence number, ratchet header and size. A road (link or
+carrier) sees 1,000, 4,000 or 16,000 random bytes.
+
+::
+
+    envelope = nonce (12) || AES-256-GCM(key of epoch and direction, outer, AD = "envelope", friendship id, direction)
+    outer    = [seq, ratchet header or null, ratchet ciphertext or zeros, acknowledgement or null]
+
+What opens under no epoch key is nobody's fault that could be named: it is dropped and counted. What opens outside and
+fails inside means that the two states differ.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final
 
-from chattor_bridge.errors import PeerMisbehaved
+from chattor_bridge.errors import AuthenticationFailed, LimitReached, MalformedData, PeerMisbehaved
 from chattor_bridge.ids import OnionKey, PeerId
-from chattor_bridge.protocol.primitives import RandomBytes
+from chattor_bridge.protocol import cbor
+from chattor_bridge.protocol.epoch import EpochKeys, SessionRole, other
+from chattor_bridge.protocol.limits import ENVELOPE_SIZES, MAX_INNER, MAX_SEQ
+from chattor_bridge.protocol.primitives import (
+    KEY_SIZE,
+    NONCE_SIZE,
+    TAG_SIZE,
+    RandomBytes,
+    aead_open,
+    aead_seal,
+    hash256,
+    hkdf,
+    labelled,
+)
+from chattor_bridge.protocol.ratchet import HEADER_SIZE, OVERHEAD, Ratchet, RatchetMessage
 from chattor_bridge.protocol.window import Ack, ReceiveWindow
 
-SessionRole = Literal["knocker", "owner"]
+ID_SIZE: Final = 16
+"""Bytes of a friendship id and of a session id."""
+
+_FORMAT: Final = 1
+"""Version of `Session.serialize`; another one is refused, a newer program must migrate it."""
+
+_FIRST_MESSAGE = b"chattor/v1/first"
+"""Plaintext of the ratchet message inside a knock. It says nothing: it lets the owner's ratchet start."""
+
+_BODY_HEAD_GROWTH = 2
+"""Bytes by which the head of a byte string of 256 to 65,535 bytes is longer than that of an empty one."""
+
+_MIN_BODY = 256
+_MAX_TIME = 2**63 - 1
 
 
-class Duplicate(Exception):
-    """This envelope was accepted before: acknowledge ``seq`` again and drop it."""
+class Duplicate(Exception):  # noqa: N818 - an answer more than an error
+    """This envelope was accepted before: acknowledge ``seq`` again and drop it. Nobody's fault."""
 
     def __init__(self, seq: int) -> None:
         super().__init__("an envelope came again")
@@ -39,7 +80,7 @@ class Sealed:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """``inner`` is None (and ``seq`` 0) in a standalone acknowledgement."""
+    """What was in an envelope. In a standalone acknowledgement ``seq`` is 0 and ``inner`` None."""
 
     seq: int
     inner: bytes | None
@@ -47,32 +88,275 @@ class Opened:
 
 
 class Session:
-    peer_id: PeerId
-    role: SessionRole
-    link_psk: bytes
-    session_id: bytes
-    epoch: int
-    highest_sent: int
-    received: ReceiveWindow
+    """One side's state of a friendship. Mutable: `seal` and a successful `open` change it; store it with what they
+    returned, in one transaction. A failing call changes nothing.
+    """
+
+    def __init__(
+        self,
+        *,
+        role: SessionRole,
+        peer_id: PeerId,
+        session_id: bytes,
+        transcript: bytes,
+        friendship_secret: bytes,
+        link_psk: bytes,
+        epoch: int,
+        epochs: dict[int, EpochKeys],
+        ratchet: Ratchet,
+        highest_sent: int,
+        received: ReceiveWindow,
+    ) -> None:
+        self.role = role
+        self.peer_id = peer_id
+        self.session_id = session_id
+        self.transcript = transcript
+        self.link_psk = link_psk
+        self.epoch = epoch
+        self.highest_sent = highest_sent
+        self.received = received
+        self._friendship_secret = friendship_secret
+        self._epochs = epochs
+        self._ratchet = ratchet
+
+    @classmethod
+    def _begin(cls, role: SessionRole, root: bytes, transcript: bytes, ratchet: Ratchet, now: int) -> Session:
+        return cls(
+            role=role,
+            peer_id=friendship_id(transcript),
+            session_id=hash256("session", transcript)[:ID_SIZE],
+            transcript=transcript,
+            friendship_secret=hkdf(root, label="friendship"),
+            link_psk=hkdf(root, label="link-psk"),
+            epoch=0,
+            epochs={0: EpochKeys.derive(hkdf(root, label="epoch"), role, now)},
+            ratchet=ratchet,
+            highest_sent=0,
+            received=ReceiveWindow(),
+        )
+
+    @classmethod
+    def begin_as_knocker(
+        cls, root: bytes, transcript: bytes, *, door_key: bytes, random: RandomBytes, now: int
+    ) -> tuple[Session, RatchetMessage]:
+        """Begin from the root and the transcript hash of a knock (32 bytes each) and the door's E_d.
+
+        The ratchet message goes into the sealed part of the knock.
+        """
+        ratchet, first = Ratchet.begin_sending(
+            hkdf(root, label="ratchet"),
+            door_key,
+            _FIRST_MESSAGE,
+            _ratchet_ad(friendship_id(transcript), "knocker", 0),
+            padded_size=len(_FIRST_MESSAGE) + 1,
+            random=random,
+        )
+        return cls._begin("knocker", root, transcript, ratchet, now), first
+
+    @classmethod
+    def begin_as_owner(
+        cls,
+        root: bytes,
+        transcript: bytes,
+        *,
+        door_private: bytes,
+        first: RatchetMessage,
+        random: RandomBytes,
+        now: int,
+    ) -> Session:
+        """The other side: ``door_private`` is E_d, not needed afterwards. Raises: AuthenticationFailed."""
+        ratchet, plaintext = Ratchet.begin_receiving(
+            hkdf(root, label="ratchet"),
+            door_private,
+            first,
+            _ratchet_ad(friendship_id(transcript), "knocker", 0),
+            random=random,
+            now=now,
+        )
+        if plaintext != _FIRST_MESSAGE:
+            raise AuthenticationFailed("the first message of a ratchet is not its first")
+        return cls._begin("owner", root, transcript, ratchet, now)
 
     def onion_auth_key(self, onion: OnionKey) -> bytes:
-        raise NotImplementedError
+        """The X25519 private key, 32 bytes, that opens the descriptor of this friendship's ``onion``.
+
+        Both sides derive it: the host gives tor the public half, the dialler the private one.
+        """
+        return hkdf(self._friendship_secret, label="onion-auth", info=[onion])
+
+    # --- sealing -------------------------------------------------------------------------------------------------
 
     def seal(self, inner: bytes, *, random: RandomBytes, now: int, ack: Ack | None = None) -> Sealed:
-        raise NotImplementedError
+        """Seal an encoded event as the next envelope, with an acknowledgement when there is one to give.
+
+        Raises: LimitReached when ``inner`` exceeds 15,000 bytes, or the sequence numbers have come to their end.
+        """
+        if len(inner) > MAX_INNER:
+            raise LimitReached(f"An event of {len(inner)} bytes is too large; {MAX_INNER} fit.")
+        if self.highest_sent == MAX_SEQ:
+            raise LimitReached("This friendship has used all its sequence numbers.")
+        seq = self.highest_sent + 1
+        told = None if ack is None else ack.to_cbor()
+        size, body_size = _choose_size(
+            len(inner) + 1 + OVERHEAD, len(cbor.encode([seq, bytes(HEADER_SIZE), b"", told]))
+        )
+        nonce = random(NONCE_SIZE)
+        self._ratchet.forget_old(now)
+        message = self._ratchet.encrypt(
+            inner, _ratchet_ad(self.peer_id, self.role, seq), padded_size=body_size - OVERHEAD, random=random
+        )
+        self.highest_sent = seq
+        envelope = self._seal_outer(nonce, [seq, message.header, message.ciphertext, told], size)
+        return Sealed(seq, envelope)
 
     def seal_ack(self, ack: Ack, *, random: RandomBytes) -> bytes:
-        raise NotImplementedError
+        """An envelope that only acknowledges: sequence number 0, no ratchet step, never acknowledged itself."""
+        told = ack.to_cbor()
+        size, body_size = _choose_size(0, len(cbor.encode([0, None, b"", told])))
+        return self._seal_outer(random(NONCE_SIZE), [0, None, bytes(body_size), told], size)
+
+    def _seal_outer(self, nonce: bytes, outer: list[object], size: int) -> bytes:
+        key = self._epochs[self.epoch].sending
+        envelope = nonce + aead_seal(key, nonce, cbor.encode(outer), self._envelope_ad(self.role))
+        assert len(envelope) == size
+        return envelope
+
+    # --- opening -------------------------------------------------------------------------------------------------
 
     def open(self, envelope: bytes, *, random: RandomBytes, now: int) -> Opened:
-        raise NotImplementedError
+        """Open an envelope of the other side and note its sequence number. ``random`` makes the next ratchet key.
+
+        Raises:
+            Duplicate: it was accepted before; acknowledge it and drop it.
+            AuthenticationFailed: it opens under no live epoch key; drop and count it, nothing more.
+            OutOfWindow: too much would be missing before it; do not acknowledge it.
+            SessionBroken: authentic outside, wrong inside; do not acknowledge it.
+        """
+        seq, header, body, ack = self._read_outer(self._open_outer(envelope))
+        if header is None:
+            return Opened(0, None, ack)
+        if self.received.contains(seq):
+            raise Duplicate(seq)
+        if self.received.would_overflow(seq):
+            raise OutOfWindow("an envelope comes too far ahead of those still missing")
+        self._ratchet.forget_old(now)
+        try:
+            inner = self._ratchet.decrypt(
+                RatchetMessage(header, body),
+                _ratchet_ad(self.peer_id, other(self.role), seq),
+                random=random,
+                now=now,
+            )
+        except PeerMisbehaved as error:
+            raise SessionBroken("an authentic envelope does not continue this session") from error
+        self.received.accept(seq)
+        return Opened(seq, inner, ack)
+
+    def _open_outer(self, envelope: bytes) -> bytes:
+        if len(envelope) not in ENVELOPE_SIZES:
+            raise AuthenticationFailed("an envelope has no size an envelope can have")
+        nonce, sealed = envelope[:NONCE_SIZE], envelope[NONCE_SIZE:]
+        ad = self._envelope_ad(other(self.role))
+        for number in sorted(self._epochs, reverse=True):
+            try:
+                return aead_open(self._epochs[number].receiving, nonce, sealed, ad)
+            except AuthenticationFailed:
+                continue
+        raise AuthenticationFailed("an envelope opens under no key of this session")
+
+    @staticmethod
+    def _read_outer(outer: bytes) -> tuple[int, bytes | None, bytes, Ack | None]:
+        """Sequence number, ratchet header (None in a standalone acknowledgement), body, acknowledgement."""
+        try:
+            match cbor.decode(outer):
+                case [int(seq), bytes(header), bytes(body), told] if 1 <= seq <= MAX_SEQ and seq is not True:
+                    return seq, header, body, None if told is None else Ack.from_cbor(told)
+                case [0 as seq, None, bytes(body), told] if seq is not False and not body.strip(b"\0"):
+                    return 0, None, body, Ack.from_cbor(told)
+        except MalformedData as error:
+            raise SessionBroken("an authentic envelope is malformed inside") from error
+        raise SessionBroken("an authentic envelope is malformed inside")
+
+    def _envelope_ad(self, sender: SessionRole) -> bytes:
+        return labelled("envelope", [self.peer_id, sender.encode()])
+
+    # --- keeping -------------------------------------------------------------------------------------------------
 
     def serialize(self) -> bytes:
-        raise NotImplementedError
+        """The whole state as deterministic CBOR. Secret: seal it before it touches a disk."""
+        return cbor.encode(
+            {
+                "format": _FORMAT,
+                "role": self.role,
+                "peer_id": self.peer_id,
+                "session_id": self.session_id,
+                "transcript": self.transcript,
+                "friendship": self._friendship_secret,
+                "link_psk": self.link_psk,
+                "epoch": self.epoch,
+                "epochs": {number: keys.to_list() for number, keys in self._epochs.items()},
+                "ratchet": self._ratchet.to_fields(),
+                "sent": self.highest_sent,
+                "received": self.received.ack().to_cbor(),
+            }
+        )
 
     @classmethod
     def deserialize(cls, data: bytes) -> Session:
-        raise NotImplementedError
+        """Read what `serialize` made. Raises: MalformedData, also for a format of another version."""
+        fields = cbor.Fields(cbor.decode(data), "stored session")
+        fields.integer("format", low=_FORMAT, high=_FORMAT)
+        role: SessionRole
+        match fields.raw("role"):
+            case "knocker":
+                role = "knocker"
+            case "owner":
+                role = "owner"
+            case _:
+                raise fields.wrong("role")
+        stored = fields.raw("epochs")
+        if not isinstance(stored, dict):
+            raise fields.wrong("epochs")
+        epochs = {number: EpochKeys.from_list(keys) for number, keys in stored.items()}
+        epoch = fields.integer("epoch", low=0, high=_MAX_TIME)
+        if epoch not in epochs:
+            raise fields.wrong("epoch")
+        return cls(
+            role=role,
+            peer_id=PeerId(fields.bytes("peer_id", length=ID_SIZE)),
+            session_id=fields.bytes("session_id", length=ID_SIZE),
+            transcript=fields.bytes("transcript", length=KEY_SIZE),
+            friendship_secret=fields.bytes("friendship", length=KEY_SIZE),
+            link_psk=fields.bytes("link_psk", length=KEY_SIZE),
+            epoch=epoch,
+            epochs=epochs,
+            ratchet=Ratchet.from_fields(cbor.Fields(fields.raw("ratchet"), "stored ratchet")),
+            highest_sent=fields.integer("sent", low=0, high=MAX_SEQ),
+            received=ReceiveWindow(Ack.from_cbor(fields.raw("received"))),
+        )
 
     def clone(self) -> Session:
-        raise NotImplementedError
+        """An independent copy."""
+        return Session.deserialize(self.serialize())
+
+
+def friendship_id(transcript: bytes) -> PeerId:
+    """The id under which both sides know a friendship, 16 bytes, from the transcript hash of its knock."""
+    return PeerId(hash256("friendship-id", transcript)[:ID_SIZE])
+
+
+def _ratchet_ad(peer_id: PeerId, sender: SessionRole, seq: int) -> bytes:
+    """Binds a ratchet message to its friendship, direction and sequence number."""
+    return labelled("ratchet-ad", [peer_id, sender.encode(), seq.to_bytes(8, "big")])
+
+
+def _choose_size(body: int, rest: int) -> tuple[int, int]:
+    """The smallest envelope size for a body of that many bytes, and the size that fills the envelope exactly.
+
+    ``rest`` is the size of the encoded outer part with an empty body.
+    """
+    for size in ENVELOPE_SIZES:
+        room = size - NONCE_SIZE - TAG_SIZE - rest - _BODY_HEAD_GROWTH
+        if room >= max(body, _MIN_BODY):
+            return size, room
+    raise AssertionError("MAX_INNER leaves room for the largest header and acknowledgement")
