@@ -1,5 +1,5 @@
 """The Matrix side: our application service, the users it speaks through, and text as both sides write it.
 
-For the composition root: `service.MatrixService`, `settings.MatrixSettings`. For the bridge, handed in as arguments:
-`users.ghost_id` and the functions of `text`.
+For the composition root: `service.MatrixService` with `settings.MatrixSettings`, and the module `text`, which is the
+bridge's ``TextConversion``.
 """

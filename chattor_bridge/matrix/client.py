@@ -21,8 +21,10 @@ from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.errors import HomeserverRefused, HomeserverUnavailable
 from chattor_bridge.ids import MatrixUserId
 from chattor_bridge.matrix.settings import MatrixSettings
-from chattor_bridge.matrix.users import DEVICE_ID
 from chattor_bridge.node.ports import Clock
+
+DEVICE_ID = "CHATTORBRIDGE"
+"""The device of each of our users. One constant tells nothing about anybody, and survives the loss of a database."""
 
 CONNECT_TIMEOUT = 60.0
 """Seconds to reach the homeserver, enough for one that is an onion service."""

@@ -7,12 +7,12 @@ from typing import Any
 
 from mautrix.api import MediaPath, Method, Path
 
+from chattor_bridge.bridge.ghosts import Household
 from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.errors import HomeserverRefused
 from chattor_bridge.ids import MatrixEventId, MatrixRoomId, MatrixUserId
 from chattor_bridge.matrix.client import Client, HomeserverTrouble
 from chattor_bridge.matrix.hearing import Hearing
-from chattor_bridge.matrix.users import OwnUsers
 
 FIRST_VERSION_WITH_CREATORS = 12
 """From this room version on the creator stands above all power levels and must not be listed among them."""
@@ -24,21 +24,20 @@ SEARCH_PAGE = 100
 class MatrixHomeserver:
     """The homeserver, as our users may use it. See the port for what each method promises."""
 
-    def __init__(self, client: Client, users: OwnUsers, domain: str, hearing: Hearing) -> None:
+    def __init__(self, client: Client, household: Household, hearing: Hearing) -> None:
         self._client = client
-        self._users = users
-        self._domain = domain
+        self._household = household
         self._hearing = hearing
         self._display_names: dict[MatrixUserId, str] = {}
         self._room_version: str | None = None
 
     @property
     def domain(self) -> str:
-        return self._domain
+        return self._household.domain
 
     @property
     def bot(self) -> MatrixUserId:
-        return self._users.bot
+        return self._household.bot
 
     async def ensure_user(self, user: MatrixUserId, display_name: str) -> None:
         if self._display_names.get(user) == display_name:

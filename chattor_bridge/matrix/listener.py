@@ -18,13 +18,13 @@ from typing import Any, NoReturn
 
 from aiohttp import web
 
+from chattor_bridge.bridge.ghosts import Household
 from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.errors import AddressInUse, Unavailable
 from chattor_bridge.matrix.discretion import without_content
 from chattor_bridge.matrix.hearing import Hearing
 from chattor_bridge.matrix.receipts import foreign_receipts
 from chattor_bridge.matrix.settings import MatrixSettings
-from chattor_bridge.matrix.users import OwnUsers
 
 MAXIMUM_BODY = 64 * 1024 * 1024
 """Bytes. Synapse sends up to 100 events of 64 KiB and as many ephemeral ones; one 413 would wedge its queue."""
@@ -44,9 +44,9 @@ _log = logging.getLogger(__name__)
 class Listener:
     """The server behind the ``url`` of the registration."""
 
-    def __init__(self, settings: MatrixSettings, users: OwnUsers, accept: Accept, hearing: Hearing) -> None:
+    def __init__(self, settings: MatrixSettings, household: Household, accept: Accept, hearing: Hearing) -> None:
         self._settings = settings
-        self._users = users
+        self._household = household
         self._accept = accept
         self._hearing = hearing
         self._expected_token = settings.hs_token.encode()
@@ -105,7 +105,7 @@ class Listener:
         ephemeral = body.get("ephemeral", [])
         if not isinstance(events, list) or not all(isinstance(event, dict) for event in events):
             return _error(400, "M_BAD_JSON", "events is not a list of objects")
-        receipts = foreign_receipts(ephemeral if isinstance(ephemeral, list) else [], self._users)
+        receipts = foreign_receipts(ephemeral if isinstance(ephemeral, list) else [], self._household.is_ours)
         try:
             async with self._one_at_a_time:  # a homeserver that lost patience may send the next before this one is done
                 await self._accept(request.match_info["txn_id"], events, receipts)

@@ -6,12 +6,12 @@ message was read which nobody has seen.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Iterable
 
 from chattor_bridge.bridge.records import JsonObject
 
 
-def foreign_receipts(ephemeral: Iterable[object], own: Container[str]) -> list[JsonObject]:
+def foreign_receipts(ephemeral: Iterable[object], is_ours: Callable[[str], bool]) -> list[JsonObject]:
     """The ``m.receipt`` events with nothing left in them but public read receipts of users other than ours.
 
     Events without any are dropped, and so are other kinds (typing, presence) and whatever is not shaped as it should
@@ -26,7 +26,7 @@ def foreign_receipts(ephemeral: Iterable[object], own: Container[str]) -> list[J
         for event_id, kinds in content.items() if isinstance(content, dict) else ():
             readers = kinds.get("m.read") if isinstance(kinds, dict) else None
             others = (
-                {user: data for user, data in readers.items() if user not in own} if isinstance(readers, dict) else {}
+                {user: data for user, data in readers.items() if not is_ours(user)} if isinstance(readers, dict) else {}
             )
             if others:
                 read[event_id] = {"m.read": others}

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from chattor_bridge.bridge.ghosts import Household
+from chattor_bridge.ids import MatrixUserId
 from chattor_bridge.matrix.client import Client
 from chattor_bridge.matrix.discretion import hush_mautrix
 from chattor_bridge.matrix.hearing import Hearing
 from chattor_bridge.matrix.homeserver import MatrixHomeserver
 from chattor_bridge.matrix.listener import Accept, Listener
 from chattor_bridge.matrix.settings import MatrixSettings
-from chattor_bridge.matrix.users import OwnUsers
 from chattor_bridge.matrix.watch import ConnectionStatus, Watch
 from chattor_bridge.node.ports import Clock
 
@@ -21,11 +22,12 @@ class MatrixService:
 
     def __init__(self, settings: MatrixSettings, accept: Accept, clock: Clock) -> None:
         self._client = Client(settings, clock)
-        self._users = OwnUsers(settings.domain, settings.bot_localpart, settings.sender_localpart)
+        bot = MatrixUserId(f"@{settings.bot_localpart}:{settings.domain}")
+        household = Household(bot, settings.domain)
         hearing = Hearing(clock)
-        self._listener = Listener(settings, self._users, accept, hearing)
-        self._homeserver = MatrixHomeserver(self._client, self._users, settings.domain, hearing)
-        self._watch = Watch(self._client, self._users.bot, hearing, clock)
+        self._listener = Listener(settings, household, accept, hearing)
+        self._homeserver = MatrixHomeserver(self._client, household, hearing)
+        self._watch = Watch(self._client, bot, hearing, clock)
         self._watching: asyncio.Task[None] | None = None
 
     @property
@@ -33,11 +35,6 @@ class MatrixService:
         """The `chattor_bridge.bridge.ports.Homeserver`; usable between `start` and `stop`, before the homeserver
         answers too (then its methods raise HomeserverUnavailable)."""
         return self._homeserver
-
-    @property
-    def users(self) -> OwnUsers:
-        """Which users are ours: ``user_id in service.users``."""
-        return self._users
 
     @property
     def port(self) -> int:

@@ -17,7 +17,6 @@ class MatrixSettings:
     domain: str
     appservice_id: str
     bot_localpart: str
-    sender_localpart: str
     as_token: str = field(repr=False)
     hs_token: str = field(repr=False)
     listen_host: str = "127.0.0.1"
