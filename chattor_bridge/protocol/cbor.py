@@ -111,6 +111,10 @@ class Fields:
     def __contains__(self, name: str) -> bool:
         return name in self._fields
 
+    def names(self) -> frozenset[str]:
+        """The names of all fields."""
+        return frozenset(self._fields)
+
     def wrong(self, name: str) -> MalformedData:
         """The error that says this field is missing or not what it must be."""
         return MalformedData(f"{self._what}: {name} is missing or wrong")

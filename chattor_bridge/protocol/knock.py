@@ -1,39 +1,114 @@
-"""Skeleton: signatures final, bodies on their way.
+"""Leaving a contact request at a door, and taking it (docs/protocol/knock.md).
 
-The knocker speaks first (a hello saying what it wants), the door answers with a signed bundle, the knocker knocks,
-the door sends a receipt. All messages travel in frames (framing.py); both classes cut and frame themselves.
+::
+
+    knocker                                     door
+      hello {want: "knock", versions}  ------->
+                                      <-------  {bundle, signature}         fresh E_d, K_d; signed by the onion key
+      {header, sealed, stamp}          ------->                             fresh E_a; header carries I_a, E_a, KEM
+                                      <-------  {receipt}                   once the knock is on disk
+
+    transcript = H(code, hello, door message, header)
+    root       = HKDF(DH(I_a,E_d) || DH(E_a,I_d) || DH(E_a,E_d) || KEM secret, info = transcript)
+
+The door's part is authentic through the signature and I_d, the knocker's claim to I_a through DH(I_a,E_d), without
+any signature that would prove to a third party that they talked. Everything either side said before the sealed part
+is in the transcript, and the sealed part opens only under a key that grew from it: nothing in between can be changed,
+taken from another stream, or shown to another door.
+
+============== ======================= ===================================================
+knocker waits  for                     then
+============== ======================= ===================================================
+``BUNDLE``     the door's message      checks it, makes the knock, finds the stamp
+``RECEIPT``    the receipt             done
+``OVER``       nothing                 anything more is a violation
+============== ======================= ===================================================
+
+============== ======================= ===================================================
+door waits     for                     then
+============== ======================= ===================================================
+``HELLO``      the hello               makes fresh keys, signs the bundle
+``KNOCK``      the knock               stamp first, then keys; erases E_d and K_d either way
+``STORING``    its own node            `DoorSide.acknowledge` after the knock is on disk
+``OVER``       nothing                 anything more is a violation
+============== ======================= ===================================================
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import enum
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
+from chattor_bridge.errors import AuthenticationFailed, MalformedData, NoCommonVersion
 from chattor_bridge.ids import OnionKey, PeerId
+from chattor_bridge.protocol import cbor
+from chattor_bridge.protocol.door import DOOR_NONCE_SIZE, Bundle
+from chattor_bridge.protocol.framing import FrameSplitter, frame
 from chattor_bridge.protocol.friendcode import FriendCode
-from chattor_bridge.protocol.primitives import RandomBytes, kem_encapsulate
+from chattor_bridge.protocol.introduction import Introduction, read_introduction
+from chattor_bridge.protocol.limits import BUNDLE_LIFETIME, INTRODUCTION_SIZE, MAX_WORK_BITS, RECEIPT_SIZE
+from chattor_bridge.protocol.negotiation import CAPABILITIES, PROTOCOL_VERSIONS
+from chattor_bridge.protocol.offer import read_versions
+from chattor_bridge.protocol.padding import pad, unpad
+from chattor_bridge.protocol.primitives import (
+    KEM_CIPHERTEXT_SIZE,
+    KEM_SEED_SIZE,
+    KEY_SIZE,
+    NONCE_SIZE,
+    TAG_SIZE,
+    RandomBytes,
+    aead_open,
+    aead_seal,
+    dh,
+    ed25519_public,
+    hash256,
+    hkdf,
+    kem_decapsulate,
+    kem_encapsulate,
+    kem_public,
+    labelled,
+    x25519_public,
+)
 from chattor_bridge.protocol.session import Session
+from chattor_bridge.protocol.stamp import STAMP_SIZE, check_stamp, find_stamp
 
-KNOCK_VERSIONS: tuple[int, ...] = (1,)
+__all__ = [
+    "DoorSecrets",
+    "DoorSide",
+    "Introduction",
+    "KnockArrived",
+    "KnockReady",
+    "KnockingSide",
+    "Receipt",
+]
+
+MAX_HELLO: Final = 256
+"""Bytes of a hello: the longest list of versions and room to add to it."""
+
+MAX_DOOR_MESSAGE: Final = 4_096
+"""Bytes of a door's message: the largest bundle and its signature."""
+
+MAX_KNOCK: Final = 8_192
+"""Bytes of a knock: the sealed introduction, a header with an ML-KEM ciphertext, and room to add to it."""
+
+MAX_RECEIPT: Final = 256
+"""Bytes of a receipt."""
+
+_WANT = "knock"
+_MAX_HEADER = 2_048
+_ZERO_NONCE = bytes(NONCE_SIZE)  # each key below seals one message in its life
+_STATUS = re.compile(r"[a-z-]{1,32}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class DoorSecrets:
-    """``onion_seed`` and ``identity_key`` (X25519 private), 32 bytes each."""
+    """``onion_seed`` (Ed25519) and ``identity_key`` (X25519 private, I_d), 32 bytes each."""
 
     onion_seed: bytes
     identity_key: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Introduction:
-    """What a knocker says of itself. ``name`` up to 64 bytes, ``note`` up to 1,000; ``onion`` is what it hosts."""
-
-    name: str
-    note: str
-    onion: OnionKey
-    capabilities: tuple[str, ...] = ()
-    versions: tuple[int, ...] = KNOCK_VERSIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +122,14 @@ class KnockReady:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """The door's authenticated answer: ``stored``, ``known`` or ``full``."""
+    """The door's authenticated answer: ``stored``, ``known`` or ``full``; later versions may have others."""
 
     status: str
 
 
 @dataclass(frozen=True, slots=True)
 class KnockArrived:
-    """Store it, then send what `DoorSide.acknowledge` returns."""
+    """Store it, then send what `DoorSide.acknowledge` returns. ``peer_static`` is I_a, 32 bytes."""
 
     introduction: Introduction
     peer_static: bytes
@@ -62,7 +137,18 @@ class KnockArrived:
     peer_id: PeerId
 
 
+class _Waiting(enum.Enum):
+    HELLO = enum.auto()
+    BUNDLE = enum.auto()
+    KNOCK = enum.auto()
+    STORING = enum.auto()
+    RECEIPT = enum.auto()
+    OVER = enum.auto()
+
+
 class KnockingSide:
+    """The side that asks. One object per stream; ``static_key`` is the friendship's X25519 private key, I_a."""
+
     def __init__(
         self,
         code: FriendCode,
@@ -73,29 +159,247 @@ class KnockingSide:
         now: int,
         encapsulate: Callable[[bytes], tuple[bytes, bytes]] = kem_encapsulate,
     ) -> None:
-        raise NotImplementedError
+        """``now`` in seconds since the epoch; ``encapsulate`` is ML-KEM-768's, replaced where vectors are made."""
+        self._code = code
+        self._introduction = introduction
+        self._static_key = static_key
+        self._random = random
+        self._now = now
+        self._encapsulate = encapsulate
+        self._hello = cbor.encode({"want": _WANT, "versions": PROTOCOL_VERSIONS})
+        self._splitter = FrameSplitter(MAX_DOOR_MESSAGE)
+        self._waiting = _Waiting.BUNDLE
+        self._receipt_key = b""
+        self._receipt_ad = b""
 
     def start(self) -> bytes:
         """The first bytes to write to the stream."""
-        raise NotImplementedError
+        return frame(self._hello)
 
     def receive(self, data: bytes) -> list[KnockReady | Receipt]:
-        """Finding the stamp is seconds of one core at worst: call this in a thread."""
-        raise NotImplementedError
+        """Take bytes from the stream.
+
+        The bytes that complete the door's message cost the stamp, 2^work hashes, 17 seconds of one core in the worst
+        case: call this in a thread.
+
+        Raises: AuthenticationFailed, MalformedData, NoCommonVersion; the stream is over then.
+        """
+        self._splitter.feed(data)
+        events: list[KnockReady | Receipt] = []
+        try:
+            while (message := self._splitter.next_message()) is not None:
+                events.append(self._take(message))
+        except Exception:
+            self._waiting = _Waiting.OVER
+            raise
+        return events
+
+    def _take(self, message: bytes) -> KnockReady | Receipt:
+        match self._waiting:
+            case _Waiting.BUNDLE:
+                ready = self._knock(message)
+                self._splitter.max_length = MAX_RECEIPT
+                self._waiting = _Waiting.RECEIPT
+                return ready
+            case _Waiting.RECEIPT:
+                receipt = self._read_receipt(message)
+                self._waiting = _Waiting.OVER
+                return receipt
+            case _:
+                raise MalformedData("a door goes on talking after everything was said")
+
+    def _knock(self, door_message: bytes) -> KnockReady:
+        bundle = Bundle.verify(door_message, self._code.door, now=self._now)
+        ephemeral = self._random(KEY_SIZE)
+        ciphertext, kem_secret = self._encapsulate(bundle.kem)
+        header = cbor.encode(
+            {
+                "version": _choose_version(PROTOCOL_VERSIONS, bundle.versions),
+                "static": x25519_public(self._static_key),
+                "ephemeral": x25519_public(ephemeral),
+                "kem": ciphertext,
+            }
+        )
+        transcript = hash256("knock-transcript", self._code.payload, self._hello, door_message, header)
+        root = _root(
+            transcript,
+            dh(self._static_key, bundle.ephemeral),
+            dh(ephemeral, bundle.identity),
+            dh(ephemeral, bundle.ephemeral),
+            kem_secret,
+        )
+        session, first = Session.begin_as_knocker(
+            root, transcript, door_key=bundle.ephemeral, random=self._random, now=self._now
+        )
+        sealed = aead_seal(
+            hkdf(root, label="knock-key"), _ZERO_NONCE, self._introduction.encode(first), _knock_ad(transcript)
+        )
+        knock_hash = hash256("knock", header, sealed)
+        stamp = find_stamp(bundle.nonce, knock_hash, bundle.work_bits)
+        self._receipt_key = hkdf(root, label="receipt-key")
+        self._receipt_ad = _receipt_ad(transcript, knock_hash)
+        message = frame(cbor.encode({"header": header, "sealed": sealed, "stamp": stamp}))
+        return KnockReady(message, session, session.peer_id)
+
+    def _read_receipt(self, message: bytes) -> Receipt:
+        sealed = cbor.Fields(cbor.decode(message), "receipt").bytes("receipt", length=RECEIPT_SIZE + TAG_SIZE)
+        opened = unpad(aead_open(self._receipt_key, _ZERO_NONCE, sealed, self._receipt_ad))
+        fields = cbor.Fields(cbor.decode(opened), "receipt")
+        status = fields.text("status", at_most=RECEIPT_SIZE)
+        if not _STATUS.fullmatch(status):
+            raise fields.wrong("status")
+        return Receipt(status)
 
 
 class DoorSide:
-    def __init__(
-        self, door: DoorSecrets, *, random: RandomBytes, now: int, work_bits: int, capabilities: Sequence[str] = ()
-    ) -> None:
-        raise NotImplementedError
+    """The side that is asked. One object per stream."""
 
-    def receive(self, data: bytes, *, now: int) -> list[KnockArrived]:
-        """``now`` is needed here: the knock must come before its bundle expires."""
-        raise NotImplementedError
+    def __init__(
+        self, door: DoorSecrets, *, random: RandomBytes, work_bits: int, capabilities: tuple[str, ...] = CAPABILITIES
+    ) -> None:
+        """``work_bits``: leading zero bits demanded of the stamp. Raises: ValueError when above 24."""
+        if not 0 <= work_bits <= MAX_WORK_BITS:
+            raise ValueError(f"{work_bits} bits of work are out of bounds")
+        self._door = door
+        self._code = FriendCode(OnionKey(ed25519_public(door.onion_seed)))
+        self._random = random
+        self._work_bits = work_bits
+        self._capabilities = capabilities
+        self._splitter = FrameSplitter(MAX_HELLO)
+        self._waiting = _Waiting.HELLO
+        self._outgoing = b""
+        self._hello = self._message = b""
+        self._version = 0
+        self._bundle: Bundle | None = None
+        self._ephemeral = self._kem_seed = b""
+        self._receipt_key = self._receipt_ad = b""
 
     def data_to_send(self) -> bytes:
-        raise NotImplementedError
+        """Bytes to write to the stream now; each is handed out once."""
+        outgoing, self._outgoing = self._outgoing, b""
+        return outgoing
+
+    def receive(self, data: bytes, *, now: int) -> list[KnockArrived]:
+        """Take bytes from the stream; then write what `data_to_send` has. ``now`` in seconds since the epoch.
+
+        Raises: AuthenticationFailed (forged, too little work, too late), MalformedData, NoCommonVersion; the stream
+        is over then.
+        """
+        self._splitter.feed(data)
+        arrived: list[KnockArrived] = []
+        try:
+            while (message := self._splitter.next_message()) is not None:
+                arrived += self._take(message, now)
+        except Exception:
+            self._erase()
+            self._waiting = _Waiting.OVER
+            raise
+        return arrived
 
     def acknowledge(self, status: str) -> bytes:
-        raise NotImplementedError
+        """The receipt to write, framed; only after the knock is on disk. ``status`` is a word of ``a-z -``.
+
+        Raises: ValueError when no knock waits for one, or for another kind of word.
+        """
+        if self._waiting is not _Waiting.STORING or not _STATUS.fullmatch(status):
+            raise ValueError("no knock waits for this receipt")
+        self._waiting = _Waiting.OVER
+        plaintext = pad(cbor.encode({"status": status}), RECEIPT_SIZE)
+        sealed = aead_seal(self._receipt_key, _ZERO_NONCE, plaintext, self._receipt_ad)
+        self._receipt_key = b""
+        return frame(cbor.encode({"receipt": sealed}))
+
+    def _take(self, message: bytes, now: int) -> list[KnockArrived]:
+        match self._waiting:
+            case _Waiting.HELLO:
+                self._answer(message, now)
+                self._splitter.max_length = MAX_KNOCK
+                self._waiting = _Waiting.KNOCK
+                return []
+            case _Waiting.KNOCK:
+                arrived = self._open(message, now)
+                self._waiting = _Waiting.STORING
+                return [arrived]
+            case _:
+                raise MalformedData("a knocker goes on talking after its knock")
+
+    def _answer(self, hello: bytes, now: int) -> None:
+        fields = cbor.Fields(cbor.decode(hello), "hello")
+        if fields.raw("want") != _WANT:
+            raise MalformedData("a stream at a door wants something this version does not serve")
+        self._version = _choose_version(PROTOCOL_VERSIONS, read_versions(fields))
+        self._ephemeral = self._random(KEY_SIZE)
+        self._kem_seed = self._random(KEM_SEED_SIZE)
+        self._bundle = Bundle(
+            door=self._code.door,
+            identity=x25519_public(self._door.identity_key),
+            ephemeral=x25519_public(self._ephemeral),
+            kem=kem_public(self._kem_seed),
+            nonce=self._random(DOOR_NONCE_SIZE),
+            work_bits=self._work_bits,
+            expires=now + BUNDLE_LIFETIME,
+            versions=PROTOCOL_VERSIONS,
+            capabilities=self._capabilities,
+        )
+        self._hello = hello
+        self._message = self._bundle.sign(self._door.onion_seed)
+        self._outgoing += frame(self._message)
+
+    def _open(self, message: bytes, now: int) -> KnockArrived:
+        bundle, ephemeral, kem_seed = self._bundle, self._ephemeral, self._kem_seed
+        assert bundle is not None
+        self._erase()
+        if now > bundle.expires:
+            raise AuthenticationFailed("a knock came after its bundle had expired")
+        fields = cbor.Fields(cbor.decode(message), "knock")
+        header = fields.bytes("header", at_most=_MAX_HEADER)
+        sealed = fields.bytes("sealed", length=INTRODUCTION_SIZE + TAG_SIZE)
+        knock_hash = hash256("knock", header, sealed)
+        check_stamp(bundle.nonce, knock_hash, fields.bytes("stamp", length=STAMP_SIZE), self._work_bits)
+        parts = cbor.Fields(cbor.decode(header), "knock header")
+        parts.integer("version", low=self._version, high=self._version)
+        peer_static = parts.bytes("static", length=KEY_SIZE)
+        peer_ephemeral = parts.bytes("ephemeral", length=KEY_SIZE)
+        transcript = hash256("knock-transcript", self._code.payload, self._hello, self._message, header)
+        root = _root(
+            transcript,
+            dh(ephemeral, peer_static),
+            dh(self._door.identity_key, peer_ephemeral),
+            dh(ephemeral, peer_ephemeral),
+            kem_decapsulate(kem_seed, parts.bytes("kem", length=KEM_CIPHERTEXT_SIZE)),
+        )
+        opened = aead_open(hkdf(root, label="knock-key"), _ZERO_NONCE, sealed, _knock_ad(transcript))
+        introduction, first = read_introduction(opened)
+        if introduction.onion == self._code.door:
+            raise MalformedData("a knocker claims our own door as its onion")
+        session = Session.begin_as_owner(
+            root, transcript, door_private=ephemeral, first=first, random=self._random, now=now
+        )
+        self._receipt_key = hkdf(root, label="receipt-key")
+        self._receipt_ad = _receipt_ad(transcript, knock_hash)
+        return KnockArrived(introduction, peer_static, session, session.peer_id)
+
+    def _erase(self) -> None:
+        """Forget the private halves of the bundle: they serve one knock."""
+        self._ephemeral = self._kem_seed = b""
+
+
+def _choose_version(ours: tuple[int, ...], theirs: tuple[int, ...]) -> int:
+    """The highest version both speak; the door recomputes it, so a knocker cannot be talked down."""
+    common = set(ours) & set(theirs)
+    if not common:
+        raise NoCommonVersion("this door's program and ours speak no common version; the older one needs an update")
+    return max(common)
+
+
+def _root(transcript: bytes, static_dh: bytes, identity_dh: bytes, ephemeral_dh: bytes, kem_secret: bytes) -> bytes:
+    """Four secrets of 32 bytes each; nobody who lacks one of them knows the root."""
+    return hkdf(static_dh + identity_dh + ephemeral_dh + kem_secret, label="knock-root", info=[transcript])
+
+
+def _knock_ad(transcript: bytes) -> bytes:
+    return labelled("knock-sealed", [transcript])
+
+
+def _receipt_ad(transcript: bytes, knock_hash: bytes) -> bytes:
+    return labelled("receipt", [transcript, knock_hash])

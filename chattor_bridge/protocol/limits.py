@@ -27,7 +27,7 @@ MAX_CAPABILITIES: Final = 32
 """Capability names in one list. Version 1 defines far fewer; room for ten years."""
 
 MAX_CAPABILITY_NAME: Final = 32
-"""Bytes of one capability name, ``a-z 0-9 . -``."""
+"""Bytes of one capability name, ``a-z 0-9 . _ -``."""
 
 MAX_VERSIONS: Final = 16
 """Protocol versions in one list."""
