@@ -8,13 +8,7 @@
       {header, sealed, stamp}          ------->                             fresh E_a; header carries I_a, E_a, KEM
                                       <-------  {receipt}                   once the knock is on disk
 
-    transcript = H(code, hello, door message, header)
-    root       = HKDF(DH(I_a,E_d) || DH(E_a,I_d) || DH(E_a,E_d) || KEM secret, info = transcript)
-
-The door's part is authentic through the signature and I_d, the knocker's claim to I_a through DH(I_a,E_d), without
-any signature that would prove to a third party that they talked. Everything either side said before the sealed part
-is in the transcript, and the sealed part opens only under a key that grew from it: nothing in between can be changed,
-taken from another stream, or shown to another door.
+Each side below is a table; the keys are in ``agreement.py``.
 
 ============== ======================= ===================================================
 knocker waits  for                     then
@@ -37,39 +31,40 @@ door waits     for                     then
 from __future__ import annotations
 
 import enum
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from chattor_bridge.errors import AuthenticationFailed, MalformedData, NoCommonVersion
+from chattor_bridge.errors import AuthenticationFailed, MalformedData
 from chattor_bridge.ids import OnionKey, PeerId
 from chattor_bridge.protocol import cbor
+from chattor_bridge.protocol.agreement import (
+    ReceiptKey,
+    choose_version,
+    derive_root,
+    hash_knock,
+    open_introduction,
+    seal_introduction,
+    transcript_hash,
+)
 from chattor_bridge.protocol.door import DOOR_NONCE_SIZE, Bundle
 from chattor_bridge.protocol.framing import FrameSplitter, frame
 from chattor_bridge.protocol.friendcode import FriendCode
 from chattor_bridge.protocol.introduction import Introduction, read_introduction
-from chattor_bridge.protocol.limits import BUNDLE_LIFETIME, INTRODUCTION_SIZE, MAX_WORK_BITS, RECEIPT_SIZE
+from chattor_bridge.protocol.limits import BUNDLE_LIFETIME, INTRODUCTION_SIZE, MAX_WORK_BITS
 from chattor_bridge.protocol.negotiation import CAPABILITIES, PROTOCOL_VERSIONS
 from chattor_bridge.protocol.offer import read_versions
-from chattor_bridge.protocol.padding import pad, unpad
 from chattor_bridge.protocol.primitives import (
     KEM_CIPHERTEXT_SIZE,
     KEM_SEED_SIZE,
     KEY_SIZE,
-    NONCE_SIZE,
     TAG_SIZE,
     RandomBytes,
-    aead_open,
-    aead_seal,
     dh,
     ed25519_public,
-    hash256,
-    hkdf,
     kem_decapsulate,
     kem_encapsulate,
     kem_public,
-    labelled,
     x25519_public,
 )
 from chattor_bridge.protocol.session import Session
@@ -99,8 +94,6 @@ MAX_RECEIPT: Final = 256
 
 _WANT = "knock"
 _MAX_HEADER = 2_048
-_ZERO_NONCE = bytes(NONCE_SIZE)  # each key below seals one message in its life
-_STATUS = re.compile(r"[a-z-]{1,32}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +162,7 @@ class KnockingSide:
         self._hello = cbor.encode({"want": _WANT, "versions": PROTOCOL_VERSIONS})
         self._splitter = FrameSplitter(MAX_DOOR_MESSAGE)
         self._waiting = _Waiting.BUNDLE
-        self._receipt_key = b""
-        self._receipt_ad = b""
+        self._receipts: ReceiptKey | None = None
 
     def start(self) -> bytes:
         """The first bytes to write to the stream."""
@@ -214,14 +206,14 @@ class KnockingSide:
         ciphertext, kem_secret = self._encapsulate(bundle.kem)
         header = cbor.encode(
             {
-                "version": _choose_version(PROTOCOL_VERSIONS, bundle.versions),
+                "version": choose_version(PROTOCOL_VERSIONS, bundle.versions),
                 "static": x25519_public(self._static_key),
                 "ephemeral": x25519_public(ephemeral),
                 "kem": ciphertext,
             }
         )
-        transcript = hash256("knock-transcript", self._code.payload, self._hello, door_message, header)
-        root = _root(
+        transcript = transcript_hash(self._code, self._hello, door_message, header)
+        root = derive_root(
             transcript,
             dh(self._static_key, bundle.ephemeral),
             dh(ephemeral, bundle.identity),
@@ -231,24 +223,16 @@ class KnockingSide:
         session, first = Session.begin_as_knocker(
             root, transcript, door_key=bundle.ephemeral, random=self._random, now=self._now
         )
-        sealed = aead_seal(
-            hkdf(root, label="knock-key"), _ZERO_NONCE, self._introduction.encode(first), _knock_ad(transcript)
-        )
-        knock_hash = hash256("knock", header, sealed)
+        sealed = seal_introduction(root, transcript, self._introduction.encode(first))
+        knock_hash = hash_knock(header, sealed)
         stamp = find_stamp(bundle.nonce, knock_hash, bundle.work_bits)
-        self._receipt_key = hkdf(root, label="receipt-key")
-        self._receipt_ad = _receipt_ad(transcript, knock_hash)
+        self._receipts = ReceiptKey.derive(root, transcript, knock_hash)
         message = frame(cbor.encode({"header": header, "sealed": sealed, "stamp": stamp}))
         return KnockReady(message, session, session.peer_id)
 
     def _read_receipt(self, message: bytes) -> Receipt:
-        sealed = cbor.Fields(cbor.decode(message), "receipt").bytes("receipt", length=RECEIPT_SIZE + TAG_SIZE)
-        opened = unpad(aead_open(self._receipt_key, _ZERO_NONCE, sealed, self._receipt_ad))
-        fields = cbor.Fields(cbor.decode(opened), "receipt")
-        status = fields.text("status", at_most=RECEIPT_SIZE)
-        if not _STATUS.fullmatch(status):
-            raise fields.wrong("status")
-        return Receipt(status)
+        assert self._receipts is not None
+        return Receipt(self._receipts.open(message))
 
 
 class DoorSide:
@@ -272,7 +256,7 @@ class DoorSide:
         self._version = 0
         self._bundle: Bundle | None = None
         self._ephemeral = self._kem_seed = b""
-        self._receipt_key = self._receipt_ad = b""
+        self._receipts: ReceiptKey | None = None
 
     def data_to_send(self) -> bytes:
         """Bytes to write to the stream now; each is handed out once."""
@@ -301,13 +285,12 @@ class DoorSide:
 
         Raises: ValueError when no knock waits for one, or for another kind of word.
         """
-        if self._waiting is not _Waiting.STORING or not _STATUS.fullmatch(status):
-            raise ValueError("no knock waits for this receipt")
+        if self._receipts is None:
+            raise ValueError("no knock waits for a receipt")
+        receipt = frame(self._receipts.seal(status))
+        self._receipts = None
         self._waiting = _Waiting.OVER
-        plaintext = pad(cbor.encode({"status": status}), RECEIPT_SIZE)
-        sealed = aead_seal(self._receipt_key, _ZERO_NONCE, plaintext, self._receipt_ad)
-        self._receipt_key = b""
-        return frame(cbor.encode({"receipt": sealed}))
+        return receipt
 
     def _take(self, message: bytes, now: int) -> list[KnockArrived]:
         match self._waiting:
@@ -327,7 +310,7 @@ class DoorSide:
         fields = cbor.Fields(cbor.decode(hello), "hello")
         if fields.raw("want") != _WANT:
             raise MalformedData("a stream at a door wants something this version does not serve")
-        self._version = _choose_version(PROTOCOL_VERSIONS, read_versions(fields))
+        self._version = choose_version(PROTOCOL_VERSIONS, read_versions(fields))
         self._ephemeral = self._random(KEY_SIZE)
         self._kem_seed = self._random(KEM_SEED_SIZE)
         self._bundle = Bundle(
@@ -354,52 +337,29 @@ class DoorSide:
         fields = cbor.Fields(cbor.decode(message), "knock")
         header = fields.bytes("header", at_most=_MAX_HEADER)
         sealed = fields.bytes("sealed", length=INTRODUCTION_SIZE + TAG_SIZE)
-        knock_hash = hash256("knock", header, sealed)
+        knock_hash = hash_knock(header, sealed)
         check_stamp(bundle.nonce, knock_hash, fields.bytes("stamp", length=STAMP_SIZE), self._work_bits)
         parts = cbor.Fields(cbor.decode(header), "knock header")
         parts.integer("version", low=self._version, high=self._version)
         peer_static = parts.bytes("static", length=KEY_SIZE)
         peer_ephemeral = parts.bytes("ephemeral", length=KEY_SIZE)
-        transcript = hash256("knock-transcript", self._code.payload, self._hello, self._message, header)
-        root = _root(
+        transcript = transcript_hash(self._code, self._hello, self._message, header)
+        root = derive_root(
             transcript,
             dh(ephemeral, peer_static),
             dh(self._door.identity_key, peer_ephemeral),
             dh(ephemeral, peer_ephemeral),
             kem_decapsulate(kem_seed, parts.bytes("kem", length=KEM_CIPHERTEXT_SIZE)),
         )
-        opened = aead_open(hkdf(root, label="knock-key"), _ZERO_NONCE, sealed, _knock_ad(transcript))
-        introduction, first = read_introduction(opened)
+        introduction, first = read_introduction(open_introduction(root, transcript, sealed))
         if introduction.onion == self._code.door:
             raise MalformedData("a knocker claims our own door as its onion")
         session = Session.begin_as_owner(
             root, transcript, door_private=ephemeral, first=first, random=self._random, now=now
         )
-        self._receipt_key = hkdf(root, label="receipt-key")
-        self._receipt_ad = _receipt_ad(transcript, knock_hash)
+        self._receipts = ReceiptKey.derive(root, transcript, knock_hash)
         return KnockArrived(introduction, peer_static, session, session.peer_id)
 
     def _erase(self) -> None:
         """Forget the private halves of the bundle: they serve one knock."""
         self._ephemeral = self._kem_seed = b""
-
-
-def _choose_version(ours: tuple[int, ...], theirs: tuple[int, ...]) -> int:
-    """The highest version both speak; the door recomputes it, so a knocker cannot be talked down."""
-    common = set(ours) & set(theirs)
-    if not common:
-        raise NoCommonVersion("this door's program and ours speak no common version; the older one needs an update")
-    return max(common)
-
-
-def _root(transcript: bytes, static_dh: bytes, identity_dh: bytes, ephemeral_dh: bytes, kem_secret: bytes) -> bytes:
-    """Four secrets of 32 bytes each; nobody who lacks one of them knows the root."""
-    return hkdf(static_dh + identity_dh + ephemeral_dh + kem_secret, label="knock-root", info=[transcript])
-
-
-def _knock_ad(transcript: bytes) -> bytes:
-    return labelled("knock-sealed", [transcript])
-
-
-def _receipt_ad(transcript: bytes, knock_hash: bytes) -> bytes:
-    return labelled("receipt", [transcript, knock_hash])
