@@ -1,4 +1,4 @@
-"""What the bridge needs from outside: a store beside the node's, and a homeserver."""
+"""What the bridge needs from outside: a store beside the node's, a homeserver, and a way to convert text."""
 
 from __future__ import annotations
 
@@ -175,3 +175,11 @@ class Homeserver(Protocol):
 
     async def upload(self, user: MatrixUserId, data: bytes, mime_type: str, filename: str) -> str:
         """Upload to the media repository; the ``mxc://`` address."""
+
+
+class TextConversion(Protocol):
+    """Between Matrix's HTML and Chattor's CommonMark. A module with these two functions will do."""
+
+    def html_to_markdown(self, html: str, /) -> str: ...
+    def markdown_to_html(self, markdown: str, /) -> str | None:
+        """``None`` when the text has no formatting and stands as it is."""

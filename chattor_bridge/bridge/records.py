@@ -1,4 +1,4 @@
-"""What the bridge keeps, as plain records. A field marked *sealed* is encrypted at rest by whoever stores the record."""
+"""What the bridge keeps, as plain records. A field marked *sealed* is encrypted at rest by whoever stores it."""
 
 from __future__ import annotations
 

@@ -1,0 +1,156 @@
+"""The bot: who may talk to it, and what it does about what it hears."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from chattor_bridge.bot import codes, contacts, identity, requests
+from chattor_bridge.bot.parser import Command, Commands
+from chattor_bridge.bot.request import Request
+from chattor_bridge.bridge.actions import Decline, Leave, OpenManagement, Say, Welcome, owner_lane, room_lane
+from chattor_bridge.bridge.bridge import Desk
+from chattor_bridge.bridge.listener import Deed, Heard, nothing
+from chattor_bridge.bridge.performer import ACCEPT_MARK, IGNORE_MARK
+from chattor_bridge.bridge.permissions import Level
+from chattor_bridge.bridge.voice import Place
+from chattor_bridge.errors import Unavailable, UsageError
+from chattor_bridge.ids import MatrixEventId, MatrixRoomId, MatrixUserId
+from chattor_bridge.node.ports import Transaction
+
+GREETING = (
+    "Hello! I am the way from Matrix to Chattor: encrypted chat between people who know each other, over Tor, without "
+    "a server in the middle. Talk to me here; I answer commands.\n\n"
+    "Write `start` to get your own Chattor node, or `help` to see everything I can do."
+)
+WELCOME_BACK = "Hello again! From now on this is the room where I tell you what happens. `help` shows what I can do."
+
+ENCRYPTED = (
+    "I cannot read encrypted messages, so I cannot help you in this room: it is encrypted, and that cannot be undone. "
+    "I am in an unencrypted room with you; please talk to me there. You find it among your chats, or I have just "
+    "invited you."
+)
+CROWDED = (
+    "There are others in this room. What we talk about (friend codes, who your contacts are) is for you alone, so I am "
+    "in a room with just you; please talk to me there. I am leaving this one."
+)
+NOT_ALLOWED = "I am sorry: you may not use this bridge. Whoever runs it can allow it."
+ONLY_TEXT = "I only understand text. Write help to see what I can do. If you corrected a command, please send it again."
+
+ACCEPT_MARKS = frozenset({ACCEPT_MARK, "\N{HEAVY CHECK MARK}", "\N{BALLOT BOX WITH CHECK}"})
+IGNORE_MARKS = frozenset({IGNORE_MARK, "\N{HEAVY MULTIPLICATION X}", "\N{NEGATIVE SQUARED CROSS MARK}"})
+VARIATION_SELECTOR = "\N{VARIATION SELECTOR-16}"
+"""Clients add it to ask for the coloured form of a sign, or leave it out."""
+
+
+class Bot:
+    """Implements `chattor_bridge.bridge.listener.Listener`."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._commands = Commands(
+            (
+                Command("help", "[COMMAND]", "Help", "this list, or all about one command", self._help),
+                *identity.COMMANDS,
+                *codes.COMMANDS,
+                *requests.COMMANDS,
+                *contacts.COMMANDS,
+            )
+        )
+
+    async def invited(self, sender: MatrixUserId, room_id: MatrixRoomId) -> Deed:
+        if not self._may_use(sender):
+
+            async def decline(tx: Transaction) -> None:
+                await self._desk.voice.arrange(tx, room_lane(room_id), Decline(room_id, NOT_ALLOWED))
+
+            return decline
+
+        async def welcome(tx: Transaction) -> None:
+            await self._desk.store.management_rooms.save(tx, sender, room_id, self._desk.clock.now())
+            action = Welcome(sender, room_id, self._greeting(sender), ENCRYPTED, CROWDED)
+            await self._desk.voice.arrange(tx, owner_lane(sender), action)
+
+        return welcome
+
+    async def heard(self, heard: Heard) -> Deed:
+        if not self._may_use(heard.sender):
+            raise UsageError(NOT_ALLOWED)
+        if heard.text is None:
+            raise UsageError(ONLY_TEXT)
+        sign = heard.text.strip().replace(VARIATION_SELECTOR, "")
+        if heard.reply_to is not None and sign in ACCEPT_MARKS | IGNORE_MARKS:
+            command, rest = self._commands.find("accept" if sign in ACCEPT_MARKS else "ignore"), ""
+        else:
+            command, rest = self._commands.parse(heard.text)
+        return await command.run(Request(self._desk, heard, rest))
+
+    async def reacted(self, sender: MatrixUserId, place: Place, target: MatrixEventId, emoji: str) -> Deed:
+        sign = emoji.replace(VARIATION_SELECTOR, "")
+        if sign not in ACCEPT_MARKS | IGNORE_MARKS or not self._may_use(sender):
+            return nothing
+        async with self._desk.store.transaction() as tx:
+            notice = await self._desk.store.knock_notices.by_matrix_event(tx, target)
+            if notice is None and await self._desk.voice.is_under_way(tx, place.lane):
+                raise Unavailable("a reaction came before its notice was saved")
+        if notice is None:
+            return nothing
+        request = Request(self._desk, Heard(sender, place, target, sign, target, None), "")
+        return await requests.answer_knock(request, notice.knock_id, yes=sign in ACCEPT_MARKS)
+
+    async def unreadable(self, sender: MatrixUserId, room_id: MatrixRoomId) -> Deed:
+        if not self._may_use(sender):
+            return nothing
+
+        async def deed(tx: Transaction) -> None:
+            rooms = self._desk.store.management_rooms
+            await rooms.remove(tx, room_id)
+            if await rooms.of_owner(tx, sender) is None:
+                await self._open_another(tx, sender)
+            # said last, when there is a room to point to, and without a fallback to another one
+            await self._desk.voice.arrange(tx, owner_lane(sender), Say(sender, room_id, ENCRYPTED))
+
+        return deed
+
+    async def crowded(self, owner: MatrixUserId, room_id: MatrixRoomId) -> Deed:
+        async def deed(tx: Transaction) -> None:
+            rooms = self._desk.store.management_rooms
+            await rooms.remove(tx, room_id)
+            if await rooms.of_owner(tx, owner) is None:
+                await self._open_another(tx, owner)
+            await self._desk.voice.arrange(tx, owner_lane(owner), Say(owner, room_id, CROWDED))
+            await self._desk.voice.arrange(tx, owner_lane(owner), Leave(self._desk.voice.bot, room_id))
+
+        return deed
+
+    async def _open_another(self, tx: Transaction, owner: MatrixUserId) -> None:
+        await self._desk.voice.arrange(tx, owner_lane(owner), OpenManagement(owner, self._greeting(owner)))
+
+    async def _help(self, request: Request) -> Deed:
+        if request.rest:
+            command = self._commands.find(request.rest)
+            shown = [command, *(each for each in self._commands.related(command.name) if each is not command)]
+            return request.answering("\n\n".join(_explain(each) for each in shown))
+        groups: dict[str, list[Command]] = defaultdict(list)
+        for command in self._commands.all:
+            groups[command.group].append(command)
+        text = [
+            f"**{group}**\n\n" + "\n".join(f"- `{each.usage}`: {each.about}" for each in members)
+            for group, members in groups.items()
+        ]
+        tail = "`help add` explains a command with examples. In the room of a conversation begin with `!chattor`."
+        return request.answering("\n\n".join([*text, tail]))
+
+    def _may_use(self, user: MatrixUserId) -> bool:
+        return self._desk.level_of(user) is not Level.NONE
+
+    def _greeting(self, owner: MatrixUserId) -> str:
+        return GREETING if self._desk.host.node_of(owner) is None else WELCOME_BACK
+
+
+def _explain(command: Command) -> str:
+    text = [f"`{command.usage}`: {command.about}."]
+    if command.details:
+        text.append(command.details)
+    if command.examples:
+        text.append("For example: " + ", ".join(f"`{example}`" for example in command.examples))
+    return "\n\n".join(text)

@@ -1,0 +1,111 @@
+"""One's own node: start, profile, status."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from chattor_bridge.bot.parser import Command
+from chattor_bridge.bot.request import Request
+from chattor_bridge.bridge.content import literal
+from chattor_bridge.bridge.listener import Deed
+from chattor_bridge.node.ports import Transaction
+from chattor_bridge.node.views import NodeStatus, WorkStatus
+
+GROUP = "You"
+
+MOST_TROUBLES = 10
+"""Lines about what does not work, at most: more than a screen helps nobody."""
+
+WORK = {
+    "door": "The door of a code",
+    "knock": "A request of yours",
+    "friend": "The way to a contact",
+    "onion": "Where a contact reaches you",
+    "node": "Your node",
+}
+
+
+async def start(request: Request) -> Deed:
+    existing = request.desk.host.node_of(request.owner)
+    if existing is not None:
+        return request.answering("You have a Chattor node already. `status` shows how it is; `help` what you can do.")
+    name = request.rest or _localpart(request.owner)
+
+    async def deed(tx: Transaction) -> None:
+        await request.desk.host.create(tx, request.owner, name)
+        await request.answer(
+            tx,
+            f"Your Chattor node is running. Contacts will see you as **{literal(name)}**; `profile` and another name "
+            "changes that.\n\nNext: `code new friends` makes a friend code to give away, so that others can ask to be "
+            "your contact. If you were given one, write `add` and the code.",
+        )
+
+    return deed
+
+
+async def profile(request: Request) -> Deed:
+    node = request.node
+
+    async def deed(tx: Transaction) -> None:
+        if request.rest:
+            await node.set_profile_name(tx, request.rest)
+            await request.answer(tx, f"Your contacts see you as **{literal(request.rest)}** from now on.")
+        else:
+            record = await request.desk.store.nodes.get(tx, node.node_id)
+            name = record.profile_name if record is not None else ""
+            await request.answer(
+                tx, f"Your contacts see you as **{literal(name)}**. `profile` and another name changes it."
+            )
+
+    return deed
+
+
+async def status(request: Request) -> Deed:
+    request.nothing_more("status")
+    return request.answering(describe_status(await request.node.status()))
+
+
+def describe_status(status: NodeStatus) -> str:
+    """A node's state of health in words, as CommonMark."""
+    lines = [
+        f"Your node is {'running' if status.running else 'stopped'}.",
+        f"Contacts see you as **{literal(status.profile_name)}**.",
+        f"Contacts: {status.contacts}, of them {status.contacts_online} online.",
+        f"Friend codes: {status.codes}, of them {status.codes_published} reachable.",
+        f"Requests: {status.requests} to you, {status.outgoing} of yours.",
+        f"On the way to contacts: {status.queued}.",
+    ]
+    text = "\n".join(f"- {line}" for line in lines)
+    troubles = _troubles([work for work in status.work if work.failures])
+    return f"{text}\n\nNot working at the moment:\n\n{troubles}" if troubles else text
+
+
+def _troubles(work: Sequence[WorkStatus]) -> str:
+    lines = [f"- {_trouble(item)}" for item in work[:MOST_TROUBLES]]
+    if len(work) > MOST_TROUBLES:
+        lines.append(f"- and {len(work) - MOST_TROUBLES} more")
+    return "\n".join(lines)
+
+
+def _trouble(item: WorkStatus) -> str:
+    again = "" if item.next_try_in is None else f"; I try again in {max(1, round(item.next_try_in))} s"
+    return f"{WORK.get(item.what, item.what)}: {literal(item.reason)} ({item.failures} failures in a row{again})"
+
+
+def _localpart(user: str) -> str:
+    return user[1:].partition(":")[0]
+
+
+COMMANDS = (
+    Command(
+        "start",
+        "[NAME]",
+        GROUP,
+        "get a Chattor node of your own",
+        start,
+        details="NAME is what contacts will see; without it, the first part of your Matrix id.",
+        examples=("start", "start Ada"),
+    ),
+    Command("profile", "[NAME]", GROUP, "show or change the name contacts see", profile, examples=("profile Ada",)),
+    Command("status", "", GROUP, "how your node is", status),
+)

@@ -1,0 +1,106 @@
+"""Small numbers by which people refer to requests, codes and contacts.
+
+A number stays with what it was first given to and is never given again, so ``accept 2`` means the same request before
+and after another one was answered.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from typing import TypeVar
+
+from chattor_bridge.bridge.ports import BridgeStore
+from chattor_bridge.errors import UsageError
+from chattor_bridge.ids import NodeId
+from chattor_bridge.node.ports import Transaction
+
+Thing = TypeVar("Thing")
+
+
+class Kind(StrEnum):
+    """What is numbered; each kind has its own series. The value is the word for one of them."""
+
+    CODE = "code"
+    REQUEST = "request"
+    KNOCK = "request of yours"
+    CONTACT = "contact"
+
+
+class Numbers:
+    """The numbers of every node's things, kept in the bridge's settings."""
+
+    def __init__(self, store: BridgeStore) -> None:
+        self._store = store
+
+    async def of(self, tx: Transaction, node_id: NodeId, kind: Kind, ids: Sequence[bytes]) -> dict[bytes, int]:
+        """The numbers of all there are of this kind; those of anything else are forgotten."""
+        series = await self._read(tx, node_id, kind)
+        numbers = {ident: series.of.get(ident.hex()) or series.draw() for ident in ids}
+        series.of = {ident.hex(): number for ident, number in numbers.items()}
+        await self._write(tx, node_id, kind, series)
+        return numbers
+
+    async def one(self, tx: Transaction, node_id: NodeId, kind: Kind, ident: bytes) -> tuple[int, bool]:
+        """The number of one, and whether it is new."""
+        series = await self._read(tx, node_id, kind)
+        known = series.of.get(ident.hex())
+        if known is not None:
+            return known, False
+        number = series.of[ident.hex()] = series.draw()
+        await self._write(tx, node_id, kind, series)
+        return number, True
+
+    async def find(
+        self,
+        tx: Transaction,
+        node_id: NodeId,
+        kind: Kind,
+        reference: str,
+        things: Sequence[Thing],
+        *,
+        ident: Callable[[Thing], bytes],
+        names: Callable[[Thing], Sequence[str]],
+    ) -> Thing:
+        """The one of ``things`` (all there are of this kind) that is meant: by number, by name, or by the beginning of
+        a name, in any case.
+
+        Raises: UsageError when it is none of them, or more than one.
+        """
+        wanted = reference.strip().lstrip("#")
+        numbers = await self.of(tx, node_id, kind, [ident(thing) for thing in things])
+        for thing in things:
+            if wanted == str(numbers[ident(thing)]):
+                return thing
+        folded = wanted.casefold()
+        exact = [thing for thing in things if folded in (name.casefold() for name in names(thing) if name)]
+        begun = [thing for thing in things if any(name.casefold().startswith(folded) for name in names(thing) if name)]
+        found = exact or begun
+        if len(found) == 1 and folded:
+            return found[0]
+        if found and folded:
+            which = ", ".join(str(numbers[ident(thing)]) for thing in found)
+            raise UsageError(f"More than one {kind} has that name. Use its number: {which}.")
+        raise UsageError(f"There is no such {kind}.")
+
+    async def _read(self, tx: Transaction, node_id: NodeId, kind: Kind) -> _Series:
+        stored = await self._store.get_setting(tx, _name(node_id, kind))
+        return _Series() if stored is None else _Series(**json.loads(stored))
+
+    async def _write(self, tx: Transaction, node_id: NodeId, kind: Kind, series: _Series) -> None:
+        await self._store.set_setting(tx, _name(node_id, kind), json.dumps({"last": series.last, "of": series.of}))
+
+
+class _Series:
+    def __init__(self, last: int = 0, of: dict[str, int] | None = None) -> None:
+        self.last = last
+        self.of = {} if of is None else of
+
+    def draw(self) -> int:
+        self.last += 1
+        return self.last
+
+
+def _name(node_id: NodeId, kind: Kind) -> str:
+    return f"numbers:{kind.name.lower()}:{node_id.hex()}"

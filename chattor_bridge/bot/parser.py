@@ -1,0 +1,97 @@
+"""From a line of chat to a command: one or two words, then whatever the command makes of the rest.
+
+People type commands on telephones, so case does not matter, a leading ``!``, ``/`` or ``!chattor`` is overlooked, and
+a misspelt word is answered with the one that was probably meant.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from chattor_bridge.bot.request import Request
+from chattor_bridge.bridge.listener import Deed
+from chattor_bridge.errors import UsageError
+
+Handler = Callable[[Request], Awaitable[Deed]]
+
+MOST_WORDS = 2
+"""Words in the longest command name."""
+
+_LEAD = re.compile(r"\A\s*(?:!chattor\b|[!/](?=\w))?\s*", re.IGNORECASE)
+_WORD = re.compile(r"\S+")
+
+_FRIEND_CODE = re.compile(r"\A(?:chattor:\s*)?(?:[a-z2-7]\s*){58}\Z", re.IGNORECASE)
+"""What a bare friend code looks like; whether it is one is for the node to say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """``name`` is its words; ``arguments`` how its usage goes on; ``about`` one line for the list; ``details`` and
+    ``examples`` for its own help. ``group`` is the heading it stands under."""
+
+    name: str
+    arguments: str
+    group: str
+    about: str
+    run: Handler
+    details: str = ""
+    examples: Sequence[str] = ()
+    aliases: Sequence[str] = ()
+
+    @property
+    def usage(self) -> str:
+        return f"{self.name} {self.arguments}".strip()
+
+
+class Commands:
+    """All commands, by their names."""
+
+    def __init__(self, commands: Sequence[Command]) -> None:
+        self.all = tuple(commands)
+        self._by_name = {name: command for command in commands for name in (command.name, *command.aliases)}
+
+    def parse(self, text: str) -> tuple[Command, str]:
+        """The command that was typed, and what follows its name.
+
+        Raises: UsageError, with the command that was probably meant.
+        """
+        typed = text[_LEAD.match(text).end() :].rstrip()  # type: ignore[union-attr]  # it matches the empty string
+        words = list(_WORD.finditer(typed))
+        for count in range(min(MOST_WORDS, len(words)), 0, -1):
+            name = " ".join(word[0] for word in words[:count]).lower()
+            if name in self._by_name:
+                return self._by_name[name], typed[words[count - 1].end() :].strip()
+        raise UsageError(self._advice(typed, [word[0].lower() for word in words]))
+
+    def find(self, name: str) -> Command:
+        """The command of this name. Raises: UsageError."""
+        command, rest = self.parse(name)
+        if rest:
+            raise UsageError(self._advice(name, name.lower().split()))
+        return command
+
+    def related(self, name: str) -> list[Command]:
+        """The commands whose name begins with this word, such as all of ``code``."""
+        return [command for command in self.all if command.name.split()[0] == name.split()[0]]
+
+    def suggestion(self, words: Sequence[str]) -> str | None:
+        """The name these words probably mean."""
+        known = [name for name in self._by_name if name.isascii()]
+        for count in (MOST_WORDS, 1):
+            close = difflib.get_close_matches(" ".join(words[:count]), known, n=1, cutoff=0.7)
+            if close:
+                return close[0]
+        return None
+
+    def _advice(self, typed: str, words: Sequence[str]) -> str:
+        if not words:
+            return "There was nothing in this message. Write help to see what I can do."
+        if _FRIEND_CODE.match(typed):
+            return "This looks like a friend code. To send a contact request there, write add and the code."
+        suggestion = self.suggestion(words)
+        if suggestion is not None:
+            return f"I do not know that command. Did you mean {suggestion}?"
+        return "I do not know that command. Write help to see what I can do."

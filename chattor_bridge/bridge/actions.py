@@ -1,0 +1,224 @@
+"""What may be waiting to be done on the homeserver, as records that go into the database as JSON and come back.
+
+Each names everything it needs, because it may be carried out long after, by another run of this program. ``key`` is
+drawn when an action is made and stays with it: the transaction id of what it sends is made from it, so a replay after
+a crash sends nothing twice. Byte identifiers are in hexadecimal.
+
+A *lane* is the queue an action waits in. Everything said in a portal shares one lane, and everything the bot says to
+one owner elsewhere shares another, so that it is read in the order it happened.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from chattor_bridge.bridge.records import JsonObject, Portal
+from chattor_bridge.ids import MatrixRoomId, MatrixUserId
+
+KEY_BYTES = 16
+"""128 random bits: no two actions ever share a key."""
+
+
+def _new_key() -> str:
+    return secrets.token_hex(KEY_BYTES)
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """The bot says something, written in CommonMark. Without ``room`` in the owner's management room, made if there
+    is none. With ``edits`` it replaces an earlier message of the bot."""
+
+    owner: str
+    room: str | None
+    text: str
+    reply_to: str | None = None
+    edits: str | None = None
+    key: str = field(default_factory=_new_key)
+
+
+@dataclass(frozen=True, slots=True)
+class ShowImage:
+    """The bot shows a PNG image; ``data`` is base64, ``width`` its side in pixels."""
+
+    owner: str
+    room: str
+    data: str
+    filename: str
+    caption: str
+    width: int
+    key: str = field(default_factory=_new_key)
+
+
+@dataclass(frozen=True, slots=True)
+class AskAboutKnock:
+    """The bot tells of a contact request in the management room, to be answered by reaction or reply."""
+
+    owner: str
+    knock: str
+    text: str
+    key: str = field(default_factory=_new_key)
+
+
+@dataclass(frozen=True, slots=True)
+class React:
+    """The bot reacts to a message, so that the owner needs one touch to do the same."""
+
+    owner: str
+    room: str
+    target: str
+    emoji: str
+    key: str = field(default_factory=_new_key)
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """The bot was invited: join, see what room it is, and say the words that fit."""
+
+    owner: str
+    room: str
+    greeting: str
+    encrypted: str
+    crowded: str
+    key: str = field(default_factory=_new_key)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenManagement:
+    """Open a new, unencrypted management room, invite the owner and greet there."""
+
+    owner: str
+    greeting: str
+    key: str = field(default_factory=_new_key)
+
+
+@dataclass(frozen=True, slots=True)
+class Decline:
+    """The bot was invited by somebody who may not use it: join, say so, leave."""
+
+    room: str
+    text: str
+    key: str = field(default_factory=_new_key)
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """The bot or a ghost leaves a room, or turns an invitation down."""
+
+    user: str
+    room: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPortal:
+    """Make sure that the room of a conversation exists and its owner is in it or invited."""
+
+    node: str
+    peer: str
+
+
+@dataclass(frozen=True, slots=True)
+class RenamePortal:
+    """Give the ghost and the room the name the contact has by then."""
+
+    node: str
+    peer: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShowText:
+    """Show what a friend said, as the ghost; ``text`` is CommonMark, ``event`` the id of the Chattor event."""
+
+    node: str
+    peer: str
+    event: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShowUnknown:
+    """Tell that a friend said something this version does not understand."""
+
+    node: str
+    peer: str
+    event: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class MarkRead:
+    """Set the read receipt of the bot (it was delivered) or of a ghost (it was read) on a message."""
+
+    user: str
+    room: str
+    event: str
+
+
+Action = (
+    Say
+    | ShowImage
+    | AskAboutKnock
+    | React
+    | Welcome
+    | OpenManagement
+    | Decline
+    | Leave
+    | OpenPortal
+    | RenamePortal
+    | ShowText
+    | ShowUnknown
+    | MarkRead
+)
+
+_KINDS: dict[str, type[Any]] = {
+    "say": Say,
+    "show-image": ShowImage,
+    "ask-about-knock": AskAboutKnock,
+    "react": React,
+    "welcome": Welcome,
+    "open-management": OpenManagement,
+    "decline": Decline,
+    "leave": Leave,
+    "open-portal": OpenPortal,
+    "rename-portal": RenamePortal,
+    "show-text": ShowText,
+    "show-unknown": ShowUnknown,
+    "mark-read": MarkRead,
+}
+_NAMES = {kind: name for name, kind in _KINDS.items()}
+
+
+def to_json(action: Action) -> JsonObject:
+    return {"kind": _NAMES[type(action)], **asdict(action)}
+
+
+def from_json(stored: JsonObject) -> Action:
+    """The action again.
+
+    Raises: ValueError when a newer version of this program stored it.
+    """
+    fields = dict(stored)
+    kind = _KINDS.get(fields.pop("kind", ""))
+    if kind is None:
+        raise ValueError("a kind of action this version does not know")
+    try:
+        action: Action = kind(**fields)
+    except TypeError as error:
+        raise ValueError("an action of another version") from error
+    return action
+
+
+def owner_lane(owner: MatrixUserId) -> str:
+    """The lane of everything the bot says to this owner outside portals."""
+    return f"owner:{owner}"
+
+
+def portal_lane(portal: Portal) -> str:
+    """The lane of everything that happens in this portal."""
+    return f"portal:{portal.ghost}"
+
+
+def room_lane(room_id: MatrixRoomId) -> str:
+    """The lane of a room that belongs to no owner."""
+    return f"room:{room_id}"

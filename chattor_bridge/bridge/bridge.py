@@ -1,0 +1,154 @@
+"""The bridge as one object: what comes in, what is worked off, and how it starts and stops."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from chattor_bridge.bridge.ghosts import Household
+from chattor_bridge.bridge.inbox import InboxWorker
+from chattor_bridge.bridge.intake import Intake
+from chattor_bridge.bridge.lanes import Lanes, Resting
+from chattor_bridge.bridge.listener import Announcer, Listener
+from chattor_bridge.bridge.observer import NodeObserver
+from chattor_bridge.bridge.outgoing import PortalSpeech
+from chattor_bridge.bridge.performer import Performer
+from chattor_bridge.bridge.permissions import LevelOf
+from chattor_bridge.bridge.ports import BridgeStore, Homeserver, TextConversion
+from chattor_bridge.bridge.records import JsonObject
+from chattor_bridge.bridge.router import Router
+from chattor_bridge.bridge.voice import Voice
+from chattor_bridge.bridge.worker import ActionWorker
+from chattor_bridge.errors import Unavailable
+from chattor_bridge.node.host import NodeHost
+from chattor_bridge.node.patience import describe
+from chattor_bridge.node.ports import Clock, Observer
+
+INBOX_WIDTH = 4
+"""Rooms worked off at once. It is all database work, which takes turns anyway; a few keep a slow one from blocking."""
+
+ACTIONS_WIDTH = 16
+"""Lanes worked off at once, each waiting for the homeserver most of the time: enough to keep it busy, and far below
+the connections it grants."""
+
+UPKEEP_INTERVAL = 3600.0
+"""Seconds between two rounds of forgetting old event ids."""
+
+STOPPING_TIME = 10.0
+"""Seconds within which the workers stop; they can be cut off anywhere, so this is only ever the database's time."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What the bot works with."""
+
+    store: BridgeStore
+    host: NodeHost
+    voice: Voice
+    clock: Clock
+    level_of: LevelOf
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeStatus:
+    """``inbox`` Matrix events and ``actions`` for the homeserver wait; ``resting`` says which lanes stand still."""
+
+    inbox: int
+    actions: int
+    resting: dict[str, Resting]
+
+
+class Bridge:
+    """Joins the nodes of a host with a homeserver.
+
+    ``make_host`` gets the observer its nodes are to tell, ``make_bot`` and ``make_announcer`` what the two halves of
+    the bot work with. The host is the bridge's from then on: it starts and stops it.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: BridgeStore,
+        make_host: Callable[[Observer], NodeHost],
+        make_bot: Callable[[Desk], Listener],
+        make_announcer: Callable[[BridgeStore, Voice], Announcer],
+        homeserver: Homeserver,
+        conversion: TextConversion,
+        clock: Clock,
+        level_of: LevelOf,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        household = Household(homeserver.bot, homeserver.domain)
+        voice = Voice(store, clock, homeserver.bot, lambda lane: self._actions.wake(lane))
+        self.host = make_host(NodeObserver(store, clock, household, voice, make_announcer(store, voice)))
+        bot = make_bot(Desk(store, self.host, voice, clock, level_of))
+        speech = PortalSpeech(store, self.host, conversion, clock, voice, bot)
+        router = Router(store, household, voice, speech, bot)
+        performer = Performer(store, homeserver, conversion, clock, voice)
+        self._inbox = Lanes("inbox", InboxWorker(store, router, voice).step, clock, width=INBOX_WIDTH)
+        self._actions = Lanes("actions", ActionWorker(store, performer, voice).step, clock, width=ACTIONS_WIDTH)
+        self._intake = Intake(store, clock, household, self._inbox.wake)
+        self._tasks: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Start the nodes and work off what an earlier run left. The homeserver need not be there yet.
+
+        Raises: DatabaseUnavailable, and whatever starting the nodes does.
+        """
+        async with self._store.transaction() as tx:
+            rooms = await self._store.inbox.rooms(tx)
+            lanes = await self._store.actions.lanes(tx)
+        await self.host.start()
+        self._tasks = asyncio.create_task(self._work(), name="bridge")
+        self._tasks.add_done_callback(_complain)
+        for room_id in rooms:
+            self._inbox.wake(room_id)
+        for lane in lanes:
+            self._actions.wake(lane)
+
+    async def stop(self) -> None:
+        """Stop working, then the nodes. What is under way is found in the database at the next start."""
+        if self._tasks is not None:
+            self._tasks.cancel()
+            await asyncio.wait({self._tasks}, timeout=STOPPING_TIME)
+            self._tasks = None
+        await self.host.stop()
+
+    async def accept(self, txn_id: str, events: Sequence[JsonObject], ephemeral: Sequence[JsonObject]) -> None:
+        """Take what the homeserver brings; when this returns it is on disk.
+
+        Raises: Unavailable when nothing was stored.
+        """
+        self._actions.hurry()  # it speaks with us, so it may listen too
+        await self._intake.accept(txn_id, events, ephemeral)
+
+    async def status(self) -> BridgeStatus:
+        """How much waits, and why. Raises: DatabaseUnavailable."""
+        async with self._store.transaction() as tx:
+            inbox, actions = await self._store.inbox.count(tx), await self._store.actions.count(tx)
+        return BridgeStatus(inbox, actions, {**self._inbox.resting(), **self._actions.resting()})
+
+    async def _work(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._inbox.run())
+            group.create_task(self._actions.run())
+            group.create_task(self._keep_up())
+
+    async def _keep_up(self) -> None:
+        while True:
+            try:
+                await self._intake.forget()
+            except Unavailable as error:
+                log.info("old event ids could not be forgotten yet: %s", describe(error))
+            await self._clock.sleep(UPKEEP_INTERVAL)
+
+
+def _complain(task: asyncio.Task[None]) -> None:
+    """Workers never end of themselves; if they do, it must not pass in silence."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.critical("the workers of the bridge have died: %s", describe(error))

@@ -1,0 +1,102 @@
+"""Matrix message content, read and written."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from typing import Any
+
+from chattor_bridge.bridge.ghosts import MARK_KEY
+from chattor_bridge.bridge.ports import TextConversion
+from chattor_bridge.bridge.records import JsonObject
+
+HTML_FORMAT = "org.matrix.custom.html"
+
+CONTENT_LIMIT = 48_000
+"""Bytes of a message's content. A Matrix event may have 65,536 with everything around it; a Chattor text has at most
+16,000, but HTML's entities can make five of one. Formatting is left out where it would not fit."""
+
+_UNSENDABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
+"""Control characters other than tab and line feed: homeservers refuse some, and the rest can play tricks."""
+
+_ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~\n])|&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+"""CommonMark's backslash escapes and entities."""
+
+_REPLY_FALLBACK = re.compile(r"\A<mx-reply>.*?</mx-reply>", re.DOTALL | re.IGNORECASE)
+
+
+def written(conversion: TextConversion, markdown: str, mark: str, *, notice: bool) -> JsonObject:
+    """The content that shows a CommonMark text; ``mark`` is its transaction id."""
+    text = _UNSENDABLE.sub("\N{REPLACEMENT CHARACTER}", markdown.replace("\r\n", "\n"))
+    content: JsonObject = {
+        "msgtype": "m.notice" if notice else "m.text",
+        "body": _ESCAPED.sub(lambda found: found[1] or html.unescape(found[0]), text),
+        "m.mentions": {},  # or clients fall back to searching the text for the reader's name
+        MARK_KEY: mark,
+    }
+    formatted = conversion.markdown_to_html(text)
+    if formatted is not None:
+        with_format = {**content, "format": HTML_FORMAT, "formatted_body": formatted}
+        if len(json.dumps(with_format, ensure_ascii=False).encode()) <= CONTENT_LIMIT:
+            return with_format
+    return content
+
+
+def as_reply(content: JsonObject, target: str) -> JsonObject:
+    return {**content, "m.relates_to": {"m.in_reply_to": {"event_id": target}}}
+
+
+def as_edit(content: JsonObject, target: str) -> JsonObject:
+    """The content that replaces an earlier message, with the fallback for clients that cannot show edits."""
+    return {
+        **content,
+        "body": f"* {content['body']}",
+        "m.new_content": {key: value for key, value in content.items() if key != MARK_KEY},
+        "m.relates_to": {"rel_type": "m.replace", "event_id": target},
+    }
+
+
+def reaction(target: str, emoji: str, mark: str) -> JsonObject:
+    return {"m.relates_to": {"rel_type": "m.annotation", "event_id": target, "key": emoji}, MARK_KEY: mark}
+
+
+def spoken(conversion: TextConversion, content: JsonObject) -> str:
+    """What a text message says, as CommonMark. A quotation of the message it answers is left out."""
+    if content.get("format") == HTML_FORMAT and isinstance(content.get("formatted_body"), str):
+        return conversion.html_to_markdown(_REPLY_FALLBACK.sub("", content["formatted_body"])).strip("\n")
+    lines = html.escape(plain(content), quote=False).split("\n")
+    return conversion.html_to_markdown("<br>".join(lines)).strip("\n")
+
+
+def plain(content: JsonObject) -> str:
+    """The unformatted text of a message, without the quotation of the message it answers."""
+    body = content.get("body")
+    if not isinstance(body, str):
+        return ""
+    if reply_target(content) is not None and body.startswith("> "):
+        quotation, blank, answer = body.partition("\n\n")
+        if blank and all(line.startswith(">") for line in quotation.split("\n")):
+            return answer
+    return body
+
+
+def relation(content: JsonObject) -> JsonObject:
+    """``m.relates_to``, or an empty object when there is none worth the name."""
+    relates_to: Any = content.get("m.relates_to")
+    return relates_to if isinstance(relates_to, dict) else {}
+
+
+def reply_target(content: JsonObject) -> str | None:
+    """The event this one answers. A thread's fallback for old clients is no answer."""
+    relates_to = relation(content)
+    if relates_to.get("rel_type") == "m.thread" and relates_to.get("is_falling_back", False):
+        return None
+    target = relates_to.get("m.in_reply_to")
+    event_id = target.get("event_id") if isinstance(target, dict) else None
+    return event_id if isinstance(event_id, str) else None
+
+
+def literal(text: str) -> str:
+    """Somebody's words inside a CommonMark text of ours, on one line, with nothing in them taken as formatting."""
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", " ".join(text.split()))

@@ -1,0 +1,145 @@
+"""What happens to the nodes, turned into pending actions in the very transaction that made it happen.
+
+Nothing here waits for anything but the database: the rooms, messages and receipts are the action workers' business.
+"""
+
+from __future__ import annotations
+
+from chattor_bridge.bridge import actions
+from chattor_bridge.bridge.actions import portal_lane
+from chattor_bridge.bridge.content import literal
+from chattor_bridge.bridge.ghosts import SECRET_BYTES, SECRET_NAME, Household
+from chattor_bridge.bridge.listener import Announcer
+from chattor_bridge.bridge.ports import BridgeStore
+from chattor_bridge.bridge.records import Portal
+from chattor_bridge.bridge.voice import Place, Voice
+from chattor_bridge.errors import NotFound
+from chattor_bridge.ids import EventId, MatrixEventId, MatrixUserId, NodeId, PeerId
+from chattor_bridge.node.happenings import (
+    ContactAdded,
+    ContactRenamed,
+    EventArrived,
+    EventDelivered,
+    EventFailed,
+    Happening,
+    KnockFailed,
+    KnockLeft,
+    KnockReceived,
+)
+from chattor_bridge.node.ports import Clock, Transaction
+from chattor_bridge.protocol.events import Event, Profile, Receipt, Text, Unknown
+
+NOT_DELIVERED = "⚠ This could not be delivered: {reason}"
+
+
+class NodeObserver:
+    """Implements `chattor_bridge.node.ports.Observer` for every node the bridge hosts."""
+
+    def __init__(
+        self, store: BridgeStore, clock: Clock, household: Household, voice: Voice, announcer: Announcer
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._household = household
+        self._voice = voice
+        self._announcer = announcer
+
+    async def record(self, tx: Transaction, node_id: NodeId, happening: Happening) -> None:
+        """Arrange what the owner is to see.
+
+        Raises: HomeserverUnavailable when too much waits already, so that the friend keeps the message;
+        DatabaseUnavailable; NotFound when the node is nobody's.
+        """
+        record = await self._store.nodes.get(tx, node_id)
+        if record is None:
+            raise NotFound("something happened to a node that is not in the database")
+        owner = MatrixUserId(record.owner)
+        match happening:
+            case EventArrived(peer_id, event):
+                await self._voice.check_room_for_more(tx)
+                await self._arrived(tx, await self._portal(tx, owner, node_id, peer_id), event)
+            case EventDelivered(peer_id, event_id):
+                await self._delivered(tx, node_id, peer_id, event_id)
+            case EventFailed(peer_id, event_id, reason):
+                await self._failed(tx, await self._portal(tx, owner, node_id, peer_id), event_id, reason)
+            case ContactRenamed(peer_id):
+                portal = await self._portal(tx, owner, node_id, peer_id)
+                action = actions.RenamePortal(node_id.hex(), peer_id.hex())
+                await self._voice.arrange(tx, portal_lane(portal), action)
+            case ContactAdded(peer_id):
+                await self._announcer.happened(tx, owner, node_id, happening)
+                await self._open(tx, await self._portal(tx, owner, node_id, peer_id))
+            case KnockReceived():
+                await self._voice.check_room_for_more(tx)
+                await self._announcer.happened(tx, owner, node_id, happening)
+            case KnockLeft() | KnockFailed():
+                await self._announcer.happened(tx, owner, node_id, happening)
+
+    def link_changed(self, node_id: NodeId, peer_id: PeerId, *, up: bool) -> None:
+        """Presence is not shown in Matrix; the bot's lists ask the node itself."""
+
+    async def _arrived(self, tx: Transaction, portal: Portal, event: Event) -> None:
+        node, peer, event_id = portal.node_id.hex(), portal.peer_id.hex(), event.event_id.hex()
+        action: actions.Action
+        match event.body:
+            case Text(text):
+                action = actions.ShowText(node, peer, event_id, text)
+            case Unknown(kind):
+                action = actions.ShowUnknown(node, peer, event_id, kind)
+            case Receipt(_, event_ids):
+                await self._read(tx, portal, event_ids)
+                return
+            case Profile():  # the node keeps the name and tells ContactRenamed
+                return
+        if portal.room_id is None:
+            await self._open_unless_about_to(tx, portal)
+        await self._voice.arrange(tx, portal_lane(portal), action)
+
+    async def _read(self, tx: Transaction, portal: Portal, event_ids: tuple[EventId, ...]) -> None:
+        """The friend read these: the ghost's receipt goes to the last of them, and so covers what stands above."""
+        for event_id in reversed(event_ids):
+            links = await self._store.event_links.by_event(tx, portal.node_id, portal.peer_id, event_id)
+            said = [link for link in links if link.ours]
+            if said:
+                action = actions.MarkRead(portal.ghost, said[-1].room_id, said[-1].matrix_event_id)
+                await self._voice.arrange(tx, portal_lane(portal), action)
+                return
+
+    async def _delivered(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, event_id: EventId) -> None:
+        """The friend has it on disk: the bot's receipt goes to the message, once its last part has arrived."""
+        portal = await self._store.portals.by_peer(tx, node_id, peer_id)
+        links = await self._store.event_links.by_event(tx, node_id, peer_id, event_id)
+        if portal is None or not links:  # a receipt of ours: nothing shows it
+            return
+        parts = await self._store.event_links.by_matrix_event(tx, links[-1].matrix_event_id)
+        if links[-1].part == max(part.part for part in parts):
+            action = actions.MarkRead(self._household.bot, links[-1].room_id, links[-1].matrix_event_id)
+            await self._voice.arrange(tx, portal_lane(portal), action)
+
+    async def _failed(self, tx: Transaction, portal: Portal, event_id: EventId, reason: str) -> None:
+        links = await self._store.event_links.by_event(tx, portal.node_id, portal.peer_id, event_id)
+        if links:
+            target = MatrixEventId(links[-1].matrix_event_id)
+            text = NOT_DELIVERED.format(reason=literal(reason))
+            await self._voice.say(tx, Place.portal(portal), text, reply_to=target)
+
+    async def _portal(self, tx: Transaction, owner: MatrixUserId, node_id: NodeId, peer_id: PeerId) -> Portal:
+        """The conversation's portal; its record is made if there is none."""
+        portal = await self._store.portals.by_peer(tx, node_id, peer_id)
+        if portal is None:
+            secret = await self._store.secret(tx, SECRET_NAME, SECRET_BYTES)
+            ghost = self._household.ghost(secret, owner, peer_id)
+            portal = Portal(owner, node_id, peer_id, ghost, None, self._clock.now())
+            await self._store.portals.save(tx, portal)
+        return portal
+
+    async def _open(self, tx: Transaction, portal: Portal) -> None:
+        action = actions.OpenPortal(portal.node_id.hex(), portal.peer_id.hex())
+        await self._voice.arrange(tx, portal_lane(portal), action)
+
+    async def _open_unless_about_to(self, tx: Transaction, portal: Portal) -> None:
+        """Have the room opened before what follows, unless that is what its lane begins with anyway. Opening an open
+        room changes nothing, so now and then once too often does no harm."""
+        first = await self._store.actions.next(tx, portal_lane(portal))
+        if first is None or first.action.get("kind") != actions.to_json(actions.OpenPortal("", ""))["kind"]:
+            await self._open(tx, portal)

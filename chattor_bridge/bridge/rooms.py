@@ -1,0 +1,207 @@
+"""Rooms the bridge opens: one portal per conversation, and management rooms.
+
+Creating a room is the one request that cannot be repeated under a transaction id, so each room carries, from its very
+creation, a state event that says what it is for; after a crash between creating and saving it is found again by that.
+The owner is invited only after the room is saved: whatever they say in it then has somewhere to go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from chattor_bridge.bridge.ports import BridgeStore, Homeserver
+from chattor_bridge.bridge.records import JsonObject, Portal
+from chattor_bridge.errors import HomeserverRefused
+from chattor_bridge.failpoints import failpoint
+from chattor_bridge.ids import MatrixRoomId, MatrixUserId
+from chattor_bridge.node.ports import Clock
+
+BOT_NAME = "Chattor"
+
+BRIDGE_STATES = ("m.bridge", "uk.half-shot.bridge")
+"""MSC2346, under its final and its unstable name: which network a room leads to."""
+
+FUNCTIONAL_MEMBERS = "io.element.functional_members"
+"""MSC4171: who is in a room only to serve it, so that a chat with a friend and the bot is named after the friend."""
+
+MANAGEMENT_STATE = "chattor_bridge.management"
+"""Names the owner of a management room the bot opened."""
+
+ADMIN_POWER = 100
+
+PORTAL_TOPIC = "A conversation over Chattor"
+MANAGEMENT_TOPIC = "Write help to see what I can do"
+
+
+class PortalRooms:
+    """Opens and renames the rooms of conversations."""
+
+    def __init__(self, store: BridgeStore, homeserver: Homeserver) -> None:
+        self._store = store
+        self._homeserver = homeserver
+
+    async def open(self, portal: Portal, name: str) -> MatrixRoomId:
+        """The portal's room, its ghost and the bot in it and its owner invited. Repeating it changes nothing.
+
+        Raises: HomeserverUnavailable, HomeserverRefused, DatabaseUnavailable.
+        """
+        await self._homeserver.ensure_user(self._homeserver.bot, BOT_NAME)
+        await self._homeserver.ensure_user(portal.ghost, name)
+        room_id = portal.room_id or await self._find(portal) or await self._create(portal, name)
+        if portal.room_id != room_id:
+            async with self._store.transaction() as tx:
+                await self._store.portals.save(tx, replace(portal, room_id=room_id))
+        await self._bring_bot(portal.ghost, room_id)
+        await invite_to_chat(self._homeserver, portal.ghost, room_id, portal.owner)
+        return room_id
+
+    async def rename(self, portal: Portal, name: str) -> None:
+        """Show the friend under a new name: the ghost, the room and the bridge state.
+
+        Raises: HomeserverUnavailable, HomeserverRefused.
+        """
+        await self._homeserver.ensure_user(portal.ghost, name)
+        if portal.room_id is None:
+            return
+        await self._homeserver.set_state(portal.ghost, portal.room_id, "m.room.name", {"name": name})
+        for event_type in BRIDGE_STATES:
+            await self._homeserver.set_state(
+                portal.ghost, portal.room_id, event_type, self._bridge_state(portal, name), _bridge_key(portal)
+            )
+
+    async def _find(self, portal: Portal) -> MatrixRoomId | None:
+        async def is_it(room_id: MatrixRoomId) -> bool:
+            key = _bridge_key(portal)
+            return await self._homeserver.get_state(portal.ghost, room_id, BRIDGE_STATES[0], key) is not None
+
+        return await _first_joined(self._homeserver, portal.ghost, is_it)
+
+    async def _create(self, portal: Portal, name: str) -> MatrixRoomId:
+        bridge_state = self._bridge_state(portal, name)
+        room_id = await self._homeserver.create_room(
+            portal.ghost,
+            name=name,
+            topic=PORTAL_TOPIC,
+            invite=[self._homeserver.bot],
+            is_direct=True,
+            initial_state=[
+                *(
+                    {"type": event_type, "state_key": _bridge_key(portal), "content": bridge_state}
+                    for event_type in BRIDGE_STATES
+                ),
+                {
+                    "type": FUNCTIONAL_MEMBERS,
+                    "state_key": "",
+                    "content": {"service_members": [self._homeserver.bot]},
+                },
+            ],
+            power_users={self._homeserver.bot: ADMIN_POWER},
+        )
+        failpoint("room-created")
+        return room_id
+
+    async def _bring_bot(self, ghost: MatrixUserId, room_id: MatrixRoomId) -> None:
+        bot = self._homeserver.bot
+        member = await self._homeserver.get_state(ghost, room_id, "m.room.member", bot) or {}
+        if member.get("membership") == "join":
+            return
+        if member.get("membership") != "invite":
+            await self._homeserver.invite(ghost, room_id, bot)
+        await self._homeserver.join(bot, room_id)
+
+    def _bridge_state(self, portal: Portal, name: str) -> JsonObject:
+        return {
+            "bridgebot": self._homeserver.bot,
+            "creator": portal.ghost,
+            "protocol": {"id": "chattor", "displayname": "Chattor"},
+            "channel": {"id": _bridge_key(portal), "displayname": name},
+        }
+
+
+class ManagementRooms:
+    """Opens rooms in which owners talk to the bot."""
+
+    def __init__(self, store: BridgeStore, homeserver: Homeserver, clock: Clock) -> None:
+        self._store = store
+        self._homeserver = homeserver
+        self._clock = clock
+
+    async def of(self, owner: MatrixUserId, *, again: bool) -> MatrixRoomId:
+        """The owner's management room, opened if there is none. ``again`` says that an earlier try may have been cut
+        off anywhere.
+
+        Raises: HomeserverUnavailable, HomeserverRefused, DatabaseUnavailable.
+        """
+        async with self._store.transaction() as tx:
+            room_id = await self._store.management_rooms.of_owner(tx, owner)
+        if room_id is None:
+            return await self.open(owner, again=again)
+        if again:
+            await self._invite_if_mine(room_id, owner)
+        return room_id
+
+    async def open(self, owner: MatrixUserId, *, again: bool) -> MatrixRoomId:
+        """A new unencrypted room with the owner invited, or with ``again`` the one an earlier try left behind."""
+        bot = self._homeserver.bot
+        await self._homeserver.ensure_user(bot, BOT_NAME)
+        room_id = await self._find(owner) if again else None
+        if room_id is None:
+            room_id = await self._homeserver.create_room(
+                bot,
+                name=BOT_NAME,
+                topic=MANAGEMENT_TOPIC,
+                invite=[],
+                is_direct=True,
+                initial_state=[{"type": MANAGEMENT_STATE, "state_key": "", "content": {"owner": owner}}],
+            )
+        failpoint("room-created")
+        async with self._store.transaction() as tx:
+            await self._store.management_rooms.save(tx, owner, room_id, self._clock.now())
+        await invite_to_chat(self._homeserver, bot, room_id, owner)
+        return room_id
+
+    async def _find(self, owner: MatrixUserId) -> MatrixRoomId | None:
+        bot = self._homeserver.bot
+
+        async def is_it(room_id: MatrixRoomId) -> bool:
+            state = await self._homeserver.get_state(bot, room_id, MANAGEMENT_STATE)
+            if state is None or state.get("owner") != owner:
+                return False
+            return await self._homeserver.get_state(bot, room_id, "m.room.encryption") is None
+
+        return await _first_joined(self._homeserver, bot, is_it)
+
+    async def _invite_if_mine(self, room_id: MatrixRoomId, owner: MatrixUserId) -> None:
+        bot = self._homeserver.bot
+        if await self._homeserver.get_state(bot, room_id, MANAGEMENT_STATE) is not None:
+            await invite_to_chat(self._homeserver, bot, room_id, owner)
+
+
+async def invite_to_chat(
+    homeserver: Homeserver, user: MatrixUserId, room_id: MatrixRoomId, invitee: MatrixUserId
+) -> None:
+    """Invite as to a direct chat, unless they are in the room or invited already.
+
+    Written as state, because the invite request has no place for ``is_direct``, by which clients sort the room.
+    """
+    member = await homeserver.get_state(user, room_id, "m.room.member", invitee) or {}
+    if member.get("membership") not in ("join", "invite"):
+        content = {"membership": "invite", "is_direct": True}
+        await homeserver.set_state(user, room_id, "m.room.member", content, invitee)
+
+
+async def _first_joined(
+    homeserver: Homeserver, user: MatrixUserId, is_it: Callable[[MatrixRoomId], Awaitable[bool]]
+) -> MatrixRoomId | None:
+    for room_id in await homeserver.joined_rooms(user):
+        try:
+            if await is_it(room_id):
+                return room_id
+        except HomeserverRefused:  # left meanwhile
+            continue
+    return None
+
+
+def _bridge_key(portal: Portal) -> str:
+    return f"chattor_bridge:{portal.ghost}"

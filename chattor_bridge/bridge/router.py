@@ -1,0 +1,133 @@
+"""Whose business a Matrix event is: a portal's, the bot's, or nobody's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from chattor_bridge.bridge import content
+from chattor_bridge.bridge.actions import Leave, room_lane
+from chattor_bridge.bridge.ghosts import Household
+from chattor_bridge.bridge.intake import READ_EVENT, READ_ID_PREFIX
+from chattor_bridge.bridge.listener import Deed, Heard, Listener, nothing
+from chattor_bridge.bridge.outgoing import PortalSpeech
+from chattor_bridge.bridge.ports import BridgeStore
+from chattor_bridge.bridge.records import InboxItem, Portal
+from chattor_bridge.bridge.voice import Place, Voice
+from chattor_bridge.ids import MatrixEventId, MatrixRoomId, MatrixUserId
+from chattor_bridge.node.ports import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What we know of the room an event happened in: a portal, somebody's management room, or neither."""
+
+    portal: Portal | None
+    manager: MatrixUserId | None
+
+    def place(self, room_id: MatrixRoomId) -> Place | None:
+        """Where the bot talks about what happened there; ``None`` where it has no business."""
+        if self.portal is not None:
+            return Place.portal(self.portal)
+        return None if self.manager is None else Place.management(self.manager, room_id)
+
+
+class Router:
+    """Finds the deed for each inbox item."""
+
+    def __init__(
+        self, store: BridgeStore, household: Household, voice: Voice, speech: PortalSpeech, listener: Listener
+    ) -> None:
+        self._store = store
+        self._household = household
+        self._voice = voice
+        self._speech = speech
+        self._listener = listener
+
+    async def situation(self, tx: Transaction, room_id: MatrixRoomId) -> Situation:
+        portal = await self._store.portals.by_room(tx, room_id)
+        manager = None if portal is not None else await self._store.management_rooms.owner_of(tx, room_id)
+        return Situation(portal, manager)
+
+    async def deed(self, item: InboxItem, situation: Situation) -> Deed:
+        """What to do about this event. Called outside any transaction.
+
+        Raises: UsageError when the answer is no, Unavailable when it has to wait.
+        """
+        event = item.event
+        if event["type"] == READ_EVENT and event["event_id"].startswith(READ_ID_PREFIX):
+            if situation.portal is None:
+                return nothing
+            return await self._speech.read(situation.portal, MatrixEventId(event["content"]["event_id"]))
+        if event["type"] == "m.room.member" and isinstance(event.get("state_key"), str):
+            return await self._membership(item, situation)
+        if event["type"] == "m.room.encryption" and situation.portal is None and situation.manager is not None:
+            return await self._listener.unreadable(situation.manager, item.room_id)
+        if "state_key" in event:
+            return nothing
+        if situation.portal is not None:
+            return await self._speech.said(situation.portal, item)
+        if event["type"] == "m.room.encrypted":
+            return await self._listener.unreadable(MatrixUserId(event["sender"]), item.room_id)
+        if situation.manager is not None and event["sender"] == situation.manager:
+            return await self._to_bot(item, situation.manager)
+        return nothing
+
+    async def _to_bot(self, item: InboxItem, owner: MatrixUserId) -> Deed:
+        body = item.event["content"]
+        place = Place.management(owner, item.room_id)
+        if item.event["type"] == "m.reaction":
+            relation = content.relation(body)
+            target, emoji = relation.get("event_id"), relation.get("key")
+            if isinstance(target, str) and isinstance(emoji, str):
+                return await self._listener.reacted(owner, place, MatrixEventId(target), emoji)
+            return nothing
+        if item.event["type"] != "m.room.message" or body.get("msgtype") == "m.notice":
+            return nothing
+        is_text = body.get("msgtype") in ("m.text", "m.emote") and content.relation(body).get("rel_type") != "m.replace"
+        target = content.reply_target(body)
+        heard = Heard(
+            owner,
+            place,
+            MatrixEventId(item.event["event_id"]),
+            content.plain(body) if is_text else None,
+            None if target is None else MatrixEventId(target),
+            None,
+        )
+        return await self._listener.heard(heard)
+
+    async def _membership(self, item: InboxItem, situation: Situation) -> Deed:
+        event = item.event
+        sender, subject = MatrixUserId(event["sender"]), MatrixUserId(event["state_key"])
+        membership = event["content"].get("membership")
+        if membership == "invite" and subject == self._household.bot:
+            return await self._listener.invited(sender, item.room_id)
+        if membership == "invite" and self._household.is_ghost(subject):
+            return self._leave(subject, item.room_id)
+        if membership in ("leave", "ban"):
+            return self._gone(subject, item.room_id, situation)
+        if membership == "join" and situation.manager is not None and subject != situation.manager:
+            return await self._listener.crowded(situation.manager, item.room_id)
+        return nothing
+
+    def _leave(self, user: MatrixUserId, room_id: MatrixRoomId) -> Deed:
+        """Ghosts live in their portals alone."""
+
+        async def deed(tx: Transaction) -> None:
+            await self._voice.arrange(tx, room_lane(room_id), Leave(user, room_id))
+
+        return deed
+
+    def _gone(self, subject: MatrixUserId, room_id: MatrixRoomId, situation: Situation) -> Deed:
+        """The owner left, or sent the bot away. A portal's owner is invited again when the friend next says something;
+        a management room is over."""
+
+        async def deed(tx: Transaction) -> None:
+            if situation.portal is not None:
+                if subject in (situation.portal.owner, self._household.bot, situation.portal.ghost):
+                    await self._store.portals.save(tx, replace(situation.portal, room_id=None))
+            elif situation.manager is not None and subject in (situation.manager, self._household.bot):
+                await self._store.management_rooms.remove(tx, room_id)
+                if subject == situation.manager:
+                    await self._voice.arrange(tx, room_lane(room_id), Leave(self._household.bot, room_id))
+
+        return deed
