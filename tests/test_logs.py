@@ -54,7 +54,8 @@ def test_what_looks_like_a_secret_is_blotted_out_everywhere(stream: io.StringIO,
 
 def test_ordinary_lines_stay_as_they_are(stream: io.StringIO) -> None:
     set_up_logging("INFO", [TOKEN], stream)
-    line = "/var/lib/chattor/somewhere/very/deep/in/the/tree/chattor.db: bridge ready for @chattorbot:example.org at http://127.0.0.1:29390/_matrix/app/v1/transactions in 3 s"
+    path = "/var/lib/chattor/somewhere/very/deep/in/the/tree/chattor.db"
+    line = f"{path}: ready for @chattorbot:example.org at http://127.0.0.1:29390/_matrix/app/v1/transactions in 3 s"
     logging.getLogger("chattor_bridge.app").info(line)
     assert stream.getvalue().endswith(f" INFO    chattor_bridge.app: {line}\n")
 

@@ -1,0 +1,103 @@
+"""Which contact, request or code a person means: numbers, names and short ids, and never a guess.
+
+A message to the wrong friend cannot be taken back, so a word that could mean two is refused and the two are named.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from chattor_bridge.errors import NotFound, UsageError
+from chattor_bridge.node.views import CodeInfo, ContactInfo, RequestInfo
+
+T = TypeVar("T")
+
+SHORT_ID = 8
+"""Hexadecimal digits of an id as it is shown: 32 bits, which two of a hundred requests share once in a million."""
+
+MIN_ID = 4
+"""Hexadecimal digits that an id must at least be given with, so that a short name is not taken for one."""
+
+
+def numbered(contacts: Sequence[ContactInfo]) -> list[tuple[int, ContactInfo]]:
+    """Contacts with their numbers: from 1, in the order in which they became friends."""
+    return list(enumerate(sorted(contacts, key=lambda contact: (contact.created_at, contact.peer_id)), start=1))
+
+
+def shown_name(number: int, contact: ContactInfo) -> str:
+    """What to call a contact: the alias, else its own name, else its number."""
+    return contact.alias or contact.name or f"contact {number}"
+
+
+def find_contact(contacts: Sequence[ContactInfo], word: str) -> tuple[int, ContactInfo]:
+    """The contact that ``word`` means: its number, its alias or its name, the first of these that fits any.
+
+    Raises: NotFound, UsageError when several share the name.
+    """
+    everyone = numbered(contacts)
+    found = None
+    if word.isascii() and word.isdigit():  # a number and nothing else, or a friend could take a number for its name
+        found = next((one for one in everyone if one[0] == int(word)), None)
+    else:
+        found = _first_fit(
+            everyone, word, [lambda one: one[1].alias, lambda one: one[1].name], lambda one: f"number {one[0]}"
+        )
+    if found is None:
+        raise NotFound("no such contact: see chattor contacts")
+    return found
+
+
+def find_request(requests: Sequence[RequestInfo], word: str) -> RequestInfo:
+    """The contact request that ``word`` means: the beginning of its id, or the name in it.
+
+    Raises: NotFound, UsageError when several fit.
+    """
+    found = _by_id(requests, word, lambda one: one.knock_id) or _first_fit(
+        requests, word, [lambda one: one.name], lambda one: f"id {one.knock_id.hex()[:SHORT_ID]}"
+    )
+    if found is None:
+        raise NotFound("no such request: see chattor requests")
+    return found
+
+
+def find_code(codes: Sequence[CodeInfo], word: str) -> CodeInfo:
+    """The friend code that ``word`` means: the beginning of its id, or its label.
+
+    Raises: NotFound, UsageError when several fit.
+    """
+    found = _by_id(codes, word, lambda one: one.door_id) or _first_fit(
+        codes, word, [lambda one: one.label], lambda one: f"id {one.door_id.hex()[:SHORT_ID]}"
+    )
+    if found is None:
+        raise NotFound("no such friend code: see chattor code")
+    return found
+
+
+def _by_id(things: Sequence[T], word: str, ident: Callable[[T], bytes]) -> T | None:
+    """The one whose id begins so; none when several do, because then a name may still fit."""
+    if len(word) < MIN_ID:
+        return None
+    found = [thing for thing in things if ident(thing).hex().startswith(word.lower())]
+    return found[0] if len(found) == 1 else None
+
+
+def _first_fit(
+    things: Sequence[T], word: str, names: Sequence[Callable[[T], str]], otherwise: Callable[[T], str]
+) -> T | None:
+    """Try each kind of name in turn. Letter case and width never decide between two: who calls itself "bob" must not
+    get what is meant for Bob."""
+    wanted = _folded(word)
+    for name in names:
+        found = [thing for thing in things if wanted and _folded(name(thing)) == wanted]
+        if len(found) > 1:
+            choices = ", ".join(otherwise(thing) for thing in found)
+            raise UsageError(f"{len(found)} have this name: say which one by {choices}")
+        if found:
+            return found[0]
+    return None
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFKC", name).casefold().strip()

@@ -1,0 +1,72 @@
+"""The `chattor` program: reads the command line and runs the command. The composition root is `daemon`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from chattor_bridge.errors import ChattorError, ConfigError, Unavailable, Unusable, UsageError
+from chattor_bridge.terminal.commands import COMMANDS, take_input
+from chattor_bridge.terminal.exits import CommandError, Exit
+from chattor_bridge.terminal.home import DEFAULT_HOME, HOME_VARIABLE, Home
+from chattor_bridge.terminal.output import Output
+from chattor_bridge.terminal.parser import parse
+
+if TYPE_CHECKING:
+    from chattor_bridge.terminal.daemon import TransportFactory
+
+
+def main(argv: Sequence[str] | None = None, *, transport_factory: TransportFactory | None = None) -> int:
+    """Run one command; its exit code. ``transport_factory`` is what `run` reaches the onion network through: tor,
+    unless a caller that is no user brings another."""
+    arguments = parse(argv)
+    output = Output(as_json=arguments.json)
+    try:
+        return _run(arguments, output, transport_factory)
+    except CommandError as error:
+        output.complain(str(error))
+        return error.code
+    except (Unusable, ConfigError) as error:
+        output.complain(str(error))
+        return Exit.CANNOT_START
+    except UsageError as error:
+        output.complain(str(error))
+        return Exit.REFUSED
+    except Unavailable as error:
+        output.complain(str(error))
+        return Exit.NOT_YET
+    except ChattorError as error:
+        output.complain(str(error))
+        return Exit.UNEXPECTED
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        # the reader of our output has seen enough; Python must not complain about it once more at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.DONE
+
+
+def _run(arguments: argparse.Namespace, output: Output, transport_factory: TransportFactory | None) -> int:
+    home = Home(arguments.home or Path(os.environ.get(HOME_VARIABLE) or DEFAULT_HOME))
+    if arguments.command in COMMANDS:
+        home.require()
+        take_input(arguments)
+        asyncio.run(COMMANDS[arguments.command](arguments, home, output))
+        return Exit.DONE
+    # only these two need the node and its libraries, which take longer to load than the other commands take to run
+    from chattor_bridge.terminal import daemon
+
+    if arguments.command == "init":
+        asyncio.run(daemon.make_identity(home, arguments.name, output))
+    else:
+        asyncio.run(daemon.run_until_signalled(home, output, transport_factory or daemon.tor_transport))
+    return Exit.DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

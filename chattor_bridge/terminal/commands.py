@@ -1,0 +1,259 @@
+"""The commands that ask the daemon, and how each shows its answer."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import io
+import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+
+import segno
+
+from chattor_bridge.terminal.addressing import SHORT_ID
+from chattor_bridge.terminal.client import ask, ask_once
+from chattor_bridge.terminal.control import Answer, Item, JsonObject
+from chattor_bridge.terminal.exits import CommandError, Exit
+from chattor_bridge.terminal.home import Home
+from chattor_bridge.terminal.output import Output, local_time, neutralised, neutralised_lines, table
+
+MAX_INPUT = 256 * 1024
+"""Bytes read from standard input: more than the longest text that is accepted, so that the daemon can say its limit."""
+
+READ_BATCH = 100
+"""Messages marked as read with one request; the daemon's own bound."""
+
+Command = Callable[[argparse.Namespace, Home, Output], Awaitable[None]]
+
+
+async def code(arguments: argparse.Namespace, home: Home, output: Output) -> None:
+    match arguments.action:
+        case "new":
+            codes, _ = await ask_once(home, "new_code", label=arguments.label)
+        case "retire":
+            codes, _ = await ask_once(home, "retire_code", code=arguments.code)
+            output.show(codes[0], "Retired. Friends you made through it stay.")
+            return
+        case _:
+            codes, _ = await ask_once(home, "codes")
+    for each in codes:
+        lines = [
+            neutralised(each["code"]),
+            f"  {_short(each)}  {_door_state(each)}  {neutralised(each['label'])}".rstrip(),
+        ]
+        if getattr(arguments, "qr", False):
+            lines.extend(_qr_lines(each["code"]))
+        output.show(each, *lines)
+    if not codes:
+        output.say(f"No friend code yet. Make one with {home.command('code new')}")
+
+
+async def add(arguments: argparse.Namespace, home: Home, output: Output) -> None:
+    items, _ = await ask_once(home, "add", code=" ".join(arguments.code), note=arguments.note)
+    output.show(items[0], f"Asked. {home.command('requests')} shows where it stands.")
+
+
+async def requests(_arguments: argparse.Namespace, home: Home, output: Output) -> None:
+    items, _ = await ask_once(home, "requests")
+    for item in items:
+        output.show(item, *(_received(item) if item["direction"] == "received" else _sent(item)))
+    if not items:
+        output.say("No requests.")
+
+
+async def accept(arguments: argparse.Namespace, home: Home, output: Output) -> None:
+    items, _ = await ask_once(home, "accept", request=arguments.request)
+    number, name = items[0]["contact"], neutralised(items[0]["name"])
+    output.show(items[0], f"{name} is contact {number} now. Say hello with {home.command(f'send {number} Hello!')}")
+
+
+async def ignore(arguments: argparse.Namespace, home: Home, output: Output) -> None:
+    items, _ = await ask_once(home, "ignore", request=arguments.request)
+    output.show(items[0], "Ignored. Its sender is not told; you can still accept it.")
+
+
+async def contacts(_arguments: argparse.Namespace, home: Home, output: Output) -> None:
+    items, _ = await ask_once(home, "contacts")
+    rows = table([_contact_row(item) for item in items])
+    for item, row in zip(items, rows, strict=True):
+        output.show(item, row)
+    if not items:
+        output.say(f"No friends yet. {home.command('code new')} makes a friend code; {home.command('add')} takes one.")
+
+
+async def rename(arguments: argparse.Namespace, home: Home, output: Output) -> None:
+    items, _ = await ask_once(home, "rename", contact=arguments.contact, alias=arguments.alias)
+    shown = neutralised(items[0]["alias"] or items[0]["name"])
+    output.show(items[0], f"Contact {items[0]['contact']} is shown as {shown} now.")
+
+
+async def profile(arguments: argparse.Namespace, home: Home, output: Output) -> None:
+    items, _ = await ask_once(home, "profile", name=arguments.name)
+    output.show(items[0], neutralised(items[0]["name"]))
+
+
+async def send(arguments: argparse.Namespace, home: Home, output: Output) -> None:
+    text = " ".join(arguments.text)
+    wait = arguments.timeout if arguments.wait else None
+    async with aclosing(ask(home, "send", contact=arguments.contact, text=text, wait=wait)) as answers:
+        async for answer in answers:
+            if isinstance(answer, Item):
+                state = answer.fields["state"]
+                output.show(answer.fields, answer.fields["event_id"] + ("" if state == "queued" else f" {state}"))
+
+
+async def history(arguments: argparse.Namespace, home: Home, output: Output) -> None:
+    answers = ask(home, "history", contact=arguments.contact, limit=arguments.limit, after=arguments.after)
+    await _show_messages(answers, home, output, receipts=not arguments.no_receipts)
+
+
+async def follow(arguments: argparse.Namespace, home: Home, output: Output) -> None:
+    answers = ask(home, "follow", contact=arguments.contact, after=arguments.after, sent=arguments.sent)
+    await _show_messages(answers, home, output, receipts=not arguments.no_receipts)
+
+
+async def status(_arguments: argparse.Namespace, home: Home, output: Output) -> None:
+    items, _ = await ask_once(home, "status")
+    state = items[0]
+    lines = [
+        f"name      {neutralised(state['name'])}",
+        f"tor       {'connected' if state['tor']['ready'] else neutralised(state['tor']['summary'])}",
+        f"codes     {state['codes']}, {state['published']} of them reachable",
+        f"friends   {state['contacts']}, {state['online']} of them online",
+        f"requests  {state['requests']} received, {state['asked']} sent and not answered yet",
+        f"messages  {state['unread']} unread, {state['queued']} on their way",
+    ]
+    for trouble in state["trouble"]:
+        again = "" if trouble["next_try_in"] is None else f"; next try in {trouble['next_try_in']} s"
+        lines.append(f"retrying  {neutralised(trouble['what'])}: {neutralised(trouble['reason'])}{again}")
+    output.show(state, *lines)
+
+
+COMMANDS: dict[str, Command] = {
+    "code": code,
+    "add": add,
+    "requests": requests,
+    "accept": accept,
+    "ignore": ignore,
+    "contacts": contacts,
+    "rename": rename,
+    "profile": profile,
+    "send": send,
+    "history": history,
+    "follow": follow,
+    "status": status,
+}
+
+
+async def _show_messages(answers: AsyncGenerator[Answer, None], home: Home, output: Output, *, receipts: bool) -> None:
+    """Show messages as they come, and mark the friend's as read once they have been shown.
+
+    What comes in one go is marked with one request, so that a backlog does not become a receipt for each message.
+    """
+    shown: list[JsonObject] = []
+    async with aclosing(answers):
+        coming = asyncio.ensure_future(anext(answers, None))
+        try:
+            while True:
+                if shown and (len(shown) >= READ_BATCH or not await _comes_at_once(coming)):
+                    await ask_once(home, "read", messages=shown)
+                    shown = []
+                answer = await coming
+                if not isinstance(answer, Item):
+                    break
+                coming = asyncio.ensure_future(anext(answers, None))
+                message = answer.fields
+                output.show(message, *_message_lines(message))
+                if receipts and message["state"] == "received":
+                    shown.append({"peer": message["peer"], "event_id": message["event_id"]})
+        finally:
+            coming.cancel()
+            await asyncio.wait([coming])
+            if shown:
+                await ask_once(home, "read", messages=shown)
+
+
+AT_ONCE = 0.05
+"""Seconds within which a further message counts as coming in the same go: more than the daemon takes for a page."""
+
+
+async def _comes_at_once(coming: asyncio.Future[Answer | None]) -> bool:
+    await asyncio.wait([coming], timeout=AT_ONCE)
+    return coming.done()
+
+
+def _message_lines(message: JsonObject) -> list[str]:
+    who = "you to " + neutralised(message["name"]) if message["sent"] else neutralised(message["name"])
+    state = f" [{message['state']}]" if message["sent"] else ""
+    lines = [f"{local_time(message['time'])}  {who}{state}: {neutralised_lines(message['text'])}"]
+    if "reason" in message:
+        lines.append(f"    not delivered: {neutralised(message['reason'])}")
+    return lines
+
+
+def _received(item: JsonObject) -> list[str]:
+    through = f" through {neutralised(item['label'])}" if item["label"] else ""
+    ignored = "  (ignored)" if item["ignored"] else ""
+    lines = [f"{_short(item)}  from {neutralised(item['name'])}{through}, {local_time(item['time'])}{ignored}"]
+    if item["note"]:
+        lines.append(f"    {neutralised_lines(item['note'])}")
+    return lines
+
+
+def _sent(item: JsonObject) -> list[str]:
+    states = {"calling": "not at the door yet", "left": "at the door, waiting for an answer", "failed": "given up"}
+    reason = f": {neutralised(item['reason'])}" if item["reason"] else ""
+    note = f"  ({neutralised(item['note'])})" if item["note"] else ""
+    return [f"{_short(item)}  sent {local_time(item['time'])}: {states[item['state']]}{reason}{note}"]
+
+
+def _contact_row(item: JsonObject) -> list[str]:
+    name = neutralised(item["alias"] or item["name"]) or "(no name)"
+    if item["alias"] and item["name"]:
+        name += f" ({neutralised(item['name'])})"
+    news = [f"{item['unread']} unread"] if item["unread"] else []
+    if item["queued"]:
+        news.append(f"{item['queued']} on their way")
+    return [str(item["contact"]), name, "online" if item["online"] else "offline", ", ".join(news)]
+
+
+def _short(item: JsonObject) -> str:
+    return str(item["id"])[:SHORT_ID]
+
+
+def _door_state(item: JsonObject) -> str:
+    return "reachable" if item["published"] else "not reachable yet"
+
+
+def _qr_lines(text: str) -> list[str]:
+    # upper case is the same code, and a smaller picture
+    drawing = io.StringIO()
+    segno.make_qr(text.upper()).terminal(out=drawing, compact=True)
+    return drawing.getvalue().splitlines()
+
+
+def take_input(arguments: argparse.Namespace) -> None:
+    """Fill in from standard input what the command line left out. Not in the commands themselves, because a
+    read cannot be interrupted there. Raises: CommandError when it is too long or no text."""
+    if arguments.command == "add" and not arguments.code:
+        arguments.code = [_standard_input("Friend code: ")]
+    elif arguments.command == "send" and not arguments.text:
+        arguments.text = [_standard_input("")]
+
+
+def _standard_input(prompt: str) -> str:
+    if prompt and sys.stdin.isatty():
+        sys.stderr.write(prompt)
+        sys.stderr.flush()
+        data = sys.stdin.buffer.readline(MAX_INPUT + 1)
+    else:
+        data = sys.stdin.buffer.read(MAX_INPUT + 1)
+    if len(data) > MAX_INPUT:
+        raise CommandError(Exit.REFUSED, f"standard input is longer than {MAX_INPUT // 1024} KiB")
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise CommandError(Exit.REFUSED, "standard input is not UTF-8 text") from error
+    # the line end that an editor or echo adds is not part of what is said
+    return text.removesuffix("\n").removesuffix("\r")

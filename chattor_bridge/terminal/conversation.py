@@ -1,0 +1,212 @@
+"""What the daemon answers about what is said: send, history, follow, and what was read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+
+from chattor_bridge.errors import LimitReached, UsageError
+from chattor_bridge.ids import EventId, PeerId
+from chattor_bridge.node.node import Node
+from chattor_bridge.node.ports import Clock
+from chattor_bridge.node.views import ContactInfo
+from chattor_bridge.protocol.events import Receipt, Text, split_text
+from chattor_bridge.terminal import arguments
+from chattor_bridge.terminal.addressing import find_contact, numbered, shown_name
+from chattor_bridge.terminal.bell import Bell, first_of
+from chattor_bridge.terminal.control import Answer, Done, Item, JsonObject
+from chattor_bridge.terminal.exits import CommandError, Exit
+from chattor_bridge.terminal.ports import Direction, HistoryEntry, TerminalStore
+
+MAX_SEND_BYTES = 64 * 1024
+"""Bytes of one text to send: a long letter, in five envelopes. More is a file, and files are not chat."""
+
+MAX_HISTORY = 1_000
+"""Messages of one answer to `history`: 15 MB when each is as long as can be."""
+
+MAX_READ = 100
+"""Messages marked as read at once: one receipt, well inside an envelope."""
+
+_PAGE = 100
+"""Entries read from the database at a time: 1.5 MB when each is as long as can be."""
+
+
+class Conversation:
+    """Answers over one node and its history."""
+
+    def __init__(self, node: Node, store: TerminalStore, clock: Clock, bell: Bell) -> None:
+        self._node = node
+        self._store = store
+        self._clock = clock
+        self._bell = bell
+
+    async def send(self, args: JsonObject, gone: asyncio.Event) -> AsyncGenerator[Answer, None]:
+        _number, contact = find_contact(await self._node.contacts(), arguments.text(args, "contact"))
+        text, wait = arguments.text(args, "text"), arguments.optional_number(args, "wait")
+        if not text.strip():
+            raise UsageError("there is nothing to send")
+        if len(text.encode()) > MAX_SEND_BYTES:
+            raise LimitReached(f"a text can be {MAX_SEND_BYTES // 1024} KiB at most: send it in parts")
+        now = self._clock.now()
+        event_ids = []
+        async with self._store.transaction() as tx:
+            for piece in split_text(text):
+                event_id = await self._node.send(tx, contact.peer_id, Text(piece), time=now)
+                await self._store.history.add(
+                    tx, self._node.node_id, contact.peer_id, event_id, Direction.OUT, piece, sent_at=now, stored_at=now
+                )
+                event_ids.append(event_id)
+            tx.after_commit(self._bell.ring)
+        for event_id in event_ids:
+            yield Item({"event_id": event_id.hex(), "state": "queued"})
+        if wait is not None:
+            async for item in self._settled(contact.peer_id, event_ids, wait, gone):
+                yield item
+        yield Done({})
+
+    async def history(self, args: JsonObject) -> AsyncGenerator[Answer, None]:
+        contacts = await self._node.contacts()
+        _number, contact = find_contact(contacts, arguments.text(args, "contact"))
+        limit, after = arguments.number(args, "limit"), arguments.optional_number(args, "after")
+        if limit > MAX_HISTORY:
+            raise LimitReached(f"history shows {MAX_HISTORY} messages at most; go on with --after")
+        node_id = self._node.node_id
+        async with self._store.transaction() as tx:
+            if after is None:
+                entries = await self._store.history.last(tx, node_id, contact.peer_id, limit)
+            else:
+                entries = await self._store.history.after(tx, node_id, after, limit, contact.peer_id)
+        for item in _items(entries, contacts):
+            yield item
+        yield Done({})
+
+    async def follow(self, args: JsonObject, gone: asyncio.Event) -> AsyncGenerator[Answer, None]:
+        """Never done: from a given order number, or from what is unread, on and on. Reads by order number from the
+        database, so a slow reader costs nothing and misses nothing."""
+        chosen = None
+        word = arguments.optional_text(args, "contact")
+        if word is not None:
+            chosen = find_contact(await self._node.contacts(), word)[1].peer_id
+        sent_too, start = arguments.flag(args, "sent"), arguments.optional_number(args, "after")
+        known_until = 0
+        if start is None:
+            start, known_until = await self._unread_from(chosen)
+        cursor = start
+        while not gone.is_set():
+            news = self._bell.next()
+            async with self._store.transaction() as tx:
+                entries = await self._store.history.after(tx, self._node.node_id, cursor, _PAGE, chosen)
+            wanted = [entry for entry in entries if _wanted(entry, sent_too, known_until)]
+            for item in _items(wanted, await self._node.contacts() if wanted else []):
+                yield item
+            if entries:
+                cursor = entries[-1].order
+            if len(entries) < _PAGE:
+                await first_of(news, gone)
+
+    async def read(self, args: JsonObject) -> AsyncGenerator[Answer, None]:
+        """Mark what was shown, and tell its senders, in one transaction for each."""
+        shown: dict[PeerId, list[EventId]] = {}
+        for message in arguments.objects(args, "messages", MAX_READ):
+            peer_id = PeerId(arguments.identifier(message, "peer"))
+            shown.setdefault(peer_id, []).append(EventId(arguments.identifier(message, "event_id")))
+        marked = 0
+        for peer_id, event_ids in shown.items():
+            marked += await self._mark_read(peer_id, event_ids)
+        yield Done({"marked": marked})
+
+    async def _mark_read(self, peer_id: PeerId, event_ids: Sequence[EventId]) -> int:
+        node_id, history = self._node.node_id, self._store.history
+        async with self._store.transaction() as tx:
+            news = []
+            for event_id in dict.fromkeys(event_ids):
+                entry = await history.get(tx, node_id, peer_id, event_id)
+                if entry is not None and entry.direction is Direction.IN and entry.read_at is None:
+                    news.append(event_id)
+            if not news:
+                return 0
+            await history.mark_read(tx, node_id, peer_id, news, Direction.IN, self._clock.now())
+            await self._node.send(tx, peer_id, Receipt("read", tuple(news)))
+            tx.after_commit(self._bell.ring)
+        return len(news)
+
+    async def _settled(
+        self, peer_id: PeerId, event_ids: Sequence[EventId], wait: int, gone: asyncio.Event
+    ) -> AsyncGenerator[Item, None]:
+        """Each event as it is delivered or fails."""
+        waiting = list(event_ids)
+        deadline = self._clock.monotonic() + wait
+        failure = ""
+        while waiting and not gone.is_set():
+            news = self._bell.next()
+            async with self._store.transaction() as tx:
+                entries = [
+                    await self._store.history.get(tx, self._node.node_id, peer_id, event_id) for event_id in waiting
+                ]
+            for entry in entries:
+                if entry is not None and (state := _state(entry)) != "queued":
+                    waiting.remove(entry.event_id)
+                    failure = failure or entry.failure
+                    yield Item({"event_id": entry.event_id.hex(), "state": state})
+            left = deadline - self._clock.monotonic()
+            if waiting and left <= 0:
+                raise CommandError(
+                    Exit.NOT_YET, "not delivered yet: it is stored, and goes out when the friend is reached"
+                )
+            if waiting:
+                await first_of(news, gone, timeout=left)
+        if failure:
+            raise CommandError(Exit.REFUSED, f"not delivered: {failure}")
+
+    async def _unread_from(self, chosen: PeerId | None) -> tuple[int, int]:
+        """Where to begin so that everything unread is shown, and up to where all that is read is known."""
+        begin: int | None = None
+        end = 0
+        async with self._store.transaction() as tx:
+            for contact in await self._store.contacts.of_node(tx, self._node.node_id):
+                if chosen is not None and contact.peer_id != chosen:
+                    continue
+                for entry in await self._store.history.unread(tx, self._node.node_id, contact.peer_id, 1):
+                    begin = entry.order - 1 if begin is None else min(begin, entry.order - 1)
+                for entry in await self._store.history.last(tx, self._node.node_id, contact.peer_id, 1):
+                    end = max(end, entry.order)
+        return (end if begin is None else begin), end
+
+
+def _wanted(entry: HistoryEntry, sent_too: bool, known_until: int) -> bool:
+    if entry.direction is Direction.OUT:
+        return sent_too
+    return entry.order > known_until or entry.read_at is None
+
+
+def _items(entries: Sequence[HistoryEntry], contacts: Sequence[ContactInfo]) -> list[Item]:
+    numbers = {contact.peer_id: (number, shown_name(number, contact)) for number, contact in numbered(contacts)}
+    return [Item(_message(entry, *numbers[entry.peer_id])) for entry in entries]
+
+
+def _message(entry: HistoryEntry, number: int, name: str) -> JsonObject:
+    message: JsonObject = {
+        "order": entry.order,
+        "contact": number,
+        "name": name,
+        "peer": entry.peer_id.hex(),
+        "event_id": entry.event_id.hex(),
+        "sent": entry.direction is Direction.OUT,
+        "text": entry.text,
+        "time": entry.sent_at,
+        "stored": entry.stored_at,
+        "state": _state(entry),
+    }
+    if entry.failure:
+        message["reason"] = entry.failure
+    return message
+
+
+def _state(entry: HistoryEntry) -> str:
+    if entry.direction is Direction.IN:
+        return "received" if entry.read_at is None else "read"
+    if entry.failure:
+        return "failed"
+    if entry.read_at is not None:
+        return "read"
+    return "queued" if entry.delivered_at is None else "delivered"

@@ -1,0 +1,175 @@
+"""What the daemon answers about the identity and its friends: codes, requests, contacts, name and state of health."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+
+from chattor_bridge.node.node import Node
+from chattor_bridge.node.ports import Clock
+from chattor_bridge.node.views import CodeInfo, ContactInfo
+from chattor_bridge.terminal import arguments
+from chattor_bridge.terminal.addressing import find_code, find_contact, find_request, numbered, shown_name
+from chattor_bridge.terminal.connection import Connection
+from chattor_bridge.terminal.control import Answer, Done, Item, JsonObject
+from chattor_bridge.terminal.ports import TerminalStore
+
+UNREAD_COUNTED = 100
+"""Unread messages of a friend that are counted; a hundred means "a hundred or more"."""
+
+
+class Friends:
+    """Answers over one node."""
+
+    def __init__(self, node: Node, store: TerminalStore, clock: Clock, connection: Connection) -> None:
+        self._node = node
+        self._store = store
+        self._clock = clock
+        self._connection = connection
+        self._started_at = clock.monotonic()
+
+    async def codes(self, _args: JsonObject) -> AsyncGenerator[Answer, None]:
+        for code in await self._node.codes():
+            yield Item(_code(code))
+        yield Done({})
+
+    async def new_code(self, args: JsonObject) -> AsyncGenerator[Answer, None]:
+        label = arguments.text(args, "label")
+        async with self._store.transaction() as tx:
+            code = await self._node.create_code(tx, label)
+        yield Item(_code(code))
+        yield Done({})
+
+    async def retire_code(self, args: JsonObject) -> AsyncGenerator[Answer, None]:
+        code = find_code(await self._node.codes(), arguments.text(args, "code"))
+        async with self._store.transaction() as tx:
+            await self._node.retire_code(tx, code.door_id)
+        yield Item({"id": code.door_id.hex(), "label": code.label})
+        yield Done({})
+
+    async def add(self, args: JsonObject) -> AsyncGenerator[Answer, None]:
+        code, note = arguments.text(args, "code"), arguments.text(args, "note")
+        async with self._store.transaction() as tx:
+            knock_id = await self._node.add(tx, code, note)
+        yield Item({"request": knock_id.hex()})
+        yield Done({})
+
+    async def requests(self, _args: JsonObject) -> AsyncGenerator[Answer, None]:
+        for request in await self._node.requests():
+            yield Item(
+                {
+                    "direction": "received",
+                    "id": request.knock_id.hex(),
+                    "name": request.name,
+                    "note": request.note,
+                    "label": request.door_label,
+                    "ignored": request.ignored,
+                    "time": request.received_at,
+                }
+            )
+        for knock in await self._node.outgoing():
+            yield Item(
+                {
+                    "direction": "sent",
+                    "id": knock.knock_id.hex(),
+                    "state": str(knock.state),
+                    "reason": knock.reason,
+                    "note": knock.note,
+                    "time": knock.created_at,
+                }
+            )
+        yield Done({})
+
+    async def accept(self, args: JsonObject) -> AsyncGenerator[Answer, None]:
+        request = find_request(await self._node.requests(), arguments.text(args, "request"))
+        async with self._store.transaction() as tx:
+            peer_id = await self._node.accept(tx, request.knock_id)
+        for number, contact in numbered(await self._node.contacts()):
+            if contact.peer_id == peer_id:
+                yield Item({"contact": number, "name": shown_name(number, contact)})
+        yield Done({})
+
+    async def ignore(self, args: JsonObject) -> AsyncGenerator[Answer, None]:
+        request = find_request(await self._node.requests(), arguments.text(args, "request"))
+        async with self._store.transaction() as tx:
+            await self._node.ignore(tx, request.knock_id)
+        yield Item({"id": request.knock_id.hex()})
+        yield Done({})
+
+    async def contacts(self, _args: JsonObject) -> AsyncGenerator[Answer, None]:
+        for number, contact in numbered(await self._node.contacts()):
+            yield Item(await self._contact(number, contact))
+        yield Done({})
+
+    async def rename(self, args: JsonObject) -> AsyncGenerator[Answer, None]:
+        number, contact = find_contact(await self._node.contacts(), arguments.text(args, "contact"))
+        async with self._store.transaction() as tx:
+            await self._node.rename(tx, contact.peer_id, arguments.text(args, "alias"))
+        for each in await self._node.contacts():
+            if each.peer_id == contact.peer_id:
+                yield Item({"contact": number, "name": each.name, "alias": each.alias})
+        yield Done({})
+
+    async def profile(self, args: JsonObject) -> AsyncGenerator[Answer, None]:
+        name = arguments.optional_text(args, "name")
+        if name is not None:
+            async with self._store.transaction() as tx:
+                await self._node.set_profile_name(tx, name)
+        yield Item({"name": self._node.profile_name})
+        yield Done({})
+
+    async def status(self, _args: JsonObject) -> AsyncGenerator[Answer, None]:
+        status = await self._node.status()
+        unread = 0
+        for contact in await self._node.contacts():
+            unread += await self._unread(contact)
+        yield Item(
+            {
+                "name": status.profile_name,
+                "tor": {"ready": self._connection.ready, "summary": self._connection.summary},
+                "codes": status.codes,
+                "published": status.codes_published,
+                "contacts": status.contacts,
+                "online": status.contacts_online,
+                "requests": status.requests,
+                "asked": status.outgoing,
+                "queued": status.queued,
+                "unread": unread,
+                "uptime": int(self._clock.monotonic() - self._started_at),
+                "trouble": [
+                    {
+                        "what": work.what,
+                        "reason": work.reason,
+                        "failures": work.failures,
+                        "next_try_in": None if work.next_try_in is None else int(work.next_try_in),
+                    }
+                    for work in status.work
+                    if work.failures
+                ],
+            }
+        )
+        yield Done({})
+
+    async def _contact(self, number: int, contact: ContactInfo) -> JsonObject:
+        return {
+            "contact": number,
+            "name": contact.name,
+            "alias": contact.alias,
+            "online": contact.online,
+            "queued": contact.queued,
+            "unread": await self._unread(contact),
+            "since": contact.created_at,
+        }
+
+    async def _unread(self, contact: ContactInfo) -> int:
+        async with self._store.transaction() as tx:
+            return len(await self._store.history.unread(tx, self._node.node_id, contact.peer_id, UNREAD_COUNTED))
+
+
+def _code(code: CodeInfo) -> JsonObject:
+    return {
+        "id": code.door_id.hex(),
+        "label": code.label,
+        "code": code.code,
+        "published": code.published,
+        "created": code.created_at,
+    }

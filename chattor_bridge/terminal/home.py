@@ -1,0 +1,131 @@
+"""The home directory of one `chattor` identity: what lies in it, and who may use it.
+
+Everything is readable for its owner alone. One daemon at a time holds the lock; the socket beside it is where the
+other commands find that daemon.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from chattor_bridge.errors import AddressInUse, UsageError
+from chattor_bridge.terminal.exits import CommandError, Exit
+
+HOME_VARIABLE = "CHATTOR_HOME"
+DEFAULT_HOME = "~/.local/share/chattor"
+
+MAX_SOCKET_PATH = 107
+"""Bytes of a unix socket's path on Linux (`sun_path` is 108, one of them the terminating zero)."""
+
+
+class Home:
+    """The paths of one identity."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory.expanduser().absolute()
+        self.config = self.directory / "config.yaml"
+        self.key = self.directory / "store.key"
+        self.database = self.directory / "chattor.db"
+        self.tor = self.directory / "tor"
+        self.socket = self.directory / "control.sock"
+        self.lock = self.directory / "lock"
+
+    @property
+    def exists(self) -> bool:
+        """Whether `chattor init` has finished here: the database is what it makes last."""
+        return self.database.exists()
+
+    def create(self) -> None:
+        """Make the directory, closed to everybody else. Raises: UsageError when that cannot be done."""
+        try:
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.directory.chmod(0o700)
+        except OSError as error:
+            raise UsageError(f"cannot make {self.directory}: {error.strerror}") from error
+
+    def require(self) -> None:
+        """Raises: CommandError when there is no identity here, saying how to make one."""
+        if not self.exists:
+            raise CommandError(
+                Exit.CANNOT_START, f"there is no identity in {self.directory} yet: make one with {self.command('init')}"
+            )
+
+    def command(self, words: str) -> str:
+        """A `chattor` command line for this home, as a person would type it."""
+        if self.directory == Path(DEFAULT_HOME).expanduser() or os.environ.get(HOME_VARIABLE) == str(self.directory):
+            return f"chattor {words}"
+        return f"chattor --home {self.directory} {words}"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold this home against a second daemon. The kernel lets go of it however this process ends.
+
+        Raises: AddressInUse when another process holds it.
+        """
+        descriptor = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                holder = os.read(descriptor, 20).decode(errors="replace").strip() or "unknown"
+                raise AddressInUse(
+                    f"another chattor (process {holder}) already uses {self.directory}: use that one, or stop it first"
+                ) from error
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def listen(self) -> socket.socket:
+        """The daemon's socket, mode 0600. Call it under the lock: a socket file left by a killed daemon is replaced."""
+        with suppress(FileNotFoundError):
+            self.socket.unlink()
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        mask = os.umask(0o177)  # so that the file never exists with a wider mode
+        try:
+            with self._reachable() as address:
+                listener.bind(address)
+        except BaseException:
+            listener.close()
+            raise
+        finally:
+            os.umask(mask)
+        listener.listen()
+        listener.setblocking(False)
+        return listener
+
+    def connect(self) -> socket.socket:
+        """A connection to the daemon. Raises: CommandError when nobody answers."""
+        self.require()
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        try:
+            with self._reachable() as address:
+                connection.connect(address)
+        except (FileNotFoundError, ConnectionRefusedError) as error:
+            connection.close()
+            raise CommandError(
+                Exit.NOT_RUNNING, f"chattor run is not running: start it in another terminal with {self.command('run')}"
+            ) from error
+        except OSError as error:
+            connection.close()
+            raise CommandError(Exit.NOT_RUNNING, f"cannot reach chattor run: {error.strerror}") from error
+        connection.setblocking(False)
+        return connection
+
+    @contextmanager
+    def _reachable(self) -> Iterator[str]:
+        """The socket's path; by way of the open directory when it is longer than the kernel takes."""
+        if len(os.fsencode(self.socket)) <= MAX_SOCKET_PATH:
+            yield str(self.socket)
+            return
+        descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            yield f"/proc/self/fd/{descriptor}/{self.socket.name}"
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,305 @@
+"""The command line of `chattor`: argparse, written so that ``--help`` is the manual."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from chattor_bridge.terminal.exits import MEANINGS
+from chattor_bridge.terminal.home import DEFAULT_HOME, HOME_VARIABLE
+
+if TYPE_CHECKING:  # a private name of argparse, and generic to the type checker alone
+    _Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+DEFAULT_HISTORY = 20
+"""Messages that `history` shows: a screenful."""
+
+MAX_HISTORY = 1_000
+"""Messages that one `history` may ask for, as in `conversation`; further ones with --after."""
+
+MAX_ORDER = 2**63 - 1
+"""The largest order number: what a signed 64-bit column holds."""
+
+DEFAULT_WAIT = 60
+"""Seconds that `send --wait` waits: a link over Tor comes up well within them when the friend is online."""
+
+MAX_WAIT = 86_400
+"""Seconds that `send --wait --timeout` may ask for: a day; after that `history` tells."""
+
+_INTRODUCTION = """\
+Chattor in a terminal: private chat between friends over Tor onion services, with no server and no account.
+
+first steps:
+  chattor init                   make an identity in this home
+  chattor run                    be online; leave it running, use another terminal for the rest
+  chattor code new               make a friend code and hand it to somebody, or
+  chattor add CODE               ask the owner of a friend code to be your friend
+  chattor requests               see who asks; chattor accept NAME makes friends
+  chattor send NAME Hello!       write; chattor follow shows what arrives, as it arrives
+"""
+
+_EPILOGUE = """\
+names:
+  A contact is meant by its number in "chattor contacts", by your own alias for it, or by its name. A name that two
+  contacts share is refused: use the number. A request or a friend code is meant by its short id, its name or its label.
+
+for scripts:
+  With --json every command writes one JSON object a line to standard output, in ASCII, and errors as
+  {{"error": "..."}} to standard error. Each command's --help shows its objects. Times are seconds since 1970 (UTC), ids
+  are hexadecimal.
+
+files ({default_home}, or --home, or ${home_variable}):
+  config.yaml    options, each explained in it; written by init, never rewritten
+  store.key      opens everything stored here: without it nothing can be read again. Back it up apart from the rest.
+  chattor.db     the identity, the contacts, the history; texts and keys are encrypted with store.key
+  tor/           what tor keeps
+  control.sock   where the other commands find chattor run
+
+exit codes:
+{codes}
+"""
+
+_RECEIPTS = """\
+Friends' messages that were shown are marked as read, and their senders get a read receipt; --no-receipts leaves them
+unread."""
+
+_MESSAGE = """{"order": 7, "contact": 1, "name": "Bob", "peer": "a1…", "event_id": "5f…", "sent": false,
+ "text": "Hello", "time": 1793000000, "stored": 1793000002, "state": "received"}
+time is the sender's clock, stored ours."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line. ``command`` names the command, ``--home`` and ``--json`` stand before or after it."""
+    codes = "\n".join(f"  {int(code):<5}{meaning}" for code, meaning in MEANINGS.items())
+    parser = argparse.ArgumentParser(
+        prog="chattor",
+        description=_INTRODUCTION,
+        epilog=_EPILOGUE.format(codes=codes, default_home=DEFAULT_HOME, home_variable=HOME_VARIABLE),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    _add_common(parser, absent=None)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _add_identity(commands)
+    _add_friends(commands)
+    _add_messages(commands)
+    return parser
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parse a command line (``None``: this process's). Like argparse, exits with 2 when it is wrong."""
+    parser = build_parser()
+    arguments, extra = parser.parse_known_args(argv)
+    # argparse takes no more words for a list once an option came between: "send bob --wait hello"
+    rest = {"send": "text", "add": "code"}.get(arguments.command)
+    if extra and rest is not None and not getattr(arguments, rest) and not any(word.startswith("-") for word in extra):
+        setattr(arguments, rest, extra)
+    elif extra:
+        parser.error(f"unrecognized arguments: {' '.join(extra)}")
+    return arguments
+
+
+def _add_common(parser: argparse.ArgumentParser, absent: object) -> None:
+    parser.add_argument(
+        "--home", type=Path, metavar="DIR", default=absent, help=f"the identity's directory (default {DEFAULT_HOME})"
+    )
+    parser.add_argument(
+        "--json", action="store_true", default=absent or False, help="write JSON objects, one a line, for scripts"
+    )
+
+
+def _command(
+    commands: _Commands, name: str, summary: str, manual: str = "", shape: str = ""
+) -> argparse.ArgumentParser:
+    paragraphs = [f"{summary[0].upper()}{summary[1:]}.", manual]
+    if shape:
+        paragraphs.append(f"with --json:\n{shape}")
+    command: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=summary,
+        description="\n\n".join(paragraph for paragraph in paragraphs if paragraph),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    # not given here, what stood before the command must stay
+    _add_common(command, absent=argparse.SUPPRESS)
+    return command
+
+
+def _add_identity(commands: _Commands) -> None:
+    init = _command(
+        commands,
+        "init",
+        "make an identity in this home",
+        "Asks for the name that friends will see, unless --name gives it. Nothing is sent to anybody, and nothing\n"
+        "that exists is overwritten.",
+        '{"home": "/home/you/.local/share/chattor", "name": "Alice"}',
+    )
+    init.add_argument("--name", help="what friends will see, 64 bytes at most; it can be changed with profile")
+    _command(
+        commands,
+        "run",
+        "be online: hold the identity, its onions and its messages until Ctrl-C",
+        "Starts tor, shows how it connects, and answers the other commands. Stops cleanly on SIGINT and SIGTERM, and\n"
+        "loses nothing when it is killed. Only one can run for a home.",
+        '{"ready": true} once commands are answered, {"tor": 45, "summary": "…"} while it connects (100 is done), and\n'
+        'as they happen {"request": "1d…", "name": "Bob", "note": "…"}, {"friend": "Bob"} and\n'
+        '{"failed": "77…", "reason": "…"}',
+    )
+    profile = _command(
+        commands,
+        "profile",
+        "show or change the name that friends see",
+        shape='{"name": "Alice"}',
+    )
+    profile.add_argument("name", nargs="?", help="the new name, 64 bytes at most; friends are told")
+    _command(
+        commands,
+        "status",
+        "show how things stand: tor, friends, messages on their way",
+        shape='{"name": "Alice", "tor": {"ready": true, "summary": "Done"}, "codes": 1, "published": 1,\n'
+        ' "contacts": 2, "online": 1, "requests": 1, "asked": 0, "queued": 0, "unread": 3, "uptime": 3600,\n'
+        ' "trouble": []}\n'
+        'An object of trouble is {"what": "friend", "reason": "…", "failures": 2, "next_try_in": 60}. Times are in\n'
+        "seconds.",
+    )
+
+
+def _add_friends(commands: _Commands) -> None:
+    code = _command(
+        commands,
+        "code",
+        "list, make and retire friend codes",
+        "A friend code is what you hand out so that people can ask to be your friend. Make one for each group of\n"
+        "people you meet: retiring it stops further requests through it and changes nothing for friends you have.\n"
+        "Whoever has a code can see whether you are online. Without a further word, lists.",
+        '{"id": "9c…", "label": "work", "code": "chattor:…", "published": true, "created": 1793000000}',
+    )
+    actions = code.add_subparsers(dest="action", metavar="ACTION")
+    listing = _command(actions, "list", "list your friend codes")
+    listing.add_argument("--qr", action="store_true", help="draw each as a QR code too")
+    new = _command(actions, "new", "make a friend code")
+    new.add_argument("label", nargs="?", default="", help="a note for yourself, never sent to anybody")
+    new.add_argument("--qr", action="store_true", help="draw it as a QR code too")
+    retire = _command(actions, "retire", "take a friend code out of use, for good")
+    retire.add_argument("code", help="its id (or the beginning of it) or its label")
+
+    add = _command(
+        commands,
+        "add",
+        "ask the owner of a friend code to be your friend",
+        "The request is left at the owner's door as soon as it can be reached; requests shows where it stands. Other\n"
+        "users of this machine can see command lines: without CODE, it is read from standard input.",
+        '{"request": "1d…"}',
+    )
+    add.add_argument("code", nargs="*", metavar="CODE", help="the friend code; upper case and spaces do no harm")
+    add.add_argument("--note", default="", help="who you are and why, 1,000 bytes at most; the owner reads it")
+    _command(
+        commands,
+        "requests",
+        "list contact requests, received and sent",
+        shape='{"direction": "received", "id": "1d…", "name": "Bob", "note": "from school", "label": "work",\n'
+        ' "ignored": false, "time": 1793000000}\n'
+        '{"direction": "sent", "id": "77…", "state": "calling|left|failed", "reason": "", "note": "…",\n'
+        ' "time": 1793000000}',
+    )
+    for name, summary, shape in (
+        ("accept", "accept a contact request", '{"contact": 1, "name": "Bob"}'),
+        ("ignore", "leave a contact request unanswered; its sender is not told", '{"id": "1d…"}'),
+    ):
+        answer = _command(commands, name, summary, shape=shape)
+        answer.add_argument("request", help="its id (or the beginning of it) or the name in it")
+
+    _command(
+        commands,
+        "contacts",
+        "list your friends",
+        shape='{"contact": 1, "name": "Bob", "alias": "", "online": true, "queued": 0, "unread": 2,\n'
+        ' "since": 1793000000}',
+    )
+    rename = _command(
+        commands,
+        "rename",
+        "give a friend a name of your own",
+        "The alias is shown instead of the name the friend chose, and is never sent to anybody.",
+        '{"contact": 1, "name": "Bob", "alias": "Bobby"}',
+    )
+    rename.add_argument("contact", help="number, alias or name")
+    rename.add_argument(
+        "alias", nargs="?", default="", help="the alias; without it, the friend's own name is shown again"
+    )
+
+
+def _add_messages(commands: _Commands) -> None:
+    send = _command(
+        commands,
+        "send",
+        "send a message to a friend",
+        "The text may use CommonMark (**bold**, *italics*, `code`). Without TEXT it is read from standard input. It\n"
+        "is on disk when this returns and goes out as soon as the friend can be reached. A long text becomes several\n"
+        "messages; their event ids are shown, one a line.",
+        '{"event_id": "5f…", "state": "queued"}\n'
+        'and with --wait later {"event_id": "5f…", "state": "delivered|failed"}',
+    )
+    send.add_argument("contact", help="number, alias or name")
+    send.add_argument("text", nargs="*", metavar="TEXT", help="what to say; put -- before it if it begins with a dash")
+    send.add_argument("--wait", action="store_true", help="wait until the friend has it on disk")
+    send.add_argument(
+        "--timeout",
+        type=_bounded(1, MAX_WAIT),
+        default=DEFAULT_WAIT,
+        metavar="SECONDS",
+        help=f"how long --wait waits at most (default {DEFAULT_WAIT}, up to {MAX_WAIT})",
+    )
+    history = _command(
+        commands,
+        "history",
+        "show messages, oldest first",
+        _RECEIPTS,
+        _MESSAGE + ' state is received or read; for what you sent\nqueued, delivered, read, or failed with a "reason".',
+    )
+    history.add_argument("contact", help="number, alias or name")
+    history.add_argument(
+        "--limit",
+        type=_bounded(1, MAX_HISTORY),
+        default=DEFAULT_HISTORY,
+        metavar="N",
+        help=f"how many: the last ones, or with --after the next (default {DEFAULT_HISTORY}, up to {MAX_HISTORY})",
+    )
+    history.add_argument(
+        "--after",
+        type=_bounded(0, MAX_ORDER),
+        metavar="ORDER",
+        help="begin behind this order number; 0 is the beginning",
+    )
+    follow = _command(
+        commands,
+        "follow",
+        "show messages as they arrive, until Ctrl-C",
+        "Every message carries an order number that only grows. --after ORDER begins behind that message, so a script\n"
+        "that remembers the last order it handled misses nothing and sees nothing twice, whatever happens between.\n"
+        "Without it, what is unread comes first. When chattor run stops, this ends with exit code 3.\n\n" + _RECEIPTS,
+        _MESSAGE,
+    )
+    follow.add_argument("contact", nargs="?", help="number, alias or name; without it, all conversations together")
+    follow.add_argument("--after", type=_bounded(0, MAX_ORDER), metavar="ORDER", help="begin behind this order number")
+    follow.add_argument("--sent", action="store_true", help="show your own messages too")
+    for reading in (history, follow):
+        reading.add_argument("--no-receipts", action="store_true", help="leave what is shown unread")
+
+
+def _bounded(low: int, high: int) -> Callable[[str], int]:
+    """A reader of whole numbers within bounds, both included."""
+
+    def read(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = low - 1
+        if not low <= number <= high:
+            raise argparse.ArgumentTypeError(f"must be a whole number from {low} to {high}")
+        return number
+
+    return read

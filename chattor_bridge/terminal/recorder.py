@@ -1,0 +1,92 @@
+"""Writes down what happens to the node: the history, inside the transaction that made it happen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from chattor_bridge.ids import NodeId, PeerId
+from chattor_bridge.node.happenings import (
+    MISSING,
+    UNREADABLE,
+    ContactAdded,
+    EventArrived,
+    EventDelivered,
+    EventFailed,
+    Happening,
+    KnockFailed,
+    KnockReceived,
+)
+from chattor_bridge.node.ports import Clock, Transaction
+from chattor_bridge.protocol.events import Profile, Receipt, Text, Unknown
+from chattor_bridge.terminal.bell import Bell
+from chattor_bridge.terminal.ports import Direction, TerminalStore
+
+Notice = KnockReceived | KnockFailed | ContactAdded
+"""What the person at `chattor run` is told of at once."""
+
+
+class Recorder:
+    """Implements `chattor_bridge.node.ports.Observer`.
+
+    ``bell`` rings after every commit that changed something to see; ``notify`` is called, after the commit too, with
+    what deserves a line in the daemon's terminal.
+    """
+
+    def __init__(self, store: TerminalStore, clock: Clock, bell: Bell, notify: Callable[[Notice], None]) -> None:
+        self._store = store
+        self._clock = clock
+        self._bell = bell
+        self._notify = notify
+
+    async def record(self, tx: Transaction, node_id: NodeId, happening: Happening) -> None:
+        """See `Observer.record`."""
+        history = self._store.history
+        match happening:
+            case EventArrived():
+                await self._arrived(tx, node_id, happening)
+            case EventDelivered(peer_id, event_id):
+                await history.mark_delivered(tx, node_id, peer_id, event_id, self._clock.now())
+            case EventFailed(peer_id, event_id, reason):
+                await history.mark_failed(tx, node_id, peer_id, event_id, reason)
+            case KnockReceived() | KnockFailed() | ContactAdded():
+                notice: Notice = happening
+                tx.after_commit(lambda: self._notify(notice))
+            case _:
+                pass  # nothing to keep, but perhaps something to see
+        tx.after_commit(self._bell.ring)
+
+    def link_changed(self, node_id: NodeId, peer_id: PeerId, *, up: bool) -> None:
+        """See `Observer.link_changed`."""
+        self._bell.ring()
+
+    async def _arrived(self, tx: Transaction, node_id: NodeId, arrived: EventArrived) -> None:
+        peer_id, event = arrived.peer_id, arrived.event
+        match event.body:
+            case Text(text):
+                pass
+            case Unknown(type_name, fields):
+                text = _in_words(type_name, fields)
+            case Receipt(_, event_ids):
+                await self._store.history.mark_read(tx, node_id, peer_id, event_ids, Direction.OUT, arrived.received_at)
+                return
+            case Profile():
+                return  # the node keeps names
+        await self._store.history.add(
+            tx,
+            node_id,
+            peer_id,
+            event.event_id,
+            Direction.IN,
+            text,
+            sent_at=event.time,
+            stored_at=arrived.received_at,
+        )
+
+
+def _in_words(type_name: str, fields: Mapping[str, object]) -> str:
+    """What to show for an event that is no text this version knows."""
+    if type_name == UNREADABLE:
+        return "[a message that nobody can read any more: ask for it again]"
+    if type_name == MISSING:
+        return f"[missing here: {fields.get('count', 'some')} messages that never arrived]"
+    return f"[a message of a kind this version cannot show ({type_name}): upgrade chattor to see it]"

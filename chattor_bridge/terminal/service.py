@@ -1,0 +1,41 @@
+"""Every operation of the control socket, by name."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+from chattor_bridge.errors import MalformedData
+from chattor_bridge.terminal.control import Answer, Request
+from chattor_bridge.terminal.conversation import Conversation
+from chattor_bridge.terminal.friends import Friends
+
+
+class Service:
+    """Answers requests; `ControlServer` carries them."""
+
+    def __init__(self, friends: Friends, conversation: Conversation) -> None:
+        self._plain = {
+            "codes": friends.codes,
+            "new_code": friends.new_code,
+            "retire_code": friends.retire_code,
+            "add": friends.add,
+            "requests": friends.requests,
+            "accept": friends.accept,
+            "ignore": friends.ignore,
+            "contacts": friends.contacts,
+            "rename": friends.rename,
+            "profile": friends.profile,
+            "status": friends.status,
+            "history": conversation.history,
+            "read": conversation.read,
+        }
+        self._waiting = {"send": conversation.send, "follow": conversation.follow}
+
+    def answer(self, request: Request, gone: asyncio.Event) -> AsyncGenerator[Answer, None]:
+        """The answer to one request, part by part. Raises: MalformedData when there is no such operation."""
+        if request.operation in self._plain:
+            return self._plain[request.operation](request.arguments)
+        if request.operation in self._waiting:
+            return self._waiting[request.operation](request.arguments, gone)
+        raise MalformedData("no such operation")

@@ -1,0 +1,104 @@
+"""Which contact, request or code a word means, and that a word that could mean two is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from chattor_bridge.errors import NotFound, UsageError
+from chattor_bridge.ids import DoorId, KnockId, PeerId
+from chattor_bridge.node.views import CodeInfo, ContactInfo, RequestInfo
+from chattor_bridge.terminal.addressing import find_code, find_contact, find_request, numbered, shown_name
+
+
+def contact(ident: int, name: str, alias: str = "", created_at: int | None = None) -> ContactInfo:
+    return ContactInfo(
+        PeerId(bytes([ident]) * 16),
+        name,
+        alias,
+        online=False,
+        queued=0,
+        created_at=ident if created_at is None else created_at,
+    )
+
+
+def request(ident: str, name: str) -> RequestInfo:
+    return RequestInfo(KnockId(bytes.fromhex(ident.ljust(32, "0"))), name, "", "", 0, ignored=False)
+
+
+def code(ident: str, label: str) -> CodeInfo:
+    return CodeInfo(DoorId(bytes.fromhex(ident.ljust(32, "0"))), label, "chattor:x", 0, published=True)
+
+
+FRIENDS = [
+    contact(1, "Bob"),
+    contact(2, "Alice", alias="Al"),
+    contact(3, "alice"),
+    contact(4, "Ødegård"),
+    contact(5, ""),
+]
+
+
+@pytest.mark.parametrize(
+    ("word", "number"),
+    [("1", 1), ("5", 5), ("Bob", 1), ("bob", 1), (" BOB ", 1), ("al", 2), ("ødegård", 4), ("\uff22\uff2f\uff22", 1)],
+)
+def test_a_contact_is_meant_by_number_alias_or_name(word: str, number: int) -> None:
+    assert find_contact(FRIENDS, word) == (number, FRIENDS[number - 1])
+
+
+def test_a_name_that_two_share_is_refused_and_the_numbers_are_said() -> None:
+    with pytest.raises(UsageError, match=r"2 have this name: say which one by number 2, number 3"):
+        find_contact(FRIENDS, "alice")
+
+
+def test_letter_case_never_decides_between_two() -> None:
+    with pytest.raises(UsageError, match="2 have this name"):
+        find_contact([contact(1, "Bob"), contact(2, "bob")], "bob")
+
+
+def test_the_alias_our_owner_gave_counts_before_a_name_that_a_friend_took() -> None:
+    friends = [contact(1, "Robert", alias="Bob"), contact(2, "Bob")]
+    assert find_contact(friends, "Bob")[0] == 1
+
+
+@pytest.mark.parametrize("word", ["", "  ", "nobody", "0", "6", "-1", "99999999999999999999"])
+def test_what_fits_nobody_is_not_found(word: str) -> None:
+    with pytest.raises(NotFound, match="no such contact"):
+        find_contact(FRIENDS, word)
+
+
+def test_a_friend_cannot_take_a_number_for_its_name() -> None:
+    with pytest.raises(NotFound):
+        find_contact([contact(1, "Bob"), contact(2, "3")], "3")
+
+
+def test_numbers_follow_the_order_of_friendship() -> None:
+    early, late = contact(9, "early", created_at=1), contact(1, "late", created_at=2)
+    assert numbered([late, early]) == [(1, early), (2, late)]
+
+
+def test_what_a_contact_is_called() -> None:
+    assert shown_name(2, contact(2, "Alice", alias="Al")) == "Al"
+    assert shown_name(2, contact(2, "Alice")) == "Alice"
+    assert shown_name(2, contact(2, "")) == "contact 2"
+
+
+def test_a_request_is_meant_by_its_id_or_the_name_in_it() -> None:
+    requests = [request("abcd11", "Bob"), request("abcd22", "Eve"), request("0123", "Bob")]
+    assert find_request(requests, "abcd1") is requests[0]
+    assert find_request(requests, "ABCD22") is requests[1]
+    assert find_request(requests, "eve") is requests[1]
+    with pytest.raises(UsageError, match="say which one by id abcd1100, id 01230000"):
+        find_request(requests, "bob")
+    for word in ("abcd", "abc", "", "nobody"):
+        with pytest.raises(NotFound, match="no such request"):
+            find_request(requests, word)
+
+
+def test_a_code_is_meant_by_its_id_or_its_label() -> None:
+    codes = [code("aa00", "work"), code("bb00", ""), code("cc00", "")]
+    assert find_code(codes, "Work") is codes[0]
+    assert find_code(codes, "bb00") is codes[1]
+    for word in ("", "dd00"):
+        with pytest.raises(NotFound, match="no such friend code"):
+            find_code(codes, word)
