@@ -1,0 +1,30 @@
+"""A running Matrix side against the shared Synapse."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
+
+from chattor_bridge.matrix.service import MatrixService
+from chattor_bridge.node.clock import SystemClock
+from tests.synapse import Homestead, Intake, homestead, private_homestead
+
+__all__ = ["homestead", "private_homestead"]
+
+
+@pytest_asyncio.fixture
+async def intake() -> Intake:
+    return Intake()
+
+
+@pytest_asyncio.fixture
+async def service(homestead: Homestead, intake: Intake) -> AsyncIterator[MatrixService]:
+    """Started and connected."""
+    service = MatrixService(homestead.settings(), intake.accept, SystemClock())
+    await service.start()
+    try:
+        await service.reachable()
+        yield service
+    finally:
+        await service.stop()
