@@ -1,0 +1,69 @@
+"""What is still to be done on the homeserver."""
+
+from __future__ import annotations
+
+import secrets
+
+from chattor_bridge.bridge.records import JsonObject, PendingAction
+from chattor_bridge.node.ports import Transaction
+from chattor_bridge.storage.table import Table, update_one
+from chattor_bridge.storage.transaction import sql
+
+ACTION_ID_LENGTH = 16
+"""Bytes."""
+
+
+class SqlActions(Table):
+    """See `chattor_bridge.bridge.ports.PendingActions`."""
+
+    async def add(self, tx: Transaction, lane: str, action: JsonObject, at: int) -> None:
+        action_id = secrets.token_bytes(ACTION_ID_LENGTH)
+        await sql(tx).execute(
+            "INSERT INTO actions (action_id, lane, action, created_at, attempts) VALUES ($1, $2, $3, $4, 0)",
+            action_id,
+            lane,
+            self._sealer.seal_json(action, "actions", "action", action_id, lane),
+            at,
+        )
+
+    async def lanes(self, tx: Transaction) -> list[str]:
+        """The lane that has waited longest first."""
+        rows = await sql(tx).fetch("SELECT lane FROM actions WHERE parked IS NULL GROUP BY lane ORDER BY MIN(position)")
+        return [row["lane"] for row in rows]
+
+    async def next(self, tx: Transaction, lane: str) -> PendingAction | None:
+        row = await sql(tx).fetch_row(
+            "SELECT * FROM actions WHERE lane = $1 AND parked IS NULL ORDER BY position LIMIT 1", lane
+        )
+        if row is None:
+            return None
+        return PendingAction(
+            order=row["position"],
+            lane=lane,
+            action=self._sealer.open_json(row["action"], "actions", "action", row["action_id"], lane),
+            created_at=row["created_at"],
+            attempts=row["attempts"],
+        )
+
+    async def begun(self, tx: Transaction, order: int) -> None:
+        """Raises: NotFound."""
+        await update_one(
+            sql(tx), "pending action", "UPDATE actions SET attempts = attempts + 1 WHERE position = $1", order
+        )
+
+    async def remove(self, tx: Transaction, order: int) -> None:
+        await sql(tx).execute("DELETE FROM actions WHERE position = $1", order)
+
+    async def park(self, tx: Transaction, order: int, reason: str) -> None:
+        """Raises: NotFound."""
+        await update_one(
+            sql(tx),
+            "pending action",
+            "UPDATE actions SET parked = $2 WHERE position = $1",
+            order,
+            self._sealer.seal_text(reason, "actions", "parked", order),
+        )
+
+    async def count(self, tx: Transaction) -> int:
+        count: int = await sql(tx).fetch_value("SELECT COUNT(*) AS value FROM actions WHERE parked IS NULL")
+        return count

@@ -1,0 +1,90 @@
+"""Which Matrix event belongs to which Chattor event, and which notice to which contact request."""
+
+from __future__ import annotations
+
+from chattor_bridge.bridge.records import EventLink, KnockNotice
+from chattor_bridge.ids import EventId, KnockId, MatrixEventId, MatrixRoomId, NodeId, PeerId
+from chattor_bridge.node.ports import Transaction
+from chattor_bridge.storage.engine import Row
+from chattor_bridge.storage.transaction import sql
+
+
+class SqlEventLinks:
+    """See `chattor_bridge.bridge.ports.EventLinks`."""
+
+    async def add(self, tx: Transaction, link: EventLink) -> None:
+        await sql(tx).execute(
+            "INSERT INTO event_links (node_id, peer_id, event_id, part, room_id, matrix_event_id, ours) "
+            "VALUES ($1, $2, $3, $4, $5, $6, $7) "
+            "ON CONFLICT (node_id, peer_id, event_id, part, matrix_event_id) DO NOTHING",
+            link.node_id,
+            link.peer_id,
+            link.event_id,
+            link.part,
+            link.room_id,
+            link.matrix_event_id,
+            link.ours,
+        )
+
+    async def by_event(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, event_id: EventId) -> list[EventLink]:
+        rows = await sql(tx).fetch(
+            "SELECT * FROM event_links WHERE node_id = $1 AND peer_id = $2 AND event_id = $3 "
+            "ORDER BY part, matrix_event_id",
+            node_id,
+            peer_id,
+            event_id,
+        )
+        return [_read_link(row) for row in rows]
+
+    async def by_matrix_event(self, tx: Transaction, matrix_event_id: MatrixEventId) -> list[EventLink]:
+        """In order of part."""
+        rows = await sql(tx).fetch(
+            "SELECT * FROM event_links WHERE matrix_event_id = $1 ORDER BY part, node_id, peer_id, event_id",
+            matrix_event_id,
+        )
+        return [_read_link(row) for row in rows]
+
+
+class SqlKnockNotices:
+    """See `chattor_bridge.bridge.ports.KnockNotices`."""
+
+    async def save(self, tx: Transaction, notice: KnockNotice) -> None:
+        await sql(tx).execute(
+            "INSERT INTO knock_notices (knock_id, room_id, matrix_event_id) VALUES ($1, $2, $3) "
+            "ON CONFLICT (knock_id) DO UPDATE SET room_id = excluded.room_id, "
+            "matrix_event_id = excluded.matrix_event_id",
+            notice.knock_id,
+            notice.room_id,
+            notice.matrix_event_id,
+        )
+
+    async def by_knock(self, tx: Transaction, knock_id: KnockId) -> KnockNotice | None:
+        row = await sql(tx).fetch_row("SELECT * FROM knock_notices WHERE knock_id = $1", knock_id)
+        return None if row is None else _read_notice(row)
+
+    async def by_matrix_event(self, tx: Transaction, matrix_event_id: MatrixEventId) -> KnockNotice | None:
+        row = await sql(tx).fetch_row("SELECT * FROM knock_notices WHERE matrix_event_id = $1", matrix_event_id)
+        return None if row is None else _read_notice(row)
+
+    async def remove(self, tx: Transaction, knock_id: KnockId) -> None:
+        await sql(tx).execute("DELETE FROM knock_notices WHERE knock_id = $1", knock_id)
+
+
+def _read_link(row: Row) -> EventLink:
+    return EventLink(
+        node_id=NodeId(row["node_id"]),
+        peer_id=PeerId(row["peer_id"]),
+        event_id=EventId(row["event_id"]),
+        part=row["part"],
+        room_id=MatrixRoomId(row["room_id"]),
+        matrix_event_id=MatrixEventId(row["matrix_event_id"]),
+        ours=bool(row["ours"]),
+    )
+
+
+def _read_notice(row: Row) -> KnockNotice:
+    return KnockNotice(
+        knock_id=KnockId(row["knock_id"]),
+        room_id=MatrixRoomId(row["room_id"]),
+        matrix_event_id=MatrixEventId(row["matrix_event_id"]),
+    )

@@ -1,0 +1,170 @@
+"""What was said, for the terminal program."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from chattor_bridge.ids import EventId, NodeId, PeerId
+from chattor_bridge.node.ports import Transaction
+from chattor_bridge.storage.engine import Row
+from chattor_bridge.storage.table import SealedRow, Table
+from chattor_bridge.storage.transaction import sql
+from chattor_bridge.terminal.ports import Direction, HistoryEntry
+
+
+class SqlHistory(Table):
+    """See `chattor_bridge.terminal.ports.History`."""
+
+    async def add(
+        self,
+        tx: Transaction,
+        node_id: NodeId,
+        peer_id: PeerId,
+        event_id: EventId,
+        direction: Direction,
+        text: str,
+        *,
+        sent_at: int,
+        stored_at: int,
+    ) -> int:
+        # One at a time: otherwise an entry could become visible after one with a higher order, and whoever follows by
+        # order would never see it.
+        await sql(tx).serialise("history")
+        await sql(tx).execute(
+            "INSERT INTO history (node_id, peer_id, event_id, direction, text, sent_at, stored_at) "
+            "VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (node_id, peer_id, event_id) DO NOTHING",
+            node_id,
+            peer_id,
+            event_id,
+            direction.value,
+            self._row(node_id, peer_id, event_id).seal_text("text", text),
+            sent_at,
+            stored_at,
+        )
+        order: int = await sql(tx).fetch_value(
+            "SELECT position AS value FROM history WHERE node_id = $1 AND peer_id = $2 AND event_id = $3",
+            node_id,
+            peer_id,
+            event_id,
+        )
+        return order
+
+    async def get(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, event_id: EventId) -> HistoryEntry | None:
+        row = await sql(tx).fetch_row(
+            "SELECT * FROM history WHERE node_id = $1 AND peer_id = $2 AND event_id = $3", node_id, peer_id, event_id
+        )
+        return None if row is None else self._read(row)
+
+    async def mark_delivered(
+        self, tx: Transaction, node_id: NodeId, peer_id: PeerId, event_id: EventId, at: int
+    ) -> bool:
+        changed = await sql(tx).execute(
+            "UPDATE history SET delivered_at = COALESCE(delivered_at, $4) "
+            "WHERE node_id = $1 AND peer_id = $2 AND event_id = $3 AND direction = 'out'",
+            node_id,
+            peer_id,
+            event_id,
+            at,
+        )
+        return changed == 1
+
+    async def mark_read(
+        self,
+        tx: Transaction,
+        node_id: NodeId,
+        peer_id: PeerId,
+        event_ids: Sequence[EventId],
+        direction: Direction,
+        at: int,
+    ) -> int:
+        assignments = "read_at = $5"
+        if direction is Direction.OUT:
+            assignments += ", delivered_at = COALESCE(delivered_at, $5)"
+        marked = 0
+        for event_id in event_ids:
+            marked += await sql(tx).execute(
+                f"UPDATE history SET {assignments} "  # noqa: S608 -- one of two constants
+                "WHERE node_id = $1 AND peer_id = $2 AND event_id = $3 AND direction = $4 AND read_at IS NULL",
+                node_id,
+                peer_id,
+                event_id,
+                direction.value,
+                at,
+            )
+        return marked
+
+    async def mark_failed(
+        self, tx: Transaction, node_id: NodeId, peer_id: PeerId, event_id: EventId, reason: str
+    ) -> bool:
+        changed = await sql(tx).execute(
+            "UPDATE history SET failure = $4 "
+            "WHERE node_id = $1 AND peer_id = $2 AND event_id = $3 AND direction = 'out'",
+            node_id,
+            peer_id,
+            event_id,
+            self._row(node_id, peer_id, event_id).seal_text("failure", reason),
+        )
+        return changed == 1
+
+    async def last(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, count: int) -> list[HistoryEntry]:
+        rows = await sql(tx).fetch(
+            "SELECT * FROM history WHERE node_id = $1 AND peer_id = $2 ORDER BY position DESC LIMIT $3",
+            node_id,
+            peer_id,
+            count,
+        )
+        return [self._read(row) for row in reversed(rows)]
+
+    async def after(
+        self, tx: Transaction, node_id: NodeId, order: int, limit: int, peer_id: PeerId | None = None
+    ) -> list[HistoryEntry]:
+        if peer_id is None:
+            rows = await sql(tx).fetch(
+                "SELECT * FROM history WHERE node_id = $1 AND position > $2 ORDER BY position LIMIT $3",
+                node_id,
+                order,
+                limit,
+            )
+        else:
+            rows = await sql(tx).fetch(
+                "SELECT * FROM history WHERE node_id = $1 AND position > $2 AND peer_id = $4 "
+                "ORDER BY position LIMIT $3",
+                node_id,
+                order,
+                limit,
+                peer_id,
+            )
+        return [self._read(row) for row in rows]
+
+    async def unread(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, limit: int) -> list[HistoryEntry]:
+        rows = await sql(tx).fetch(
+            "SELECT * FROM history WHERE node_id = $1 AND peer_id = $2 AND read_at IS NULL AND direction = 'in' "
+            "ORDER BY position LIMIT $3",
+            node_id,
+            peer_id,
+            limit,
+        )
+        return [self._read(row) for row in rows]
+
+    async def prune(self, tx: Transaction, stored_before: int) -> int:
+        return await sql(tx).execute("DELETE FROM history WHERE stored_at < $1", stored_before)
+
+    def _row(self, node_id: NodeId, peer_id: PeerId, event_id: EventId) -> SealedRow:
+        return SealedRow(self._sealer, "history", node_id, peer_id, event_id)
+
+    def _read(self, row: Row) -> HistoryEntry:
+        node_id, peer_id, event_id = NodeId(row["node_id"]), PeerId(row["peer_id"]), EventId(row["event_id"])
+        sealed = self._row(node_id, peer_id, event_id)
+        return HistoryEntry(
+            order=row["position"],
+            node_id=node_id,
+            peer_id=peer_id,
+            event_id=event_id,
+            direction=Direction(row["direction"]),
+            text=sealed.open_text("text", row["text"]),
+            sent_at=row["sent_at"],
+            stored_at=row["stored_at"],
+            delivered_at=row["delivered_at"],
+            read_at=row["read_at"],
+            failure="" if row["failure"] is None else sealed.open_text("failure", row["failure"]),
+        )

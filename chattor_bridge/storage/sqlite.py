@@ -1,0 +1,198 @@
+"""SQLite: one file, one process, one connection, one transaction at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import cast
+
+from mautrix.util.async_db import Database, SQLiteDatabase, UpgradeTable
+from mautrix.util.async_db.aiosqlite import TxnConnection
+from yarl import URL
+
+from chattor_bridge.errors import (
+    AlreadyExists,
+    ChattorError,
+    DatabaseUnavailable,
+    DatabaseUnusable,
+    NotFound,
+)
+from chattor_bridge.storage.engine import ACQUIRE_TIMEOUT, Dialect, EngineConnection, Row, finish
+from chattor_bridge.storage.sqlite_file import SqliteFile
+
+JOURNAL_SIZE_LIMIT = 64 * 1024 * 1024
+"""Bytes the write-ahead log shrinks back to after a burst."""
+
+INIT_COMMANDS = (
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",  # mautrix would say NORMAL, which may lose the last commits in a power cut
+    "PRAGMA busy_timeout = 5000",  # milliseconds; only a backup program could make us wait
+    f"PRAGMA journal_size_limit = {JOURNAL_SIZE_LIMIT}",
+    "PRAGMA temp_store = MEMORY",
+    "PRAGMA trusted_schema = OFF",
+    "PRAGMA cell_size_check = ON",
+)
+
+SYNCHRONOUS_FULL = 2
+
+PRIMARY_CODE = 0xFF
+"""The low byte of an extended result code (https://www.sqlite.org/rescode.html)."""
+
+DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
+NOT_NOW = {
+    sqlite3.SQLITE_BUSY: "it is locked by another program",
+    sqlite3.SQLITE_LOCKED: "it is locked by another program",
+    sqlite3.SQLITE_FULL: "the disk is full",
+    sqlite3.SQLITE_IOERR: "the disk does not work",
+    sqlite3.SQLITE_CANTOPEN: "its files cannot be opened",
+    sqlite3.SQLITE_READONLY: "its files cannot be written",
+    sqlite3.SQLITE_PERM: "its files cannot be accessed",
+    sqlite3.SQLITE_NOMEM: "there is no memory left",
+    sqlite3.SQLITE_PROTOCOL: "its lock is contended",
+    sqlite3.SQLITE_INTERRUPT: "the statement was interrupted",
+}
+
+
+def translate(error: BaseException) -> ChattorError:
+    """One of our errors for one of sqlite3's or aiosqlite's. The message never quotes a value."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None:
+        return DatabaseUnavailable("the database is closed")
+    if code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
+        return NotFound("what this belongs to is not there")
+    if code in (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY):
+        return AlreadyExists("this is there already")
+    primary = code & PRIMARY_CODE
+    if primary in NOT_NOW:
+        return DatabaseUnavailable(f"the database does not answer: {NOT_NOW[primary]}")
+    if primary in DAMAGED:
+        return DatabaseUnusable("the database file is damaged: restore it from a backup")
+    return DatabaseUnusable(f"the database refused a statement: {getattr(error, 'sqlite_errorname', 'unknown')}")
+
+
+ARGUMENT = re.compile(r"\$(\d+)")
+"""Queries are written as for PostgreSQL; SQLite says ``?1``."""
+
+ERRORS = (sqlite3.Error, ValueError)
+"""What sqlite3 raises, and what aiosqlite raises on a closed connection."""
+
+
+class SqliteConnection:
+    """The one connection, for one transaction. Statements run in aiosqlite's thread, in the order they were given,
+    cancelled ones too: so ROLLBACK always comes after whatever was under way."""
+
+    dialect = Dialect.SQLITE
+
+    def __init__(self, wrapped: TxnConnection) -> None:
+        self._wrapped = wrapped
+
+    async def begin(self) -> None:
+        try:
+            left_open = self._wrapped.in_transaction
+        except ERRORS as error:
+            raise translate(error) from None
+        if left_open:  # an earlier ROLLBACK failed
+            await self.execute("ROLLBACK")
+        await self.execute("BEGIN IMMEDIATE")
+
+    async def commit(self) -> None:
+        await self.execute("COMMIT")
+
+    async def rollback(self) -> None:
+        # Mostly it fails because SQLite has rolled back by itself, as it does when the disk is full. Should the
+        # transaction really be open still, `begin` will see it.
+        with suppress(ChattorError):
+            await self.execute("ROLLBACK")
+
+    async def committed(self, receipt: str) -> bool | None:
+        raise AssertionError(f"SQLite always knows what it committed, and never issued {receipt}")
+
+    async def execute(self, query: str, *args: object) -> int:
+        try:
+            cursor = await self._wrapped.execute(query, *args)
+        except ERRORS as error:
+            raise translate(error) from None
+        return cursor.rowcount
+
+    async def fetch(self, query: str, *args: object) -> list[Row]:
+        try:
+            return list(await self._wrapped.execute_fetchall(ARGUMENT.sub(r"?\1", query), args))
+        except ERRORS as error:
+            raise translate(error) from None
+
+    async def tables(self) -> set[str]:
+        rows = await self.fetch("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+        return {row["name"] for row in rows}
+
+    async def serialise(self, name: str) -> None:
+        """Transactions here come one at a time anyway."""
+
+
+class SqliteEngine:
+    """The database in one file. See `chattor_bridge.storage.engine.Engine`."""
+
+    dialect = Dialect.SQLITE
+
+    def __init__(self, path: Path) -> None:
+        self._file = SqliteFile(path)
+        self._database: SQLiteDatabase | None = None
+
+    @property
+    def database(self) -> Database:
+        if self._database is None:
+            raise DatabaseUnavailable("the database is closed")
+        return self._database
+
+    async def start(self) -> None:
+        # It prints the arguments of every statement at DEBUG.
+        logging.getLogger("aiosqlite").setLevel(logging.INFO)
+        await finish(asyncio.to_thread(self._file.open))
+        self._database = SQLiteDatabase(
+            URL.build(scheme="sqlite", path=str(self._file.path)),
+            UpgradeTable(),
+            db_args={"min_size": 1, "init_commands": list(INIT_COMMANDS)},
+        )
+        try:
+            await self._database.start()
+        except ERRORS as error:
+            raise translate(error) from None
+        await self._require_durability()
+
+    async def claim(self) -> None:
+        """The lock on the file has shut out everybody else since `start`."""
+
+    async def stop(self) -> None:
+        database, self._database = self._database, None
+        if database is not None:
+            await finish(database.stop())
+        self._file.close()
+
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[EngineConnection]:
+        turn = self.database.acquire_direct()
+        try:
+            async with asyncio.timeout(ACQUIRE_TIMEOUT):
+                connection = await turn.__aenter__()
+        except TimeoutError:
+            raise DatabaseUnavailable("the database is busy: another transaction does not end") from None
+        except RuntimeError:  # mautrix's word for a pool that was stopped
+            raise DatabaseUnavailable("the database is closed") from None
+        try:
+            yield SqliteConnection(cast("TxnConnection", connection.wrapped))
+        finally:
+            await turn.__aexit__(None, None, None)
+
+    async def _require_durability(self) -> None:
+        async with self.acquire() as connection:
+            (journal,) = await connection.fetch("PRAGMA journal_mode")
+            (synchronous,) = await connection.fetch("PRAGMA synchronous")
+        if journal["journal_mode"] != "wal" or synchronous["synchronous"] != SYNCHRONOUS_FULL:
+            raise DatabaseUnusable(
+                "this file system cannot keep SQLite's write-ahead log safe: put the database on a local disk"
+            )

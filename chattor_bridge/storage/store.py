@@ -1,0 +1,155 @@
+"""The one store of a process: `BridgeStore` and `TerminalStore` over one database."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from types import TracebackType
+
+from mautrix.util.async_db import Database
+
+from chattor_bridge.errors import DatabaseUnusable
+from chattor_bridge.node.ports import Transaction
+from chattor_bridge.storage.actions import SqlActions
+from chattor_bridge.storage.contacts import SqlContacts
+from chattor_bridge.storage.doors import SqlDoors
+from chattor_bridge.storage.engine import Engine
+from chattor_bridge.storage.event_links import SqlEventLinks, SqlKnockNotices
+from chattor_bridge.storage.history import SqlHistory
+from chattor_bridge.storage.inbox import SqlInbox
+from chattor_bridge.storage.key import StoreKey
+from chattor_bridge.storage.knocks import SqlKnocks
+from chattor_bridge.storage.management_rooms import SqlManagementRooms
+from chattor_bridge.storage.migrations import load, migrate, migrations_directory
+from chattor_bridge.storage.nodes import SqlNodes
+from chattor_bridge.storage.outbox import SqlOutbox
+from chattor_bridge.storage.portals import SqlPortals
+from chattor_bridge.storage.received import SqlReceived
+from chattor_bridge.storage.sealing import Sealer, identity_from_key_check, new_key_check
+from chattor_bridge.storage.settings import SqlSettings
+from chattor_bridge.storage.sqlite import SqliteEngine
+from chattor_bridge.storage.transaction import Transactions, sql
+
+
+class Store:
+    """A database, opened with its key. Use it as a context manager, or call `start` and `stop`.
+
+    A `Transaction` of one store is good for that store, in the task that began it, until its block is left.
+    """
+
+    nodes: SqlNodes
+    doors: SqlDoors
+    knocks: SqlKnocks
+    contacts: SqlContacts
+    outbox: SqlOutbox
+    received: SqlReceived
+    inbox: SqlInbox
+    actions: SqlActions
+    portals: SqlPortals
+    management_rooms: SqlManagementRooms
+    event_links: SqlEventLinks
+    knock_notices: SqlKnockNotices
+    history: SqlHistory
+
+    def __init__(self, engine: Engine, key: StoreKey, migrations: Path) -> None:
+        self._engine = engine
+        self._key = key
+        self._migrations = migrations
+        self._transactions = Transactions(engine)
+
+    @property
+    def database(self) -> Database:
+        """mautrix's view of the database, for those parts of mautrix that keep tables of their own."""
+        return self._engine.database
+
+    async def start(self) -> None:
+        """Take the database, bring it to the newest schema, and check the key.
+
+        Raises: DatabaseUnavailable when it may work later; DatabaseUnusable, WrongStoreKey. Nothing is left open then.
+        """
+        try:
+            migrations = load(self._migrations)
+            await self._engine.start()
+            await migrate(self._transactions, self._engine, migrations)
+            await self._engine.claim()
+            self._furnish(await self._sealer())
+        except BaseException:
+            await self._engine.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Let transactions end, close, and let the next process in. Bounded; safe to call again."""
+        await self._engine.stop()
+
+    async def __aenter__(self) -> Store:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        """Begin; see `chattor_bridge.node.ports.NodeStore.transaction`.
+
+        A transaction inside a transaction of the same task raises RuntimeError. After a statement has failed the
+        transaction can only be rolled back. When the connection to PostgreSQL breaks during COMMIT, and it cannot be
+        asked what became of it, DatabaseUnavailable is raised although the data may be on disk: whoever tries again
+        looks first. The callbacks run later if it was.
+
+        Raises: DatabaseUnavailable; DatabaseUnusable when the file is damaged or another process has taken over.
+        """
+        return self._transactions.begin()
+
+    async def secret(self, tx: Transaction, name: str, length: int) -> bytes:
+        """A random secret of this installation, made at the first call; ``length`` in bytes, always the same."""
+        return await self._settings.secret(tx, name, length)
+
+    async def get_setting(self, tx: Transaction, name: str) -> str | None:
+        """A small piece of state under a name."""
+        return await self._settings.get(tx, name)
+
+    async def set_setting(self, tx: Transaction, name: str, value: str) -> None:
+        """Keep a small piece of state under a name."""
+        await self._settings.set(tx, name, value)
+
+    async def _sealer(self) -> Sealer:
+        async with self._transactions.begin() as tx:
+            check = await sql(tx).fetch_value("SELECT key_check AS value FROM store WHERE id = 1")
+            if check is not None:
+                return Sealer(self._key, identity_from_key_check(self._key, check))
+            identity, check = new_key_check(self._key)
+            await sql(tx).execute("INSERT INTO store (id, key_check) VALUES (1, $1)", check)
+            return Sealer(self._key, identity)
+
+    def _furnish(self, sealer: Sealer) -> None:
+        self.nodes = SqlNodes(sealer)
+        self.doors = SqlDoors(sealer)
+        self.knocks = SqlKnocks(sealer)
+        self.contacts = SqlContacts(sealer)
+        self.outbox = SqlOutbox(sealer)
+        self.received = SqlReceived(sealer)
+        self.inbox = SqlInbox(sealer)
+        self.actions = SqlActions(sealer)
+        self.portals = SqlPortals()
+        self.management_rooms = SqlManagementRooms()
+        self.event_links = SqlEventLinks()
+        self.knock_notices = SqlKnockNotices()
+        self.history = SqlHistory(sealer)
+        self._settings = SqlSettings(sealer)
+
+
+def open_store(url: str, key: StoreKey, *, migrations: Path | None = None) -> Store:
+    """The store at ``url``: ``sqlite:<path>`` (or ``sqlite:///<absolute path>``), nothing in the path escaped, or
+    ``postgresql://user:password@host/database``. Not started yet.
+
+    ``migrations`` is the directory with the schema, ``None`` for the one that was installed with this program.
+
+    Raises: DatabaseUnusable for any other address.
+    """
+    scheme, _, rest = url.partition(":")
+    if scheme == "sqlite" and rest:
+        path = Path(rest.removeprefix("//"))
+        return Store(SqliteEngine(path), key, migrations or migrations_directory())
+    raise DatabaseUnusable("the address of the database must begin with sqlite: or postgresql://")

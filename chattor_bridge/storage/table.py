@@ -1,0 +1,61 @@
+"""What every group of tables shares: a sealer, and how small values are written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from chattor_bridge.errors import NotFound
+from chattor_bridge.storage.sealing import Part, Sealer
+from chattor_bridge.storage.transaction import SqlTransaction
+
+MAX_INTEGER = 2**63 - 1
+"""The largest value of a BIGINT column."""
+
+
+class Table:
+    """A group of tables. Sealed columns are closed for their table, their name and the key of their row."""
+
+    def __init__(self, sealer: Sealer) -> None:
+        self._sealer = sealer
+
+
+class SealedRow:
+    """Seals and opens the columns of one row."""
+
+    def __init__(self, sealer: Sealer, table: str, *key: Part) -> None:
+        self._sealer = sealer
+        self._table = table
+        self._key = key
+
+    def seal(self, column: str, value: bytes) -> bytes:
+        return self._sealer.seal(value, self._table, column, *self._key)
+
+    def seal_optional(self, column: str, value: bytes | None) -> bytes | None:
+        return None if value is None else self.seal(column, value)
+
+    def seal_text(self, column: str, value: str) -> bytes:
+        return self._sealer.seal_text(value, self._table, column, *self._key)
+
+    def open(self, column: str, sealed: bytes) -> bytes:
+        return self._sealer.open(sealed, self._table, column, *self._key)
+
+    def open_optional(self, column: str, sealed: bytes | None) -> bytes | None:
+        return None if sealed is None else self.open(column, sealed)
+
+    def open_text(self, column: str, sealed: bytes) -> str:
+        return self._sealer.open_text(sealed, self._table, column, *self._key)
+
+
+async def update_one(tx: SqlTransaction, what: str, query: str, *args: object) -> None:
+    """Run an UPDATE of one row. Raises: NotFound, naming ``what``, when there is none."""
+    if not await tx.execute(query, *args):
+        raise NotFound(f"there is no such {what}")
+
+
+def write_words(words: Sequence[str]) -> str:
+    return json.dumps(list(words))
+
+
+def read_words(text: str) -> tuple[str, ...]:
+    return tuple(json.loads(text))
