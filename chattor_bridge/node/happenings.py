@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from chattor_bridge.ids import EventId, KnockId, PeerId
 from chattor_bridge.protocol.events import Event
+
+UNREADABLE: Final = "node.unreadable"
+"""Type of the `Unknown` event a node puts in the place of one that a friend sealed and nobody can read."""
+
+MISSING: Final = "node.missing"
+"""Type of the `Unknown` event a node puts where events are missing; its field ``count`` says how many."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,9 +108,7 @@ class Contacts(Protocol):
 
 class Outbox(Protocol):
     async def add(self, tx: Transaction, node_id: NodeId, entry: OutboxEntry) -> None: ...
-    async def after(
-        self, tx: Transaction, node_id: NodeId, peer_id: PeerId, seq: int, limit: int
-    ) -> list[OutboxEntry]:
+    async def after(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, seq: int, limit: int) -> list[OutboxEntry]:
         """Entries with a sequence number above ``seq``, in order, ``limit`` at most."""
 
     async def remove(

@@ -1,0 +1,172 @@
+"""Who comes to an onion we host for a friend, or for somebody who may become one.
+
+Until the first handshake message fits one of the keys we know for exactly this onion, nothing is said at all: a
+stranger learns neither whose onion it is nor that there is one identity behind several. Implements
+docs/protocol/link.md, "The handshake", answering side, and docs/protocol/knock.md, "Accepting", knocker's side.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from chattor_bridge.errors import AuthenticationFailed, NotFound, PeerMisbehaved, Unavailable
+from chattor_bridge.failpoints import failpoint
+from chattor_bridge.ids import KnockId, NodeId, OnionKey, PeerId
+from chattor_bridge.node.antechamber import Antechamber
+from chattor_bridge.node.friendship import Friendship, shake_hands
+from chattor_bridge.node.happenings import ContactAdded
+from chattor_bridge.node.mailbox import Mailbox
+from chattor_bridge.node.patience import describe, within
+from chattor_bridge.node.ports import Stream, Transaction
+from chattor_bridge.node.records import Contact, KnockAttempt, OutgoingKnock, Role
+from chattor_bridge.node.surroundings import Surroundings
+from chattor_bridge.node.views import Counters
+from chattor_bridge.protocol.events import Profile
+from chattor_bridge.protocol.limits import HANDSHAKE_TIMEOUT, MAX_UNPROVEN_STREAMS
+from chattor_bridge.protocol.link import Established, Link, LinkKeys, Pattern
+from chattor_bridge.protocol.session import Session
+
+log = logging.getLogger(__name__)
+
+NO_VERSION: Final = 0
+"""`Contact.version` of a friend with whom no link has been up yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Somebody who may come to an onion of ours, and what that makes of it: a friend, or the owner accepting a knock
+    (then ``contact`` is None and ``knock`` and ``attempt`` say which)."""
+
+    keys: LinkKeys
+    received_before: int
+    contact: Contact | None = None
+    knock: OutgoingKnock | None = None
+    attempt: KnockAttempt | None = None
+
+
+class LinkOnion:
+    """The answering side of one onion that is not a door. ``peer_id`` names the friend it is hosted for, ``knock_id``
+    the knock of ours it waits for an answer to; the second becomes the first when the owner dials."""
+
+    def __init__(
+        self,
+        around: Surroundings,
+        node_id: NodeId,
+        onion: OnionKey,
+        mailbox: Mailbox,
+        counters: Counters,
+        *,
+        profile_name: Callable[[], str],
+        befriend: Callable[[PeerId], Friendship],
+    ) -> None:
+        """``profile_name`` is what a new friend is told; ``befriend`` gives the live half of a contact on disk."""
+        self._around = around
+        self._node_id = node_id
+        self._onion = onion
+        self._mailbox = mailbox
+        self._counters = counters
+        self._profile_name = profile_name
+        self._befriend = befriend
+        self._unproven = Antechamber(MAX_UNPROVEN_STREAMS)
+        self.peer_id: PeerId | None = None
+        self.knock_id: KnockId | None = None
+
+    async def serve(self, stream: Stream) -> None:
+        """Answer one stream, to its end. Never raises but for cancellation."""
+        try:
+            async with self._unproven.admit(stream):
+                candidates = await self._candidates()
+                link = Link.answer([one.keys for one in candidates], self._onion, self._around.random)
+                events = await within(self._around.clock, HANDSHAKE_TIMEOUT, shake_hands(stream, link))
+            established = next(event for event in events if isinstance(event, Established))
+            candidate = candidates[established.candidate]
+            peer_id = await self._know(candidate, established.peer_static)
+            friendship = self._befriend(peer_id)
+            await friendship.answer(
+                stream, link, events, received_before=candidate.received_before, pattern=candidate.keys.pattern
+            )
+        except (PeerMisbehaved, TimeoutError) as error:
+            self._counters.strangers += 1
+            log.info("a stream to an onion of a friend ended: %s", describe(error) or "it stalled")
+        except (Unavailable, NotFound) as error:
+            log.info("a stream to an onion of a friend ended: %s", describe(error))
+        finally:
+            await stream.close()
+
+    async def _candidates(self) -> list[Candidate]:
+        async with self._around.store.transaction() as tx:
+            if self.peer_id is not None:
+                contact = await self._around.store.contacts.get(tx, self._node_id, self.peer_id)
+                return [] if contact is None else _of_contact(contact)
+            if self.knock_id is None:
+                return []
+            knock = await self._around.store.knocks.get_outgoing(tx, self.knock_id)
+            attempts = await self._around.store.knocks.attempts(tx, self.knock_id)
+        return [] if knock is None else [_of_attempt(knock, attempt) for attempt in attempts]
+
+    async def _know(self, candidate: Candidate, peer_static: bytes) -> PeerId:
+        """The friend behind a candidate. The contact is on disk when this returns, so message 2 may leave.
+
+        Raises: AuthenticationFailed, NotFound, DatabaseUnavailable.
+        """
+        if candidate.contact is not None:
+            if candidate.contact.peer_static != peer_static:
+                raise AuthenticationFailed("an accepted knock was accepted again by somebody else")
+            return candidate.contact.peer_id
+        assert candidate.knock is not None  # one of the two is set
+        assert candidate.attempt is not None
+        async with self._around.store.transaction() as tx:
+            await self._store_contact(tx, candidate.knock, candidate.attempt, peer_static)
+        failpoint("contact-stored")
+        self.peer_id, self.knock_id = candidate.attempt.peer_id, None
+        return candidate.attempt.peer_id
+
+    async def _store_contact(
+        self, tx: Transaction, knock: OutgoingKnock, attempt: KnockAttempt, peer_static: bytes
+    ) -> None:
+        if await self._around.store.knocks.get_outgoing(tx, knock.knock_id) is None:
+            raise NotFound("this knock has been answered or given up already")
+        contact = Contact(
+            peer_id=attempt.peer_id,
+            node_id=self._node_id,
+            role=Role.KNOCKER,
+            own_static=knock.static_key,
+            peer_static=peer_static,
+            hosted_seed=knock.onion_seed,
+            peer_onion=None,
+            session=attempt.session,
+            peer_name="",
+            alias="",
+            version=NO_VERSION,
+            capabilities=(),
+            established=False,
+            created_at=self._around.clock.now(),
+        )
+        await self._around.store.contacts.add(tx, contact)
+        await self._around.store.knocks.remove_outgoing(tx, knock.knock_id)
+        await self._mailbox.send(tx, contact.peer_id, self._mailbox.event(Profile(self._profile_name())))
+        added = ContactAdded(contact.peer_id, knock.knock_id, contact.peer_name)
+        await self._around.observer.record(tx, self._node_id, added)
+
+
+def _of_contact(contact: Contact) -> list[Candidate]:
+    """KK, and until a KK was seen IK too: the friend may not have learnt that its accepting was answered."""
+    session = Session.deserialize(contact.session)
+    patterns = [Pattern.KK] if contact.established else [Pattern.KK, Pattern.IK]
+    return [
+        Candidate(
+            LinkKeys(contact.own_static, contact.peer_static, session.link_psk, pattern, contact.role),
+            session.received.highest,
+            contact=contact,
+        )
+        for pattern in patterns
+    ]
+
+
+def _of_attempt(knock: OutgoingKnock, attempt: KnockAttempt) -> Candidate:
+    session = Session.deserialize(attempt.session)
+    keys = LinkKeys(knock.static_key, None, session.link_psk, Pattern.IK, Role.KNOCKER)
+    return Candidate(keys, session.received.highest, knock=knock, attempt=attempt)

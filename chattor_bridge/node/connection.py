@@ -1,0 +1,355 @@
+"""One link at work, from its established handshake to its end. Implements docs/protocol/link.md, "Using a link".
+
+Three tasks share it. The reader stores what comes and only then lets an acknowledgement leave; the writer is the only
+one that writes, and sends what the outbox holds from its beginning, again on every new link; the watch keeps the link
+from falling silent and gives up when the other side has. Nobody ever waits for the writer, so two sides that are both
+flooded cannot wait for each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Final, TypeVar
+
+from chattor_bridge.errors import NoCommonVersion, NotFound, OnionUnreachable, PeerMisbehaved, UsageError
+from chattor_bridge.failpoints import failpoint
+from chattor_bridge.ids import NodeId, PeerId
+from chattor_bridge.node.mailbox import Mailbox, Taken
+from chattor_bridge.node.patience import describe, jitter, within
+from chattor_bridge.node.ports import Stream
+from chattor_bridge.node.records import Contact, OutboxEntry
+from chattor_bridge.node.surroundings import Surroundings
+from chattor_bridge.node.views import Trouble
+from chattor_bridge.protocol.frames import AckFrame, Bye, EnvelopeFrame, Frame, Hello, KeepAlive, SignalFrame
+from chattor_bridge.protocol.limits import KEEPALIVE_INTERVAL, LINK_TIMEOUT, MAX_IN_FLIGHT
+from chattor_bridge.protocol.link import Established, Link, LinkEvent
+from chattor_bridge.protocol.negotiation import CAPABILITIES, PROTOCOL_VERSIONS, Ours, negotiate
+from chattor_bridge.protocol.session import Session
+from chattor_bridge.protocol.window import Ack
+
+T = TypeVar("T")
+
+BATCH: Final = 16
+"""Envelopes stored in one transaction, and taken from the outbox at a time: one flush to disk for all of them, and at
+most a quarter of a megabyte in memory."""
+
+GAP_PATIENCE: Final = 60.0
+"""Seconds of link after which what came behind a gap is shown all the same: the friend has had its turn to send the
+rest again."""
+
+WATCH_INTERVAL: Final = 15.0
+"""Seconds between two looks at a link's silences: a tenth of the shortest that ends it."""
+
+FAREWELL_TIMEOUT: Final = 1.0
+"""Seconds a last word may take to leave; the closed stream says the same, only less clearly."""
+
+
+class LinkEnded(Exception):  # noqa: N818 - how a link ends, not an error
+    """The link is over, and nobody did anything wrong. ``reason`` is for `status`, ``bye`` the last word, if any."""
+
+    def __init__(self, reason: str, *, bye: str = "") -> None:
+        super().__init__(reason)
+        self.bye = bye
+
+
+class Connection:
+    """A link to one friend. `run` it; it ends by itself or by `end`."""
+
+    def __init__(
+        self,
+        around: Surroundings,
+        node_id: NodeId,
+        peer_id: PeerId,
+        mailbox: Mailbox,
+        link: Link,
+        stream: Stream,
+        trouble: Trouble,
+        *,
+        received_before: int,
+        settles: bool,
+        on_greeted: Callable[[Connection], None],
+    ) -> None:
+        """``received_before``: the highest sequence number accepted before the stream was opened; the friend's hello,
+        being younger, cannot know less. ``settles``: this link shows that the friend has learnt of the friendship, so
+        that the accepting handshake is not answered any more. ``on_greeted`` is called once the friend's hello has
+        come: only then is it certain who is there and that it is now. It may `end` this connection or another."""
+        self._around = around
+        self._node_id = node_id
+        self.peer_id = peer_id
+        self._mailbox = mailbox
+        self._link = link
+        self._stream = stream
+        self._trouble = trouble
+        self._received_before = received_before
+        self._settles = settles
+        self._on_greeted = on_greeted
+        self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._wake = asyncio.Event()
+        self._greeted = False
+        self._ack_due: Ack | None = None
+        self._keep_alive_due = False
+        self._sent_up_to = 0
+        self._in_flight: set[int] = set()
+        self._heard = self._spoke = around.clock.monotonic()
+        self._storing = False
+        self._gap_since: float | None = None
+
+    def wake(self) -> None:
+        """Something was put into the outbox."""
+        self._wake.set()
+
+    def end(self, bye: str) -> None:
+        """End soon, with this last word."""
+        if not self._ended.done():
+            self._ended.set_result(bye)
+
+    async def run(self, early: Sequence[LinkEvent] = ()) -> str:
+        """Work until the link ends; why it did, in words for `status`. ``early`` are events that came with the
+        handshake.
+
+        Raises: PeerMisbehaved, OnionUnreachable, NotFound when the contact is gone.
+        """
+        ending: BaseException | None = None
+        failure: BaseException | None = None
+        bye = "closing"
+        try:
+            await self._greet()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._read(early))
+                group.create_task(self._write())
+                group.create_task(self._watch())
+                group.create_task(self._await_end())
+        except* LinkEnded as endings:
+            ending = _first(endings)
+            bye = ending.bye if isinstance(ending, LinkEnded) else ""
+        except* (PeerMisbehaved, OnionUnreachable, NotFound) as failures:
+            failure = _first(failures)
+            bye = ""
+        finally:
+            await self._say_bye(bye)
+            await self._stream.close()
+        if failure is not None:
+            raise failure
+        return str(ending)
+
+    async def _await_end(self) -> None:
+        bye = await self._ended
+        raise LinkEnded("another link took its place" if bye == "replaced" else "it was closed", bye=bye)
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    async def _read(self, events: Sequence[LinkEvent]) -> None:
+        while True:
+            self._storing = True
+            await self._take([event.frame for event in events if not isinstance(event, Established)])
+            self._storing = False
+            self._heard = self._around.clock.monotonic()
+            data = await self._stream.read()
+            if not data:
+                raise LinkEnded("the friend hung up")
+            events = self._link.receive(data)
+
+    async def _take(self, frames: Sequence[Frame]) -> None:
+        envelopes: list[bytes] = []
+        for frame in frames:
+            if isinstance(frame, EnvelopeFrame) and len(envelopes) < BATCH:
+                envelopes.append(frame.envelope)
+                continue
+            await self._store(envelopes)
+            envelopes = [frame.envelope] if isinstance(frame, EnvelopeFrame) else []
+            match frame:
+                case Hello():
+                    await self._insist(partial(self._take_hello, frame))
+                    self._greeted = True
+                    self._on_greeted(self)
+                case AckFrame(ack):
+                    await self._insist(partial(self._take_ack, ack))
+                    failpoint("ack-committed")
+                    self._settle([ack])
+                case Bye(reason):
+                    raise LinkEnded(f"the friend ended it: {reason}")
+                case EnvelopeFrame() | KeepAlive() | SignalFrame():
+                    pass  # a signal of a later version; this one has none
+        await self._store(envelopes)
+        self._wake.set()
+
+    async def _store(self, envelopes: list[bytes]) -> None:
+        if not envelopes:
+            return
+        taken = await self._insist(lambda: self._receive(envelopes))
+        failpoint("receive-committed")
+        if taken.ack is not None:
+            self._ack_due = taken.ack
+        self._settle(taken.delivered)
+        if taken.broken:
+            self._trouble.reason = "a message of this friend cannot be opened; the two sessions differ"
+        if not taken.gap:
+            self._gap_since = None
+        elif self._gap_since is None:
+            self._gap_since = self._around.clock.monotonic()
+
+    async def _receive(self, envelopes: list[bytes]) -> Taken:
+        async with self._around.store.transaction() as tx:
+            return await self._mailbox.receive(tx, self.peer_id, envelopes)
+
+    async def _take_ack(self, ack: Ack) -> None:
+        async with self._around.store.transaction() as tx:
+            await self._mailbox.delivered(tx, self.peer_id, ack)
+
+    async def _take_hello(self, hello: Hello) -> None:
+        """Agree on a version, and see that the two halves of the session belong together."""
+        async with self._around.store.transaction() as tx:
+            contact = await self._mailbox.locked(tx, self.peer_id)
+            session = Session.deserialize(contact.session)
+            if self._contradicts(hello, session):
+                raise LinkEnded("the friend's session and ours contradict each other", bye="unsupported")
+            try:
+                agreed = negotiate(Ours(), hello, contact.version)
+            except NoCommonVersion as error:
+                raise LinkEnded(str(error), bye="unsupported") from error
+            greeted = replace(
+                contact,
+                version=agreed.version,
+                capabilities=agreed.capabilities,
+                established=contact.established or self._settles,
+            )
+            if greeted != contact:
+                await self._around.store.contacts.save(tx, greeted)
+
+    def _contradicts(self, hello: Hello, session: Session) -> bool:
+        """Whether one side has lost a part of what the other remembers: a restored backup, say. Going on would use
+        sequence numbers twice."""
+        return (
+            hello.session_id != session.session_id
+            or hello.highest_received > session.highest_sent
+            or hello.highest_sent < self._received_before
+        )
+
+    def _settle(self, acks: Sequence[Ack]) -> None:
+        for ack in acks:
+            self._in_flight = {seq for seq in self._in_flight if not ack.covers(seq)}
+
+    # --- writing -----------------------------------------------------------------------------------------------------
+
+    async def _greet(self) -> None:
+        """Say where our half of the session stands: the hello, and what of the friend's is on disk here."""
+        contact = await self._insist(self._look_up)
+        session = Session.deserialize(contact.session)
+        hello = Hello(
+            versions=PROTOCOL_VERSIONS,
+            capabilities=CAPABILITIES,
+            session_id=session.session_id,
+            epoch=session.epoch,
+            highest_sent=session.highest_sent,
+            highest_received=session.received.highest,
+        )
+        self._link.send(hello)
+        self._ack_due = session.received.ack()
+        self._gap_since = self._around.clock.monotonic() if session.received.missing else None
+        self._wake.set()
+
+    async def _look_up(self) -> Contact:
+        async with self._around.store.transaction() as tx:
+            contact = await self._around.store.contacts.get(tx, self._node_id, self.peer_id)
+        if contact is None:
+            raise NotFound("no such contact")
+        return contact
+
+    async def _write(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            ack, self._ack_due = self._ack_due, None
+            if ack is not None:
+                self._link.send(AckFrame(ack))
+            sent = await self._fill() if self._greeted else 0
+            if self._keep_alive_due:
+                self._keep_alive_due = False
+                self._link.send(KeepAlive())
+            data = self._link.data_to_send()
+            if not data:
+                continue
+            await self._stream.write(data)
+            self._spoke = self._around.clock.monotonic()
+            if ack is not None:
+                failpoint("ack-written")
+            if sent:
+                failpoint("envelope-written")
+                self._wake.set()  # there may be more
+
+    async def _fill(self) -> int:
+        """Queue envelopes that fit the window; how many. What the friend already has it drops and acknowledges."""
+        room = min(MAX_IN_FLIGHT - len(self._in_flight), BATCH)
+        if room <= 0:
+            return 0
+        entries = await self._insist(lambda: self._waiting(room))
+        for entry in entries:
+            self._link.send(EnvelopeFrame(entry.envelope))
+            self._in_flight.add(entry.seq)
+            self._sent_up_to = entry.seq
+        return len(entries)
+
+    async def _waiting(self, limit: int) -> list[OutboxEntry]:
+        async with self._around.store.transaction() as tx:
+            return await self._around.store.outbox.after(tx, self._node_id, self.peer_id, self._sent_up_to, limit)
+
+    async def _say_bye(self, reason: str) -> None:
+        """A last word, if the link can still carry one."""
+        if not reason:
+            return
+        try:
+            self._link.send(Bye(reason))
+            await within(self._around.clock, FAREWELL_TIMEOUT, self._flush())
+        except (UsageError, PeerMisbehaved, OnionUnreachable, TimeoutError):
+            return  # it cannot
+
+    async def _flush(self) -> None:
+        await self._stream.write(self._link.data_to_send())
+
+    # --- watching ----------------------------------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        clock = self._around.clock
+        while True:
+            silence = jitter(self._around.random, KEEPALIVE_INTERVAL / 2, KEEPALIVE_INTERVAL)
+            speak_at = clock.monotonic() + silence
+            while clock.monotonic() < speak_at:
+                await clock.sleep(min(speak_at - clock.monotonic(), WATCH_INTERVAL))
+                if not self._storing and clock.monotonic() - self._heard >= LINK_TIMEOUT:
+                    raise LinkEnded("nothing was heard from the friend for too long")
+                await self._look_at_gap()
+                speak_at = max(speak_at, self._spoke + silence)
+            self._keep_alive_due = True
+            self._wake.set()
+
+    async def _look_at_gap(self) -> None:
+        if self._gap_since is None or self._around.clock.monotonic() - self._gap_since < GAP_PATIENCE:
+            return
+        self._gap_since = None
+        await self._insist(self._show_past_gap)
+
+    async def _show_past_gap(self) -> None:
+        async with self._around.store.transaction() as tx:
+            await self._mailbox.show_past_gap(tx, self.peer_id)
+
+    # --- our own side ------------------------------------------------------------------------------------------------
+
+    async def _insist(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Until the database and the observer have it. Only this link waits."""
+        result = await self._around.insist(
+            work, on_failure=self._held_up, give_up=(PeerMisbehaved, NotFound, LinkEnded)
+        )
+        if self._trouble.failures:
+            self._trouble.well()
+        return result
+
+    def _held_up(self, error: Exception, delay: float) -> None:
+        self._trouble.failed(describe(error), self._around.clock.monotonic() + delay)
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    inner = group.exceptions[0]
+    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner

@@ -1,0 +1,105 @@
+"""A door of ours: strangers knock, and a knock is answered when it is on disk. Implements docs/protocol/knock.md,
+door's side.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from chattor_bridge.errors import PeerMisbehaved, Unavailable
+from chattor_bridge.failpoints import failpoint
+from chattor_bridge.ids import KnockId, OnionKey
+from chattor_bridge.node.antechamber import Antechamber
+from chattor_bridge.node.happenings import KnockReceived
+from chattor_bridge.node.patience import describe, within
+from chattor_bridge.node.ports import Stream, Transaction
+from chattor_bridge.node.records import DoorRecord, PendingKnock
+from chattor_bridge.node.surroundings import Surroundings
+from chattor_bridge.node.views import Counters
+from chattor_bridge.protocol.knock import DoorSecrets, DoorSide, KnockArrived
+from chattor_bridge.protocol.limits import DOOR_STREAM_TIMEOUT, MAX_DOOR_STREAMS, MAX_PENDING_KNOCKS
+from chattor_bridge.protocol.primitives import ed25519_public
+
+log = logging.getLogger(__name__)
+
+ID_SIZE: Final = 16
+"""Bytes of every identifier we draw."""
+
+STORED, KNOWN, FULL = "stored", "known", "full"
+"""What a receipt says: it waits for its owner; it has been accepted already; come again later."""
+
+
+class Door:
+    """Serves the streams of one door."""
+
+    def __init__(self, around: Surroundings, record: DoorRecord, counters: Counters) -> None:
+        self._around = around
+        self._record = record
+        self._counters = counters
+        self._secrets = DoorSecrets(record.onion_seed, record.identity_key)
+        self._antechamber = Antechamber(MAX_DOOR_STREAMS)
+        self.onion = OnionKey(ed25519_public(record.onion_seed))
+
+    async def serve(self, stream: Stream) -> None:
+        """Serve one stream, to its end. Never raises but for cancellation."""
+        self._counters.door_streams += 1
+        try:
+            async with self._antechamber.admit(stream):
+                await within(self._around.clock, DOOR_STREAM_TIMEOUT, self._serve(stream))
+        except (PeerMisbehaved, TimeoutError) as error:
+            self._counters.door_refused += 1
+            log.info("a stream at a door was refused: %s", describe(error) or "it stalled")
+        except Unavailable as error:
+            log.info("a stream at a door ended: %s", describe(error))
+        except Exception as error:
+            # The observer or the store would not have it: no receipt, so the knocker comes again.
+            log.error("a knock could not be stored: %s", describe(error))
+        finally:
+            await stream.close()
+
+    async def _serve(self, stream: Stream) -> None:
+        clock = self._around.clock
+        side = DoorSide(self._secrets, random=self._around.random, work_bits=self._around.work_bits)
+        while data := await stream.read():
+            for arrived in side.receive(data, now=clock.now()):
+                status = await self._store(arrived)
+                failpoint("knock-stored")
+                await stream.write(side.acknowledge(status))
+                return
+            answer = side.data_to_send()
+            if answer:
+                await stream.write(answer)
+
+    async def _store(self, arrived: KnockArrived) -> str:
+        """Put the knock on disk; the word for the receipt."""
+        knock = PendingKnock(
+            knock_id=KnockId(self._around.random(ID_SIZE)),
+            node_id=self._record.node_id,
+            door_id=self._record.door_id,
+            peer_id=arrived.peer_id,
+            peer_static=arrived.peer_static,
+            peer_onion=arrived.introduction.onion,
+            name=arrived.introduction.name,
+            note=arrived.introduction.note,
+            capabilities=arrived.introduction.capabilities,
+            session=arrived.session.serialize(),
+            received_at=self._around.clock.now(),
+        )
+        async with self._around.store.transaction() as tx:
+            return await self._put(tx, knock)
+
+    async def _put(self, tx: Transaction, knock: PendingKnock) -> str:
+        store = self._around.store
+        if await store.contacts.by_static(tx, knock.node_id, knock.peer_static) is not None:
+            return KNOWN
+        if await store.knocks.count_pending(tx, knock.node_id) >= MAX_PENDING_KNOCKS:
+            waiting = await store.knocks.pending(tx, knock.node_id)
+            if all(one.peer_static != knock.peer_static for one in waiting):
+                return FULL
+        knock_id = await store.knocks.put_pending(tx, knock)
+        standing = await store.knocks.get_pending(tx, knock_id)
+        if standing is not None and not standing.ignored:
+            received = KnockReceived(knock_id, knock.name, knock.note, self._record.label)
+            await self._around.observer.record(tx, knock.node_id, received)
+        return STORED

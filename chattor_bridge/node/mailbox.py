@@ -1,0 +1,249 @@
+"""What two friends said to each other, on disk: sealed into the outbox, opened out of envelopes.
+
+Every method does database work only and belongs to a transaction its caller commits. Ratchet state lives in the contact
+row and nowhere else: read and locked, used, written back. See docs/protocol/events.md, "Order" and "Acknowledgement".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from chattor_bridge.errors import AuthenticationFailed, LimitReached, MalformedData, NotFound
+from chattor_bridge.ids import EventId, NodeId, PeerId
+from chattor_bridge.node.happenings import MISSING, UNREADABLE, ContactRenamed, EventArrived, EventDelivered
+from chattor_bridge.node.ports import Transaction
+from chattor_bridge.node.records import Contact, HeldEvent, OutboxEntry
+from chattor_bridge.node.surroundings import Surroundings
+from chattor_bridge.node.views import Counters
+from chattor_bridge.protocol.events import Body, Event, Profile, Unknown, decode_event, encode_event
+from chattor_bridge.protocol.limits import EVENT_ID_SIZE
+from chattor_bridge.protocol.primitives import hash256
+from chattor_bridge.protocol.session import Duplicate, Opened, OutOfWindow, Session, SessionBroken
+from chattor_bridge.protocol.window import Ack
+
+MAX_QUEUED = 10_000
+"""Envelopes that may wait for one friend: weeks of lively talk to somebody who is away, at most 160 MB on disk."""
+
+MAX_HELD = 1_000
+"""Events kept past a gap, per friend. The next one is not acknowledged, so its sender keeps it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """After some envelopes: ``ack`` to send once this is committed, if any is due; ``delivered`` what the friend
+    acknowledged inside them; ``gap`` that something is missing before what is held; ``broken`` that an envelope was
+    authentic outside and wrong inside."""
+
+    ack: Ack | None
+    delivered: tuple[Ack, ...]
+    gap: bool
+    broken: bool
+
+
+class Mailbox:
+    """The outbox, the received events and the session state of one node's friendships."""
+
+    def __init__(self, node_id: NodeId, around: Surroundings, counters: Counters) -> None:
+        self._node_id = node_id
+        self._around = around
+        self._store = around.store
+        self._counters = counters
+
+    # --- out ---------------------------------------------------------------------------------------------------------
+
+    async def send(self, tx: Transaction, peer_id: PeerId, event: Event) -> None:
+        """Seal ``event`` and put it into the outbox.
+
+        Raises: NotFound; LimitReached when too much waits for this friend or the event is too large; UsageError when
+        it is no valid event. Nothing is changed then.
+        """
+        encoded = encode_event(event)
+        contact = await self.locked(tx, peer_id)
+        # A profile is a handful of bytes our owner cannot repeat by hand; it may exceed the bound.
+        if not isinstance(event.body, Profile):
+            queued = await self._store.outbox.count(tx, self._node_id, peer_id)
+            if queued >= MAX_QUEUED:
+                raise LimitReached(f"{queued} messages are waiting for this friend; no more fit until it comes back")
+        now = self._around.clock.now()
+        session = Session.deserialize(contact.session)
+        sealed = session.seal(encoded, random=self._around.random, now=now, ack=session.received.ack())
+        await self._store.contacts.save(tx, replace(contact, session=session.serialize()))
+        entry = OutboxEntry(peer_id, sealed.seq, event.event_id, sealed.envelope, encoded, now)
+        await self._store.outbox.add(tx, self._node_id, entry)
+
+    def event(self, body: Body, event_id: EventId | None = None, time: int | None = None) -> Event:
+        """An event said now, with an id of its own."""
+        return Event(
+            event_id or EventId(self._around.random(EVENT_ID_SIZE)),
+            self._around.clock.now() if time is None else time,
+            body,
+        )
+
+    async def delivered(self, tx: Transaction, peer_id: PeerId, ack: Ack) -> None:
+        """The friend has these on disk: drop them from the outbox and say so."""
+        for event_id in await self._store.outbox.remove(tx, self._node_id, peer_id, ack.covered()):
+            await self._around.observer.record(tx, self._node_id, EventDelivered(peer_id, event_id))
+
+    # --- in ----------------------------------------------------------------------------------------------------------
+
+    async def receive(self, tx: Transaction, peer_id: PeerId, envelopes: Sequence[bytes]) -> Taken:
+        """Open some envelopes and hand on what is next in order.
+
+        What was accepted before is acknowledged again. What opens under no key is dropped, counted, and not
+        acknowledged. Raises: NotFound.
+        """
+        contact = await self.locked(tx, peer_id)
+        arrivals = _Arrivals(self, tx, contact)
+        for envelope in envelopes:
+            await arrivals.take(envelope)
+        await self._store.contacts.save(tx, arrivals.finished())
+        tx.after_commit(lambda: _add(self._counters, arrivals.counters))
+        for ack in arrivals.delivered:
+            await self.delivered(tx, peer_id, ack)
+        window = arrivals.session.received
+        return Taken(
+            ack=window.ack() if arrivals.answer else None,
+            delivered=tuple(arrivals.delivered),
+            gap=window.missing > 0,
+            broken=arrivals.broken,
+        )
+
+    async def show_past_gap(self, tx: Transaction, peer_id: PeerId) -> None:
+        """Stop waiting for what is missing: say that it is, and hand on everything held behind it.
+
+        What turns up later is handed on late. Raises: NotFound.
+        """
+        contact = await self.locked(tx, peer_id)
+        held = await self._store.received.held(tx, self._node_id, peer_id)
+        if not held:
+            return
+        window = Session.deserialize(contact.session).received
+        first, last = window.first_gap, held[-1].seq
+        marker = Event(
+            _derived_id("missing", peer_id, first, last),
+            self._around.clock.now(),
+            Unknown(MISSING, {"count": window.missing}),
+        )
+        await self._around.observer.record(
+            tx, self._node_id, EventArrived(peer_id, marker, received_at=self._around.clock.now())
+        )
+        for one in held:
+            contact = await self.arrive(tx, contact, one)
+        await self._store.received.release(tx, self._node_id, peer_id, last)
+        await self._store.contacts.save(tx, contact)
+
+    async def arrive(self, tx: Transaction, contact: Contact, held: HeldEvent) -> Contact:
+        """Hand one event on; the contact as it is afterwards."""
+        event = self._read(held)
+        peer_id, received = contact.peer_id, self._store.received
+        if not await received.remember(tx, self._node_id, peer_id, event.event_id, held.received_at):
+            return contact  # the same event under a new seal
+        if not isinstance(event.body, Profile):
+            happening = EventArrived(peer_id, event, received_at=held.received_at)
+            await self._around.observer.record(tx, self._node_id, happening)
+            return contact
+        name = event.body.name
+        if name != contact.peer_name and not contact.alias:
+            await self._around.observer.record(tx, self._node_id, ContactRenamed(peer_id, name))
+        return replace(contact, peer_name=name)
+
+    async def hold(self, tx: Transaction, held: HeldEvent) -> None:
+        await self._store.received.hold(tx, self._node_id, held)
+
+    async def release(self, tx: Transaction, contact: Contact, up_to: int) -> Contact:
+        """Hand on what was held and is now in order."""
+        for one in await self._store.received.held(tx, self._node_id, contact.peer_id):
+            if one.seq > up_to:
+                break
+            contact = await self.arrive(tx, contact, one)
+        await self._store.received.release(tx, self._node_id, contact.peer_id, up_to)
+        return contact
+
+    async def locked(self, tx: Transaction, peer_id: PeerId) -> Contact:
+        """The contact, locked until the end of ``tx``. Raises: NotFound."""
+        contact = await self._store.contacts.for_update(tx, self._node_id, peer_id)
+        if contact is None:
+            raise NotFound("no such contact")
+        return contact
+
+    def open(self, session: Session, envelope: bytes) -> Opened:
+        return session.open(envelope, random=self._around.random, now=self._around.clock.now())
+
+    def now(self) -> int:
+        return self._around.clock.now()
+
+    def _read(self, held: HeldEvent) -> Event:
+        """What a friend sealed but nobody can read is shown as just that: it must neither block nor vanish."""
+        try:
+            return decode_event(held.event)
+        except MalformedData:
+            self._counters.unreadable += 1
+            return Event(_derived_id("unreadable", held.peer_id, held.seq), held.received_at, Unknown(UNREADABLE, {}))
+
+
+class _Arrivals:
+    """Some envelopes of one friend, being opened in one transaction."""
+
+    def __init__(self, mailbox: Mailbox, tx: Transaction, contact: Contact) -> None:
+        self._mailbox = mailbox
+        self._tx = tx
+        self._contact = contact
+        self.session = Session.deserialize(contact.session)
+        self.counters = Counters()
+        self.delivered: list[Ack] = []
+        self.answer = False
+        self.broken = False
+
+    async def take(self, envelope: bytes) -> None:
+        session = self.session.clone() if self._holds_too_much() else self.session
+        try:
+            opened = self._mailbox.open(session, envelope)
+        except Duplicate:
+            self.counters.duplicates += 1
+            self.answer = True
+            return
+        except (AuthenticationFailed, OutOfWindow):
+            self.counters.undecryptable += 1
+            return
+        except SessionBroken:
+            self.counters.undecryptable += 1
+            self.broken = True
+            return
+        if opened.ack is not None:
+            self.delivered.append(opened.ack)
+        if opened.inner is None:
+            return
+        if session is not self.session:
+            if opened.seq > self.session.received.first_gap:
+                return  # one more to hold, and no room: not accepted, not acknowledged
+            self.session = session
+        self.answer = True
+        await self._place(HeldEvent(self._contact.peer_id, opened.seq, opened.inner, self._mailbox.now()))
+
+    def finished(self) -> Contact:
+        return replace(self._contact, session=self.session.serialize())
+
+    async def _place(self, event: HeldEvent) -> None:
+        """In order, or behind a gap. The window has accepted the event already."""
+        in_order = self.session.received.cumulative
+        if event.seq > in_order:
+            await self._mailbox.hold(self._tx, event)
+            return
+        self._contact = await self._mailbox.arrive(self._tx, self._contact, event)
+        if in_order > event.seq:
+            self._contact = await self._mailbox.release(self._tx, self._contact, in_order)
+
+    def _holds_too_much(self) -> bool:
+        window = self.session.received
+        return window.highest - window.cumulative - window.missing >= MAX_HELD
+
+
+def _derived_id(what: str, peer_id: PeerId, *numbers: int) -> EventId:
+    parts = [number.to_bytes(8, "big") for number in numbers]
+    return EventId(hash256(f"node/{what}", peer_id, *parts)[:EVENT_ID_SIZE])
+
+
+def _add(total: Counters, more: Counters) -> None:
+    total.duplicates += more.duplicates
+    total.undecryptable += more.undecryptable

@@ -1,0 +1,317 @@
+"""A node, as whoever embeds it sees it: codes, requests, contacts, and what to say to them.
+
+Reads open a short transaction of their own. Writes take the caller's transaction, do database work only, and take
+effect on the network when it is committed; rolled back, they never happened.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import replace
+from typing import Final
+
+from chattor_bridge.errors import LimitReached, NotFound, UsageError
+from chattor_bridge.failpoints import failpoint
+from chattor_bridge.ids import DoorId, EventId, KnockId, NodeId, OnionKey, PeerId
+from chattor_bridge.node.answering import NO_VERSION
+from chattor_bridge.node.door import ID_SIZE
+from chattor_bridge.node.happenings import ContactAdded, ContactRenamed
+from chattor_bridge.node.ports import Transaction
+from chattor_bridge.node.records import (
+    Contact,
+    DoorRecord,
+    KnockState,
+    NodeRecord,
+    OutgoingKnock,
+    Role,
+)
+from chattor_bridge.node.surroundings import Surroundings
+from chattor_bridge.node.views import CodeInfo, ContactInfo, NodeStatus, OutgoingInfo, RequestInfo
+from chattor_bridge.node.work import NodeWork
+from chattor_bridge.protocol.events import Body, Profile
+from chattor_bridge.protocol.friendcode import FriendCode
+from chattor_bridge.protocol.limits import MAX_NAME, MAX_NOTE, MAX_OUTGOING_KNOCKS
+from chattor_bridge.protocol.primitives import KEY_SIZE, ed25519_public
+
+MAX_CODES: Final = 8
+"""Friend codes of one node at a time: each one hosts an onion, and they are told apart by a label."""
+
+MAX_LABEL: Final = 64
+"""Bytes (UTF-8) of a code's label or of an alias: one line of a list, as a profile name is."""
+
+
+class Node:
+    """One Chattor identity. Made by `chattor_bridge.node.host.NodeHost`."""
+
+    def __init__(self, around: Surroundings, record: NodeRecord) -> None:
+        self._around = around
+        self._store = around.store
+        self._owner = record.owner
+        self.node_id: NodeId = record.node_id
+        self.work = NodeWork(around, record)
+
+    @property
+    def owner(self) -> str:
+        """Whose node it is, as told to `NodeHost.create`."""
+        return self._owner
+
+    @property
+    def profile_name(self) -> str:
+        """What friends are told to call us."""
+        return self.work.record.profile_name
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    async def codes(self) -> list[CodeInfo]:
+        """Friend codes that are not retired, oldest first. Raises: DatabaseUnavailable, as every read does."""
+        async with self._store.transaction() as tx:
+            doors = await self._store.doors.of_node(tx, self.node_id)
+        return [self._code_info(door) for door in doors]
+
+    async def requests(self) -> list[RequestInfo]:
+        """Contact requests waiting for an answer, oldest first, ignored ones included."""
+        async with self._store.transaction() as tx:
+            pending = await self._store.knocks.pending(tx, self.node_id)
+            doors = await self._store.doors.of_node(tx, self.node_id)
+        labels = {door.door_id: door.label for door in doors}
+        return [
+            RequestInfo(one.knock_id, one.name, one.note, labels.get(one.door_id, ""), one.received_at, one.ignored)
+            for one in pending
+        ]
+
+    async def outgoing(self) -> list[OutgoingInfo]:
+        """Contact requests of ours that are not answered; those that failed stay for a week."""
+        async with self._store.transaction() as tx:
+            knocks = await self._store.knocks.outgoing(tx, self.node_id)
+        return [OutgoingInfo(one.knock_id, one.state, one.reason, one.note, one.created_at) for one in knocks]
+
+    async def contacts(self) -> list[ContactInfo]:
+        """Friends, oldest first."""
+        async with self._store.transaction() as tx:
+            contacts = await self._store.contacts.of_node(tx, self.node_id)
+            queued = {
+                contact.peer_id: await self._store.outbox.count(tx, self.node_id, contact.peer_id)
+                for contact in contacts
+            }
+        return [
+            ContactInfo(
+                one.peer_id,
+                one.peer_name,
+                one.alias,
+                self.work.online(one.peer_id),
+                queued[one.peer_id],
+                one.created_at,
+            )
+            for one in contacts
+        ]
+
+    async def status(self) -> NodeStatus:
+        """How the node is doing, and what its workers wait for."""
+        codes, contacts = await self.codes(), await self.contacts()
+        requests, outgoing = await self.requests(), await self.outgoing()
+        return NodeStatus(
+            node_id=self.node_id,
+            owner=self._owner,
+            profile_name=self.profile_name,
+            running=self.work.record.running,
+            codes=len(codes),
+            codes_published=sum(code.published for code in codes),
+            contacts=len(contacts),
+            contacts_online=sum(contact.online for contact in contacts),
+            requests=sum(not request.ignored for request in requests),
+            outgoing=sum(one.state is not KnockState.FAILED for one in outgoing),
+            queued=sum(contact.queued for contact in contacts),
+            work=self.work.work_status(),
+            counters=replace(self.work.counters),
+        )
+
+    # --- friend codes ------------------------------------------------------------------------------------------------
+
+    async def create_code(self, tx: Transaction, label: str) -> CodeInfo:
+        """A new friend code. ``label`` is for our owner's eyes, up to `MAX_LABEL` bytes.
+
+        Raises: LimitReached, UsageError when the label cannot be one.
+        """
+        _check_line(label, MAX_LABEL, "the label of a code")
+        if len(await self._store.doors.of_node(tx, self.node_id)) >= MAX_CODES:
+            raise LimitReached(f"there are {MAX_CODES} friend codes, as many as there can be; retire one first")
+        random = self._around.random
+        door = DoorRecord(
+            door_id=DoorId(random(ID_SIZE)),
+            node_id=self.node_id,
+            label=label,
+            onion_seed=random(KEY_SIZE),
+            identity_key=random(KEY_SIZE),
+            created_at=self._around.clock.now(),
+        )
+        await self._store.doors.add(tx, door)
+        tx.after_commit(self.work.look_again)
+        return self._code_info(door)
+
+    async def retire_code(self, tx: Transaction, door_id: DoorId) -> None:
+        """Take a friend code back: its keys are erased, nobody can knock there any more. Requests already left there
+        and friends made through it stay. Raises: NotFound."""
+        if all(door.door_id != door_id for door in await self._store.doors.of_node(tx, self.node_id)):
+            raise NotFound("no such friend code")
+        await self._store.doors.retire(tx, door_id, self._around.clock.now())
+        tx.after_commit(self.work.look_again)
+
+    # --- becoming friends --------------------------------------------------------------------------------------------
+
+    async def add(self, tx: Transaction, code_text: str, note: str) -> KnockId:
+        """Ask the owner of a friend code to be our friend. ``note`` goes with the request, up to `MAX_NOTE` bytes.
+
+        Raises: FriendCodeError; UsageError when it is a code of ours, was added already, or the note cannot be sent;
+        LimitReached when `MAX_OUTGOING_KNOCKS` wait for an answer.
+        """
+        code = FriendCode.parse(code_text)
+        _check_text(note, MAX_NOTE, "the note", allowed="\n\t")
+        for door in await self._store.doors.of_node(tx, self.node_id):
+            if ed25519_public(door.onion_seed) == code.door:
+                raise UsageError("this is a friend code of your own")
+        waiting = 0
+        for knock in await self._store.knocks.outgoing(tx, self.node_id):
+            if knock.state is not KnockState.FAILED:
+                waiting += 1
+                if FriendCode.parse(knock.code) == code:
+                    raise UsageError("this friend code was added already; the request waits for its owner's answer")
+        if waiting >= MAX_OUTGOING_KNOCKS:
+            raise LimitReached(f"{waiting} requests wait for an answer, as many as there can be")
+        random, now = self._around.random, self._around.clock.now()
+        knock = OutgoingKnock(
+            knock_id=KnockId(random(ID_SIZE)),
+            node_id=self.node_id,
+            code=code.encode(),
+            note=note,
+            static_key=random(KEY_SIZE),
+            onion_seed=random(KEY_SIZE),
+            state=KnockState.CALLING,
+            reason="",
+            attempts=0,
+            next_attempt_at=now,
+            created_at=now,
+        )
+        await self._store.knocks.add_outgoing(tx, knock)
+        tx.after_commit(self.work.look_again)
+        return knock.knock_id
+
+    async def accept(self, tx: Transaction, knock_id: KnockId) -> PeerId:
+        """Make a friend of whoever left this request. What is said from now on waits until the link is up.
+
+        Raises: NotFound when there is no such request (any more).
+        """
+        pending = await self._store.knocks.get_pending(tx, knock_id)
+        if pending is None or pending.node_id != self.node_id:
+            raise NotFound("no such request; it may have been withdrawn or answered")
+        contact = Contact(
+            peer_id=pending.peer_id,
+            node_id=self.node_id,
+            role=Role.OWNER,
+            own_static=self._around.random(KEY_SIZE),
+            peer_static=pending.peer_static,
+            hosted_seed=None,
+            peer_onion=OnionKey(pending.peer_onion),
+            session=pending.session,
+            peer_name=pending.name,
+            alias="",
+            version=NO_VERSION,
+            capabilities=pending.capabilities,
+            established=False,
+            created_at=self._around.clock.now(),
+        )
+        await self._store.contacts.add(tx, contact)
+        await self._store.knocks.remove_pending(tx, knock_id)
+        await self._around.observer.record(tx, self.node_id, ContactAdded(contact.peer_id, knock_id, contact.peer_name))
+        await self.work.mailbox.send(tx, contact.peer_id, self.work.mailbox.event(Profile(self.profile_name)))
+        tx.after_commit(lambda: failpoint("accept-committed"))
+        tx.after_commit(self.work.look_again)
+        return contact.peer_id
+
+    async def ignore(self, tx: Transaction, knock_id: KnockId) -> None:
+        """Set a request aside, silently: whoever left it is not told, and its coming again is not mentioned.
+
+        Raises: NotFound.
+        """
+        pending = await self._store.knocks.get_pending(tx, knock_id)
+        if pending is None or pending.node_id != self.node_id:
+            raise NotFound("no such request; it may have been withdrawn or answered")
+        await self._store.knocks.ignore_pending(tx, knock_id)
+
+    # --- contacts ----------------------------------------------------------------------------------------------------
+
+    async def rename(self, tx: Transaction, peer_id: PeerId, alias: str) -> None:
+        """Call a friend by a name of our own, up to `MAX_LABEL` bytes; ``""`` for the name it gives itself.
+
+        Raises: NotFound, UsageError.
+        """
+        _check_text(alias, MAX_LABEL, "an alias")
+        contact = await self.work.mailbox.locked(tx, peer_id)
+        await self._store.contacts.save(tx, replace(contact, alias=alias))
+        shown = alias or contact.peer_name
+        if shown != (contact.alias or contact.peer_name):
+            await self._around.observer.record(tx, self.node_id, ContactRenamed(peer_id, shown))
+
+    async def set_profile_name(self, tx: Transaction, name: str) -> None:
+        """Let every friend know what to call us from now on; 1 to `MAX_NAME` bytes. Raises: UsageError."""
+        check_profile_name(name)
+        record = await self._store.nodes.get(tx, self.node_id)
+        if record is None:
+            raise NotFound("no such node")
+        if record.profile_name == name:
+            return
+        await self._store.nodes.save(tx, replace(record, profile_name=name))
+        for contact in await self._store.contacts.of_node(tx, self.node_id):
+            await self.send(tx, contact.peer_id, Profile(name))
+        tx.after_commit(lambda: self._renamed(name))
+
+    async def send(
+        self,
+        tx: Transaction,
+        peer_id: PeerId,
+        body: Body,
+        *,
+        event_id: EventId | None = None,
+        time: int | None = None,
+    ) -> EventId:
+        """Say something to a friend: sealed and in the outbox when ``tx`` is committed, delivered when it can be.
+
+        ``event_id`` is drawn and ``time`` (seconds since the epoch) is now unless given. Raises: NotFound; LimitReached
+        when too much waits for this friend or the event is too large; UsageError when it is no valid event.
+        """
+        event = self.work.mailbox.event(body, event_id, time)
+        await self.work.mailbox.send(tx, peer_id, event)
+        tx.after_commit(lambda: failpoint("send-committed"))
+        tx.after_commit(lambda: self.work.wake(peer_id))
+        return event.event_id
+
+    # --- inside ------------------------------------------------------------------------------------------------------
+
+    def _code_info(self, door: DoorRecord) -> CodeInfo:
+        onion = OnionKey(ed25519_public(door.onion_seed))
+        published = self.work.hostings.is_published(onion)
+        return CodeInfo(door.door_id, door.label, FriendCode(onion).encode(), door.created_at, published)
+
+    def _renamed(self, name: str) -> None:
+        self.work.record = replace(self.work.record, profile_name=name)
+
+
+def check_profile_name(name: str) -> None:
+    """Raises: UsageError when no friend's node would take this name."""
+    _check_line(name, MAX_NAME, "a profile name")
+
+
+def _check_line(text: str, at_most: int, what: str) -> None:
+    if not text.strip():
+        raise UsageError(f"{what} cannot be empty")
+    _check_text(text, at_most, what)
+
+
+def _check_text(text: str, at_most: int, what: str, *, allowed: str = "") -> None:
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as error:
+        raise UsageError(f"{what} has characters that cannot be sent") from error
+    if size > at_most:
+        raise LimitReached(f"{what} is {size} bytes long; it may have {at_most}")
+    if any(unicodedata.category(character) == "Cc" and character not in allowed for character in text):
+        raise UsageError(f"{what} cannot have control characters")

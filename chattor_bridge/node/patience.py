@@ -1,0 +1,96 @@
+"""How a node waits: jittered back-offs, bounded waits, and what it says about a failure.
+
+Every duration here is counted on the monotonic clock, so that a wall clock that jumps moves nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from chattor_bridge.errors import ChattorError
+from chattor_bridge.node.ports import Clock, RandomBytes
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How patient a node is; all values in seconds.
+
+    The defaults are those of docs/protocol/limits.md. Whoever runs a node where waiting proves nothing (tests with a
+    real clock) makes it quicker.
+    """
+
+    start_jitter: float = 10.0
+    """Dials and publications at start are spread over this long, each by its own draw: what starts together could
+    otherwise be told to live together."""
+
+    dial_first: float = 30.0
+    """Wait after the first failed dial; doubled with each further one."""
+
+    dial_most: float = 600.0
+    """Longest wait between two dials: a friend who comes back is found within ten minutes."""
+
+    knock_first: float = 30.0
+    knock_most: float = 600.0
+    """The same for knocking at a door."""
+
+    repair_first: float = 1.0
+    repair_most: float = 60.0
+    """Wait before trying again what failed on our own side: the database, the observer, tor."""
+
+
+class Backoff:
+    """Waiting times that double from ``first`` to ``most`` seconds, each drawn from the upper half of its step, so that
+    two nodes that failed together do not come back together."""
+
+    def __init__(self, first: float, most: float, random: RandomBytes) -> None:
+        self._first = first
+        self._most = most
+        self._random = random
+        self._step = first
+
+    def next(self) -> float:
+        step = self._step
+        self._step = min(self._step * 2, self._most)
+        return jitter(self._random, step / 2, step)
+
+    def reset(self) -> None:
+        self._step = self._first
+
+
+def jitter(random: RandomBytes, low: float, high: float) -> float:
+    """A number of seconds between ``low`` and ``high``, evenly drawn."""
+    return low + (high - low) * int.from_bytes(random(4), "big") / 0xFFFFFFFF
+
+
+async def within(clock: Clock, seconds: float, work: Coroutine[Any, Any, T]) -> T:
+    """Run ``work`` for at most ``seconds`` of the given clock. Raises: TimeoutError, after ``work`` was cancelled."""
+    working = asyncio.ensure_future(work)
+    timer = asyncio.ensure_future(clock.sleep(seconds))
+    try:
+        await asyncio.wait({working, timer}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        raise TimeoutError
+    finally:
+        timer.cancel()
+        working.cancel()
+        await asyncio.wait({working, timer})
+        if not working.cancelled():
+            working.exception()  # looked at, even where nobody is left to be told
+
+
+def describe(error: BaseException) -> str:
+    """What may be written down about a failure: our own errors hold no secrets, anybody else's might."""
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(describe(inner) for inner in error.exceptions)
+    if isinstance(error, ChattorError):
+        return str(error) or type(error).__name__
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" at {frames[-1].name}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{where}"

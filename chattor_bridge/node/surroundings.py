@@ -1,0 +1,58 @@
+"""What every worker of a node is given: the ports it works through."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from chattor_bridge.node.patience import Backoff, Pace
+from chattor_bridge.node.ports import Clock, NodeStore, Observer, RandomBytes, Transport
+from chattor_bridge.protocol.limits import WORK_BITS
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """The ports of a process's nodes and how patient they are. ``work_bits`` is what our doors ask of a knocker."""
+
+    store: NodeStore
+    transport: Transport
+    clock: Clock
+    random: RandomBytes
+    observer: Observer
+    pace: Pace = field(default_factory=Pace)
+    work_bits: int = WORK_BITS
+
+    def dialling(self) -> Backoff:
+        return Backoff(self.pace.dial_first, self.pace.dial_most, self.random)
+
+    def knocking(self) -> Backoff:
+        return Backoff(self.pace.knock_first, self.pace.knock_most, self.random)
+
+    def repairing(self) -> Backoff:
+        return Backoff(self.pace.repair_first, self.pace.repair_most, self.random)
+
+    async def insist(
+        self, work: Callable[[], Awaitable[T]], *, on_failure: Callable[[Exception, float], None], give_up: GiveUp = ()
+    ) -> T:
+        """Do ``work`` again, with back-off, until it does not fail: for what must not be skipped on our own side, such
+        as a transaction the database or the observer would not have.
+
+        ``on_failure`` is told of each failure and of the seconds until the next try. Errors of the types in
+        ``give_up`` are raised instead.
+        """
+        backoff = self.repairing()
+        while True:
+            try:
+                return await work()
+            except give_up:
+                raise
+            except Exception as error:
+                delay = backoff.next()
+                on_failure(error, delay)
+            await self.clock.sleep(delay)
+
+
+GiveUp = tuple[type[Exception], ...]

@@ -1,0 +1,137 @@
+"""What a node shows of itself: lists for people and programs, and its state of health."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from chattor_bridge.ids import DoorId, KnockId, NodeId, PeerId
+from chattor_bridge.node.records import KnockState
+
+
+@dataclass(frozen=True, slots=True)
+class CodeInfo:
+    """One friend code. ``code`` is the text to hand out; ``published`` says that its door can be reached now."""
+
+    door_id: DoorId
+    label: str
+    code: str
+    created_at: int
+    published: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RequestInfo:
+    """A contact request waiting for its owner's answer. ``door_label`` is empty when the code was retired since."""
+
+    knock_id: KnockId
+    name: str
+    note: str
+    door_label: str
+    received_at: int
+    ignored: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingInfo:
+    """A contact request of ours. ``reason`` says why it failed, or what is in its way."""
+
+    knock_id: KnockId
+    state: KnockState
+    reason: str
+    note: str
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContactInfo:
+    """A friend. ``name`` is what the friend calls itself and may be empty, ``alias`` what our owner calls it."""
+
+    peer_id: PeerId
+    name: str
+    alias: str
+    online: bool
+    queued: int
+    created_at: int
+
+
+class Phase(StrEnum):
+    """What somebody who works for a node is doing."""
+
+    STARTING = "starting"
+    WAITING = "waiting"  # until the next try
+    TRYING = "trying"
+    UP = "up"
+    LISTENING = "listening"  # for a friend who dials us
+
+
+@dataclass(slots=True)
+class Trouble:
+    """What one worker is doing, and what went wrong last. Written by the worker, read by `status`.
+
+    ``failures`` counts since the last success; ``next_try`` is a time of the monotonic clock, or ``None``.
+    """
+
+    phase: Phase = Phase.STARTING
+    reason: str = ""
+    failures: int = 0
+    next_try: float | None = None
+
+    def trying(self) -> None:
+        self.phase, self.next_try = Phase.TRYING, None
+
+    def failed(self, reason: str, next_try: float) -> None:
+        self.phase, self.reason, self.next_try = Phase.WAITING, reason, next_try
+        self.failures += 1
+
+    def well(self, phase: Phase = Phase.UP) -> None:
+        self.phase, self.reason, self.failures, self.next_try = phase, "", 0, None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkStatus:
+    """One line of `status`. ``next_try_in`` is in seconds; ``what`` names the kind of work: ``door``, ``knock``,
+    ``friend``, ``onion`` or ``node``; ``ident`` is the door, knock or friend it is about."""
+
+    what: str
+    ident: bytes
+    phase: Phase
+    reason: str
+    failures: int
+    next_try_in: float | None
+
+
+@dataclass(slots=True)
+class Counters:
+    """What this node met since it started, and dropped.
+
+    ``door_streams`` at the doors, of them ``door_refused`` that broke the protocol, stalled or came when too many were
+    open; ``strangers`` that came to a friend's onion and could not say who they are; ``undecryptable`` envelopes that
+    opened under no key; ``unreadable`` events that a friend sealed but nobody can read; ``duplicates`` absorbed.
+    """
+
+    door_streams: int = 0
+    door_refused: int = 0
+    strangers: int = 0
+    undecryptable: int = 0
+    unreadable: int = 0
+    duplicates: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatus:
+    """A node's state of health. ``queued`` envelopes wait for their friends' acknowledgement."""
+
+    node_id: NodeId
+    owner: str
+    profile_name: str
+    running: bool
+    codes: int
+    codes_published: int
+    contacts: int
+    contacts_online: int
+    requests: int
+    outgoing: int
+    queued: int
+    work: tuple[WorkStatus, ...]
+    counters: Counters = field(default_factory=Counters)

@@ -1,0 +1,310 @@
+"""The tasks of one node: what the database says there is to do, done.
+
+One loop compares what is on disk with what is running and makes up the difference: doors and friends' onions to host,
+knocks to leave, friends to dial. A commit only ever says "look again", so a crash between a commit and the work that
+follows from it loses nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Final
+
+from chattor_bridge.ids import DoorId, KnockId, NodeId, OnionKey, PeerId
+from chattor_bridge.node.answering import LinkOnion
+from chattor_bridge.node.door import Door
+from chattor_bridge.node.friendship import Friendship
+from chattor_bridge.node.happenings import KnockFailed
+from chattor_bridge.node.hosting import Hostings, Wanted
+from chattor_bridge.node.knocking import Knocking
+from chattor_bridge.node.mailbox import Mailbox
+from chattor_bridge.node.patience import describe
+from chattor_bridge.node.ports import Transaction
+from chattor_bridge.node.records import Contact, DoorRecord, KnockAttempt, KnockState, NodeRecord, OutgoingKnock
+from chattor_bridge.node.surroundings import Surroundings
+from chattor_bridge.node.views import Counters, Trouble, WorkStatus
+from chattor_bridge.protocol.limits import KNOCK_LIFETIME
+from chattor_bridge.protocol.primitives import ed25519_public, x25519_public
+from chattor_bridge.protocol.session import Session
+
+log = logging.getLogger(__name__)
+
+HOUSEKEEPING: Final = 600.0
+"""Seconds between two looks at what has expired: lifetimes are counted in days."""
+
+CLOCK_JUMP: Final = 60.0
+"""Seconds by which wall clock and monotonic clock may differ between two looks before neither is believed: nothing
+expires then, and the next look is ten minutes away."""
+
+FAILED_KNOCK_KEPT: Final = 7 * 86_400
+"""Seconds a knock that was given up stays in the list, so that its owner sees why."""
+
+EXPIRED = "nobody has answered this request for 30 days; ask for a new code and add it again"
+
+
+@dataclass(frozen=True, slots=True)
+class _OnDisk:
+    """What a node has to do."""
+
+    record: NodeRecord
+    doors: list[DoorRecord]
+    knocks: list[tuple[OutgoingKnock, list[KnockAttempt]]]
+    contacts: list[Contact]
+
+
+class NodeWork:
+    """Everything that runs for one node. `run` it; `look_again` after every change on disk."""
+
+    def __init__(self, around: Surroundings, record: NodeRecord) -> None:
+        self._around = around
+        self._node_id: NodeId = record.node_id
+        self.record = record
+        self.counters = Counters()
+        self.mailbox = Mailbox(record.node_id, around, self.counters)
+        self.hostings = Hostings(around, self._in_own_task)
+        self.trouble = Trouble()
+        self._friendships: dict[PeerId, Friendship] = {}
+        self._knockings: dict[KnockId, Knocking] = {}
+        self._doors: dict[DoorId, Door] = {}
+        self._link_onions: dict[OnionKey, LinkOnion] = {}
+        self._tasks: dict[KnockId, asyncio.Task[None]] = {}
+        self._group: asyncio.TaskGroup | None = None
+        self._look = asyncio.Event()
+        self._first_look = True
+
+    def look_again(self) -> None:
+        """Something changed on disk."""
+        self._look.set()
+
+    def wake(self, peer_id: PeerId) -> None:
+        """Something was put into this friend's outbox."""
+        friendship = self._friendships.get(peer_id)
+        if friendship is not None:
+            friendship.wake()
+
+    def online(self, peer_id: PeerId) -> bool:
+        """Whether a link to this friend is up."""
+        friendship = self._friendships.get(peer_id)
+        return friendship is not None and friendship.online
+
+    async def run(self) -> None:
+        """Work until cancelled. The friends' links end before the onions are taken down."""
+        try:
+            async with asyncio.TaskGroup() as onions, asyncio.TaskGroup() as group:
+                self._group = group
+                group.create_task(self._housekeeping())
+                await self._reconcile_for_ever(onions, group)
+        finally:
+            self._group = None
+            self._tasks.clear()
+            self._friendships.clear()
+            self._knockings.clear()
+            self.hostings.forget()
+            self._first_look = True
+
+    def work_status(self) -> tuple[WorkStatus, ...]:
+        """What every worker is doing."""
+        lines = [self._line("node", self._node_id, self.trouble)]
+        lines += [self._line("friend", one.peer_id, one.trouble) for one in self._friendships.values()]
+        lines += [self._line("knock", knock_id, one.trouble) for knock_id, one in self._knockings.items()]
+        by_onion = self._names_of_onions()
+        for onion, trouble in self.hostings.troubles().items():
+            what, ident = by_onion.get(onion, ("onion", b""))
+            lines.append(self._line(what, ident, trouble))
+        return tuple(lines)
+
+    # --- comparing what is on disk with what runs --------------------------------------------------------------------
+
+    async def _reconcile_for_ever(self, onions: asyncio.TaskGroup, group: asyncio.TaskGroup) -> None:
+        while True:
+            self._look.clear()
+            on_disk = await self._around.insist(self._read, on_failure=self._held_up)
+            self.trouble.well()
+            if on_disk is not None:
+                self._reconcile(on_disk, onions, group)
+                self._first_look = False
+            await self._look.wait()
+
+    async def _read(self) -> _OnDisk | None:
+        store = self._around.store
+        async with store.transaction() as tx:
+            record = await store.nodes.get(tx, self._node_id)
+            if record is None:
+                return None
+            doors = await store.doors.of_node(tx, self._node_id)
+            knocks = [
+                (knock, await store.knocks.attempts(tx, knock.knock_id))
+                for knock in await store.knocks.outgoing(tx, self._node_id)
+                if knock.state is not KnockState.FAILED
+            ]
+            contacts = await store.contacts.of_node(tx, self._node_id)
+        if not record.running:
+            return _OnDisk(record, [], [], [])
+        return _OnDisk(record, doors, knocks, contacts)
+
+    def _reconcile(self, on_disk: _OnDisk, onions: asyncio.TaskGroup, group: asyncio.TaskGroup) -> None:
+        self.record = on_disk.record
+        self.hostings.want(self._wanted(on_disk), onions, spread=self._first_look)
+        calling = {knock.knock_id for knock, _ in on_disk.knocks if knock.state is KnockState.CALLING}
+        for over in self._knockings.keys() - calling:
+            del self._knockings[over]
+            self._tasks.pop(over).cancel()
+        for knock_id in calling - self._knockings.keys():
+            knocking = Knocking(
+                self._around,
+                knock_id,
+                self.hostings,
+                profile_name=lambda: self.record.profile_name,
+                on_attempt=self.look_again,
+            )
+            self._knockings[knock_id] = knocking
+            self._tasks[knock_id] = group.create_task(self._keep_running(knocking.trouble, knocking.run))
+        for contact in on_disk.contacts:
+            self._befriend(contact.peer_id)
+
+    def _wanted(self, on_disk: _OnDisk) -> dict[OnionKey, Wanted]:
+        wanted: dict[OnionKey, Wanted] = {}
+        for record in on_disk.doors:
+            door = self._doors.get(record.door_id)
+            if door is None:
+                door = self._doors[record.door_id] = Door(self._around, record, self.counters)
+            wanted[_onion(record.onion_seed)] = Wanted(record.onion_seed, None, door.serve)
+        for knock, attempts in on_disk.knocks:
+            onion = _onion(knock.onion_seed)
+            clients = frozenset(_client_key(attempt.session, onion) for attempt in attempts)
+            if clients:
+                link_onion = self._link_onion(onion)
+                if link_onion.peer_id is None:
+                    link_onion.knock_id = knock.knock_id
+                wanted[onion] = Wanted(knock.onion_seed, clients, link_onion.serve)
+        for contact in on_disk.contacts:
+            if contact.hosted_seed is not None:
+                onion = _onion(contact.hosted_seed)
+                link_onion = self._link_onion(onion)
+                link_onion.peer_id, link_onion.knock_id = contact.peer_id, None
+                clients = frozenset({_client_key(contact.session, onion)})
+                wanted[onion] = Wanted(contact.hosted_seed, clients, link_onion.serve)
+        self._forget_handlers({door.door_id for door in on_disk.doors}, wanted)
+        return wanted
+
+    def _forget_handlers(self, doors: set[DoorId], wanted: dict[OnionKey, Wanted]) -> None:
+        self._doors = {door_id: door for door_id, door in self._doors.items() if door_id in doors}
+        self._link_onions = {onion: one for onion, one in self._link_onions.items() if onion in wanted}
+
+    def _link_onion(self, onion: OnionKey) -> LinkOnion:
+        link_onion = self._link_onions.get(onion)
+        if link_onion is None:
+            link_onion = self._link_onions[onion] = LinkOnion(
+                self._around,
+                self._node_id,
+                onion,
+                self.mailbox,
+                self.counters,
+                profile_name=lambda: self.record.profile_name,
+                befriend=self._befriend,
+            )
+        return link_onion
+
+    def _befriend(self, peer_id: PeerId) -> Friendship:
+        """The live half of a contact that is on disk, running."""
+        friendship = self._friendships.get(peer_id)
+        if friendship is None:
+            friendship = Friendship(self._around, self._node_id, peer_id, self.mailbox)
+            self._friendships[peer_id] = friendship
+            assert self._group is not None  # only called by what runs in it
+            run = partial(friendship.run, spread=self._first_look)
+            self._group.create_task(self._keep_running(friendship.trouble, run))
+            self.look_again()  # its onion is open to one client only, now
+        return friendship
+
+    # --- keeping it up -----------------------------------------------------------------------------------------------
+
+    async def _keep_running(self, trouble: Trouble, run: Callable[[], Awaitable[None]]) -> None:
+        """Run ``run`` to its end, again after every failure: one worker's failure stays its own."""
+        await self._around.insist(run, on_failure=partial(self._failed, trouble))
+
+    def _failed(self, trouble: Trouble, error: Exception, delay: float) -> None:
+        log.error("a worker of a node failed and is started again: %s", describe(error))
+        trouble.failed(describe(error), self._around.clock.monotonic() + delay)
+
+    def _held_up(self, error: Exception, delay: float) -> None:
+        self.trouble.failed(describe(error), self._around.clock.monotonic() + delay)
+
+    async def _in_own_task(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run the handler of a stream in the node's task tree, for as long as the stream's own task lives."""
+        if self._group is None:
+            work.close()
+            return
+        try:
+            task = self._group.create_task(self._guard(work))
+        except RuntimeError:  # the group is ending, and this stream with it
+            work.close()
+            return
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+
+    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except Exception as error:
+            log.error("answering a stream failed: %s", describe(error))
+
+    # --- housekeeping ------------------------------------------------------------------------------------------------
+
+    async def _housekeeping(self) -> None:
+        clock = self._around.clock
+        while True:
+            wall, monotonic = clock.now(), clock.monotonic()
+            await clock.sleep(HOUSEKEEPING)
+            if abs((clock.now() - wall) - (clock.monotonic() - monotonic)) < CLOCK_JUMP:
+                await self._around.insist(self._expire, on_failure=self._held_up)
+
+    async def _expire(self) -> None:
+        """Give up what has waited too long."""
+        knocks = self._around.store.knocks
+        expired_before = self._around.clock.now() - KNOCK_LIFETIME
+        async with self._around.store.transaction() as tx:
+            await knocks.expire_pending(tx, self._node_id, expired_before)
+            for knock in await knocks.outgoing(tx, self._node_id):
+                if knock.state is not KnockState.FAILED and knock.created_at < expired_before:
+                    await self._give_up(tx, knock)
+                elif knock.created_at < expired_before - FAILED_KNOCK_KEPT:
+                    await knocks.remove_outgoing(tx, knock.knock_id)
+
+    async def _give_up(self, tx: Transaction, knock: OutgoingKnock) -> None:
+        failed = replace(knock, state=KnockState.FAILED, reason=EXPIRED)
+        await self._around.store.knocks.save_outgoing(tx, failed)
+        await self._around.observer.record(tx, self._node_id, KnockFailed(knock.knock_id, EXPIRED))
+        tx.after_commit(self.look_again)
+
+    # --- status ------------------------------------------------------------------------------------------------------
+
+    def _names_of_onions(self) -> dict[OnionKey, tuple[str, bytes]]:
+        names: dict[OnionKey, tuple[str, bytes]] = {}
+        for onion, one in self._link_onions.items():
+            names[onion] = ("onion", one.peer_id or one.knock_id or b"")
+        for door_id, door in self._doors.items():
+            names[door.onion] = ("door", door_id)
+        return names
+
+    def _line(self, what: str, ident: bytes, trouble: Trouble) -> WorkStatus:
+        waits = None
+        if trouble.next_try is not None:
+            waits = max(0.0, trouble.next_try - self._around.clock.monotonic())
+        return WorkStatus(what, ident, trouble.phase, trouble.reason, trouble.failures, waits)
+
+
+def _onion(seed: bytes) -> OnionKey:
+    return OnionKey(ed25519_public(seed))
+
+
+def _client_key(session: bytes, onion: OnionKey) -> bytes:
+    """The public key with which the friend of this session may read our onion's descriptor."""
+    return x25519_public(Session.deserialize(session).onion_auth_key(onion))
