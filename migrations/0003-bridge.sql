@@ -65,6 +65,16 @@ CREATE TABLE event_links (
 );
 CREATE INDEX event_links_by_matrix_event ON event_links (matrix_event_id);
 
+-- What a portal shows and its owner has not read. event_id is NULL for what no friend said.
+CREATE TABLE unread (
+    position        BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, -- only: postgres
+    position        INTEGER PRIMARY KEY AUTOINCREMENT,               -- only: sqlite
+    room_id         TEXT NOT NULL,
+    matrix_event_id TEXT NOT NULL UNIQUE,
+    event_id        BYTEA
+);
+CREATE INDEX unread_in_room ON unread (room_id, position);
+
 CREATE TABLE knock_notices (
     knock_id        BYTEA PRIMARY KEY,
     room_id         TEXT NOT NULL,

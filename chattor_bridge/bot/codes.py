@@ -25,6 +25,8 @@ PIXELS = 8
 QUIET_ZONE = 4
 """Squares of white around the code, as the QR standard demands."""
 
+DEFAULT_LABEL = "friends"
+
 HOW_TO_SHARE = (
     "Give it to whoever may ask to be your contact: they write `add` and the code to the bot, or type "
     "`chattor add` and the code. Everybody who has it can knock; you can retire it at any time, and your contacts stay."
@@ -54,7 +56,7 @@ async def new_code(request: Request) -> Deed:
     node = request.node
 
     async def deed(tx: Transaction) -> None:
-        code = await node.create_code(tx, request.rest)
+        code = await node.create_code(tx, request.rest or DEFAULT_LABEL)
         number, _ = await Numbers(request.desk.store).one(tx, node.node_id, Kind.CODE, code.door_id)
         await request.answer(tx, f"Your new friend code (code {number}):\n\n`{code.code}`\n\n{HOW_TO_SHARE}")
         await _show_picture(tx, request, code)
@@ -124,7 +126,7 @@ def qr_png(code: str) -> tuple[bytes, int]:
 
 
 def _labelled(code: CodeInfo) -> str:
-    return f"“{literal(code.label)}”" if code.label else "The code without a label"
+    return f"“{literal(code.label)}”"
 
 
 def _state(code: CodeInfo) -> str:

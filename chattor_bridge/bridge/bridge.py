@@ -124,8 +124,12 @@ class Bridge:
 
         Raises: Unavailable when nothing was stored.
         """
-        self._actions.hurry()  # it speaks with us, so it may listen too
+        self.hurry()  # it speaks with us, so it may listen too
         await self._intake.accept(txn_id, events, ephemeral)
+
+    def hurry(self) -> None:
+        """The homeserver seems to be back: what waits for it is tried now instead of after its pause."""
+        self._actions.hurry()
 
     async def status(self) -> BridgeStatus:
         """How much waits, and why. Raises: DatabaseUnavailable."""

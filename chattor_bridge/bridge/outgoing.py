@@ -48,9 +48,6 @@ NO_RELATION = "Your answer was sent as an ordinary message: what it answers, and
 NOT_KNOWN = "⚠ Something you sent (“{kind}”) is nothing I can carry to your friend. I say this once for its kind."
 STRANGER = "Only what {owner} writes here is sent. {sender}, your messages stay in this room."
 
-RECEIPT_REACH = MAX_RECEIPT_EVENTS
-"""Messages of the friend's that one receipt covers at most: as many as one receipt event may name."""
-
 
 class PortalSpeech:
     """Makes deeds of what happens in portals."""
@@ -131,17 +128,16 @@ class PortalSpeech:
         """The deed for the owner having read ``target``: the friend is told of it and what stands above it."""
 
         async def deed(tx: Transaction) -> None:
-            links = await self._store.event_links.by_matrix_event(tx, target)
-            if not links and await self._voice.is_under_way(tx, portal_lane(portal)):
-                raise Unavailable("a receipt came before its message was saved")
             node = self._host.node(portal.node_id)
-            if not links or node is None or portal.room_id is None:
+            if node is None or portal.room_id is None:
                 return
-            unread = await self._store.event_links.take_unread(tx, portal.room_id, target, RECEIPT_REACH)
-            event_ids = tuple(dict.fromkeys(link.event_id for link in unread))
-            if event_ids:
+            read = await self._store.unread.take(tx, portal.room_id, target)
+            if not read and await self._voice.is_under_way(tx, portal_lane(portal)):
+                raise Unavailable("a receipt came before its message was saved")
+            for first in range(0, len(read), MAX_RECEIPT_EVENTS):
+                receipt = Receipt("read", tuple(read[first : first + MAX_RECEIPT_EVENTS]))
                 try:
-                    await node.send(tx, portal.peer_id, Receipt("read", event_ids))
+                    await node.send(tx, portal.peer_id, receipt)
                 except UsageError:  # no such friend any more, or too much waits for them: a receipt may be spared
                     return
 

@@ -100,10 +100,10 @@ class Performer:
     # --- the bot -------------------------------------------------------------------------------------------------
 
     async def _say(self, action: actions.Say, pending: PendingAction) -> Deed:
-        await self._tell(
+        room_id, event_id = await self._tell(
             MatrixUserId(action.owner), action.room, action.text, action.key, pending, action.reply_to, action.edits
         )
-        return nothing
+        return self._shown(room_id, event_id)
 
     async def _ask_about_knock(self, action: actions.AskAboutKnock, pending: PendingAction) -> Deed:
         owner = MatrixUserId(action.owner)
@@ -243,8 +243,17 @@ class Performer:
         mark = transaction_id(self._homeserver.bot, room_id, portal.peer_id, "welcome")
         text = WELCOME.format(name=content.literal(name), bot=BOT_NAME)
         event = content.written(self._conversion, text, mark, notice=True)
-        await self._sender.send(self._homeserver.bot, room_id, "m.room.message", event, mark, pending)
-        return nothing
+        event_id = await self._sender.send(self._homeserver.bot, room_id, "m.room.message", event, mark, pending)
+        return self._shown(room_id, event_id)
+
+    def _shown(self, room_id: MatrixRoomId, event_id: MatrixEventId) -> Deed:
+        """A notice in a portal: a receipt on it says that what stands above it was read."""
+
+        async def deed(tx: Transaction) -> None:
+            if await self._store.portals.by_room(tx, room_id) is not None:
+                await self._store.unread.add(tx, room_id, event_id, None)
+
+        return deed
 
     async def _show_text(self, action: actions.ShowText, pending: PendingAction) -> Deed:
         portal, name = await self._portal(action.node, action.peer)
@@ -286,6 +295,7 @@ class Performer:
         async def deed(tx: Transaction) -> None:
             link = EventLink(portal.node_id, portal.peer_id, event_id, 0, room_id, matrix_event_id, ours=False)
             await self._store.event_links.add(tx, link)
+            await self._store.unread.add(tx, room_id, matrix_event_id, event_id)
 
         return deed
 

@@ -9,6 +9,9 @@ from chattor_bridge.bridge.records import EventLink, InboxItem, JsonObject, Knoc
 from chattor_bridge.ids import EventId, KnockId, MatrixEventId, MatrixRoomId, MatrixUserId, NodeId, PeerId
 from chattor_bridge.node.ports import NodeStore, Transaction
 
+MOST_UNREAD = 500
+"""Messages of one room: somebody who comes back to more has stopped reading one by one."""
+
 
 class MatrixInbox(Protocol):
     """Matrix events on their way to Chattor or to the bot: stored before the homeserver gets its 200."""
@@ -80,6 +83,20 @@ class EventLinks(Protocol):
     async def by_matrix_event(self, tx: Transaction, matrix_event_id: MatrixEventId) -> list[EventLink]: ...
 
 
+class Unread(Protocol):
+    """What a portal shows and its owner has not read, in the order it was shown. Of each room the newest
+    `MOST_UNREAD` are kept."""
+
+    async def add(
+        self, tx: Transaction, room_id: MatrixRoomId, matrix_event_id: MatrixEventId, event_id: EventId | None
+    ) -> None:
+        """``event_id`` is ``None`` for what no friend said. Adding a Matrix event again changes nothing."""
+
+    async def take(self, tx: Transaction, room_id: MatrixRoomId, up_to: MatrixEventId) -> list[EventId]:
+        """Take out everything up to and including this Matrix event: the event ids in it, in order. Nothing when that
+        event is not unread."""
+
+
 class KnockNotices(Protocol):
     async def save(self, tx: Transaction, notice: KnockNotice) -> None:
         """Add, or replace the notice of this knock: only the latest can be answered."""
@@ -102,6 +119,8 @@ class BridgeStore(NodeStore, Protocol):
     def management_rooms(self) -> ManagementRooms: ...
     @property
     def event_links(self) -> EventLinks: ...
+    @property
+    def unread(self) -> Unread: ...
     @property
     def knock_notices(self) -> KnockNotices: ...
 

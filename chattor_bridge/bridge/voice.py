@@ -20,6 +20,9 @@ ACTIONS_LIMIT = 100_000
 """Pending actions, at about 1 KB each: 100 MB of disk. Beyond it nothing new is accepted from friends, who keep their
 messages and send them again, until the homeserver has taken what waits."""
 
+WAITED_FOR = 3
+"""Tries of an action, which take a few seconds in all."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -64,9 +67,10 @@ class Voice:
 
     async def is_under_way(self, tx: Transaction, lane: str) -> bool:
         """Whether the oldest action of ``lane`` was begun: what it says may be on the homeserver already, and answered
-        by somebody, while our database does not know its event id yet."""
+        by somebody, while our database does not know its event id yet. An action that has failed more than
+        `WAITED_FOR` times is not worth holding anything up for."""
         first = await self._store.actions.next(tx, lane)
-        return first is not None and first.attempts > 0
+        return first is not None and 0 < first.attempts <= WAITED_FOR
 
     async def check_room_for_more(self, tx: Transaction) -> None:
         """Refuse what comes from outside while too much waits for the homeserver.

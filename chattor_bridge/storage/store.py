@@ -29,6 +29,7 @@ from chattor_bridge.storage.sealing import Sealer, identity_from_key_check, new_
 from chattor_bridge.storage.settings import SqlSettings
 from chattor_bridge.storage.sqlite import SqliteEngine
 from chattor_bridge.storage.transaction import Transactions, sql
+from chattor_bridge.storage.unread import SqlUnread
 
 
 class Store:
@@ -48,6 +49,7 @@ class Store:
     portals: SqlPortals
     management_rooms: SqlManagementRooms
     event_links: SqlEventLinks
+    unread: SqlUnread
     knock_notices: SqlKnockNotices
     history: SqlHistory
 
@@ -135,6 +137,7 @@ class Store:
         self.portals = SqlPortals()
         self.management_rooms = SqlManagementRooms()
         self.event_links = SqlEventLinks()
+        self.unread = SqlUnread()
         self.knock_notices = SqlKnockNotices()
         self.history = SqlHistory(sealer)
         self._settings = SqlSettings(sealer)
