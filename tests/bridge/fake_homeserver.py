@@ -1,0 +1,301 @@
+"""A homeserver in memory, that can be told to be down, to refuse, or to lose an answer after doing what was asked.
+
+What it promises as a `Homeserver` is what tests/homeserver_contract.py checks on it and on the real Synapse alike.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from chattor_bridge.bridge.records import JsonObject
+from chattor_bridge.errors import HomeserverRefused, HomeserverUnavailable
+from chattor_bridge.ids import MatrixEventId, MatrixRoomId, MatrixUserId
+from chattor_bridge.node.ports import Clock
+
+DOMAIN = "example.test"
+BOT = MatrixUserId(f"@chattorbot:{DOMAIN}")
+
+WAIT = 20.0
+"""Seconds a test waits for something that must happen; it takes well under one."""
+
+Accept = Callable[[str, Sequence[JsonObject], Sequence[JsonObject]], Awaitable[None]]
+
+
+@dataclass
+class Room:
+    """One room. ``receipts`` holds each user's latest public read receipt."""
+
+    room_id: MatrixRoomId
+    timeline: list[JsonObject] = field(default_factory=list)
+    state: dict[tuple[str, str], JsonObject] = field(default_factory=dict)
+    receipts: dict[str, str] = field(default_factory=dict)
+
+    def membership(self, user: str) -> str | None:
+        return self.state.get(("m.room.member", user), {}).get("membership")
+
+    def bodies(self, sender: str | None = None) -> list[str]:
+        """What was said, in order; edits included."""
+        return [
+            event["content"]["body"]
+            for event in self.timeline
+            if event["type"] == "m.room.message" and sender in (None, event["sender"])
+        ]
+
+
+class FakeHomeserver:
+    """Implements `chattor_bridge.bridge.ports.Homeserver`, and the half of a homeserver that tests use as people.
+
+    What people do is kept in `transactions` until `deliver` brings it to the bridge; what our users do is not echoed.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._numbers = itertools.count(1)
+        self._sent: dict[tuple[str, str, str, str], MatrixEventId] = {}
+        self._news = asyncio.Condition()
+        self.rooms: dict[MatrixRoomId, Room] = {}
+        self.names: dict[str, str] = {}
+        self.media: dict[str, bytes] = {}
+        self.pending_events: list[JsonObject] = []
+        self.pending_receipts: list[JsonObject] = []
+        self.down = False
+        """Every request fails, as when the homeserver is not running."""
+        self.lose_answers = 0
+        """As many of the next messages and rooms are made, but the answer is lost on the way."""
+        self.refusals: list[Callable[[str, MatrixUserId, str], str | None]] = []
+        """Asked with method, user and room before each request; what they return is the error code of a refusal."""
+        self.forgets_transactions = False
+        """As after a day: the same transaction id makes a new event."""
+
+    # --- as the bridge uses it -----------------------------------------------------------------------------------
+
+    @property
+    def domain(self) -> str:
+        return DOMAIN
+
+    @property
+    def bot(self) -> MatrixUserId:
+        return BOT
+
+    async def ensure_user(self, user: MatrixUserId, display_name: str) -> None:
+        await self._ask("ensure_user", user)
+        self.names[user] = display_name
+
+    async def create_room(
+        self,
+        user: MatrixUserId,
+        *,
+        name: str | None,
+        topic: str | None,
+        invite: Sequence[MatrixUserId],
+        is_direct: bool,
+        initial_state: Sequence[JsonObject] = (),
+        power_users: dict[MatrixUserId, int] | None = None,
+    ) -> MatrixRoomId:
+        await self._ask("create_room", user)
+        room = self._new_room()
+        self._put_state(room, user, "m.room.create", "", {"creator": user})
+        self._put_state(room, user, "m.room.member", user, {"membership": "join"})
+        self._put_state(room, user, "m.room.power_levels", "", {"users": {user: 100, **(power_users or {})}})
+        for event in initial_state:
+            self._put_state(room, user, event["type"], event.get("state_key", ""), event["content"])
+        for event_type, key, value in (("m.room.name", "name", name), ("m.room.topic", "topic", topic)):
+            if value is not None:
+                self._put_state(room, user, event_type, "", {key: value})
+        for invitee in invite:
+            content = {"membership": "invite", **({"is_direct": True} if is_direct else {})}
+            self._put_state(room, user, "m.room.member", invitee, content)
+        await self._done()
+        return room.room_id
+
+    async def joined_rooms(self, user: MatrixUserId) -> list[MatrixRoomId]:
+        await self._ask("joined_rooms", user)
+        return [room.room_id for room in self.rooms.values() if room.membership(user) == "join"]
+
+    async def joined_members(self, user: MatrixUserId, room_id: MatrixRoomId) -> list[MatrixUserId]:
+        room = await self._enter("joined_members", user, room_id)
+        return [
+            MatrixUserId(key)
+            for (event_type, key), content in room.state.items()
+            if event_type == "m.room.member" and content.get("membership") == "join"
+        ]
+
+    async def get_state(
+        self, user: MatrixUserId, room_id: MatrixRoomId, event_type: str, state_key: str = ""
+    ) -> JsonObject | None:
+        room = await self._enter("get_state", user, room_id)
+        return room.state.get((event_type, state_key))
+
+    async def set_state(
+        self, user: MatrixUserId, room_id: MatrixRoomId, event_type: str, content: JsonObject, state_key: str = ""
+    ) -> MatrixEventId:
+        room = await self._enter("set_state", user, room_id)
+        event_id = self._put_state(room, user, event_type, state_key, content)
+        await self._done()
+        return event_id
+
+    async def invite(self, user: MatrixUserId, room_id: MatrixRoomId, invitee: MatrixUserId) -> None:
+        room = await self._enter("invite", user, room_id)
+        if room.membership(invitee) not in ("invite", "join"):
+            self._put_state(room, user, "m.room.member", invitee, {"membership": "invite"})
+            await self._done()
+
+    async def join(self, user: MatrixUserId, room_id: MatrixRoomId) -> None:
+        await self._ask("join", user, room_id)
+        room = self.rooms.get(room_id)
+        if room is None or room.membership(user) not in ("invite", "join"):
+            raise HomeserverRefused("not invited", 403, "M_FORBIDDEN")
+        self._put_state(room, user, "m.room.member", user, {"membership": "join"})
+        await self._done()
+
+    async def leave(self, user: MatrixUserId, room_id: MatrixRoomId) -> None:
+        await self._ask("leave", user, room_id)
+        room = self.rooms.get(room_id)
+        if room is None or room.membership(user) not in ("invite", "join"):
+            raise HomeserverRefused("not in the room", 403, "M_FORBIDDEN")
+        self._put_state(room, user, "m.room.member", user, {"membership": "leave"})
+        await self._done()
+
+    async def send(
+        self, user: MatrixUserId, room_id: MatrixRoomId, event_type: str, content: JsonObject, txn_id: str
+    ) -> MatrixEventId:
+        room = await self._enter("send", user, room_id)
+        key = (user, room_id, event_type, txn_id)
+        if key in self._sent and not self.forgets_transactions:
+            return self._sent[key]
+        self._sent[key] = self._append(room, user, event_type, content)
+        await self._done()
+        if self.lose_answers > 0:
+            self.lose_answers -= 1
+            raise HomeserverUnavailable("the answer was lost")
+        return self._sent[key]
+
+    async def find_sent(
+        self, user: MatrixUserId, room_id: MatrixRoomId, key: str, value: str, since: int
+    ) -> MatrixEventId | None:
+        room = await self._enter("find_sent", user, room_id)
+        for event in reversed(room.timeline):
+            if event["origin_server_ts"] < since * 1000:
+                return None
+            if event["sender"] == user and event["content"].get(key) == value:
+                return MatrixEventId(event["event_id"])
+        return None
+
+    async def redact(self, user: MatrixUserId, room_id: MatrixRoomId, event_id: MatrixEventId, txn_id: str) -> None:
+        room = await self._enter("redact", user, room_id)
+        for event in room.timeline:
+            if event["event_id"] == event_id:
+                event["content"] = {}
+
+    async def mark_read(self, user: MatrixUserId, room_id: MatrixRoomId, event_id: MatrixEventId) -> None:
+        room = await self._enter("mark_read", user, room_id)
+        room.receipts[user] = event_id
+        await self._done()
+
+    async def upload(self, user: MatrixUserId, data: bytes, mime_type: str, filename: str) -> str:
+        await self._ask("upload", user)
+        address = f"mxc://{DOMAIN}/{next(self._numbers)}"
+        self.media[address] = data
+        return address
+
+    # --- as people use it ----------------------------------------------------------------------------------------
+
+    def person_creates_room(self, person: str, *invitees: str, encrypted: bool = False) -> MatrixRoomId:
+        room = self._new_room()
+        self._put_state(room, person, "m.room.member", person, {"membership": "join"})
+        if encrypted:
+            self._put_state(room, person, "m.room.encryption", "", {"algorithm": "m.megolm.v1.aes-sha2"})
+        for invitee in invitees:
+            event_id = self._put_state(room, person, "m.room.member", invitee, {"membership": "invite"})
+            self._to_bridge(room, event_id)
+        return room.room_id
+
+    def person_sets_membership(self, person: str, room_id: str, membership: str, of: str | None = None) -> None:
+        room = self.rooms[MatrixRoomId(room_id)]
+        event_id = self._put_state(room, person, "m.room.member", of or person, {"membership": membership})
+        self._to_bridge(room, event_id)
+
+    def person_sends(self, person: str, room_id: str, content: JsonObject, kind: str = "m.room.message") -> str:
+        room = self.rooms[MatrixRoomId(room_id)]
+        event_id = self._append(room, person, kind, content)
+        self._to_bridge(room, event_id)
+        return event_id
+
+    def person_says(self, person: str, room_id: str, text: str) -> str:
+        return self.person_sends(person, room_id, {"msgtype": "m.text", "body": text})
+
+    def person_reads(self, person: str, room_id: str, event_id: str) -> None:
+        readers = {person: {"ts": self._clock.now() * 1000}}
+        receipt = {"type": "m.receipt", "room_id": room_id, "content": {event_id: {"m.read": readers}}}
+        self.pending_receipts.append(receipt)
+
+    def homeserver_loses_room(self, room_id: str) -> None:
+        """As an administrator's purge does."""
+        del self.rooms[MatrixRoomId(room_id)]
+
+    async def deliver(self, accept: Accept, *, twice: bool = False) -> None:
+        """Bring the bridge what people did, as one transaction."""
+        events, self.pending_events = self.pending_events, []
+        receipts, self.pending_receipts = self.pending_receipts, []
+        txn_id = str(next(self._numbers))
+        for _ in range(2 if twice else 1):
+            await accept(txn_id, events, receipts)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until ``condition``, looked at whenever our users did something. Raises: TimeoutError."""
+        async with asyncio.timeout(WAIT), self._news:
+            await self._news.wait_for(condition)
+
+    # --- inside --------------------------------------------------------------------------------------------------
+
+    async def _ask(self, method: str, user: MatrixUserId, room_id: str = "") -> None:
+        await asyncio.sleep(0)
+        if self.down:
+            raise HomeserverUnavailable("the homeserver is down")
+        for refusal in self.refusals:
+            errcode = refusal(method, user, room_id)
+            if errcode is not None:
+                raise HomeserverRefused("the homeserver says no", 403, errcode)
+
+    async def _enter(self, method: str, user: MatrixUserId, room_id: MatrixRoomId) -> Room:
+        await self._ask(method, user, room_id)
+        room = self.rooms.get(room_id)
+        if room is None or room.membership(user) != "join":
+            raise HomeserverRefused("not in the room", 403, "M_FORBIDDEN")
+        return room
+
+    async def _done(self) -> None:
+        async with self._news:
+            self._news.notify_all()
+
+    def _new_room(self) -> Room:
+        room = Room(MatrixRoomId(f"!{next(self._numbers)}:{DOMAIN}"))
+        self.rooms[room.room_id] = room
+        return room
+
+    def _append(
+        self, room: Room, sender: str, event_type: str, content: JsonObject, state_key: str | None = None
+    ) -> MatrixEventId:
+        event_id = MatrixEventId(f"${next(self._numbers)}")
+        event = {
+            "event_id": event_id,
+            "room_id": room.room_id,
+            "sender": sender,
+            "type": event_type,
+            "content": content,
+            "origin_server_ts": self._clock.now() * 1000,
+        }
+        room.timeline.append(event if state_key is None else {**event, "state_key": state_key})
+        return event_id
+
+    def _put_state(
+        self, room: Room, sender: str, event_type: str, state_key: str, content: JsonObject
+    ) -> MatrixEventId:
+        room.state[event_type, state_key] = content
+        return self._append(room, sender, event_type, content, state_key)
+
+    def _to_bridge(self, room: Room, event_id: str) -> None:
+        self.pending_events.append(next(event for event in room.timeline if event["event_id"] == event_id))
