@@ -109,10 +109,13 @@ def encode_frame(frame: Frame) -> bytes:
 
 
 def decode_frames(data: bytes) -> list[Frame]:
-    """The frames in one message, padding already taken off; unknown ones that may be passed over are left out.
+    """The one or more frames in a message, padding already taken off; unknown ones that may be passed over are left
+    out.
 
     Raises: MalformedData.
     """
+    if not data:
+        raise MalformedData("frame: a message without any")
     frames = []
     rest = memoryview(data)
     while rest:
