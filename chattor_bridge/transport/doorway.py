@@ -53,7 +53,7 @@ class Doorway:
     """
 
     def __init__(self, path: Path, handler: StreamHandler, *, admission: Admission | None = None) -> None:
-        self._path = path
+        self.path = path
         self._handler = handler
         self._admission = admission
         self._server: asyncio.Server | None = None
@@ -67,7 +67,7 @@ class Doorway:
 
     async def open(self) -> None:
         """Begin to listen. Whoever had the path before, a process that died or one that lives, loses it."""
-        newcomer = self._path.with_suffix(f".{os.getpid()}")
+        newcomer = self.path.with_suffix(f".{os.getpid()}")
         newcomer.unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -75,7 +75,7 @@ class Doorway:
             newcomer.chmod(0o600)
             listener.listen(BACKLOG)
             self._inode = newcomer.stat().st_ino
-            newcomer.rename(self._path)
+            newcomer.rename(self.path)
             self._server = await asyncio.start_unix_server(
                 self._accept, sock=listener, limit=READ_BUFFER, backlog=BACKLOG
             )
@@ -90,8 +90,8 @@ class Doorway:
             self._server.close()
             self._server = None
         try:
-            if self._path.stat().st_ino == self._inode:
-                self._path.unlink()
+            if self.path.stat().st_ino == self._inode:
+                self.path.unlink()
         except FileNotFoundError:
             pass
 

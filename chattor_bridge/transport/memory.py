@@ -15,12 +15,10 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-
 from chattor_bridge.errors import LimitReached, OnionNotAuthorised, OnionUnreachable, TorUnavailable, UsageError
 from chattor_bridge.ids import OnionKey
 from chattor_bridge.node.ports import StreamHandler
+from chattor_bridge.protocol.primitives import ed25519_public, x25519_public
 from chattor_bridge.transport.doorway import Doorway, socket_path
 from chattor_bridge.transport.stream import SocketStream
 
@@ -102,7 +100,7 @@ class MemoryTransport:
 
         Raises: LimitReached, UsageError when it is published already.
         """
-        onion = OnionKey(Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw())
+        onion = OnionKey(ed25519_public(seed))
         if onion in self._hosted:
             raise UsageError("this onion is published already")
         if len(self._hosted) >= ONIONS_PER_TRANSPORT:
@@ -127,7 +125,7 @@ class MemoryTransport:
         """
         public = _NO_KEY
         if client_key is not None:
-            public = X25519PrivateKey.from_private_bytes(client_key).public_key().public_bytes_raw()
+            public = x25519_public(client_key)
         path = socket_path(self._directory, _socket_name(onion))
         connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connected.setblocking(False)

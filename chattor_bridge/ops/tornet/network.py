@@ -168,7 +168,7 @@ class TorNetwork:
             await asyncio.wait({reaching, *endings}, return_when=asyncio.FIRST_COMPLETED)
             for ending, process in endings.items():
                 if ending.done():
-                    raise TorUnusable(f"a tor of the private network ended: {process.complaint or 'without a word'}")
+                    raise TorUnusable(f"a tor of the private network ended: {process.reason}")
             await reaching
         finally:
             for task in (reaching, *endings):

@@ -21,8 +21,9 @@ from chattor_bridge.errors import TorUnusable
 STOP_TIMEOUT = 10.0
 """Seconds a tor may take to end after it was asked to; then it is killed. It takes a fraction of one."""
 
-COMPLAINTS_KEPT = 20
-"""Lines of warnings and errors kept to explain why a tor ended."""
+COMPLAINTS_KEPT = 2
+"""Lines of warnings and errors kept to explain why a tor ended: its last one often says no more than that the one
+before was serious."""
 
 LONGEST_LINE = 1 << 20
 """Bytes of one line of tor's; far more than it ever says at once, since a longer one would end our listening."""
@@ -100,9 +101,12 @@ class TorProcess:
         return self._process.pid
 
     @property
-    def complaint(self) -> str:
-        """Its last warning or error, or ``""``: what to tell a person when it ended."""
-        return self._complaints[-1] if self._complaints else ""
+    def reason(self) -> str:
+        """Why it ended, for a person; only once it has."""
+        status = self._process.returncode
+        if status is not None and status < 0:
+            return f"tor was killed by signal {-status}"
+        return "; ".join(self._complaints) or f"tor exited with status {status}"
 
     async def bootstrapped(self) -> None:
         """Wait until it is connected to the network; for ever if it never is."""

@@ -1,0 +1,188 @@
+"""The onion network over a tor of our own."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import logging
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from chattor_bridge.errors import LimitReached, OnionUnreachable, TorUnavailable, UsageError
+from chattor_bridge.ids import OnionKey
+from chattor_bridge.node.ports import StreamHandler
+from chattor_bridge.protocol.primitives import ed25519_public, onion_address
+from chattor_bridge.transport.doorway import Doorway, socket_path
+from chattor_bridge.transport.stream import SocketStream
+from chattor_bridge.transport.tor.control import CommandRefused, Control
+from chattor_bridge.transport.tor.managed import ManagedTor
+from chattor_bridge.transport.tor.onions import ONION_PORT, HostedOnion, Onions
+from chattor_bridge.transport.tor.socks import connect_through
+from chattor_bridge.transport.tor.status import TorStatus
+
+log = logging.getLogger(__name__)
+
+ONIONS_PER_TOR = 60
+"""Onions one tor hosts. Its cost grows faster than their number: 60 are all reachable and cost it 4 seconds of
+processor time, of 250 a tenth are not."""
+
+DIAL_ATTEMPTS = 3
+"""Tries within one dial. The first dial of an onion fails now and then on a healthy network, because a circuit does;
+somebody who is offline stays so, and coming back to them later is for the caller."""
+
+ATTEMPT_PAUSE = 2.0
+"""Seconds before another attempt; half to all of it, at random."""
+
+_jitter = secrets.SystemRandom().uniform
+
+
+@dataclass(frozen=True, slots=True)
+class TransportStatus:
+    """How the onion network is, for a person: of ``onions`` hosted here, ``published`` can be reached."""
+
+    tor: TorStatus
+    onions: int
+    published: int
+
+    def __str__(self) -> str:
+        return f"{self.tor}; {self.published} of {self.onions} onions published"
+
+
+class TorTransport:
+    """Implements `chattor_bridge.node.ports.Transport`, and ManagedTor's `TorUser`."""
+
+    def __init__(self, tor: ManagedTor) -> None:
+        self._tor = tor
+        self._onions = Onions()
+        self._doorways: list[Doorway] = []
+        self._client_keys: dict[OnionKey, bytes] = {}
+        self._control: Control | None = None
+        self._publishing: asyncio.Task[None] | None = None
+
+    @property
+    def status(self) -> TransportStatus:
+        """How it is now."""
+        return TransportStatus(self._tor.status, len(self._onions), self._onions.published)
+
+    async def start(self) -> None:
+        """Start tor; it connects to the network, and onions are published, in the background.
+
+        Raises: TorUnusable.
+        """
+        await self._tor.start(self)
+
+    async def stop(self) -> None:
+        """Stop tor, and end every stream that came in."""
+        await self._tor.stop()
+        doorways, self._doorways = self._doorways, []
+        for doorway in doorways:
+            await doorway.stop()
+
+    async def publish(
+        self, seed: bytes, handler: StreamHandler, *, clients: Sequence[bytes] | None, proof_of_work: bool = False
+    ) -> HostedOnion:
+        """Host an onion; see `Transport.publish`.
+
+        Raises: LimitReached, UsageError when it is published already.
+        """
+        onion = OnionKey(ed25519_public(seed))
+        if onion in self._onions:
+            raise UsageError("this onion is published already")
+        if len(self._onions) >= ONIONS_PER_TOR:
+            raise LimitReached(f"this tor hosts {ONIONS_PER_TOR} onions, as many as it can serve well")
+        name = hashlib.blake2b(onion, digest_size=8, person=b"chattor socket").hexdigest()
+        doorway = Doorway(socket_path(self._tor.sockets, name), handler)
+        hosted = HostedOnion(
+            self._onions,
+            onion,
+            seed,
+            doorway,
+            clients=clients,
+            proof_of_work=proof_of_work,
+        )
+        self._onions.add(hosted)
+        self._doorways = [each for each in self._doorways if each.in_use]
+        self._doorways.append(doorway)
+        try:
+            await doorway.open()
+        except BaseException:
+            await hosted.withdraw()
+            raise
+        return hosted
+
+    async def dial(self, onion: OnionKey, *, client_key: bytes | None, isolation: str, timeout: float) -> SocketStream:
+        """Open a stream; see `Transport.dial`. Tries `DIAL_ATTEMPTS` times within ``timeout``.
+
+        Raises: OnionUnreachable, OnionNotAuthorised, TorUnavailable.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                if client_key is not None and self._client_keys.get(onion) != client_key:
+                    await self._add_client_key(onion, client_key)
+                    self._client_keys[onion] = client_key
+                for _ in range(DIAL_ATTEMPTS - 1):
+                    try:
+                        return await self._attempt(onion, isolation, timeout)
+                    except OnionUnreachable as error:
+                        log.debug("a dial failed and is tried again: %s", error)
+                    await asyncio.sleep(ATTEMPT_PAUSE * _jitter(0.5, 1.0))
+                return await self._attempt(onion, isolation, timeout)
+        except TimeoutError as error:
+            if not self._tor.is_ready:
+                raise TorUnavailable(str(self._tor.status)) from error
+            raise OnionUnreachable(f"the onion service did not answer within {timeout:.0f} s") from error
+
+    async def forget(self, onion: OnionKey) -> None:
+        """Drop the client key of an onion that will not be dialled again."""
+        if self._client_keys.pop(onion, None) is not None and self._control is not None:
+            try:
+                await self._control.command(f"ONION_CLIENT_AUTH_REMOVE {_service_id(onion)}")
+            except TorUnavailable:
+                log.info("tor went away, and a client key with it")
+
+    async def attached(self, control: Control) -> None:
+        """Put client keys and onions into a fresh tor."""
+        self._control = control
+        for onion, key in list(self._client_keys.items()):
+            try:
+                await self._add_client_key(onion, key)
+            except OnionUnreachable as error:
+                log.warning("a client key was not put back: %s", error)
+                self._client_keys.pop(onion, None)
+        self._publishing = asyncio.create_task(self._publish_when_ready(control))
+
+    async def detached(self) -> None:
+        """tor is gone: there is nothing to publish through."""
+        self._control = None
+        if self._publishing is not None:
+            self._publishing.cancel()
+            await asyncio.gather(self._publishing, return_exceptions=True)
+            self._publishing = None
+
+    def descriptor_news(self, action: str, address: str) -> None:
+        """Something happened to a descriptor."""
+        self._onions.descriptor_news(action, address)
+
+    async def _publish_when_ready(self, control: Control) -> None:
+        await self._tor.ready()
+        await self._onions.keep_published(control)
+
+    async def _add_client_key(self, onion: OnionKey, key: bytes) -> None:
+        if self._control is None:
+            raise TorUnavailable(str(self._tor.status))
+        line = f"ONION_CLIENT_AUTH_ADD {_service_id(onion)} x25519:{base64.b64encode(key).decode()}"
+        try:
+            await self._control.command(line)
+        except CommandRefused as error:
+            raise OnionUnreachable("tor does not accept the address or the key of the onion service") from error
+
+    async def _attempt(self, onion: OnionKey, isolation: str, timeout: float) -> SocketStream:
+        return await connect_through(
+            self._tor.socks_socket, onion_address(onion), ONION_PORT, isolation=isolation, timeout=timeout
+        )
+
+
+def _service_id(onion: OnionKey) -> str:
+    return onion_address(onion).removesuffix(".onion")
