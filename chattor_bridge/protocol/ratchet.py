@@ -143,7 +143,9 @@ class Ratchet:
 
         Raises: ValueError when the plaintext and one byte exceed ``padded_size``.
         """
-        return _to_message(_drive(self._ratchet.encrypt_message(pad(plaintext, padded_size), ad), random))
+        padded = pad(plaintext, padded_size)
+        nonce = random(NONCE_SIZE)  # before the chain moves: a source that fails must change nothing
+        return _to_message(_drive(self._ratchet.encrypt_message(padded, ad), lambda _: nonce))
 
     def decrypt(self, message: RatchetMessage, ad: bytes, *, random: RandomBytes, now: int) -> bytes:
         """The plaintext. ``random`` makes the next ratchet key, ``now`` dates the keys of skipped messages.

@@ -97,9 +97,10 @@ class ReceiveWindow:
 
     def would_overflow(self, seq: int) -> bool:
         """Whether accepting ``seq`` would leave more numbers missing, or more separate runs, than are allowed."""
-        if self.contains(seq) or seq < self.highest:
-            grown = self._grown(seq)
-            return len(grown._ranges) > MAX_RANGES
+        if self.contains(seq):
+            return False
+        if seq < self.highest:
+            return len(self._grown(seq)._ranges) > MAX_RANGES
         skipped = seq - self.highest - 1
         return self.missing + skipped > MAX_SKIPPED or (skipped > 0 and len(self._ranges) >= MAX_RANGES)
 

@@ -1,0 +1,99 @@
+"""docs/protocol/session.md, Acknowledgement."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chattor_bridge.errors import MalformedData
+from chattor_bridge.protocol.limits import MAX_RANGES, MAX_SEQ, MAX_SKIPPED
+from chattor_bridge.protocol.window import Ack, ReceiveWindow
+
+
+@given(st.lists(st.integers(1, 60), max_size=120))
+def test_a_window_is_a_set_told_in_ranges(arrivals: list[int]) -> None:
+    window = ReceiveWindow()
+    accepted: set[int] = set()
+    for seq in arrivals:
+        assert window.contains(seq) == (seq in accepted)
+        assert window.accept(seq) == (seq not in accepted)
+        accepted.add(seq)
+        ack = window.ack()
+        assert {n for first, last in ack.covered() for n in range(first, last + 1)} == accepted
+        assert all(ack.covers(n) == (n in accepted) for n in range(70))
+        assert window.highest == max(accepted)
+        assert window.missing == max(accepted) - len(accepted)
+        assert window.first_gap == min(set(range(1, 62)) - accepted)
+        assert window.cumulative == window.first_gap - 1
+        assert Ack.from_cbor(ack.to_cbor()) == ack
+        assert ReceiveWindow(ack).ack() == ack
+
+
+def test_an_empty_window() -> None:
+    window = ReceiveWindow()
+    assert (window.cumulative, window.highest, window.first_gap, window.missing) == (0, 0, 1, 0)
+    assert window.ack() == Ack(0)
+    assert window.ack().covered() == ()
+    assert not window.contains(0)
+
+
+def test_only_so_many_may_be_missing() -> None:
+    window = ReceiveWindow()
+    assert not window.would_overflow(MAX_SKIPPED + 1)
+    assert window.would_overflow(MAX_SKIPPED + 2)
+    window.accept(MAX_SKIPPED + 1)
+    assert window.missing == MAX_SKIPPED
+    assert not window.would_overflow(MAX_SKIPPED + 2)
+    assert window.would_overflow(MAX_SKIPPED + 3)
+    with pytest.raises(ValueError, match="full"):
+        window.accept(MAX_SKIPPED + 3)
+    window.accept(1)
+    assert not window.would_overflow(MAX_SKIPPED + 3)
+
+
+def test_only_so_many_runs_are_kept() -> None:
+    window = ReceiveWindow()
+    for run in range(MAX_RANGES):
+        window.accept(3 + 4 * run)
+    last = 3 + 4 * (MAX_RANGES - 1)
+    assert len(window.ack().ranges) == MAX_RANGES
+    assert window.would_overflow(last + 2)
+    assert not window.would_overflow(last + 1)
+    assert window.would_overflow(5)  # between two runs, touching neither
+    assert not window.would_overflow(4)  # touches one
+    assert not window.would_overflow(3)  # known already
+    assert not window.would_overflow(1)
+    window.accept(1)
+    window.accept(2)  # closes the first gap
+    assert not window.would_overflow(last + 2)
+
+
+@pytest.mark.parametrize("seq", [0, -1, MAX_SEQ + 1])
+def test_what_is_no_sequence_number(seq: int) -> None:
+    with pytest.raises(ValueError, match="no sequence number"):
+        ReceiveWindow().accept(seq)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        5,
+        [],
+        [1, 2],
+        [-1],
+        [True],
+        ["1"],
+        [MAX_SEQ + 1],
+        [1, 2, 2],  # touches the cumulative number
+        [1, 1, 1],
+        [1, 5, 4],  # ends before it begins
+        [1, 3, 4, 5, 6],  # touches the range before
+        [1, 5, 6, 3, 3],  # descends
+        [0, *range(2, 2 + 4 * (MAX_RANGES + 1), 2)],
+    ],
+)
+def test_acknowledgements_have_one_form(value: object) -> None:
+    with pytest.raises(MalformedData):
+        Ack.from_cbor(value)
