@@ -190,7 +190,7 @@ def _database(section: Section, base: Path) -> DatabaseOptions:
     url = section.text(
         "url",
         "sqlite:chattor-bridge.db",
-        pattern=r"(?:sqlite:(?!//)|postgres(?:ql)?://).+",
+        pattern=r"(?:sqlite:(?!//)|sqlite:///|postgres(?:ql)?://).+",
         wanted="sqlite:<path> or postgres://user@host/database",
     )
     password_file = section.optional_text("password_file", wanted="a path")
@@ -198,7 +198,7 @@ def _database(section: Section, base: Path) -> DatabaseOptions:
     if scheme == "sqlite":
         if password_file is not None:
             raise section.wrong("password_file", "is for PostgreSQL; SQLite has no password")
-        url = f"sqlite:{base / Path(rest).expanduser()}"
+        url = f"sqlite:{base / Path(rest.removeprefix('//')).expanduser()}"
     else:
         url = _postgres(section, url, None if password_file is None else section.path("password_file", password_file))
     section.close()

@@ -85,7 +85,7 @@ def test_relative_paths_start_at_the_file_and_absolute_ones_stay(tmp_path: Path)
         ("appservice:\n  bot_localpart: chattor_bot\n", "appservice.bot_localpart", 5),
         ("appservice: 7\n", "appservice", 4),
         ("database:\n  url: mysql://localhost/x\n", "database.url", 5),
-        ("database:\n  url: sqlite:///x.db\n", "database.url", 5),
+        ("database:\n  url: sqlite://x.db\n", "database.url", 5),
         ("database:\n  url: postgres://me:secret@localhost/x\n", "database.url", 5),
         ("database:\n  url: sqlite:x.db\n  password_file: x\n", "database.password_file", 6),
         ("database:\n  url: postgres://me@localhost/x\n  password_file: missing\n", "database.password_file", 6),
@@ -188,6 +188,12 @@ def test_a_wrong_variable_is_named(tmp_path: Path, variable: str, value: str, pa
     error = complaint(tmp_path, MINIMAL, {variable: value})
     assert error.path == path
     assert f"(from {variable})" in str(error)
+
+
+@pytest.mark.parametrize("url", ["sqlite:/var/lib/x.db", "sqlite:///var/lib/x.db"])
+def test_both_ways_to_write_an_absolute_path_mean_the_same(tmp_path: Path, url: str) -> None:
+    text = MINIMAL + f"database: {{url: '{url}'}}\n"
+    assert load_config(write(tmp_path, text), {}).database.url == "sqlite:/var/lib/x.db"
 
 
 def test_the_database_password_comes_from_its_file(tmp_path: Path) -> None:

@@ -22,8 +22,8 @@ MIN_ID = 4
 
 
 def numbered(contacts: Sequence[ContactInfo]) -> list[tuple[int, ContactInfo]]:
-    """Contacts with their numbers: from 1, in the order in which they became friends."""
-    return list(enumerate(sorted(contacts, key=lambda contact: (contact.created_at, contact.peer_id)), start=1))
+    """Contacts with their numbers: from 1, in the order in which they became friends, as the node lists them."""
+    return list(enumerate(contacts, start=1))
 
 
 def shown_name(number: int, contact: ContactInfo) -> str:

@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import io
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
 
 import segno
@@ -24,7 +24,7 @@ MAX_INPUT = 256 * 1024
 READ_BATCH = 100
 """Messages marked as read with one request; the daemon's own bound."""
 
-Command = Callable[[argparse.Namespace, Home, Output], Awaitable[None]]
+Command = Callable[[argparse.Namespace, Home, Output], Coroutine[None, None, None]]
 
 
 async def code(arguments: argparse.Namespace, home: Home, output: Output) -> None:
@@ -42,7 +42,7 @@ async def code(arguments: argparse.Namespace, home: Home, output: Output) -> Non
             neutralised(each["code"]),
             f"  {_short(each)}  {_door_state(each)}  {neutralised(each['label'])}".rstrip(),
         ]
-        if getattr(arguments, "qr", False):
+        if arguments.qr:
             lines.extend(_qr_lines(each["code"]))
         output.show(each, *lines)
     if not codes:

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+DONE = 100
+"""Percent: connected."""
+
 
 class Connection:
-    """Kept up to date by whoever starts the transport; ``changed`` is called with each new state.
+    """Kept up to date by the transport; ``changed`` is called with each new state.
 
-    ``percent`` counts to 100 while tor connects, ``summary`` is its own phrase for where it is.
+    ``percent`` counts to 100 while tor connects, ``summary`` says in words where it is and what is in its way.
     """
 
     def __init__(self, changed: Callable[[Connection], None]) -> None:
         self._changed = changed
-        self.ready = False
         self.percent = 0
         self.summary = "starting"
 
-    def progress(self, percent: int, summary: str) -> None:
-        """Tor got this far. Repeating a state says nothing."""
-        ready = percent >= 100
-        if (percent, summary, ready) == (self.percent, self.summary, self.ready):
-            return
-        self.percent, self.summary, self.ready = percent, summary, ready
-        self._changed(self)
+    @property
+    def ready(self) -> bool:
+        """Whether the onion network can be reached."""
+        return self.percent >= DONE
 
-    def trouble(self, summary: str) -> None:
-        """There is no connection just now; ``summary`` says why."""
-        self.progress(0, summary)
+    def update(self, percent: int, summary: str) -> None:
+        """How it is now. Repeating a state says nothing."""
+        if (percent, summary) != (self.percent, self.summary):
+            self.percent, self.summary = percent, summary
+            self._changed(self)

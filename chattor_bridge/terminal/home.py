@@ -37,7 +37,7 @@ class Home:
 
     @property
     def exists(self) -> bool:
-        """Whether `chattor init` has finished here: the database is what it makes last."""
+        """Whether `chattor init` has been here: the database is what it makes last."""
         return self.database.exists()
 
     def create(self) -> None:

@@ -144,9 +144,9 @@ def _add_identity(commands: _Commands) -> None:
         "be online: hold the identity, its onions and its messages until Ctrl-C",
         "Starts tor, shows how it connects, and answers the other commands. Stops cleanly on SIGINT and SIGTERM, and\n"
         "loses nothing when it is killed. Only one can run for a home.",
-        '{"ready": true} once commands are answered, {"tor": 45, "summary": "…"} while it connects (100 is done), and\n'
-        'as they happen {"request": "1d…", "name": "Bob", "note": "…"}, {"friend": "Bob"} and\n'
-        '{"failed": "77…", "reason": "…"}',
+        '{"answering": true} once commands are answered, {"tor": 45, "summary": "…"} while tor connects,\n'
+        '{"ready": true} when it has, and as they happen {"request": "1d…", "name": "Bob", "note": "…"},\n'
+        '{"friend": "Bob"} and {"failed": "77…", "reason": "…"}',
     )
     profile = _command(
         commands,
@@ -177,12 +177,13 @@ def _add_friends(commands: _Commands) -> None:
         "Whoever has a code can see whether you are online. Without a further word, lists.",
         '{"id": "9c…", "label": "work", "code": "chattor:…", "published": true, "created": 1793000000}',
     )
+    code.add_argument("--qr", action="store_true", help="draw them as QR codes too")
     actions = code.add_subparsers(dest="action", metavar="ACTION")
     listing = _command(actions, "list", "list your friend codes")
-    listing.add_argument("--qr", action="store_true", help="draw each as a QR code too")
     new = _command(actions, "new", "make a friend code")
     new.add_argument("label", nargs="?", default="", help="a note for yourself, never sent to anybody")
-    new.add_argument("--qr", action="store_true", help="draw it as a QR code too")
+    for showing in (listing, new):
+        showing.add_argument("--qr", action="store_true", default=argparse.SUPPRESS, help="draw as QR code too")
     retire = _command(actions, "retire", "take a friend code out of use, for good")
     retire.add_argument("code", help="its id (or the beginning of it) or its label")
 

@@ -72,9 +72,9 @@ def test_a_friend_cannot_take_a_number_for_its_name() -> None:
         find_contact([contact(1, "Bob"), contact(2, "3")], "3")
 
 
-def test_numbers_follow_the_order_of_friendship() -> None:
-    early, late = contact(9, "early", created_at=1), contact(1, "late", created_at=2)
-    assert numbered([late, early]) == [(1, early), (2, late)]
+def test_numbers_follow_the_order_of_friendship_whatever_the_clock_said() -> None:
+    first, second = contact(9, "first", created_at=2), contact(1, "second", created_at=1)
+    assert numbered([first, second]) == [(1, first), (2, second)]
 
 
 def test_what_a_contact_is_called() -> None:

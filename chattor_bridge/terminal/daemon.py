@@ -1,0 +1,239 @@
+"""`chattor init` and `chattor run`: where the terminal program's node, store and transport are put together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import AsyncExitStack, closing
+from typing import Protocol
+
+from chattor_bridge.errors import AddressInUse, AlreadyExists, DatabaseUnusable, Unavailable, UsageError
+from chattor_bridge.ids import NodeId
+from chattor_bridge.logs import set_up_logging
+from chattor_bridge.node.clock import SystemClock
+from chattor_bridge.node.happenings import ContactAdded, KnockFailed, KnockReceived
+from chattor_bridge.node.host import NodeHost
+from chattor_bridge.node.node import Node, check_profile_name
+from chattor_bridge.node.ports import Clock, Transaction, Transport
+from chattor_bridge.node.records import NodeRecord
+from chattor_bridge.packaged import packaged_directory
+from chattor_bridge.storage import Store, StoreKey, open_store
+from chattor_bridge.terminal.addressing import SHORT_ID
+from chattor_bridge.terminal.bell import Bell
+from chattor_bridge.terminal.connection import DONE, Connection
+from chattor_bridge.terminal.conversation import Conversation
+from chattor_bridge.terminal.friends import Friends
+from chattor_bridge.terminal.home import Home
+from chattor_bridge.terminal.output import Output, neutralised, neutralised_lines
+from chattor_bridge.terminal.recorder import Notice, Recorder
+from chattor_bridge.terminal.server import ControlServer
+from chattor_bridge.terminal.service import Service
+from chattor_bridge.terminal.settings import TerminalSettings, load_settings
+from chattor_bridge.transport.tor import ManagedTor, TorSettings, TorState, TorStatus, TorTransport
+
+OWNER = "local"
+"""The owner of the one node of a home."""
+
+NODE_ID_BYTES = 16
+
+LOG_LEVEL = "WARNING"
+"""The daemon's standard error is a person's terminal: troubles belong there, the course of things does not."""
+
+PRUNE_INTERVAL = 3600.0
+"""Seconds between two rounds of forgetting old history: options count in days."""
+
+DAY = 86_400
+
+log = logging.getLogger(__name__)
+
+
+class ManagedTransport(Transport, Protocol):
+    """A transport that is ours to start and stop. ``start`` need not wait until the network is reached."""
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+
+
+TransportFactory = Callable[[TerminalSettings, Connection], ManagedTransport]
+
+
+def tor_transport(settings: TerminalSettings, connection: Connection) -> ManagedTransport:
+    """The onion network over a tor of our own. Raises: UsageError when the path of its directory is too long."""
+    tor = TorSettings(
+        settings.tor.data_directory,
+        program=settings.tor.executable,
+        extra_torrc=settings.tor.torrc_lines,
+        allow_old=settings.tor.allow_old,
+    )
+
+    def told(status: TorStatus) -> None:
+        percent = DONE if status.state is TorState.READY else min(status.percent, DONE - 1)
+        words = status.summary or str(status.state)
+        connection.update(percent, f"{words} ({status.problem})" if status.problem else words)
+
+    return TorTransport(ManagedTor(tor, told=told))
+
+
+async def make_identity(home: Home, name: str | None, output: Output) -> None:
+    """`chattor init`. Raises: AlreadyExists, UsageError, Unusable; what exists stays as it is."""
+    taken = AlreadyExists(f"there is an identity in {home.directory} already: use it, or choose another --home")
+    if name is None and not home.exists:
+        name = _ask_name()
+    if name is not None:
+        check_profile_name(name)
+    home.create()
+    try:
+        with home.locked():
+            if not home.config.exists():
+                shutil.copyfile(packaged_directory("config") / "example-chattor.yaml", home.config)
+                home.config.chmod(0o600)
+            key = StoreKey.load(home.key) if home.key.exists() else StoreKey.create(home.key)
+            async with open_store(f"sqlite:{home.database}", key) as store, store.transaction() as tx:
+                # a database without an identity is what an init leaves that was interrupted
+                if await store.nodes.by_owner(tx, OWNER) is not None:
+                    raise taken
+                name = name or _ask_name()
+                check_profile_name(name)
+                await _add_node(store, tx, name)
+    except AddressInUse:
+        raise taken from None
+    output.show(
+        {"home": str(home.directory), "name": name},
+        f"You are {neutralised(name)} now, in {home.directory}.",
+        f"Back up {home.key}: without it nothing that is stored here can be read again.",
+        "",
+        f"{home.command('run'):<40} be online; leave it running and use another terminal for the rest",
+        f"{home.command('code new'):<40} make a friend code to hand to somebody",
+        f"{home.command('add CODE'):<40} ask the owner of a friend code to be your friend",
+    )
+
+
+async def run_until_signalled(home: Home, output: Output, transport_factory: TransportFactory) -> None:
+    """`chattor run`: until SIGINT or SIGTERM."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    await run_daemon(home, output, transport_factory, stop)
+
+
+async def run_daemon(home: Home, output: Output, transport_factory: TransportFactory, stop: asyncio.Event) -> None:
+    """Hold the identity of this home until ``stop`` is set; commands are answered before tor has connected.
+
+    Raises: CommandError when there is no identity, AddressInUse when it is held already, ConfigError, Unusable.
+    """
+    home.require()
+    set_up_logging(LOG_LEVEL)
+    with home.locked():
+        settings = load_settings(home.config)
+        key = StoreKey.load(home.key)
+        async with AsyncExitStack() as stack:
+            store = await stack.enter_async_context(open_store(f"sqlite:{home.database}", key))
+            clock, bell, connection = SystemClock(), Bell(), Connection(_Progress(output).changed)
+            transport = transport_factory(settings, connection)
+            stack.push_async_callback(transport.stop)
+            await transport.start()
+            recorder = Recorder(store, clock, bell, _Notices(home, output).notify)
+            host = NodeHost(store, transport, clock, secrets.token_bytes, recorder)
+            stack.push_async_callback(host.stop)
+            await host.start()
+            node = _node(host)
+            friends = Friends(node, store, clock, connection)
+            service = Service(friends, Conversation(node, store, clock, bell))
+            listener = stack.enter_context(closing(home.listen()))
+            async with asyncio.TaskGroup() as group:
+                work = [
+                    group.create_task(ControlServer(listener, service.answer).serve()),
+                    group.create_task(_prune(store, settings, clock)),
+                ]
+                output.show(
+                    {"answering": True},
+                    f"Commands are answered now. {home.command('--help')} lists them; Ctrl-C stops.",
+                )
+                await stop.wait()
+                output.say("Stopping.")
+                for task in work:
+                    task.cancel()
+
+
+async def _prune(store: Store, settings: TerminalSettings, clock: Clock) -> None:
+    """Forget history that is older than its owner wants."""
+    while True:
+        if settings.keep_days is not None:
+            try:
+                async with store.transaction() as tx:
+                    await store.history.prune(tx, clock.now() - settings.keep_days * DAY)
+            except Unavailable as error:
+                log.warning("old history could not be forgotten yet: %s", error)
+        await clock.sleep(PRUNE_INTERVAL)
+
+
+async def _add_node(store: Store, tx: Transaction, name: str) -> None:
+    record = NodeRecord(
+        node_id=NodeId(secrets.token_bytes(NODE_ID_BYTES)),
+        owner=OWNER,
+        profile_name=name,
+        running=True,
+        created_at=SystemClock().now(),
+    )
+    await store.nodes.add(tx, record)
+
+
+def _node(host: NodeHost) -> Node:
+    node = host.node_of(OWNER)
+    if node is None:
+        raise DatabaseUnusable("there is no identity yet, because chattor init was interrupted: run it again")
+    return node
+
+
+def _ask_name() -> str:
+    if not sys.stdin.isatty():
+        raise UsageError("--name is missing, and there is no terminal to ask at")
+    sys.stderr.write("The name that friends will see: ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip()
+
+
+class _Progress:
+    """Shows how tor connects, and when it has."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+
+    def changed(self, connection: Connection) -> None:
+        self._output.show(
+            {"tor": connection.percent, "summary": connection.summary},
+            f"tor {connection.percent:3}%  {neutralised(connection.summary)}",
+        )
+        if connection.ready:
+            self._output.show({"ready": True}, "Ready: connected to the onion network.")
+
+
+class _Notices:
+    """Tells the person at the daemon's terminal what asks for an answer."""
+
+    def __init__(self, home: Home, output: Output) -> None:
+        self._home = home
+        self._output = output
+
+    def notify(self, notice: Notice) -> None:
+        show = self._output.show
+        match notice:
+            case KnockReceived(knock_id, name, note, _label):
+                ident = knock_id.hex()
+                show(
+                    {"request": ident, "name": name, "note": note},
+                    f"{neutralised(name)} asks to be your friend: {self._home.command(f'accept {ident[:SHORT_ID]}')}",
+                    *([f"    {neutralised_lines(note)}"] if note else []),
+                )
+            case ContactAdded(_, _, name):
+                # who accepted a request of ours tells its name with its first words
+                said = f"{neutralised(name)} is your friend now." if name else "A request of yours was accepted."
+                show({"friend": name}, f"{said} {self._home.command('contacts')} lists your friends.")
+            case KnockFailed(knock_id, reason):
+                show({"failed": knock_id.hex(), "reason": reason}, f"A request was given up: {neutralised(reason)}")

@@ -1,0 +1,27 @@
+"""`chattor` over the memory network: ``python -m tests.programs.chattor_memory NETWORK chattor's own words``.
+
+``NETWORK`` is the directory in which the programs of one test meet.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from chattor_bridge.terminal.app import main
+from chattor_bridge.terminal.connection import DONE, Connection
+from chattor_bridge.terminal.daemon import ManagedTransport
+from chattor_bridge.terminal.settings import TerminalSettings
+from chattor_bridge.transport.memory import MemoryNetwork
+
+
+def run(network: Path, words: list[str]) -> int:
+    def factory(_settings: TerminalSettings, connection: Connection) -> ManagedTransport:
+        connection.update(DONE, "memory")
+        return MemoryNetwork(network).transport()
+
+    return main(words, transport_factory=factory)
+
+
+if __name__ == "__main__":
+    sys.exit(run(Path(sys.argv[1]), sys.argv[2:]))
