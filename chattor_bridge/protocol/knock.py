@@ -171,7 +171,7 @@ class KnockingSide:
     def receive(self, data: bytes) -> list[KnockReady | Receipt]:
         """Take bytes from the stream.
 
-        The bytes that complete the door's message cost the stamp, 2^work hashes, 17 seconds of one core in the worst
+        The bytes that complete the door's message cost the stamp, 2^work hashes, half a minute of one core in the worst
         case: call this in a thread.
 
         Raises: AuthenticationFailed, MalformedData, NoCommonVersion; the stream is over then.

@@ -42,7 +42,7 @@ CLOCK_TOLERANCE: Final = 86_400
 """Seconds a door's clock may differ from the knocker's. More means a broken clock or a bundle kept for replay."""
 
 MAX_WORK_BITS: Final = 24
-"""Leading zero bits a knocker is willing to find: 2^24 hashes are about a minute of one core. A door that asks for
+"""Leading zero bits a knocker is willing to find: 2^24 hashes take one core about half a minute. A door that asks for
 more is refused, for it would only burn the knocker's battery."""
 
 INTRODUCTION_SIZE: Final = 4_096
@@ -84,7 +84,7 @@ MAX_TEXT: Final = 14_000
 MAX_EVENT_TYPE: Final = 32
 """Bytes of the name of an event type or of a kind of receipt."""
 
-MAX_RECEIPT_EVENTS: Final = 50
+MAX_RECEIPT_EVENTS: Final = 40
 """Event ids in one receipt: with the common fields it fits the smallest envelope."""
 
 MAX_TIME: Final = 253_402_300_799
