@@ -22,6 +22,10 @@ ACQUIRE_TIMEOUT = 30
 holds one across a wait, or the disk has stopped."""
 
 
+STOP_TIMEOUT = 10
+"""Seconds that a transaction still open at the end gets; then it is broken off, and so rolled back."""
+
+
 class Dialect(StrEnum):
     """The word a marked line of a migration uses."""
 
@@ -96,7 +100,8 @@ class Engine(Protocol):
         """
 
     async def stop(self) -> None:
-        """Close every connection, then let the next process in. Safe at any stage of `start`."""
+        """Close every connection, within `STOP_TIMEOUT` each, then let the next process in. Safe at any stage of
+        `start`, and again."""
 
     def acquire(self) -> AbstractAsyncContextManager[EngineConnection]:
         """A connection, within `ACQUIRE_TIMEOUT`. Raises: DatabaseUnavailable, DatabaseUnusable."""

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import chattor_bridge
 from chattor_bridge.errors import DatabaseUnusable
-from chattor_bridge.storage.engine import Dialect, Engine
+from chattor_bridge.storage.engine import Dialect
 from chattor_bridge.storage.transaction import SqlTransaction, Transactions
 
 FILE_NAME = re.compile(r"(\d{4})-[a-z0-9-]+\.sql")
@@ -80,8 +80,8 @@ def _read(path: Path) -> Migration:
     return Migration(int(named[1]), path.name, hashlib.sha256(content).hexdigest(), content.decode("utf-8"))
 
 
-async def migrate(transactions: Transactions, engine: Engine, migrations: Sequence[Migration]) -> None:
-    """Bring the database to the newest schema.
+async def outstanding(transactions: Transactions, migrations: Sequence[Migration]) -> list[Migration]:
+    """What the database still needs; nothing of it is changed.
 
     Raises: DatabaseUnusable when it is somebody else's, newer than this program, or was made with other files.
     """
@@ -99,25 +99,30 @@ async def migrate(transactions: Transactions, engine: Engine, migrations: Sequen
             )
     if list(applied) != list(range(1, len(applied) + 1)):
         raise DatabaseUnusable("the database lacks a part of its schema: restore it from a backup")
-    for migration in migrations[len(applied) :]:
-        async with transactions.begin() as tx:
-            for statement in migration.statements(engine.dialect):
-                await tx.execute(statement)
-            await tx.execute(
-                "INSERT INTO migrations (number, name, checksum, applied_at) VALUES ($1, $2, $3, $4)",
-                migration.number,
-                migration.name,
-                migration.checksum,
-                int(time.time()),
-            )
+    return list(migrations[len(applied) :])
+
+
+async def apply(transactions: Transactions, migration: Migration) -> None:
+    """Take one step."""
+    async with transactions.begin() as tx:
+        await tx.execute(RECORD)
+        for statement in migration.statements(tx.dialect):
+            await tx.execute(statement)
+        await tx.execute(
+            "INSERT INTO migrations (number, name, checksum, applied_at) VALUES ($1, $2, $3, $4)",
+            migration.number,
+            migration.name,
+            migration.checksum,
+            int(time.time()),
+        )
 
 
 async def _applied(tx: SqlTransaction) -> dict[int, str]:
     """The checksums of the migrations a database has seen, by number, in order."""
     tables = await tx.tables()
+    if not tables:
+        return {}
     if "migrations" not in tables:
-        if tables:
-            raise DatabaseUnusable("this database belongs to another program: give chattor-bridge one of its own")
-        await tx.execute(RECORD)
+        raise DatabaseUnusable("this database belongs to another program: give chattor-bridge one of its own")
     rows = await tx.fetch("SELECT number, checksum FROM migrations ORDER BY number")
     return {row["number"]: row["checksum"] for row in rows}

@@ -22,8 +22,10 @@ from chattor_bridge.errors import (
     DatabaseUnusable,
     NotFound,
 )
-from chattor_bridge.storage.engine import ACQUIRE_TIMEOUT, Dialect, EngineConnection, Row, finish
+from chattor_bridge.storage.engine import ACQUIRE_TIMEOUT, STOP_TIMEOUT, Dialect, EngineConnection, Row, finish
 from chattor_bridge.storage.sqlite_file import SqliteFile
+
+log = logging.getLogger(__name__)
 
 JOURNAL_SIZE_LIMIT = 64 * 1024 * 1024
 """Bytes the write-ahead log shrinks back to after a burst."""
@@ -142,6 +144,7 @@ class SqliteEngine:
     def __init__(self, path: Path) -> None:
         self._file = SqliteFile(path)
         self._database: SQLiteDatabase | None = None
+        self._wrapped: TxnConnection | None = None
 
     @property
     def database(self) -> Database:
@@ -170,7 +173,13 @@ class SqliteEngine:
     async def stop(self) -> None:
         database, self._database = self._database, None
         if database is not None:
-            await finish(database.stop())
+            try:
+                async with asyncio.timeout(STOP_TIMEOUT):
+                    await database.stop()
+            except TimeoutError:
+                log.error("A transaction does not end; it is broken off")
+                if self._wrapped is not None and (closing := self._wrapped.stop()) is not None:
+                    await closing
         self._file.close()
 
     @asynccontextmanager
@@ -184,7 +193,8 @@ class SqliteEngine:
         except RuntimeError:  # mautrix's word for a pool that was stopped
             raise DatabaseUnavailable("the database is closed") from None
         try:
-            yield SqliteConnection(cast("TxnConnection", connection.wrapped))
+            self._wrapped = cast("TxnConnection", connection.wrapped)
+            yield SqliteConnection(self._wrapped)
         finally:
             await turn.__aexit__(None, None, None)
 

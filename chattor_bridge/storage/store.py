@@ -20,10 +20,11 @@ from chattor_bridge.storage.inbox import SqlInbox
 from chattor_bridge.storage.key import StoreKey
 from chattor_bridge.storage.knocks import SqlKnocks
 from chattor_bridge.storage.management_rooms import SqlManagementRooms
-from chattor_bridge.storage.migrations import load, migrate, migrations_directory
+from chattor_bridge.storage.migrations import apply, load, migrations_directory, outstanding
 from chattor_bridge.storage.nodes import SqlNodes
 from chattor_bridge.storage.outbox import SqlOutbox
 from chattor_bridge.storage.portals import SqlPortals
+from chattor_bridge.storage.postgres import PostgresEngine
 from chattor_bridge.storage.received import SqlReceived
 from chattor_bridge.storage.sealing import Sealer, identity_from_key_check, new_key_check
 from chattor_bridge.storage.settings import SqlSettings
@@ -72,9 +73,12 @@ class Store:
         try:
             migrations = load(self._migrations)
             await self._engine.start()
-            await migrate(self._transactions, self._engine, migrations)
+            missing = await outstanding(self._transactions, migrations)
+            identity = None if len(missing) == len(migrations) else await self._identity()  # before anything changes
+            for migration in missing:
+                await apply(self._transactions, migration)
             await self._engine.claim()
-            self._furnish(await self._sealer())
+            self._furnish(Sealer(self._key, identity or await self._new_identity()))
         except BaseException:
             await self._engine.stop()
             raise
@@ -116,14 +120,17 @@ class Store:
         """Keep a small piece of state under a name."""
         await self._settings.set(tx, name, value)
 
-    async def _sealer(self) -> Sealer:
+    async def _identity(self) -> bytes | None:
+        """Who this database is; ``None`` when it was left before it knew. Raises: WrongStoreKey."""
         async with self._transactions.begin() as tx:
             check = await sql(tx).fetch_value("SELECT key_check AS value FROM store WHERE id = 1")
-            if check is not None:
-                return Sealer(self._key, identity_from_key_check(self._key, check))
-            identity, check = new_key_check(self._key)
+        return None if check is None else identity_from_key_check(self._key, check)
+
+    async def _new_identity(self) -> bytes:
+        identity, check = new_key_check(self._key)
+        async with self._transactions.begin() as tx:
             await sql(tx).execute("INSERT INTO store (id, key_check) VALUES (1, $1)", check)
-            return Sealer(self._key, identity)
+        return identity
 
     def _furnish(self, sealer: Sealer) -> None:
         self.nodes = SqlNodes(sealer)
@@ -155,4 +162,6 @@ def open_store(url: str, key: StoreKey, *, migrations: Path | None = None) -> St
     if scheme == "sqlite" and rest:
         path = Path(rest.removeprefix("//"))
         return Store(SqliteEngine(path), key, migrations or migrations_directory())
+    if scheme in ("postgres", "postgresql"):
+        return Store(PostgresEngine(url), key, migrations or migrations_directory())
     raise DatabaseUnusable("the address of the database must begin with sqlite: or postgresql://")

@@ -10,14 +10,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
 
-from chattor_bridge.errors import ChattorError
+from chattor_bridge.errors import ChattorError, DatabaseUnavailable, DatabaseUnusable
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.storage.engine import Callback, CommitUncertain, Dialect, Engine, EngineConnection, Row, finish
 
 log = logging.getLogger(__name__)
+
+OUTCOME_TIMEOUT = 5
+"""Seconds to find out what became of a commit whose connection broke, before its caller is told that nobody knows."""
+
+OUTCOME_INTERVAL = 0.1
+"""Seconds between two questions."""
 
 
 class SqlTransaction:
@@ -146,12 +152,29 @@ class Transactions:
         try:
             await connection.commit()
         except CommitUncertain as uncertain:
-            self._doubtful.append((uncertain.receipt, tx.callbacks))
-            raise uncertain.error from None
+            await connection.rollback()  # gives up the broken connection
+            committed = await self._outcome(uncertain.receipt)
+            if committed is None:
+                self._doubtful.append((uncertain.receipt, tx.callbacks))
+            if not committed:
+                raise uncertain.error from None
         except BaseException:
             await connection.rollback()
             raise
         _call(tx.callbacks)
+
+    async def _outcome(self, receipt: str) -> bool | None:
+        """Ask over another connection, for a while, what became of a commit."""
+        with suppress(TimeoutError, DatabaseUnusable):
+            async with asyncio.timeout(OUTCOME_TIMEOUT):
+                while True:
+                    with suppress(DatabaseUnavailable):
+                        async with self._engine.acquire() as connection:
+                            committed = await connection.committed(receipt)
+                        if committed is not None:
+                            return committed
+                    await asyncio.sleep(OUTCOME_INTERVAL)
+        return None
 
     async def _settle(self, connection: EngineConnection) -> None:
         """Learn what became of commits during which the connection broke, and make up for their callbacks."""
