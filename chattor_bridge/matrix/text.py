@@ -1,0 +1,23 @@
+"""Text between the two sides: Matrix's HTML and Chattor's CommonMark.
+
+This module is the bridge's `chattor_bridge.bridge.ports.TextConversion`. Both directions keep every word: a text whose
+formatting does not survive is handed over without formatting. Neither direction lets anything through that could run
+or load something at the reader's.
+"""
+
+from __future__ import annotations
+
+from chattor_bridge.matrix.commonmark import PARSER, is_plain, is_too_deep
+from chattor_bridge.matrix.from_html import html_to_markdown
+
+__all__ = ["html_to_markdown", "markdown_to_html"]
+
+
+def markdown_to_html(markdown: str) -> str | None:
+    """Matrix's HTML for a CommonMark text; ``None`` when it has no formatting, or nests beyond reason, and should be
+    shown as it stands. Raw HTML in it is text."""
+    tokens = PARSER.parse(markdown)
+    if is_plain(tokens) or is_too_deep(tokens):
+        return None
+    rendered: str = PARSER.renderer.render(tokens, PARSER.options, {})
+    return rendered.strip("\n")
