@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chattor_bridge.errors import ChattorError, ConfigError, Unavailable, Unusable, UsageError
+from chattor_bridge.logs import set_up_logging
 from chattor_bridge.terminal.commands import COMMANDS, take_input
 from chattor_bridge.terminal.exits import CommandError, Exit
 from chattor_bridge.terminal.home import DEFAULT_HOME, HOME_VARIABLE, Home
@@ -18,16 +20,22 @@ from chattor_bridge.terminal.output import Output
 from chattor_bridge.terminal.parser import parse
 
 if TYPE_CHECKING:
+    from chattor_bridge.node.patience import Pace
     from chattor_bridge.terminal.daemon import TransportFactory
 
 
-def main(argv: Sequence[str] | None = None, *, transport_factory: TransportFactory | None = None) -> int:
-    """Run one command; its exit code. ``transport_factory`` is what `run` reaches the onion network through: tor,
-    unless a caller that is no user brings another."""
+def main(
+    argv: Sequence[str] | None = None,
+    *,
+    transport_factory: TransportFactory | None = None,
+    pace: Pace | None = None,
+) -> int:
+    """Run one command; its exit code. ``transport_factory`` is what `run` reaches the onion network through (tor,
+    unless a caller that is no user brings another), ``pace`` how patient it is."""
     arguments = parse(argv)
     output = Output(as_json=arguments.json)
     try:
-        return _run(arguments, output, transport_factory)
+        return _run(arguments, output, transport_factory, pace)
     except CommandError as error:
         output.complain(str(error))
         return error.code
@@ -49,9 +57,16 @@ def main(argv: Sequence[str] | None = None, *, transport_factory: TransportFacto
         # the reader of our output has seen enough; Python must not complain about it once more at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.DONE
+    except Exception:
+        # through the log, which leaves out what the message of an error may quote
+        set_up_logging("ERROR")
+        logging.getLogger(__name__).exception("chattor failed in a way nobody foresaw; please report this")
+        return Exit.UNEXPECTED
 
 
-def _run(arguments: argparse.Namespace, output: Output, transport_factory: TransportFactory | None) -> int:
+def _run(
+    arguments: argparse.Namespace, output: Output, transport_factory: TransportFactory | None, pace: Pace | None
+) -> int:
     home = Home(arguments.home or Path(os.environ.get(HOME_VARIABLE) or DEFAULT_HOME))
     if arguments.command in COMMANDS:
         home.require()
@@ -64,7 +79,7 @@ def _run(arguments: argparse.Namespace, output: Output, transport_factory: Trans
     if arguments.command == "init":
         asyncio.run(daemon.make_identity(home, arguments.name, output))
     else:
-        asyncio.run(daemon.run_until_signalled(home, output, transport_factory or daemon.tor_transport))
+        asyncio.run(daemon.run_until_signalled(home, output, transport_factory or daemon.tor_transport, pace))
     return Exit.DONE
 
 

@@ -19,6 +19,7 @@ from chattor_bridge.node.clock import SystemClock
 from chattor_bridge.node.happenings import ContactAdded, KnockFailed, KnockReceived
 from chattor_bridge.node.host import NodeHost
 from chattor_bridge.node.node import Node, check_profile_name
+from chattor_bridge.node.patience import Pace
 from chattor_bridge.node.ports import Clock, Transaction, Transport
 from chattor_bridge.node.records import NodeRecord
 from chattor_bridge.packaged import packaged_directory
@@ -113,17 +114,22 @@ async def make_identity(home: Home, name: str | None, output: Output) -> None:
     )
 
 
-async def run_until_signalled(home: Home, output: Output, transport_factory: TransportFactory) -> None:
+async def run_until_signalled(
+    home: Home, output: Output, transport_factory: TransportFactory, pace: Pace | None
+) -> None:
     """`chattor run`: until SIGINT or SIGTERM."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    await run_daemon(home, output, transport_factory, stop)
+    await run_daemon(home, output, transport_factory, stop, pace)
 
 
-async def run_daemon(home: Home, output: Output, transport_factory: TransportFactory, stop: asyncio.Event) -> None:
-    """Hold the identity of this home until ``stop`` is set; commands are answered before tor has connected.
+async def run_daemon(
+    home: Home, output: Output, transport_factory: TransportFactory, stop: asyncio.Event, pace: Pace | None = None
+) -> None:
+    """Hold the identity of this home until ``stop`` is set; commands are answered before tor has connected. ``pace``
+    is how patient the node is.
 
     Raises: CommandError when there is no identity, AddressInUse when it is held already, ConfigError, Unusable.
     """
@@ -139,7 +145,7 @@ async def run_daemon(home: Home, output: Output, transport_factory: TransportFac
             stack.push_async_callback(transport.stop)
             await transport.start()
             recorder = Recorder(store, clock, bell, _Notices(home, output).notify)
-            host = NodeHost(store, transport, clock, secrets.token_bytes, recorder)
+            host = NodeHost(store, transport, clock, secrets.token_bytes, recorder, pace=pace)
             stack.push_async_callback(host.stop)
             await host.start()
             node = _node(host)

@@ -1,6 +1,6 @@
 """`chattor` over the memory network: ``python -m tests.programs.chattor_memory NETWORK chattor's own words``.
 
-``NETWORK`` is the directory in which the programs of one test meet.
+``NETWORK`` is the directory in which the programs of one test meet. Everything else is the program its users run.
 """
 
 from __future__ import annotations
@@ -8,11 +8,15 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from chattor_bridge.node.patience import Pace
 from chattor_bridge.terminal.app import main
 from chattor_bridge.terminal.connection import DONE, Connection
 from chattor_bridge.terminal.daemon import ManagedTransport
 from chattor_bridge.terminal.settings import TerminalSettings
 from chattor_bridge.transport.memory import MemoryNetwork
+
+QUICK = Pace(start_jitter=0, dial_first=0.1, dial_most=1, knock_first=0.1, knock_most=1, repair_first=0.1)
+"""The memory network answers at once, so waiting proves nothing."""
 
 
 def run(network: Path, words: list[str]) -> int:
@@ -20,7 +24,7 @@ def run(network: Path, words: list[str]) -> int:
         connection.update(DONE, "memory")
         return MemoryNetwork(network).transport()
 
-    return main(words, transport_factory=factory)
+    return main(words, transport_factory=factory, pace=QUICK)
 
 
 if __name__ == "__main__":

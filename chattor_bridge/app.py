@@ -1,0 +1,183 @@
+"""The composition root of the bridge: everything is made, joined, started and stopped here, on visible lines."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from typing import Protocol
+
+from chattor_bridge.bot.bot import Bot
+from chattor_bridge.bot.notices import Announcements
+from chattor_bridge.bridge.bridge import Bridge
+from chattor_bridge.bridge.permissions import Level
+from chattor_bridge.bridge.records import JsonObject
+from chattor_bridge.config import BridgeConfig, TorOptions
+from chattor_bridge.ids import MatrixUserId
+from chattor_bridge.matrix import text
+from chattor_bridge.matrix.service import MatrixService
+from chattor_bridge.matrix.settings import MatrixSettings
+from chattor_bridge.matrix.watch import Connection, ConnectionStatus
+from chattor_bridge.node.clock import SystemClock
+from chattor_bridge.node.host import NodeHost
+from chattor_bridge.node.patience import Pace
+from chattor_bridge.node.ports import Observer, Transport
+from chattor_bridge.registration import Registration
+from chattor_bridge.storage import StoreKey, open_store
+from chattor_bridge.transport.tor import ManagedTor, TorSettings, TorState, TorStatus, TorTransport
+
+KEY_VARIABLE = "CHATTOR_STORE_KEY"
+"""The store key itself, 64 hexadecimal digits, for those who keep secrets in the environment and not in files."""
+
+log = logging.getLogger(__name__)
+
+
+class ManagedTransport(Transport, Protocol):
+    """A transport that is ours to start and stop. ``start`` need not wait until the network is reached."""
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+
+
+TransportFactory = Callable[[TorOptions, Callable[[TorStatus], None]], ManagedTransport]
+"""Makes the way to the onion network, which tells how it is connected as tor would."""
+
+
+def tor_transport(options: TorOptions, told: Callable[[TorStatus], None]) -> ManagedTransport:
+    """The onion network over a tor of our own. Raises: UsageError when the path of its directory is too long."""
+    settings = TorSettings(
+        options.data_directory,
+        program=options.executable,
+        extra_torrc=options.torrc_lines,
+        allow_old=options.allow_old,
+    )
+    return TorTransport(ManagedTor(settings, told=told))
+
+
+async def run_until_signalled(config: BridgeConfig, registration: Registration) -> None:
+    """`chattor-bridge run`: until SIGINT or SIGTERM. Raises what `run_bridge` does."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    await run_bridge(config, registration, stop=stop)
+
+
+async def run_bridge(
+    config: BridgeConfig,
+    registration: Registration,
+    *,
+    stop: asyncio.Event,
+    transport_factory: TransportFactory = tor_transport,
+    pace: Pace | None = None,
+) -> None:
+    """Run the bridge until ``stop`` is set, then stop it in the reverse order; every step of that is bounded.
+
+    The homeserver need not answer, nor tor be connected, for this to start. ``pace`` is how patient the nodes are.
+    Raises: WrongStoreKey, DatabaseUnusable, DatabaseUnavailable, TorUnusable, AddressInUse.
+    """
+    key = _store_key(config, os.environ)
+    clock = SystemClock()
+    readiness = _Readiness(f"@{registration.bot_localpart}:{registration.domain}")
+    async with AsyncExitStack() as stack:
+        log.info("opening the database")
+        store = await stack.enter_async_context(open_store(config.database.url, key))
+
+        log.info("starting tor")
+        transport = transport_factory(config.tor, readiness.tor_changed)
+        stack.push_async_callback(transport.stop)
+        await transport.start()
+
+        def make_host(observer: Observer) -> NodeHost:
+            return NodeHost(store, transport, clock, secrets.token_bytes, observer, pace=pace)
+
+        async def accept(txn_id: str, events: Sequence[JsonObject], ephemeral: Sequence[JsonObject]) -> None:
+            await bridge.accept(txn_id, events, ephemeral)
+
+        service = MatrixService(_matrix_settings(config, registration), accept, clock)
+        bridge = Bridge(
+            store=store,
+            make_host=make_host,
+            make_bot=Bot,
+            make_announcer=Announcements,
+            homeserver=service.homeserver,
+            conversion=text,
+            clock=clock,
+            level_of=_level_of(config),
+        )
+
+        def homeserver_changed(status: ConnectionStatus) -> None:
+            readiness.homeserver_changed(status)
+            if status.connection is Connection.CONNECTED:
+                bridge.hurry()
+
+        service.on_change(homeserver_changed)
+        # The bridge's workers speak through the service, so it is there before they start and until they have stopped.
+        # What the homeserver brings before and after is stored, and worked off when they are there.
+        stack.push_async_callback(service.stop)
+        await service.start()
+        log.info("listening on %s port %d for the homeserver", config.appservice.listen_host, service.port)
+        stack.push_async_callback(bridge.stop)
+        await bridge.start()
+        log.info("%d nodes at work", len(bridge.host.nodes()))
+
+        await stop.wait()
+        log.info("stopping")
+    log.info("stopped")
+
+
+class _Readiness:
+    """Says how the two connections come up, and once, in one line, that both are."""
+
+    def __init__(self, bot: str) -> None:
+        self._bot = bot
+        self._tor = False
+        self._homeserver = False
+        self._said = False
+        self._last_words = ""
+
+    def tor_changed(self, status: TorStatus) -> None:
+        self._tor = status.state is TorState.READY
+        words = (
+            "connected" if self._tor else f"{status.state}, {status.percent}% {status.summary} {status.problem}".strip()
+        )
+        if words != self._last_words:
+            self._last_words = words
+            log.info("tor: %s", words)
+        self._look()
+
+    def homeserver_changed(self, status: ConnectionStatus) -> None:
+        self._homeserver = status.connection is Connection.CONNECTED
+        self._look()
+
+    def _look(self) -> None:
+        if self._tor and self._homeserver and not self._said:
+            self._said = True
+            log.info("ready: start a chat with %s", self._bot)
+
+
+def _matrix_settings(config: BridgeConfig, registration: Registration) -> MatrixSettings:
+    return MatrixSettings(
+        address=config.homeserver.address,
+        domain=config.homeserver.domain,
+        proxy=config.homeserver.proxy,
+        appservice_id=registration.id,
+        bot_localpart=registration.bot_localpart,
+        as_token=registration.as_token,
+        hs_token=registration.hs_token,
+        listen_host=config.appservice.listen_host,
+        listen_port=config.appservice.listen_port,
+    )
+
+
+def _level_of(config: BridgeConfig) -> Callable[[MatrixUserId], Level]:
+    return lambda user: Level(config.permissions.of(user).value)
+
+
+def _store_key(config: BridgeConfig, environment: Mapping[str, str]) -> StoreKey:
+    text_form = environment.get(KEY_VARIABLE)
+    return StoreKey.load(config.store_key_file) if text_form is None else StoreKey.parse(text_form)
