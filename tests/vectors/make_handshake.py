@@ -1,0 +1,257 @@
+"""Makes friend-code.json, knock.json and session.json with the code under test.
+
+``python -m tests.vectors.make_handshake`` writes them anew; a test checks that they are what is written, and
+``test_handshake_vectors.py`` verifies them without this code. Byte strings are lower-case hexadecimal.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b32encode
+from binascii import crc_hqx
+from pathlib import Path
+
+from chattor_bridge.errors import AuthenticationFailed, FriendCodeError
+from chattor_bridge.ids import OnionKey
+from chattor_bridge.protocol.friendcode import FriendCode
+from chattor_bridge.protocol.knock import DoorSecrets, DoorSide, Introduction, KnockingSide, KnockReady
+from chattor_bridge.protocol.primitives import ed25519_public, onion_address, x25519_public
+from chattor_bridge.protocol.session import Duplicate, Session, SessionBroken
+from chattor_bridge.protocol.window import Ack
+from tests.protocol.sources import NOW, Source, onion_key
+from tests.vectors.independent import kem_encapsulate
+
+_HERE = Path(__file__).parent
+_WORK_BITS = 10
+
+
+def friend_codes() -> dict[str, object]:
+    codes = []
+    for name in ("first", "second", "third"):
+        seed = Source(f"friend code {name}")(32)
+        code = FriendCode(OnionKey(ed25519_public(seed)))
+        text = code.encode()
+        codes.append(
+            {
+                "onion_seed": seed.hex(),
+                "door": code.door.hex(),
+                "address": onion_address(code.door),
+                "payload": code.payload.hex(),
+                "crc": f"{crc_hqx(code.payload, 0xFFFF):04x}",
+                "code": text,
+                "also": [
+                    text.upper(),
+                    text.removeprefix("chattor:"),
+                    "\n".join(text[at : at + 11] for at in range(0, len(text), 11)),
+                ],
+            }
+        )
+    first = FriendCode(OnionKey(bytes.fromhex(str(codes[0]["door"]))))
+    characters = first.encode().removeprefix("chattor:")
+
+    def checksummed(payload: bytes) -> str:
+        data = payload + crc_hqx(payload, 0xFFFF).to_bytes(2, "big")
+        return b32encode(data).decode().rstrip("=").lower()
+
+    refused = [
+        ("empty", ""),
+        ("a character outside the alphabet", characters[:-1] + "0"),
+        ("one wrong character", "b" + characters[1:]),
+        ("two neighbours swapped", characters[0] + characters[2] + characters[1] + characters[3:]),
+        ("one character missing", characters[:-1]),
+        ("one character too many", characters + "a"),
+        ("spare bits that are not zero", characters[:-1] + chr(ord(characters[-1]) + 1)),
+        ("version 2", checksummed(b"\x02" + first.door + b"\x00")),
+        ("a one-time code", checksummed(b"\x01" + first.door + b"\x01" + bytes(16))),
+        ("an unknown flag", checksummed(b"\x01" + first.door + b"\x80")),
+        ("a key of small order", checksummed(b"\x01" + bytes(32) + b"\x00")),
+        ("bytes after the flags", checksummed(b"\x01" + first.door + b"\x00\x00")),
+    ]
+    for why, text in refused:
+        try:
+            FriendCode.parse(text)
+        except FriendCodeError:
+            continue
+        raise AssertionError(why)
+    return {"codes": codes, "refused": [{"why": why, "text": text} for why, text in refused]}
+
+
+def knock() -> dict[str, object]:
+    secrets = DoorSecrets(Source("knock onion")(32), Source("knock identity")(32))
+    code = FriendCode(OnionKey(ed25519_public(secrets.onion_seed)))
+    hosted = onion_key("knock hosted onion")
+    introduction = Introduction("Zoë", "We met at the market.\nCall me.", hosted, ("receipt", "text"))
+    static_key, kem_message = Source("knock static")(32), Source("knock encapsulation")(32)
+    random, door_random = Source("knock knocker"), Source("knock door")
+    knocking = KnockingSide(
+        code,
+        introduction,
+        static_key=static_key,
+        random=random,
+        now=NOW,
+        encapsulate=lambda public: kem_encapsulate(public, kem_message),
+    )
+    door = DoorSide(secrets, random=door_random, work_bits=_WORK_BITS, capabilities=("profile", "receipt", "text"))
+    hello = knocking.start()
+    door.receive(hello, now=NOW)
+    door_message = door.data_to_send()
+    [ready] = knocking.receive(door_message)
+    assert isinstance(ready, KnockReady)
+    [arrived] = door.receive(ready.message, now=NOW + 20)
+    receipt = door.acknowledge("stored")
+    knocking.receive(receipt)
+    return {
+        "inputs": {
+            "code": code.encode(),
+            "onion_seed": secrets.onion_seed.hex(),
+            "identity_private": secrets.identity_key.hex(),
+            "static_private": static_key.hex(),
+            "now": NOW,
+            "work_bits": _WORK_BITS,
+            "introduction": {
+                "name": introduction.name,
+                "note": introduction.note,
+                "onion": introduction.onion.hex(),
+                "versions": list(introduction.versions),
+                "capabilities": list(introduction.capabilities),
+            },
+            "door_draws": [
+                {"what": what, "bytes": drawn.hex()}
+                for what, drawn in zip(
+                    ("E_d private", "K_d seed", "bundle nonce", "first ratchet private key of the owner"),
+                    door_random.drawn,
+                    strict=True,
+                )
+            ],
+            "knocker_draws": [
+                {"what": what, "bytes": drawn.hex()}
+                for what, drawn in zip(
+                    ("E_a private", "first ratchet private key of the knocker", "nonce of the first ratchet message"),
+                    random.drawn,
+                    strict=True,
+                )
+            ],
+            "encapsulation_message": kem_message.hex(),
+        },
+        "stream": {
+            "hello": hello.hex(),
+            "door_message": door_message.hex(),
+            "knock": ready.message.hex(),
+            "receipt": receipt.hex(),
+        },
+        "results": {
+            "transcript": ready.session.transcript.hex(),
+            "friendship_id": ready.peer_id.hex(),
+            "session_id": ready.session.session_id.hex(),
+            "link_psk": ready.session.link_psk.hex(),
+            "onion_auth_private": ready.session.onion_auth_key(hosted).hex(),
+            "epoch_0_key_knocker": ready.session._epochs[0].sending.hex(),
+            "epoch_0_key_owner": arrived.session._epochs[0].sending.hex(),
+            "peer_static": arrived.peer_static.hex(),
+            "receipt": "stored",
+        },
+    }
+
+
+def session() -> dict[str, object]:
+    start = Source("session start")
+    root, transcript, door_private = start(32), start(32), start(32)
+    begin = Source("session begin")
+    knocker, first = Session.begin_as_knocker(
+        root, transcript, door_key=x25519_public(door_private), random=begin, now=NOW
+    )
+    owner_begin = Source("session owner begin")
+    owner = Session.begin_as_owner(
+        root, transcript, door_private=door_private, first=first, random=owner_begin, now=NOW
+    )
+    sides = {"knocker": knocker, "owner": owner}
+    envelopes = []
+    script: list[tuple[str, bytes | None, Ack | None]] = [
+        ("owner", b"the owner may speak first", None),
+        ("knocker", b"an answer", Ack(1)),
+        ("knocker", b"and more", Ack(1)),
+        ("owner", b"x" * 900, Ack(2)),
+        ("owner", b"", None),
+        ("knocker", None, Ack(2, ((4, 7), (9, 9)))),
+        ("knocker", b"y" * 15_000, Ack(3)),
+        ("owner", "naïve \u2603".encode(), Ack(3)),
+    ]
+    for number, (name, inner, ack) in enumerate(script):
+        sender, receiver = sides[name], sides["owner" if name == "knocker" else "knocker"]
+        sealing, opening = Source(f"session sealing {number}"), Source(f"session opening {number}")
+        if inner is None:
+            assert ack is not None
+            seq, envelope = 0, sender.seal_ack(ack, random=sealing)
+        else:
+            sealed = sender.seal(inner, random=sealing, now=NOW, ack=ack)
+            seq, envelope = sealed.seq, sealed.envelope
+        opened = receiver.open(envelope, random=opening, now=NOW)
+        assert (opened.inner, opened.ack) == (inner, ack)
+        envelopes.append(
+            {
+                "from": name,
+                "seq": seq,
+                "inner": None if inner is None else inner.hex(),
+                "ack": None if ack is None else ack.to_cbor(),
+                "sealing_draws": [drawn.hex() for drawn in sealing.drawn],
+                "opening_draws": [drawn.hex() for drawn in opening.drawn],
+                "envelope": envelope.hex(),
+            }
+        )
+    return {
+        "inputs": {
+            "root": root.hex(),
+            "transcript": transcript.hex(),
+            "door_ephemeral_private": door_private.hex(),
+            "knocker_draws": [drawn.hex() for drawn in begin.drawn],
+            "owner_draws": [drawn.hex() for drawn in owner_begin.drawn],
+        },
+        "first_ratchet_message": {"header": first.header.hex(), "ciphertext": first.ciphertext.hex()},
+        "envelopes": envelopes,
+        "arrivals": _arrivals(sides["knocker"], sides["owner"]),
+    }
+
+
+def _arrivals(knocker: Session, owner: Session) -> list[dict[str, str]]:
+    """What may come to the owner after the conversation above, and what it makes of it."""
+    broken = knocker._seal_outer(Source("session broken")(12), [4, bytes(40), bytes(924), None], 1_000)
+    good = knocker.seal(b"good", random=Source("session good"), now=NOW).envelope
+    flipped = bytearray(good)
+    flipped[500] ^= 4
+    own = owner.seal(b"own", random=Source("session own"), now=NOW).envelope
+    arrivals = [
+        ("one bit is wrong", bytes(flipped)),
+        ("one byte is missing", good[:-1]),
+        ("the owner's own", own),
+        ("authentic outside, wrong inside", broken),
+        ("nothing is wrong", good),
+        ("the same again", good),
+    ]
+    return [
+        {"why": why, "result": _result_of(owner, envelope), "envelope": envelope.hex()} for why, envelope in arrivals
+    ]
+
+
+def _result_of(session: Session, envelope: bytes) -> str:
+    try:
+        session.open(envelope, random=Source("session last"), now=NOW)
+    except AuthenticationFailed:
+        return "dropped"
+    except SessionBroken:
+        return "broken"
+    except Duplicate:
+        return "duplicate"
+    return "accepted"
+
+
+FILES = {"friend-code.json": friend_codes, "knock.json": knock, "session.json": session}
+
+
+def text_of(name: str) -> str:
+    """What the file of that name must hold."""
+    return json.dumps(FILES[name](), indent=2, ensure_ascii=True) + "\n"
+
+
+if __name__ == "__main__":
+    for file_name in FILES:
+        (_HERE / file_name).write_text(text_of(file_name), encoding="utf-8")

@@ -1,0 +1,250 @@
+"""friend-code.json, knock.json and session.json, made again and verified by other means."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nacl.exceptions import CryptoError
+
+from tests.vectors import independent as plain
+from tests.vectors.make_handshake import FILES, text_of
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_files_are_what_the_code_makes(name: str) -> None:
+    assert (Path(__file__).parent / name).read_text(encoding="utf-8") == text_of(name)
+
+
+# --- friend codes ----------------------------------------------------------------------------------------------------
+
+
+def _code_of(door: bytes) -> str:
+    payload = b"\x01" + door + b"\x00"
+    return "chattor:" + plain.base32(payload + plain.crc16(payload).to_bytes(2, "big"))
+
+
+def test_friend_codes() -> None:
+    assert plain.crc16(b"123456789") == 0x29B1  # the check value of CRC-16/IBM-3740
+    for vector in plain.load("friend-code.json")["codes"]:
+        door = bytes.fromhex(vector["door"])
+        assert vector["payload"] == "01" + vector["door"] + "00"
+        assert plain.crc16(bytes.fromhex(vector["payload"])) == int(vector["crc"], 16)
+        assert vector["code"] == _code_of(door)
+        assert len(vector["code"]) == 66
+        for spelling in vector["also"]:
+            assert "".join(spelling.lower().split()).removeprefix("chattor:") == vector["code"].removeprefix("chattor:")
+        checksum = hashlib.sha3_256(b".onion checksum" + door + b"\x03").digest()[:2]
+        assert vector["address"] == plain.base32(door + checksum + b"\x03") + ".onion"
+
+
+def test_refused_friend_codes() -> None:
+    doors = {vector["code"] for vector in plain.load("friend-code.json")["codes"]}
+    for vector in plain.load("friend-code.json")["refused"]:
+        assert "chattor:" + vector["text"] not in doors, vector["why"]
+
+
+# --- the knock -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def knock() -> Any:
+    return plain.load("knock.json")
+
+
+def test_the_knock_from_the_door(knock: Any) -> None:
+    """A door that has only its own secrets reads everything."""
+    inputs, results = knock["inputs"], knock["results"]
+    stream = {name: bytes.fromhex(value) for name, value in knock["stream"].items()}
+    messages = {name: value[2:] for name, value in stream.items()}
+    assert all(plain.framed(messages[name]) == stream[name] for name in stream)
+    e_d, kem_seed, nonce, owner_key = (bytes.fromhex(draw["bytes"]) for draw in inputs["door_draws"])
+    identity = bytes.fromhex(inputs["identity_private"])
+
+    # the hello and the bundle
+    assert plain.read_cbor(messages["hello"]) == {"want": "knock", "versions": [1]}
+    door_message = plain.read_cbor(messages["door_message"])
+    bundle = plain.read_cbor(door_message["bundle"])
+    door = bundle["door"]
+    assert inputs["code"] == _code_of(door)
+    plain.ed25519_verify(door, plain.labelled("door", door_message["bundle"]), door_message["signature"])
+    assert bundle == {
+        "door": door,
+        "identity": plain.x25519_public(identity),
+        "ephemeral": plain.x25519_public(e_d),
+        "kem": plain.kem_public(kem_seed),
+        "nonce": nonce,
+        "work": {"sha256": inputs["work_bits"]},
+        "expires": inputs["now"] + 300,
+        "versions": [1],
+        "capabilities": ["profile", "receipt", "text"],
+    }
+
+    # the stamp
+    sent = plain.read_cbor(messages["knock"])
+    assert set(sent) == {"header", "sealed", "stamp"}
+    knock_hash = plain.sha256("knock", sent["header"], sent["sealed"])
+    work = plain.sha256("stamp", nonce, knock_hash, sent["stamp"])
+    assert f"{int.from_bytes(work, 'big'):0256b}".startswith("0" * inputs["work_bits"])
+
+    # the key agreement
+    header = plain.read_cbor(sent["header"])
+    assert header["version"] == 1
+    assert header["static"].hex() == results["peer_static"]
+    payload = b"\x01" + door + b"\x00"
+    transcript = plain.sha256("knock-transcript", payload, messages["hello"], messages["door_message"], sent["header"])
+    assert transcript.hex() == results["transcript"]
+    secret = (
+        plain.x25519(e_d, header["static"])
+        + plain.x25519(identity, header["ephemeral"])
+        + plain.x25519(e_d, header["ephemeral"])
+        + plain.kem_decapsulate(kem_seed, header["kem"])
+    )
+    root = plain.hkdf(secret, "knock-root", transcript)
+
+    # the introduction
+    opened = plain.unseal(
+        plain.hkdf(root, "knock-key"), bytes(12), sent["sealed"], plain.labelled("knock-sealed", transcript)
+    )
+    assert len(opened) == 4_096
+    introduction = plain.read_cbor(plain.unpadded(opened))
+    first_header, first_ciphertext = introduction.pop("ratchet")
+    introduction["onion"] = introduction["onion"].hex()
+    assert introduction == inputs["introduction"]
+
+    # the receipt
+    sealed = plain.read_cbor(messages["receipt"])["receipt"]
+    receipt = plain.unseal(
+        plain.hkdf(root, "receipt-key"), bytes(12), sealed, plain.labelled("receipt", transcript, knock_hash)
+    )
+    assert len(receipt) == 64
+    assert plain.read_cbor(plain.unpadded(receipt)) == {"status": results["receipt"]}
+
+    # what both sides keep
+    friendship_id = plain.sha256("friendship-id", transcript)[:16]
+    assert friendship_id.hex() == results["friendship_id"]
+    assert plain.sha256("session", transcript)[:16].hex() == results["session_id"]
+    assert plain.hkdf(root, "link-psk").hex() == results["link_psk"]
+    friendship = plain.hkdf(root, "friendship")
+    onion = bytes.fromhex(introduction["onion"])
+    assert plain.hkdf(friendship, "onion-auth", onion).hex() == results["onion_auth_private"]
+    epoch = plain.hkdf(root, "epoch")
+    for side in ("knocker", "owner"):
+        assert plain.hkdf(epoch, "envelope-key", side.encode()).hex() == results[f"epoch_0_key_{side}"]
+
+    # the first ratchet message
+    ratchet = plain.Ratchet(plain.hkdf(root, "ratchet"), [owner_key], peer=first_header[:32])
+    ratchet.begin_receiving(e_d)
+    ad = plain.labelled("ratchet-ad", friendship_id, b"knocker", bytes(8))
+    first = ratchet.decrypt(first_header, first_ciphertext, ad)
+    assert plain.unpadded(first) == b"chattor/v1/first"
+
+
+def test_the_knock_from_the_knocker(knock: Any) -> None:
+    """The same bytes come out of the knocker's secrets."""
+    inputs = knock["inputs"]
+    hello, door_message = (bytes.fromhex(knock["stream"][name])[2:] for name in ("hello", "door_message"))
+    static = bytes.fromhex(inputs["static_private"])
+    e_a, ratchet_key, nonce = (bytes.fromhex(draw["bytes"]) for draw in inputs["knocker_draws"])
+    bundle = plain.read_cbor(plain.read_cbor(door_message)["bundle"])
+    ciphertext, kem_secret = plain.kem_encapsulate(bundle["kem"], bytes.fromhex(inputs["encapsulation_message"]))
+    header = plain.cbor(
+        {
+            "version": 1,
+            "static": plain.x25519_public(static),
+            "ephemeral": plain.x25519_public(e_a),
+            "kem": ciphertext,
+        }
+    )
+    transcript = plain.sha256("knock-transcript", b"\x01" + bundle["door"] + b"\x00", hello, door_message, header)
+    root = plain.hkdf(
+        plain.x25519(static, bundle["ephemeral"])
+        + plain.x25519(e_a, bundle["identity"])
+        + plain.x25519(e_a, bundle["ephemeral"])
+        + kem_secret,
+        "knock-root",
+        transcript,
+    )
+    ratchet = plain.Ratchet(plain.hkdf(root, "ratchet"), [ratchet_key], peer=bundle["ephemeral"])
+    ratchet.begin_sending()
+    ad = plain.labelled("ratchet-ad", plain.sha256("friendship-id", transcript)[:16], b"knocker", bytes(8))
+    first = ratchet.encrypt(plain.padded(b"chattor/v1/first", 17), ad, nonce)
+    introduction = inputs["introduction"] | {"onion": bytes.fromhex(inputs["introduction"]["onion"])}
+    sealed = plain.seal(
+        plain.hkdf(root, "knock-key"),
+        bytes(12),
+        plain.padded(plain.cbor(introduction | {"ratchet": list(first)}), 4_096),
+        plain.labelled("knock-sealed", transcript),
+    )
+    knock_hash = plain.sha256("knock", header, sealed)
+    number = 0
+    while plain.sha256("stamp", bundle["nonce"], knock_hash, number.to_bytes(8, "big"))[0:2] >= b"\x00\x40":
+        number += 1
+    assert inputs["work_bits"] == 10  # what 00 40 above says
+    stamp = number.to_bytes(8, "big")
+    message = plain.framed(plain.cbor({"header": header, "sealed": sealed, "stamp": stamp}))
+    assert message.hex() == knock["stream"]["knock"]
+
+
+# --- the session -----------------------------------------------------------------------------------------------------
+
+
+def test_the_session_envelope_by_envelope() -> None:
+    vectors = plain.load("session.json")
+    inputs = vectors["inputs"]
+    root, transcript, e_d = (bytes.fromhex(inputs[name]) for name in ("root", "transcript", "door_ephemeral_private"))
+    friendship_id = plain.sha256("friendship-id", transcript)[:16]
+    epoch = plain.hkdf(root, "epoch")
+    ratchet_root = plain.hkdf(root, "ratchet")
+
+    def ad(side: str, seq: int) -> bytes:
+        return plain.labelled("ratchet-ad", friendship_id, side.encode(), seq.to_bytes(8, "big"))
+
+    key, nonce = (bytes.fromhex(draw) for draw in inputs["knocker_draws"])
+    knocker = plain.Ratchet(ratchet_root, [key], peer=plain.x25519_public(e_d))
+    knocker.begin_sending()
+    first = knocker.encrypt(plain.padded(b"chattor/v1/first", 17), ad("knocker", 0), nonce)
+    assert [part.hex() for part in first] == list(vectors["first_ratchet_message"].values())
+    owner = plain.Ratchet(ratchet_root, [bytes.fromhex(draw) for draw in inputs["owner_draws"]], peer=first[0][:32])
+    owner.begin_receiving(e_d)
+    assert plain.unpadded(owner.decrypt(*first, ad("knocker", 0))) == b"chattor/v1/first"
+
+    sides = {"knocker": knocker, "owner": owner}
+    for vector in vectors["envelopes"]:
+        name = vector["from"]
+        sender, receiver = sides[name], sides["owner" if name == "knocker" else "knocker"]
+        envelope = bytes.fromhex(vector["envelope"])
+        assert len(envelope) in (1_000, 4_000, 16_000)
+        outer_key = plain.hkdf(epoch, "envelope-key", name.encode())
+        outer_ad = plain.labelled("envelope", friendship_id, name.encode())
+        plaintext = plain.unseal(outer_key, envelope[:12], envelope[12:], outer_ad)
+        seq, header, body, ack = plain.read_cbor(plaintext)
+        assert (seq, ack) == (vector["seq"], vector["ack"])
+        assert envelope[:12].hex() == vector["sealing_draws"][0]
+        if vector["inner"] is None:
+            assert (seq, header, body.strip(b"\x00")) == (0, None, b"")
+            continue
+        inner = bytes.fromhex(vector["inner"])
+        made = sender.encrypt(
+            plain.padded(inner, len(body) - 28), ad(name, seq), bytes.fromhex(vector["sealing_draws"][1])
+        )
+        assert made == (header, body)
+        receiver.keys += [bytes.fromhex(draw) for draw in vector["opening_draws"]]
+        assert plain.unpadded(receiver.decrypt(header, body, ad(name, seq))) == inner
+        assert receiver.keys == []
+        again = plain.seal(outer_key, envelope[:12], plain.cbor([seq, header, body, ack]), outer_ad)
+        assert envelope[:12] + again == envelope
+
+    outer_key = plain.hkdf(epoch, "envelope-key", b"knocker")
+    outer_ad = plain.labelled("envelope", friendship_id, b"knocker")
+    results = [vector["result"] for vector in vectors["arrivals"]]
+    assert results == ["dropped", "dropped", "dropped", "broken", "accepted", "duplicate"]
+    for vector in vectors["arrivals"]:
+        envelope = bytes.fromhex(vector["envelope"])
+        if vector["result"] == "dropped":
+            with pytest.raises(CryptoError):
+                plain.unseal(outer_key, envelope[:12], envelope[12:], outer_ad)
+        else:
+            assert plain.read_cbor(plain.unseal(outer_key, envelope[:12], envelope[12:], outer_ad))[0] == 4
