@@ -110,7 +110,7 @@ class Connection:
         """Work until the link ends; why it did, in words for `status`. ``early`` are events that came with the
         handshake.
 
-        Raises: PeerMisbehaved, OnionUnreachable, NotFound when the contact is gone.
+        Raises: PeerMisbehaved, OnionUnreachable.
         """
         ending: BaseException | None = None
         failure: BaseException | None = None
@@ -125,7 +125,7 @@ class Connection:
         except* LinkEnded as endings:
             ending = _first(endings)
             bye = ending.bye if isinstance(ending, LinkEnded) else ""
-        except* (PeerMisbehaved, OnionUnreachable, NotFound) as failures:
+        except* (PeerMisbehaved, OnionUnreachable) as failures:
             failure = _first(failures)
             bye = ""
         finally:
@@ -339,9 +339,7 @@ class Connection:
 
     async def _insist(self, work: Callable[[], Awaitable[T]]) -> T:
         """Until the database and the observer have it. Only this link waits."""
-        result = await self._around.insist(
-            work, on_failure=self._held_up, give_up=(PeerMisbehaved, NotFound, LinkEnded)
-        )
+        result = await self._around.insist(work, on_failure=self._held_up, give_up=(PeerMisbehaved, LinkEnded))
         if self._trouble.failures:
             self._trouble.well()
         return result

@@ -7,7 +7,7 @@ import logging
 from functools import partial
 from typing import Final
 
-from chattor_bridge.errors import UsageError
+from chattor_bridge.errors import AlreadyExists
 from chattor_bridge.ids import NodeId
 from chattor_bridge.node.door import ID_SIZE
 from chattor_bridge.node.node import Node, check_profile_name
@@ -49,7 +49,7 @@ class NodeHost:
         async with self._around.store.transaction() as tx:
             records = await self._around.store.nodes.all(tx)
         for record in records:
-            self._nodes[record.node_id] = Node(self._around, record)
+            self._nodes[record.node_id] = Node(self._around, record, spread=True)
         self._root = asyncio.create_task(self._run(), name="nodes")
 
     async def stop(self) -> None:
@@ -67,11 +67,12 @@ class NodeHost:
     async def create(self, tx: Transaction, owner: str, profile_name: str) -> Node:
         """A new node for ``owner``, at work when ``tx`` is committed.
 
-        Raises: UsageError when the owner has one, or the name is empty, too long or has control characters.
+        Raises: AlreadyExists when the owner has one; UsageError when the name is empty, too long or has control
+        characters.
         """
         check_profile_name(profile_name)
         if await self._around.store.nodes.by_owner(tx, owner) is not None:
-            raise UsageError("there is a node for this owner already")
+            raise AlreadyExists("there is a node for this owner already")
         record = NodeRecord(
             node_id=NodeId(self._around.random(ID_SIZE)),
             owner=owner,

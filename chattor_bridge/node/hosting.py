@@ -68,13 +68,15 @@ class Hostings:
         hosting = self._hostings.get(onion)
         return hosting is not None and hosting.published is not None
 
-    async def reachable(self, onion: OnionKey, client: bytes) -> None:
-        """Wait until ``client`` can reach ``onion``."""
+    async def reachable(self, onion: OnionKey, client: bytes | None = None) -> None:
+        """Wait until ``onion`` is published, open to ``client`` if one is named."""
         while True:
             turn = self._turn
             hosting = self._hostings.get(onion)
-            if hosting is not None and hosting.published is not None and client in (hosting.published.clients or ()):
-                return
+            if hosting is not None and hosting.published is not None:
+                clients = hosting.published.clients
+                if client is None or clients is None or client in clients:
+                    return
             await turn.wait()
 
     def troubles(self) -> dict[OnionKey, Trouble]:

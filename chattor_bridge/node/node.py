@@ -10,7 +10,7 @@ import unicodedata
 from dataclasses import replace
 from typing import Final
 
-from chattor_bridge.errors import LimitReached, NotFound, UsageError
+from chattor_bridge.errors import AlreadyExists, LimitReached, NotFound, UsageError
 from chattor_bridge.failpoints import failpoint
 from chattor_bridge.ids import DoorId, EventId, KnockId, NodeId, OnionKey, PeerId
 from chattor_bridge.node.answering import NO_VERSION
@@ -43,12 +43,13 @@ MAX_LABEL: Final = 64
 class Node:
     """One Chattor identity. Made by `chattor_bridge.node.host.NodeHost`."""
 
-    def __init__(self, around: Surroundings, record: NodeRecord) -> None:
+    def __init__(self, around: Surroundings, record: NodeRecord, *, spread: bool = False) -> None:
+        """``spread``: it is one of several that start together."""
         self._around = around
         self._store = around.store
         self._owner = record.owner
         self.node_id: NodeId = record.node_id
-        self.work = NodeWork(around, record)
+        self.work = NodeWork(around, record, spread=spread)
 
     @property
     def owner(self) -> str:
@@ -156,13 +157,21 @@ class Node:
         await self._store.doors.retire(tx, door_id, self._around.clock.now())
         tx.after_commit(self.work.look_again)
 
+    async def code_published(self, door_id: DoorId) -> None:
+        """Wait until the door behind this code can be reached. Not bounded by itself. Raises: NotFound."""
+        for code in await self.codes():
+            if code.door_id == door_id:
+                await self.work.hostings.reachable(FriendCode.parse(code.code).door)
+                return
+        raise NotFound("no such friend code")
+
     # --- becoming friends --------------------------------------------------------------------------------------------
 
     async def add(self, tx: Transaction, code_text: str, note: str) -> KnockId:
         """Ask the owner of a friend code to be our friend. ``note`` goes with the request, up to `MAX_NOTE` bytes.
 
-        Raises: FriendCodeError; UsageError when it is a code of ours, was added already, or the note cannot be sent;
-        LimitReached when `MAX_OUTGOING_KNOCKS` wait for an answer.
+        Raises: FriendCodeError; UsageError when it is a code of ours or the note cannot be sent; AlreadyExists when it
+        waits for an answer already; LimitReached when `MAX_OUTGOING_KNOCKS` wait for an answer.
         """
         code = FriendCode.parse(code_text)
         _check_text(note, MAX_NOTE, "the note", allowed="\n\t")
@@ -174,7 +183,7 @@ class Node:
             if knock.state is not KnockState.FAILED:
                 waiting += 1
                 if FriendCode.parse(knock.code) == code:
-                    raise UsageError("this friend code was added already; the request waits for its owner's answer")
+                    raise AlreadyExists("this friend code was added already; the request waits for its owner's answer")
         if waiting >= MAX_OUTGOING_KNOCKS:
             raise LimitReached(f"{waiting} requests wait for an answer, as many as there can be")
         random, now = self._around.random, self._around.clock.now()

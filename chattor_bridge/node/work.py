@@ -59,7 +59,8 @@ class _OnDisk:
 class NodeWork:
     """Everything that runs for one node. `run` it; `look_again` after every change on disk."""
 
-    def __init__(self, around: Surroundings, record: NodeRecord) -> None:
+    def __init__(self, around: Surroundings, record: NodeRecord, *, spread: bool) -> None:
+        """``spread``: other nodes begin with this one, so begin everything at a random moment of its own."""
         self._around = around
         self._node_id: NodeId = record.node_id
         self.record = record
@@ -74,7 +75,7 @@ class NodeWork:
         self._tasks: dict[KnockId, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
         self._look = asyncio.Event()
-        self._first_look = True
+        self._spread = spread
 
     def look_again(self) -> None:
         """Something changed on disk."""
@@ -104,7 +105,7 @@ class NodeWork:
             self._friendships.clear()
             self._knockings.clear()
             self.hostings.forget()
-            self._first_look = True
+            self._spread = True
 
     def work_status(self) -> tuple[WorkStatus, ...]:
         """What every worker is doing."""
@@ -126,7 +127,7 @@ class NodeWork:
             self.trouble.well()
             if on_disk is not None:
                 self._reconcile(on_disk, onions, group)
-                self._first_look = False
+                self._spread = False
             await self._look.wait()
 
     async def _read(self) -> _OnDisk | None:
@@ -148,7 +149,7 @@ class NodeWork:
 
     def _reconcile(self, on_disk: _OnDisk, onions: asyncio.TaskGroup, group: asyncio.TaskGroup) -> None:
         self.record = on_disk.record
-        self.hostings.want(self._wanted(on_disk), onions, spread=self._first_look)
+        self.hostings.want(self._wanted(on_disk), onions, spread=self._spread)
         calling = {knock.knock_id for knock, _ in on_disk.knocks if knock.state is KnockState.CALLING}
         for over in self._knockings.keys() - calling:
             del self._knockings[over]
@@ -216,7 +217,7 @@ class NodeWork:
             friendship = Friendship(self._around, self._node_id, peer_id, self.mailbox)
             self._friendships[peer_id] = friendship
             assert self._group is not None  # only called by what runs in it
-            run = partial(friendship.run, spread=self._first_look)
+            run = partial(friendship.run, spread=self._spread)
             self._group.create_task(self._keep_running(friendship.trouble, run))
             self.look_again()  # its onion is open to one client only, now
         return friendship

@@ -1,0 +1,229 @@
+"""A world of nodes for tests: houses with a store on disk each, joined by one memory network, under one clock."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from chattor_bridge.ids import EventId, NodeId, PeerId
+from chattor_bridge.node.happenings import (
+    ContactAdded,
+    ContactRenamed,
+    EventArrived,
+    EventDelivered,
+    Happening,
+    KnockFailed,
+    KnockLeft,
+    KnockReceived,
+)
+from chattor_bridge.node.host import NodeHost
+from chattor_bridge.node.node import Node
+from chattor_bridge.node.ports import Stream, Transaction
+from chattor_bridge.protocol.events import Text
+from chattor_bridge.storage import Store, StoreKey, open_store
+from chattor_bridge.transport.memory import MemoryNetwork, MemoryTransport
+from tests.clock import FakeClock
+
+PATIENCE = 20.0
+"""Real seconds for something that must happen without any virtual time passing."""
+
+WORK_BITS = 4
+"""What doors of the tests ask for: a stamp, but no work."""
+
+H = TypeVar("H", bound=Happening)
+
+
+class Diary:
+    """An observer that remembers what was committed, and can be told to fail."""
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[NodeId, Happening]] = []
+        self.links: dict[tuple[NodeId, PeerId], bool] = {}
+        self.refuses: Callable[[Happening], bool] = lambda happening: False
+        self.refused = 0
+        self._news = asyncio.Event()
+
+    async def record(self, tx: Transaction, node_id: NodeId, happening: Happening) -> None:
+        if self.refuses(happening):
+            self.refused += 1
+            self._tell()
+            raise RuntimeError("the observer is out of order")
+        tx.after_commit(lambda: self._write(node_id, happening))
+
+    def link_changed(self, node_id: NodeId, peer_id: PeerId, *, up: bool) -> None:
+        assert self.links.get((node_id, peer_id), False) is not up
+        self.links[node_id, peer_id] = up
+        self._tell()
+
+    def of(self, kind: type[H], node_id: NodeId) -> list[H]:
+        """What happened of this kind to this node, in order."""
+        return [one for whose, one in self.entries if whose == node_id and isinstance(one, kind)]
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for news until the condition holds; not bounded by itself."""
+        while not condition():
+            news = self._news
+            await news.wait()
+
+    def _write(self, node_id: NodeId, happening: Happening) -> None:
+        self.entries.append((node_id, happening))
+        self._tell()
+
+    def _tell(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
+
+
+class House:
+    """One process's worth of nodes. It may be stopped, or die, and start again from its disk."""
+
+    def __init__(self, world: World, name: str) -> None:
+        self.world = world
+        self.diary = Diary()
+        self._url = f"sqlite:{world.directory / name}.db"
+        self._key = StoreKey(secrets.token_bytes(32))
+        self._name = name
+        self.store: Store
+        self.transport: MemoryTransport
+        self.host: NodeHost
+
+    async def start(self) -> None:
+        self.store = open_store(self._url, self._key)
+        await self.store.start()
+        self.transport = self.world.network.transport()
+        await self.transport.start()
+        self.host = NodeHost(
+            self.store, self.transport, self.world.clock, secrets.token_bytes, self.diary, work_bits=WORK_BITS
+        )
+        await self.host.start()
+
+    async def stop(self) -> None:
+        await self.host.stop()
+        await self.transport.stop()
+        await self.store.stop()
+
+    async def die(self) -> None:
+        """As near to a power cut as one process can come: every stream breaks first, nobody says goodbye."""
+        await self.transport.stop()
+        await self.stop()
+
+    async def person(self, owner: str, profile_name: str) -> Person:
+        """A new node in this house."""
+        async with self.store.transaction() as tx:
+            node = await self.host.create(tx, owner, profile_name)
+        return Person(self, owner, node.node_id)
+
+
+class Person:
+    """One node, found again after every restart, with the words a test uses."""
+
+    def __init__(self, house: House, owner: str, node_id: NodeId) -> None:
+        self.house = house
+        self.owner = owner
+        self.node_id = node_id
+
+    @property
+    def node(self) -> Node:
+        node = self.house.host.node_of(self.owner)
+        assert node is not None
+        return node
+
+    def of(self, kind: type[H]) -> list[H]:
+        return self.house.diary.of(kind, self.node_id)
+
+    def texts(self) -> list[str]:
+        """Every text that arrived, in order."""
+        return [
+            happening.event.body.text for happening in self.of(EventArrived) if isinstance(happening.event.body, Text)
+        ]
+
+    def delivered(self) -> list[EventId]:
+        return [happening.event_id for happening in self.of(EventDelivered)]
+
+    def online(self, peer_id: PeerId) -> bool:
+        return self.house.diary.links.get((self.node_id, peer_id), False)
+
+    async def until(self, condition: Callable[[], bool], *, time_passes: bool = False) -> None:
+        """Wait for the condition, with the clock standing still unless ``time_passes``."""
+        waiting = self.house.diary.until(condition)
+        if time_passes:
+            await self.house.world.clock.pass_until(waiting)
+        else:
+            await asyncio.wait_for(waiting, PATIENCE)
+
+    async def code(self, label: str = "test") -> str:
+        """A friend code whose door is open."""
+        async with self.house.store.transaction() as tx:
+            info = await self.node.create_code(tx, label)
+        await asyncio.wait_for(self.node.code_published(info.door_id), PATIENCE)
+        return info.code
+
+    async def add(self, code: str, note: str = "hello") -> None:
+        async with self.house.store.transaction() as tx:
+            await self.node.add(tx, code, note)
+
+    async def accept(self, request: int = -1) -> PeerId:
+        """Accept a request that has come, the newest unless told otherwise."""
+        knock_id = self.of(KnockReceived)[request].knock_id
+        async with self.house.store.transaction() as tx:
+            return await self.node.accept(tx, knock_id)
+
+    async def say(self, peer_id: PeerId, *texts: str) -> list[EventId]:
+        said = []
+        for text in texts:
+            async with self.house.store.transaction() as tx:
+                said.append(await self.node.send(tx, peer_id, Text(text)))
+        return said
+
+    async def befriend(self, owner_of_code: Person) -> PeerId:
+        """Knock at the other's door, be accepted, and wait until both are online."""
+        code = await owner_of_code.code()
+        knocked = len(owner_of_code.of(KnockReceived))
+        left = len(self.of(KnockLeft))
+        await self.add(code)
+        await owner_of_code.until(lambda: len(owner_of_code.of(KnockReceived)) > knocked)
+        await self.until(lambda: len(self.of(KnockLeft)) > left)
+        peer_id = await owner_of_code.accept()
+        await self.until(lambda: self.online(peer_id))
+        await owner_of_code.until(lambda: owner_of_code.online(peer_id))
+        return peer_id
+
+
+class World:
+    """Houses, and what joins them."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.network = MemoryNetwork(directory / "onions")
+        self.clock = FakeClock()
+        self._houses: list[House] = []
+
+    async def house(self, name: str) -> House:
+        """A new house, started."""
+        house = House(self, name)
+        await house.start()
+        self._houses.append(house)
+        return house
+
+    async def person(self, name: str) -> Person:
+        """A person with a house of its own."""
+        return await (await self.house(name.lower())).person(name.lower(), name)
+
+    async def stop(self) -> None:
+        for house in self._houses:
+            await house.stop()
+
+
+async def read_to_end(stream: Stream) -> bytes:
+    """Everything that still comes."""
+    received = bytearray()
+    async with asyncio.timeout(PATIENCE):
+        while data := await stream.read():
+            received += data
+    return bytes(received)
+
+
+__all__ = ["ContactAdded", "ContactRenamed", "Diary", "House", "KnockFailed", "Person", "World", "read_to_end"]
