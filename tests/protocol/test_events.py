@@ -1,0 +1,256 @@
+"""docs/protocol/events.md."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chattor_bridge.errors import LimitReached, MalformedData, UsageError
+from chattor_bridge.ids import EventId
+from chattor_bridge.protocol import cbor
+from chattor_bridge.protocol.events import (
+    Body,
+    Event,
+    Profile,
+    Receipt,
+    Text,
+    Unknown,
+    decode_event,
+    encode_event,
+    split_text,
+)
+from chattor_bridge.protocol.limits import (
+    ENVELOPE_SIZES,
+    MAX_EVENT_TYPE,
+    MAX_INNER,
+    MAX_NAME,
+    MAX_RECEIPT_EVENTS,
+    MAX_TEXT,
+    MAX_TIME,
+)
+from tests.protocol.sources import NOW, Source, session_pair
+
+_ID = EventId(bytes(range(16)))
+_TEXT: dict[str, Any] = {"id": bytes(_ID), "time": NOW, "type": "text", "text": "Grüß dich"}
+
+_texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200)
+_ids = st.binary(min_size=16, max_size=16).map(EventId)
+_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.binary(max_size=20) | _texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abc", max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+_fields = st.dictionaries(st.from_regex(r"x_[a-z]{1,8}", fullmatch=True), _values, max_size=4)
+_bodies: st.SearchStrategy[Body] = st.one_of(
+    _texts.map(Text),
+    st.lists(_ids, min_size=1, max_size=MAX_RECEIPT_EVENTS).map(lambda ids: Receipt("read", tuple(ids))),
+    st.text("aöß漢🙂 ", min_size=1, max_size=MAX_NAME // 4).map(Profile),
+    st.builds(Unknown, st.from_regex(r"x_[a-z0-9_.]{1,20}", fullmatch=True), _fields),
+)
+
+
+def _events() -> st.SearchStrategy[Event]:
+    def build(event_id: EventId, time: int, body: Body, critical: bool, extra: dict[str, object]) -> Event:
+        return Event(event_id, time, body, critical, {} if isinstance(body, Unknown) else extra)
+
+    return st.builds(build, _ids, st.integers(0, MAX_TIME), _bodies, st.booleans(), _fields)
+
+
+@given(_events())
+def test_what_is_said_is_what_arrives(event: Event) -> None:
+    data = encode_event(event)
+    assert decode_event(data) == event
+    assert encode_event(decode_event(data)) == data
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_an_event_or_malformed(data: bytes) -> None:
+    try:
+        event = decode_event(data)
+    except MalformedData:
+        return
+    assert encode_event(event) == data
+
+
+@given(_events(), st.data())
+def test_a_damaged_event_is_another_event_or_malformed(event: Event, data: st.DataObject) -> None:
+    encoded = bytearray(encode_event(event))
+    encoded[data.draw(st.integers(0, len(encoded) - 1))] ^= data.draw(st.integers(1, 255))
+    try:
+        again = decode_event(bytes(encoded))
+    except MalformedData:
+        return
+    assert encode_event(again) == encoded
+
+
+@given(st.dictionaries(st.sampled_from(["id", "time", "type", "critical", "text", "kind", "events", "name"]), _values))
+def test_any_fields_are_an_event_or_malformed(fields: dict[str, object]) -> None:
+    try:
+        event = decode_event(cbor.encode({**_TEXT, **fields}))
+    except MalformedData:
+        return
+    assert cbor.decode(encode_event(event)) == {**_TEXT, **fields}
+
+
+def test_unknown_keys_of_a_known_type_stay() -> None:
+    fields = {**_TEXT, "reply": bytes(16), "thread": {"root": bytes(16), "depth": 2}}
+    event = decode_event(cbor.encode(fields))
+    assert event.body == Text("Grüß dich")
+    assert event.extra == {"reply": bytes(16), "thread": {"root": bytes(16), "depth": 2}}
+    assert cbor.decode(encode_event(event)) == fields
+
+
+@pytest.mark.parametrize("critical", [False, True])
+def test_an_unknown_type_is_kept(critical: bool) -> None:
+    fields = {"id": bytes(_ID), "time": 7, "type": "circle.invite", "circle": b"c", "members": [1, {"a": None}]}
+    if critical:
+        fields["critical"] = True
+    event = decode_event(cbor.encode(fields))
+    assert event == Event(_ID, 7, Unknown("circle.invite", {"circle": b"c", "members": [1, {"a": None}]}), critical)
+    assert encode_event(event) == cbor.encode(fields)
+
+
+def test_a_kind_of_receipt_from_a_later_version_is_kept() -> None:
+    fields = {"id": bytes(_ID), "time": 7, "type": "receipt", "kind": "played", "at": 3}
+    event = decode_event(cbor.encode(fields))
+    assert event.body == Unknown("receipt", {"kind": "played", "at": 3})
+    assert encode_event(event) == cbor.encode(fields)
+
+
+_WRONG: dict[str, dict[str, Any]] = {
+    "no id": {"id": None},
+    "short id": {"id": bytes(15)},
+    "long id": {"id": bytes(17)},
+    "text for id": {"id": "0123456789abcdef"},
+    "no time": {"time": None},
+    "negative time": {"time": -1},
+    "time past the end of calendars": {"time": MAX_TIME + 1},
+    "boolean time": {"time": True},
+    "no type": {"type": None},
+    "type of other characters": {"type": "Text"},
+    "empty type": {"type": ""},
+    "long type": {"type": "x" * (MAX_EVENT_TYPE + 1)},
+    "critical said to be false": {"critical": False},
+    "critical as a number": {"critical": 1},
+    "no text": {"text": None},
+    "empty text": {"text": ""},
+    "text as bytes": {"text": b"hello"},
+    "text one byte too long": {"text": "x" * (MAX_TEXT + 1)},
+    "text of two-byte characters too long": {"text": "ü" * (MAX_TEXT // 2 + 1)},
+    "no name": {"type": "profile"},
+    "empty name": {"type": "profile", "name": ""},
+    "long name": {"type": "profile", "name": "ü" * (MAX_NAME // 2 + 1)},
+    "line break in a name": {"type": "profile", "name": "a\nb"},
+    "escape in a name": {"type": "profile", "name": "a\x9b31m"},
+    "receipt without a kind": {"type": "receipt", "events": [bytes(16)]},
+    "receipt for nothing": {"type": "receipt", "kind": "read", "events": []},
+    "receipt for too much": {"type": "receipt", "kind": "read", "events": [bytes(16)] * (MAX_RECEIPT_EVENTS + 1)},
+    "receipt for something else": {"type": "receipt", "kind": "read", "events": [bytes(15)]},
+    "receipt without a list": {"type": "receipt", "kind": "read", "events": bytes(16)},
+}
+
+
+@pytest.mark.parametrize("change", _WRONG.values(), ids=_WRONG.keys())
+def test_what_breaks_a_rule_is_malformed(change: dict[str, Any]) -> None:
+    fields = {key: value for key, value in {**_TEXT, **change}.items() if value is not None}
+    with pytest.raises(MalformedData):
+        decode_event(cbor.encode(fields))
+
+
+_NO_EVENTS: list[object] = [[], "text", 1, None, {}, {1: 2}, dict([*_TEXT.items(), (1, 2)])]
+
+
+@pytest.mark.parametrize("value", _NO_EVENTS, ids=str)
+def test_what_is_no_event_is_malformed(value: object) -> None:
+    with pytest.raises(MalformedData):
+        decode_event(cbor.encode(value))
+
+
+def test_an_oversized_event_is_malformed_and_is_not_sent() -> None:
+    too_much = {"x_filler": bytes(MAX_INNER)}
+    with pytest.raises(MalformedData):
+        decode_event(cbor.encode({**_TEXT, **too_much}))
+    with pytest.raises(LimitReached):
+        encode_event(Event(_ID, NOW, Text("hello"), extra=too_much))
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        Event(EventId(b"short"), NOW, Text("hello")),
+        Event(_ID, -1, Text("hello")),
+        Event(_ID, NOW, Text("")),
+        Event(_ID, NOW, Text("x" * (MAX_TEXT + 1))),
+        Event(_ID, NOW, Text("half a character: \ud800")),
+        Event(_ID, NOW, Profile("a\x07b")),
+        Event(_ID, NOW, Receipt("read", ())),
+        Event(_ID, NOW, Unknown("text", {})),
+        Event(_ID, NOW, Unknown("Bad Type", {})),
+        Event(_ID, NOW, Unknown("x_pi", {"pi": 3.14})),
+    ],
+    ids=str,
+)
+def test_what_nobody_would_read_is_not_sent(event: Event) -> None:
+    with pytest.raises(UsageError):
+        encode_event(event)
+
+
+def test_the_longest_text_and_the_longest_receipt_fit_their_envelopes() -> None:
+    session, _ = session_pair()
+    for body, size in (
+        (Text("x" * MAX_TEXT), ENVELOPE_SIZES[2]),
+        (Receipt("read", (_ID,) * MAX_RECEIPT_EVENTS), ENVELOPE_SIZES[0]),
+    ):
+        inner = encode_event(Event(_ID, MAX_TIME, body))
+        assert len(session.seal(inner, random=Source("envelope"), now=NOW).envelope) == size
+
+
+# --- splitting -----------------------------------------------------------------------------------------------------
+
+_long_texts = st.lists(
+    st.tuples(st.text(" \n abcüß漢🙂é\u0301\u200d\U0001f3fd", min_size=1, max_size=30), st.integers(1, 3_000)),
+    max_size=5,
+).map(lambda runs: "".join(text * times for text, times in runs))
+
+
+@given(_long_texts)
+def test_pieces_fit_and_give_the_text_back(text: str) -> None:
+    pieces = split_text(text)
+    assert "".join(pieces) == text
+    assert all(1 <= len(piece.encode()) <= MAX_TEXT for piece in pieces)
+    assert len(pieces) <= len(text.encode()) // (MAX_TEXT // 2 - 200) + 1
+
+
+def test_a_text_that_fits_is_one_piece() -> None:
+    assert split_text("") == []
+    assert split_text("hello\nworld") == ["hello\nworld"]
+    assert split_text("ü" * (MAX_TEXT // 2)) == ["ü" * (MAX_TEXT // 2)]
+
+
+def test_lines_stay_whole() -> None:
+    line = "twelve words make a line of this text and it ends here.\n"
+    pieces = split_text(line * 1_000)
+    assert len(pieces) > 1
+    assert all(piece.endswith("\n") for piece in pieces)
+
+
+def test_words_stay_whole_where_lines_are_long() -> None:
+    pieces = split_text("word " * 10_000)
+    assert len(pieces) > 1
+    assert all(piece.endswith("word ") for piece in pieces)
+
+
+@pytest.mark.parametrize("cluster", ["e\u0301", "👩\u200d👩\u200d👧", "👍\U0001f3fd", "☝\ufe0f", "ü", "漢"])
+def test_what_is_drawn_as_one_character_stays_whole(cluster: str) -> None:
+    for offset in range(4):
+        pieces = split_text("x" * offset + cluster * MAX_TEXT)
+        assert all(piece.removeprefix("x" * offset).replace(cluster, "") == "" for piece in pieces)
+
+
+def test_an_endless_pile_of_accents_is_cut_somewhere() -> None:
+    pieces = split_text("a" + "\u0301" * MAX_TEXT)
+    assert "".join(pieces) == "a" + "\u0301" * MAX_TEXT
+    assert len(pieces) == 3
