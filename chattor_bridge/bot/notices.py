@@ -37,12 +37,19 @@ class Announcements:
                 await self._voice.say(tx, Place.management(owner), text)
             case ContactAdded(peer_id, knock_id, name):
                 number, _ = await self._numbers.one(tx, node_id, Kind.CONTACT, peer_id)
-                told = f"{ACCEPT_MARK} **{from_whom(name)}** is your contact now."
+                told = await self._accepted(tx, node_id, knock_id, name)
                 await answered(tx, self._store, self._voice, owner, knock_id, told)
                 text = f"{told} I invite you to the room of your conversation. (This is contact {number}.)"
                 await self._voice.say(tx, Place.management(owner), text)
             case _:
                 return
+
+    async def _accepted(self, tx: Transaction, node_id: NodeId, knock_id: KnockId, name: str) -> str:
+        ours = await self._numbers.known(tx, node_id, Kind.KNOCK, knock_id)
+        if ours is None:
+            return f"{ACCEPT_MARK} **{from_whom(name)}** is your contact now."
+        by = f" by **{literal(name)}**" if name else ""  # they introduce themselves when they first call
+        return f"{ACCEPT_MARK} Your request {ours} was accepted{by}."
 
     async def _knock_received(
         self, tx: Transaction, owner: MatrixUserId, node_id: NodeId, knock: KnockReceived

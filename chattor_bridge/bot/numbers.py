@@ -52,6 +52,10 @@ class Numbers:
         await self._write(tx, node_id, kind, series)
         return number, True
 
+    async def known(self, tx: Transaction, node_id: NodeId, kind: Kind, ident: bytes) -> int | None:
+        """The number this one has, if it has one."""
+        return (await self._read(tx, node_id, kind)).of.get(ident.hex())
+
     async def find(
         self,
         tx: Transaction,

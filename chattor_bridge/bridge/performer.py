@@ -31,10 +31,10 @@ ACCEPT_MARK = "\N{WHITE HEAVY CHECK MARK}"
 IGNORE_MARK = "\N{CROSS MARK}"
 
 WELCOME = (
-    "This room is yours alone: what you write here goes to **{name}** over Chattor, and what {name} writes appears "
-    "here. Others you invite can read along, but what they write is not sent.\n\n"
-    "A receipt of {bot} under your message says that it was delivered; a receipt of {name}, that it was read. Between "
-    "Chattor and this bridge everything is encrypted from end to end; whoever runs this bridge or your homeserver "
+    "This room is yours alone: what you write here goes to your friend over Chattor, and what your friend writes "
+    "appears here. Others you invite can read along, but what they write is not sent.\n\n"
+    "A receipt of mine under your message says that it was delivered; one of your friend's, that it was read. Between "
+    "your friend and this bridge everything is encrypted from end to end; whoever runs this bridge or your homeserver "
     "could read it here. `!chattor help` shows what you can ask me in this room."
 )
 
@@ -240,11 +240,12 @@ class Performer:
             if portal.room_id is None or error.errcode not in ROOM_LOST:
                 raise
             room_id = await self._portals.open(await self._without_room(portal), name)
+        return self._shown(room_id, await self._welcome_to(portal, room_id, pending))
+
+    async def _welcome_to(self, portal: Portal, room_id: MatrixRoomId, pending: PendingAction) -> MatrixEventId:
         mark = transaction_id(self._homeserver.bot, room_id, portal.peer_id, "welcome")
-        text = WELCOME.format(name=content.literal(name), bot=BOT_NAME)
-        event = content.written(self._conversion, text, mark, notice=True)
-        event_id = await self._sender.send(self._homeserver.bot, room_id, "m.room.message", event, mark, pending)
-        return self._shown(room_id, event_id)
+        event = content.written(self._conversion, WELCOME, mark, notice=True)
+        return await self._sender.send(self._homeserver.bot, room_id, "m.room.message", event, mark, pending)
 
     def _shown(self, room_id: MatrixRoomId, event_id: MatrixEventId) -> Deed:
         """A notice in a portal: a receipt on it says that what stands above it was read."""
@@ -290,6 +291,7 @@ class Performer:
             if error.errcode not in ROOM_LOST:
                 raise
             room_id = await self._portals.open(await self._without_room(portal), name)
+            await self._welcome_to(portal, room_id, pending)
             matrix_event_id = await send(room_id)
 
         async def deed(tx: Transaction) -> None:

@@ -109,6 +109,7 @@ class FakeHomeserver:
             content = {"membership": "invite", **({"is_direct": True} if is_direct else {})}
             self._put_state(room, user, "m.room.member", invitee, content)
         await self._done()
+        self._perhaps_lose_the_answer()
         return room.room_id
 
     async def joined_rooms(self, user: MatrixUserId) -> list[MatrixRoomId]:
@@ -168,9 +169,7 @@ class FakeHomeserver:
             return self._sent[key]
         self._sent[key] = self._append(room, user, event_type, content)
         await self._done()
-        if self.lose_answers > 0:
-            self.lose_answers -= 1
-            raise HomeserverUnavailable("the answer was lost")
+        self._perhaps_lose_the_answer()
         return self._sent[key]
 
     async def find_sent(
@@ -270,6 +269,11 @@ class FakeHomeserver:
     async def _done(self) -> None:
         async with self._news:
             self._news.notify_all()
+
+    def _perhaps_lose_the_answer(self) -> None:
+        if self.lose_answers > 0:
+            self.lose_answers -= 1
+            raise HomeserverUnavailable("the answer was lost")
 
     def _new_room(self) -> Room:
         room = Room(MatrixRoomId(f"!{next(self._numbers)}:{DOMAIN}"))

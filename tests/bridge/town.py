@@ -1,0 +1,192 @@
+"""A bridge with everything real but perhaps the homeserver, and Chattor friends across the memory network."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from chattor_bridge.bot.bot import Bot
+from chattor_bridge.bot.notices import Announcements
+from chattor_bridge.bridge.bridge import Bridge
+from chattor_bridge.bridge.permissions import Level
+from chattor_bridge.bridge.ports import Homeserver
+from chattor_bridge.bridge.records import JsonObject, Portal
+from chattor_bridge.ids import MatrixUserId
+from chattor_bridge.node.clock import SystemClock
+from chattor_bridge.node.happenings import EventArrived
+from chattor_bridge.node.host import NodeHost
+from chattor_bridge.node.patience import Pace
+from chattor_bridge.node.ports import Clock, Observer
+from chattor_bridge.protocol.events import Receipt
+from chattor_bridge.storage.key import StoreKey
+from chattor_bridge.storage.store import Store, open_store
+from chattor_bridge.transport.memory import MemoryNetwork
+from tests.bridge.conversion import Plain
+from tests.bridge.fake_homeserver import BOT, DOMAIN, WAIT, FakeHomeserver, Room
+from tests.peer import PEER_OWNER, Ears, Peer
+
+ALICE = MatrixUserId(f"@alice:{DOMAIN}")
+STRANGER = MatrixUserId("@mallory:elsewhere.test")
+
+FRIEND_NAME = "Bob"
+
+QUICK = Pace(start_jitter=0, dial_first=0.1, dial_most=1, knock_first=0.1, knock_most=1, repair_first=0.1)
+"""The memory network answers at once, so waiting proves nothing."""
+
+WORK_BITS = 4
+"""Leading zero bits of a knock's stamp: none worth mentioning."""
+
+
+def level_of(user: MatrixUserId) -> Level:
+    """Everybody at home may use the bridge."""
+    return Level.USER if user.endswith(f":{DOMAIN}") else Level.NONE
+
+
+def make_bridge(store: Store, network: MemoryNetwork, homeserver: Homeserver, clock: Clock) -> Bridge:
+    def make_host(observer: Observer) -> NodeHost:
+        transport = network.transport()
+        return NodeHost(store, transport, clock, secrets.token_bytes, observer, pace=QUICK, work_bits=WORK_BITS)
+
+    return Bridge(
+        store=store,
+        make_host=make_host,
+        make_bot=Bot,
+        make_announcer=Announcements,
+        homeserver=homeserver,
+        conversion=Plain(),
+        clock=clock,
+        level_of=level_of,
+    )
+
+
+@asynccontextmanager
+async def chattor_friend(directory: Path, network: MemoryNetwork, name: str = FRIEND_NAME) -> AsyncIterator[Peer]:
+    """A node of its own with a store of its own, at work."""
+    ears = Ears()
+    async with open_store(f"sqlite:{directory / name}.db", StoreKey(secrets.token_bytes(32))) as store:
+        transport, clock = network.transport(), SystemClock()
+        host = NodeHost(store, transport, clock, secrets.token_bytes, ears, pace=QUICK, work_bits=WORK_BITS)
+        await host.start()
+        try:
+            async with store.transaction() as tx:
+                node = await host.create(tx, PEER_OWNER, name)
+            yield Peer(store, node, ears)
+        finally:
+            await host.stop()
+
+
+async def marks_all_read(friend: Peer) -> None:
+    """The friend reads everything that has arrived."""
+    read = [h.event.event_id for h in friend.ears.happenings if isinstance(h, EventArrived)]
+    peer_id = await friend.friend(WAIT)
+    async with friend.store.transaction() as tx:
+        await friend.node.send(tx, peer_id, Receipt("read", tuple(read)))
+
+
+def receipts(friend: Peer) -> list[bytes]:
+    """The events of the friend's it was told were read, in order."""
+    return [
+        event_id
+        for happening in friend.ears.happenings
+        if isinstance(happening, EventArrived) and isinstance(happening.event.body, Receipt)
+        for event_id in happening.event.body.event_ids
+    ]
+
+
+class Town:
+    """A bridge before a `FakeHomeserver`. `restart` stops it and makes another over the same database."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.network = MemoryNetwork(directory / "net")
+        self.clock = SystemClock()
+        self.homeserver = FakeHomeserver(self.clock)
+        self.store = open_store(f"sqlite:{directory / 'bridge.db'}", StoreKey(secrets.token_bytes(32)))
+        self.bridge = make_bridge(self.store, self.network, self.homeserver, self.clock)
+
+    async def start(self) -> None:
+        await self.store.start()
+        await self.bridge.start()
+
+    async def stop(self) -> None:
+        await self.bridge.stop()
+        await self.store.stop()
+
+    async def restart(self) -> None:
+        await self.bridge.stop()
+        self.bridge = make_bridge(self.store, self.network, self.homeserver, self.clock)
+        await self.bridge.start()
+
+    async def deliver(self, *, twice: bool = False) -> None:
+        await self.homeserver.deliver(self.bridge.accept, twice=twice)
+
+    # --- the bot ---------------------------------------------------------------------------------------------------
+
+    async def open_management(self, person: str = ALICE) -> Room:
+        """The bot is invited and has said hello."""
+        room = self.homeserver.rooms[self.homeserver.person_creates_room(person, BOT)]
+        await self.deliver()
+        await self.homeserver.until(lambda: bool(room.bodies(BOT)))
+        return room
+
+    async def ask(self, room: Room, text: str, person: str = ALICE) -> str:
+        """What the bot answers to this: the next thing it says in the room."""
+        before = len(room.bodies(BOT))
+        self.homeserver.person_says(person, room.room_id, text)
+        await self.deliver()
+        await self.homeserver.until(lambda: len(room.bodies(BOT)) > before)
+        return room.bodies(BOT)[before]
+
+    # --- portals ---------------------------------------------------------------------------------------------------
+
+    async def befriend(self, friend: Peer, person: str = ALICE) -> Room:
+        """Somebody new to the bridge adds the friend, who accepts; the portal, joined and welcomed to."""
+        management = await self.open_management(person)
+        await self.ask(management, "start Alice", person)
+        await self.ask(management, f"add {await friend.new_code()} hello", person)
+        await friend.accept_next(WAIT)
+        return await self.joined_portal(person)
+
+    async def joined_portal(self, person: str = ALICE) -> Room:
+        """The portal to which this person was invited, after they joined and the bot said its welcome."""
+
+        def invited() -> list[Room]:
+            return [room for room in self.homeserver.rooms.values() if room.membership(person) == "invite"]
+
+        await self.homeserver.until(lambda: bool(invited()))
+        room = invited()[0]
+        await self.homeserver.until(lambda: bool(room.bodies(BOT)))
+        self.homeserver.person_sets_membership(person, room.room_id, "join")
+        await self.deliver()
+        return room
+
+    async def portal(self, room: Room) -> Portal:
+        async with self.store.transaction() as tx:
+            portal = await self.store.portals.by_room(tx, room.room_id)
+        assert portal is not None
+        return portal
+
+    async def say(self, room: Room, text: str, person: str = ALICE) -> str:
+        """Say it, and bring it to the bridge; the Matrix event id."""
+        event_id = self.homeserver.person_says(person, room.room_id, text)
+        await self.deliver()
+        return event_id
+
+    async def send(self, room: Room, content: JsonObject, kind: str = "m.room.message", person: str = ALICE) -> str:
+        event_id = self.homeserver.person_sends(person, room.room_id, content, kind)
+        await self.deliver()
+        return event_id
+
+    async def idle(self) -> None:
+        """Wait until nothing is left to do. Raises: TimeoutError."""
+        await until_idle(self.bridge)
+
+
+async def until_idle(bridge: Bridge) -> None:
+    """Wait until the bridge has nothing left to do. Raises: TimeoutError."""
+    async with asyncio.timeout(WAIT):
+        while (status := await bridge.status()).inbox + status.actions:  # noqa: ASYNC110 - the database tells nobody
+            await asyncio.sleep(0.02)
