@@ -119,6 +119,14 @@ class Somebody:
             assert answer.status == 200, value
             return value
 
+    async def fetch(self, address: str) -> bytes:
+        """What is behind an ``mxc://`` address."""
+        path = f"/_matrix/client/v1/media/download/{address.removeprefix('mxc://')}"
+        headers = {"Authorization": f"Bearer {self.access_token}"}
+        async with aiohttp.ClientSession(headers=headers) as session, session.get(self.address + path) as answer:
+            assert answer.status == 200
+            return await answer.read()
+
     async def create_room(self, *invitees: str) -> str:
         return str((await self.ask("POST", "/createRoom", {"invite": list(invitees)}))["room_id"])
 

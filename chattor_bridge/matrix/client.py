@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import aiohttp
-from aiohttp_socks import ProxyConnector, ProxyError
+from aiohttp_socks import ProxyConnectionError, ProxyConnector, ProxyError, ProxyTimeoutError
 from mautrix.api import HTTPAPI, Method, Path, PathBuilder
 from mautrix.errors import MatrixConnectionError
 from yarl import URL
@@ -32,6 +33,9 @@ CONNECT_TIMEOUT = 60.0
 ANSWER_TIMEOUT = 90.0
 """Seconds of silence after a request: Synapse's slowest ordinary answer, a remote join, takes up to about a minute."""
 
+STREAMED_FROM = 256 * 1024
+"""Bytes of a body from which on it is sent in pieces, so that nobody else's turn has to wait for the whole of it."""
+
 PATIENCE = 30.0
 """Seconds one request may spend waiting because the homeserver said "too many requests" before its caller is told."""
 
@@ -40,6 +44,8 @@ DEFAULT_RETRY_AFTER = 1.0
 
 CONNECTIONS = 64
 """Connections to the homeserver at once: rooms are worked on side by side, and a homeserver serves thousands."""
+
+_PROXY_TROUBLE = (ProxyError, ProxyConnectionError, ProxyTimeoutError)
 
 _log = logging.getLogger(__name__)
 
@@ -240,9 +246,14 @@ class Client:
             whole_query |= {"device_id": device, "org.matrix.msc3202.device_id": device}
         try:
             answer = await self._api.request(
-                method, path, content, headers={"Content-Type": content_type}, query_params=whole_query
+                method,
+                path,
+                content,
+                headers={"Content-Type": content_type},
+                query_params=whole_query,
+                min_iter_size=STREAMED_FROM if isinstance(content, bytes) else sys.maxsize,
             )
-        except (MatrixConnectionError, ProxyError, TimeoutError, OSError) as error:
+        except (MatrixConnectionError, *_PROXY_TROUBLE, TimeoutError, OSError) as error:
             # the message of the cause may name an onion address
             raise HomeserverUnavailable(f"the homeserver cannot be reached ({type(error).__name__})") from None
         if not isinstance(answer, dict):

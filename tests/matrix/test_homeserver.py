@@ -183,10 +183,12 @@ async def test_redaction_empties_the_message(homeserver: MatrixHomeserver, perso
     assert [event["content"] for event in await person.messages(room_id)] == [{}]
 
 
-async def test_uploaded_picture_can_be_fetched(homeserver: MatrixHomeserver) -> None:
-    picture = b"\x89PNG\r\n\x1a\n" + secrets.token_bytes(1000)
-    address = await homeserver.upload(homeserver.bot, picture, "image/png", "code ü.png")
-    assert address.startswith(f"mxc://{homeserver.domain}/")
+async def test_uploaded_picture_can_be_fetched(homeserver: MatrixHomeserver, person: Somebody) -> None:
+    for size in (1_000, 2_000_000):
+        picture = b"\x89PNG\r\n\x1a\n" + secrets.token_bytes(size)
+        address = await homeserver.upload(homeserver.bot, picture, "image/png", "code ü.png")
+        assert address.startswith(f"mxc://{homeserver.domain}/")
+        assert await person.fetch(address) == picture
 
 
 async def test_messages_and_receipts_come_in_and_our_own_receipts_do_not(

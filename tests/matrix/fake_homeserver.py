@@ -1,0 +1,85 @@
+"""A homeserver that answers as a test wants, over real HTTP on loopback: for answers Synapse cannot be made to give."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from chattor_bridge.bridge.records import JsonObject
+from chattor_bridge.matrix.settings import MatrixSettings
+from chattor_bridge.registration import Registration, generate
+from tests.synapse import DOMAIN, WAIT, settings
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request as it came."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer; ``body`` is JSON unless it is bytes."""
+
+    status: int = 200
+    body: JsonObject | bytes = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class FakeHomeserver:
+    """Answers each request with ``behave(request)``, registrations and devices aside; remembers all requests."""
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+        self.behave: Callable[[Request], Answer] = lambda _request: Answer()
+        self.registration: Registration = generate(DOMAIN, "http://127.0.0.1:1", "chattorbot")
+        self.port = 0
+        self._runner: web.AppRunner | None = None
+        self._news = asyncio.Condition()
+
+    def settings(self) -> MatrixSettings:
+        return settings(f"http://127.0.0.1:{self.port}", self.registration, 0)
+
+    async def start(self) -> None:
+        app = web.Application()
+        app.router.add_route("*", "/{tail:.*}", self._handle)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
+        self.port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Stop listening; `start` takes the same port again."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    def asked(self, part_of_path: str) -> list[Request]:
+        """The requests whose path holds this."""
+        return [request for request in self.requests if part_of_path in request.path]
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until ``condition``, looked at after every request. Raises: TimeoutError."""
+        async with asyncio.timeout(WAIT), self._news:
+            await self._news.wait_for(condition)
+
+    async def _handle(self, request: web.Request) -> web.Response:
+        asked = Request(request.method, request.path, dict(request.query), await request.read())
+        async with self._news:
+            self.requests.append(asked)
+            self._news.notify_all()
+        answer = self.behave(asked) if not _is_preparation(asked) else Answer()
+        if isinstance(answer.body, bytes):
+            return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
+        return web.json_response(answer.body, status=answer.status, headers=answer.headers)
+
+
+def _is_preparation(request: Request) -> bool:
+    return request.path.endswith("/register") or "/devices/" in request.path
