@@ -7,7 +7,7 @@ import asyncio
 import io
 import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 import segno
 
@@ -171,7 +171,10 @@ async def _show_messages(answers: AsyncGenerator[Answer, None], home: Home, outp
             coming.cancel()
             await asyncio.wait([coming])
             if shown:
-                await ask_once(home, "read", messages=shown)
+                # interrupted, or the reader of our output left: what it was shown is read all the same. When the
+                # daemon is gone it stays unread, and what ended us is what the person should hear of.
+                with suppress(CommandError):
+                    await ask_once(home, "read", messages=shown)
 
 
 AT_ONCE = 0.05

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
+from itertools import count
 
 from chattor_bridge.node.node import Node
 from chattor_bridge.node.ports import Clock
@@ -33,7 +34,7 @@ class Friends:
         yield Done({})
 
     async def new_code(self, args: JsonObject) -> AsyncGenerator[Answer, None]:
-        label = arguments.text(args, "label")
+        label = arguments.text(args, "label") or _free_label(await self._node.codes())
         async with self._store.transaction() as tx:
             code = await self._node.create_code(tx, label)
         yield Item(_code(code))
@@ -163,6 +164,12 @@ class Friends:
     async def _unread(self, contact: ContactInfo) -> int:
         async with self._store.transaction() as tx:
             return len(await self._store.history.unread(tx, self._node.node_id, contact.peer_id, UNREAD_COUNTED))
+
+
+def _free_label(codes: Sequence[CodeInfo]) -> str:
+    """A label for a code whose owner did not think of one."""
+    taken = {code.label for code in codes}
+    return next(label for number in count(1) if (label := f"code {number}") not in taken)
 
 
 def _code(code: CodeInfo) -> JsonObject:

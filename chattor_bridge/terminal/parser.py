@@ -181,7 +181,7 @@ def _add_friends(commands: _Commands) -> None:
     actions = code.add_subparsers(dest="action", metavar="ACTION")
     listing = _command(actions, "list", "list your friend codes")
     new = _command(actions, "new", "make a friend code")
-    new.add_argument("label", nargs="?", default="", help="a note for yourself, never sent to anybody")
+    new.add_argument("label", nargs="?", default="", help="what you call it; never sent to anybody")
     for showing in (listing, new):
         showing.add_argument("--qr", action="store_true", default=argparse.SUPPRESS, help="draw as QR code too")
     retire = _command(actions, "retire", "take a friend code out of use, for good")

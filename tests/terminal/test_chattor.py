@@ -1,0 +1,333 @@
+"""Two people with `chattor` and nothing else: they become friends and talk, whatever happens to their daemons."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import stat
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.terminal.resident import WAIT, Program, Resident, befriend, residents
+
+MESSAGE_KEYS = {"order", "contact", "name", "peer", "event_id", "sent", "text", "time", "stored", "state"}
+
+
+class Friends:
+    """Alice and Bob, friends, both online."""
+
+    def __init__(self, alice: Resident, alices: Program, bob: Resident, bobs: Program) -> None:
+        self.alice = alice
+        self.alices = alices
+        self.bob = bob
+        self.bobs = bobs
+
+
+@asynccontextmanager
+async def two_friends(directory: Path) -> AsyncIterator[Friends]:
+    async with residents(directory, "Alice", "Bob") as (alice, bob):
+        alices, bobs = await alice.start(), await bob.start()
+        await befriend(alice, alices, bob, bobs)
+        yield Friends(alice, alices, bob, bobs)
+
+
+@pytest_asyncio.fixture
+async def friends(tmp_path: Path) -> AsyncIterator[Friends]:
+    async with two_friends(tmp_path) as friends:
+        yield friends
+
+
+@pytest_asyncio.fixture(scope="module")
+async def lasting_friends(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Friends]:
+    """For tests that change nothing."""
+    async with two_friends(tmp_path_factory.mktemp("lasting")) as friends:
+        yield friends
+
+
+async def state_of(resident: Resident, event_id: str, wanted: str) -> None:
+    """Wait until a message of the resident's has this state."""
+    async with asyncio.timeout(WAIT):
+        while True:
+            history = await resident.get("history", "1", "--limit", "1000")
+            if {each["event_id"]: each["state"] for each in history}[event_id] == wanted:
+                return
+
+
+async def test_they_become_friends_by_code_and_talk_both_ways(tmp_path: Path) -> None:
+    async with residents(tmp_path, "Alice", "Bob") as (alice, bob):
+        alices, bobs = await alice.start(), await bob.start()
+
+        [code] = await alice.get("code", "new", "work")
+        assert set(code) == {"id", "label", "code", "published", "created"}
+        assert code["code"].startswith("chattor:")
+        assert code["label"] == "work"
+
+        [asked] = await bob.get("add", "--note", "from school", "--", *code["code"].upper().replace(":", ": ").split())
+        assert set(asked) == {"request"}
+        told = await alices.saw("request")
+        assert (told["name"], told["note"]) == ("Bob", "from school")
+        [request] = await alice.get("requests")
+        assert request == {
+            "direction": "received",
+            "id": told["request"],
+            "name": "Bob",
+            "note": "from school",
+            "label": "work",
+            "ignored": False,
+            "time": request["time"],
+        }
+        [waiting] = await bob.get("requests")
+        assert set(waiting) == {"direction", "id", "state", "reason", "note", "time"}
+        assert waiting["id"] == asked["request"]
+
+        assert await alice.get("accept", "bob") == [{"contact": 1, "name": "Bob"}]
+        await bobs.saw("friend")
+
+        listening = await alice.launch("follow")
+        sent = (await bob.get("send", "1", "Hello,", "Alice!", "--wait"))[0]
+        message = await listening.saw("text")
+        assert set(message) == MESSAGE_KEYS
+        assert message["event_id"] == sent["event_id"]
+        assert (message["contact"], message["name"], message["sent"]) == (1, "Bob", False)
+        assert message["text"] == "Hello, Alice!"
+
+        outcome = await alice.do("send", "bob", "--wait", "Grüße, **Bob** 日本")
+        assert outcome.code == 0
+        assert [each["state"] for each in outcome.objects] == ["queued", "delivered"]
+        assert len({each["event_id"] for each in outcome.objects}) == 1
+        texts = [(each["sent"], each["text"]) for each in await bob.get("history", "alice")]
+        assert texts == [(True, "Hello, Alice!"), (False, "Grüße, **Bob** 日本")]
+        await state_of(bob, sent["event_id"], "read")  # because Alice's follow showed it
+
+        [contact] = await alice.get("contacts")
+        assert contact == {
+            "contact": 1,
+            "name": "Bob",
+            "alias": "",
+            "online": True,
+            "queued": 0,
+            "unread": 0,
+            "since": contact["since"],
+        }
+        assert await alice.get("requests") == []
+
+
+async def test_what_was_shown_is_read_and_what_was_not_is_not(friends: Friends) -> None:
+    alice, bob = friends.alice, friends.bob
+    sent = [(await bob.get("send", "1", "--wait", text))[0]["event_id"] for text in ("one", "two", "three")]
+    assert (await alice.get("contacts"))[0]["unread"] == 3
+    assert (await alice.get("status"))[0]["unread"] == 3
+    shown = await alice.get("history", "bob", "--no-receipts")
+    assert [each["state"] for each in shown] == ["received"] * 3
+    assert (await alice.get("contacts"))[0]["unread"] == 3
+
+    assert [each["text"] for each in await alice.get("history", "bob", "--limit", "1")] == ["three"]
+    await state_of(bob, sent[2], "read")
+    assert [each["state"] for each in await bob.get("history", "1")] == ["delivered", "delivered", "read"]
+
+    following = await alice.launch("follow", "--sent")
+    assert [each["text"] for each in await following.saw_all(lambda said: "text" in said, 2)] == ["one", "two"]
+    await state_of(bob, sent[0], "read")
+    await state_of(bob, sent[1], "read")
+    await alice.get("send", "bob", "my own words")
+    assert (await following.saw("text", 3))["text"] == "my own words"
+    assert (await alice.get("contacts"))[0]["unread"] == 0
+
+
+async def test_a_script_that_remembers_the_order_misses_nothing_and_sees_nothing_twice(friends: Friends) -> None:
+    alice, bob = friends.alice, friends.bob
+    texts = [f"message {number}" for number in range(6)]
+    for text in texts[:2]:
+        await bob.get("send", "1", "--wait", text)
+    first = await alice.launch("follow", "bob", "--after", "0", "--no-receipts")
+    seen = await first.saw_all(lambda said: "text" in said, 2)
+    assert await first.stop(signal.SIGINT) == 130
+    for text in texts[2:4]:
+        await bob.get("send", "1", "--wait", text)
+    second = await alice.launch("follow", "bob", "--after", str(seen[-1]["order"]))
+    for text in texts[4:]:
+        await bob.get("send", "1", "--wait", text)
+    seen += await second.saw_all(lambda said: "text" in said, 4)
+    assert [each["text"] for each in seen] == texts
+    assert [each["order"] for each in seen] == sorted({each["order"] for each in seen})
+    pages = []
+    after = "0"
+    while page := await alice.get("history", "bob", "--after", after, "--limit", "4"):
+        pages.append(len(page))
+        after = str(page[-1]["order"])
+    assert pages == [4, 2]
+
+
+async def test_what_is_said_to_somebody_offline_waits_and_arrives(friends: Friends) -> None:
+    alice, bob = friends.alice, friends.bob
+    assert await friends.bobs.stop() == 0
+    waited = await alice.do("send", "1", "--wait", "--timeout", "1", "are you there?")
+    assert waited.code == 5
+    assert [each["state"] for each in waited.objects] == ["queued"]
+    assert "not delivered yet" in waited.complaint
+    assert (await alice.get("contacts"))[0]["queued"] >= 1
+    await bob.start()
+    following = await bob.launch("follow")
+    assert (await following.saw("text"))["text"] == "are you there?"
+    await state_of(alice, waited.objects[0]["event_id"], "read")
+
+
+@pytest.mark.parametrize("killed", ["sender", "receiver"])
+async def test_a_killed_daemon_loses_nothing_and_doubles_nothing(friends: Friends, killed: str) -> None:
+    alice, bob = friends.alice, friends.bob
+    texts = [f"{killed} {number}" for number in range(12)]
+    ids = []
+    for number, text in enumerate(texts):
+        ids += [each["event_id"] for each in await alice.get("send", "1", text)]
+        if number % 4 == 1:
+            victim, resident = (friends.alices, alice) if killed == "sender" else (friends.bobs, bob)
+            assert await victim.stop(signal.SIGKILL) == -signal.SIGKILL
+            restarted = await resident.start()
+            if killed == "sender":
+                friends.alices = restarted
+            else:
+                friends.bobs = restarted
+    await state_of(alice, ids[-1], "delivered")
+    arrived = [each["text"] for each in await bob.get("history", "1", "--after", "0", "--limit", "1000")]
+    assert arrived == texts
+
+
+async def test_a_follower_is_told_when_the_daemon_stops(friends: Friends) -> None:
+    following = await friends.alice.launch("follow")
+    await friends.bob.get("send", "1", "--wait", "hello")
+    await following.saw("text")
+    assert await friends.alices.stop() == 0
+    assert await following.ended() == 3
+    assert "chattor run stopped" in following.complaint
+    outcome = await friends.alice.do("history", "1")
+    assert outcome.code == 3
+    assert "chattor run is not running: start it" in outcome.complaint
+
+
+async def test_a_second_daemon_is_refused_and_the_first_goes_on(friends: Friends) -> None:
+    second = await friends.alice.launch("run")
+    assert await second.ended() == 4
+    assert f"process {friends.alices.process.pid}" in second.complaint
+    assert second.complaint.count("\n") == 1
+    assert (await friends.alice.get("status"))[0]["name"] == "Alice"
+    again = await friends.alice.do("init", "--name", "Eve")
+    assert again.code == 1
+    assert "there is an identity in" in again.complaint
+
+
+async def test_nothing_that_was_said_lies_open_on_disk(friends: Friends) -> None:
+    planted = "the treasure is under the old oak"
+    await friends.alice.get("send", "1", "--wait", planted)
+    [code] = await friends.alice.get("code")
+    for resident in (friends.alice, friends.bob):
+        assert stat.S_IMODE(resident.home.stat().st_mode) == 0o700
+        for path in resident.home.rglob("*"):
+            assert path.is_dir() or stat.S_IMODE(path.stat().st_mode) == 0o600, path
+            if path.is_file():
+                content = path.read_bytes()
+                for secret in (planted, code["code"], code["code"].removeprefix("chattor:"), "it is me"):
+                    assert secret.encode() not in content, path
+    for daemon in (friends.alices, friends.bobs):
+        assert await daemon.stop() == 0
+        assert daemon.complaint == ""
+        assert planted not in str(daemon.said)
+        assert code["code"] not in str(daemon.said)
+
+
+async def test_nobody_commands_the_terminal_of_a_friend(friends: Friends) -> None:
+    nasty = "\x1b[2J\x1b]0;owned\x07harmless\u202e\n2026-01-01 10:00  Mallory: forged"
+    await friends.alice.get("send", "1", "--wait", stdin=nasty)
+    [exact] = await friends.bob.get("history", "1")
+    assert exact["text"] == nasty
+    shown = (await friends.bob.do("history", "1", json=False)).output
+    assert "\x1b" not in shown
+    assert "\x07" not in shown
+    assert "\u202e" not in shown
+    assert "\n2026-01-01" not in shown
+    assert "harmless" in shown
+
+
+async def test_names_codes_and_requests_are_managed(friends: Friends) -> None:
+    alice, bob = friends.alice, friends.bob
+    assert await alice.get("rename", "bob", "Bobby") == [{"contact": 1, "name": "Bob", "alias": "Bobby"}]
+    await alice.get("send", "bobby", "--wait", "hello")
+    assert await alice.get("rename", "1") == [{"contact": 1, "name": "Bob", "alias": ""}]
+    assert await alice.get("profile") == [{"name": "Alice"}]
+    assert await alice.get("profile", "Alicia") == [{"name": "Alicia"}]
+    async with asyncio.timeout(WAIT):
+        while (await bob.get("contacts"))[0]["name"] != "Alicia":
+            pass
+
+    [code] = await alice.get("code", "new")
+    assert code["label"] == "code 1"
+    drawn = await alice.do("code", "--qr", json=False)
+    assert code["code"] in drawn.output
+    assert "█" in drawn.output
+    await bob.get("add", code["code"])
+    request = await friends.alices.saw("request", 2)
+    assert await alice.get("ignore", request["request"][:8]) == [{"id": request["request"]}]
+    assert [each["ignored"] for each in await alice.get("requests")] == [True]
+    assert await alice.get("code", "retire", code["id"][:6]) == [{"id": code["id"], "label": "code 1"}]
+    assert [each["label"] for each in await alice.get("code")] == ["for bob"]
+
+    [status] = await alice.get("status")
+    assert status == {
+        "name": "Alicia",
+        "tor": {"ready": True, "summary": "memory"},
+        "codes": 1,
+        "published": 1,
+        "contacts": 1,
+        "online": 1,
+        "requests": 0,
+        "asked": 0,
+        "queued": 0,
+        "unread": 0,
+        "uptime": status["uptime"],
+        "trouble": status["trouble"],
+    }
+
+
+async def test_a_long_text_becomes_several_messages_and_loses_nothing(friends: Friends) -> None:
+    text = "\n".join(f"line {number}: " + "длинный текст " * 20 for number in range(90))
+    assert 40_000 < len(text.encode()) <= 64 * 1024
+    sent = await friends.alice.do("send", "1", "--wait", stdin=text)
+    assert sent.code == 0
+    assert len({each["event_id"] for each in sent.objects}) > 1
+    arrived = await friends.bob.get("history", "1")
+    assert "".join(each["text"] for each in arrived) == text
+
+
+@pytest.mark.parametrize(
+    ("words", "stdin", "complaint"),
+    [
+        (("send", "nobody", "hello"), None, "no such contact"),
+        (("send", "1"), "", "nothing to send"),
+        (("send", "1"), " \n ", "nothing to send"),
+        (("send", "1"), "x" * (64 * 1024 + 1), "64 KiB at most"),
+        (("send", "1"), "x" * (256 * 1024 + 1), "longer than 256 KiB"),
+        (("send", "1"), b"\xff\xfe", "not UTF-8"),
+        (("history", "2"), None, "no such contact"),
+        (("add", "chattor:nonsense"), None, "friend code"),
+        (("add",), "", "friend code"),
+        (("accept", "nobody"), None, "no such request"),
+        (("ignore", "ffff"), None, "no such request"),
+        (("code", "retire", "nothing"), None, "no such friend code"),
+        (("rename", "1", "x" * 65), None, "alias"),
+        (("profile", ""), None, "name"),
+        (("profile", "a\nb"), None, "name"),
+    ],
+)
+async def test_what_cannot_be_done_is_refused_in_one_line(
+    lasting_friends: Friends, words: tuple[str, ...], stdin: str | bytes | None, complaint: str
+) -> None:
+    alice = lasting_friends.alice
+    outcome = await alice.do(*words, stdin=stdin)
+    assert outcome.code == 1, outcome
+    assert outcome.output == ""
+    assert complaint in outcome.complaint
+    assert outcome.complaint.count("\n") == 1
+    assert (await alice.get("status"))[0]["queued"] == 0
