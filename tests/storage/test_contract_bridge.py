@@ -1,0 +1,315 @@
+"""What `chattor_bridge.bridge.ports` promises of a store, on both engines."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from chattor_bridge.bridge.ports import BridgeStore
+from chattor_bridge.bridge.records import EventLink, JsonObject, KnockNotice
+from chattor_bridge.errors import AlreadyExists, NotFound, UsageError
+from chattor_bridge.ids import EventId, KnockId, MatrixEventId, MatrixRoomId, MatrixUserId, NodeId, PeerId
+from chattor_bridge.node.ports import Transaction
+from chattor_bridge.storage import Store
+from tests.storage import records
+from tests.storage.records import KNOCK, NODE, OWNER, PEER, ROOM, numbered
+
+OTHER_ROOM = MatrixRoomId("!other:example.org")
+OTHER_PEER = PeerId(b"Q" * 16)
+
+
+def event(number: int, room_id: MatrixRoomId = ROOM) -> JsonObject:
+    body = {"body": f"planted message {number} Ünï🧅\u0000\ud800", "n": [1, 2.5, None, True]}
+    return {"event_id": f"$event{number}", "room_id": room_id, "type": "m.room.message", "content": body}
+
+
+async def test_the_store_is_a_bridge_store(store: Store) -> None:
+    bridge_store: BridgeStore = store
+    async with bridge_store.transaction() as tx:
+        assert await bridge_store.inbox.count(tx) == 0
+
+
+class TestInbox:
+    async def test_events_keep_their_order_per_room(self, store: Store) -> None:
+        events = [event(n, OTHER_ROOM if n % 3 == 0 else ROOM) for n in range(9)]
+        async with store.transaction() as tx:
+            assert await store.inbox.add(tx, events, 5) == 9
+        async with store.transaction() as tx:
+            assert await store.inbox.rooms(tx) == [OTHER_ROOM, ROOM]
+            assert await store.inbox.count(tx) == 9
+            for room, numbers in ((ROOM, (1, 2, 4, 5, 7, 8)), (OTHER_ROOM, (0, 3, 6))):
+                for number in numbers:
+                    item = await store.inbox.next(tx, room)
+                    assert item is not None
+                    assert (item.event, item.room_id, item.received_at) == (event(number, room), room, 5)
+                    assert await store.inbox.next(tx, room) == item
+                    await store.inbox.remove(tx, item.order)
+                assert await store.inbox.next(tx, room) is None
+            assert await store.inbox.rooms(tx) == []
+
+    async def test_an_event_id_stays_known_after_its_item_is_done(self, store: Store) -> None:
+        async with store.transaction() as tx:
+            assert await store.inbox.add(tx, [event(1), event(2), event(1)], 5) == 2
+            item = await store.inbox.next(tx, ROOM)
+            assert item is not None
+            await store.inbox.remove(tx, item.order)
+        async with store.transaction() as tx:
+            assert await store.inbox.add(tx, [event(1), event(2), event(3)], 6) == 1
+            assert await store.inbox.count(tx) == 2
+
+    async def test_a_parked_item_blocks_nobody(self, store: Store) -> None:
+        async with store.transaction() as tx:
+            await store.inbox.add(tx, [event(1), event(2), event(3, OTHER_ROOM)], 5)
+            for room in (ROOM, OTHER_ROOM):
+                item = await store.inbox.next(tx, room)
+                assert item is not None
+                await store.inbox.park(tx, item.order, "planted reason")
+            behind = await store.inbox.next(tx, ROOM)
+            assert behind is not None
+            assert behind.event == event(2)
+            assert await store.inbox.rooms(tx) == [ROOM]
+            assert await store.inbox.count(tx) == 1
+            assert await store.inbox.add(tx, [event(1)], 6) == 0
+
+    async def test_parking_what_is_gone_is_an_error(self, store: Store) -> None:
+        with pytest.raises(NotFound):
+            async with store.transaction() as tx:
+                await store.inbox.park(tx, 1, "reason")
+
+    async def test_forgetting_leaves_what_waits(self, store: Store) -> None:
+        async with store.transaction() as tx:
+            await store.inbox.add(tx, [event(1), event(2)], 10)
+            await store.inbox.add(tx, [event(3)], 20)
+            for number in (1, 2, 3):
+                item = await store.inbox.next(tx, ROOM)
+                assert item is not None
+                if number != 2:
+                    await store.inbox.remove(tx, item.order)
+                else:
+                    await store.inbox.park(tx, item.order, "kept for the operator")
+            await store.inbox.forget(tx, 20)
+            assert await store.inbox.add(tx, [event(2)], 30) == 0, "still here, parked"
+            assert await store.inbox.add(tx, [event(3)], 30) == 0, "not old enough"
+            assert await store.inbox.add(tx, [event(1)], 30) == 1, "forgotten"
+
+    @pytest.mark.parametrize("broken", [{"room_id": "!r"}, {"event_id": "$e"}, {"event_id": 1, "room_id": "!r"}])
+    async def test_what_is_no_room_event_is_refused(self, store: Store, broken: JsonObject) -> None:
+        with pytest.raises(UsageError):
+            async with store.transaction() as tx:
+                await store.inbox.add(tx, [event(1), broken], 5)
+        async with store.transaction() as tx:
+            assert await store.inbox.count(tx) == 0
+
+    async def test_a_transaction_of_a_hundred_large_events(self, store: Store) -> None:
+        events = [{**event(n), "content": {"body": "x" * 60_000}} for n in range(100)]
+        async with store.transaction() as tx:
+            assert await store.inbox.add(tx, events, 5) == 100
+        async with store.transaction() as tx:
+            assert await store.inbox.add(tx, events, 5) == 0
+            item = await store.inbox.next(tx, ROOM)
+            assert item is not None
+            assert item.event == events[0]
+
+
+class TestActions:
+    async def test_actions_keep_their_order_per_lane(self, store: Store) -> None:
+        async with store.transaction() as tx:
+            for number in range(6):
+                await store.actions.add(tx, f"lane{number % 2}", {"planted": number}, 5)
+        async with store.transaction() as tx:
+            assert await store.actions.lanes(tx) == ["lane0", "lane1"]
+            assert await store.actions.count(tx) == 6
+            assert [await self._take(store, tx, "lane1") for _ in range(4)] == [1, 3, 5, None]
+            assert await store.actions.lanes(tx) == ["lane0"]
+            assert await self._take(store, tx, "lane0") == 0
+
+    @staticmethod
+    async def _take(store: Store, tx: Transaction, lane: str) -> object:
+        action = await store.actions.next(tx, lane)
+        if action is None:
+            return None
+        assert (action.lane, action.created_at, action.attempts) == (lane, 5, 0)
+        await store.actions.remove(tx, action.order)
+        return action.action["planted"]
+
+    async def test_attempts_are_counted(self, store: Store) -> None:
+        async with store.transaction() as tx:
+            await store.actions.add(tx, "lane", {}, 5)
+        for attempts in range(3):
+            async with store.transaction() as tx:
+                action = await store.actions.next(tx, "lane")
+                assert action is not None
+                assert action.attempts == attempts
+                await store.actions.begun(tx, action.order)
+
+    async def test_a_parked_action_blocks_nobody(self, store: Store) -> None:
+        async with store.transaction() as tx:
+            for number in (1, 2):
+                await store.actions.add(tx, "lane", {"n": number}, 5)
+            action = await store.actions.next(tx, "lane")
+            assert action is not None
+            await store.actions.park(tx, action.order, "planted reason")
+            behind = await store.actions.next(tx, "lane")
+            assert behind is not None
+            assert behind.action == {"n": 2}
+            assert await store.actions.count(tx) == 1
+            await store.actions.park(tx, behind.order, "too")
+            assert await store.actions.lanes(tx) == []
+
+    async def test_orders_are_never_used_twice(self, store: Store) -> None:
+        orders = []
+        for _ in range(3):
+            async with store.transaction() as tx:
+                await store.actions.add(tx, "lane", {}, 5)
+                action = await store.actions.next(tx, "lane")
+                assert action is not None
+                orders.append(action.order)
+                await store.actions.remove(tx, action.order)
+        assert orders == sorted(set(orders))
+
+    async def test_what_is_gone_can_be_neither_begun_nor_parked(self, store: Store) -> None:
+        with pytest.raises(NotFound):
+            async with store.transaction() as tx:
+                await store.actions.begun(tx, 1)
+        with pytest.raises(NotFound):
+            async with store.transaction() as tx:
+                await store.actions.park(tx, 1, "reason")
+
+    async def test_a_thousand_actions(self, store: Store) -> None:
+        async with store.transaction() as tx:
+            for number in range(1000):
+                await store.actions.add(tx, f"lane{number % 10}", {"n": number}, 5)
+        async with store.transaction() as tx:
+            assert await store.actions.count(tx) == 1000
+            assert await store.actions.lanes(tx) == [f"lane{n}" for n in range(10)]
+
+
+class TestPortals:
+    async def test_saving_adds_and_replaces(self, store: Store) -> None:
+        unborn = records.portal(room_id=None)
+        born = replace(unborn, room_id=ROOM)
+        async with store.transaction() as tx:
+            await store.portals.save(tx, unborn)
+            assert await store.portals.by_peer(tx, NODE, PEER) == unborn
+            assert await store.portals.by_room(tx, ROOM) is None
+            await store.portals.save(tx, born)
+        async with store.transaction() as tx:
+            assert await store.portals.by_peer(tx, NODE, PEER) == born
+            assert await store.portals.by_room(tx, ROOM) == born
+            assert await store.portals.by_peer(tx, NODE, OTHER_PEER) is None
+
+    async def test_portals_of_an_owner_oldest_first(self, store: Store) -> None:
+        portals = [records.portal(PeerId(numbered(9 - n)), MatrixRoomId(f"!{n}:x")) for n in range(9)]
+        async with store.transaction() as tx:
+            for each in portals:
+                await store.portals.save(tx, each)
+            await store.portals.save(tx, portals[3])
+            assert await store.portals.of_owner(tx, OWNER) == portals
+            assert await store.portals.of_owner(tx, MatrixUserId("@nobody:x")) == []
+
+    async def test_portals_without_a_room_do_not_collide(self, store: Store) -> None:
+        async with store.transaction() as tx:
+            await store.portals.save(tx, records.portal(PEER, None))
+            await store.portals.save(tx, records.portal(OTHER_PEER, None))
+            assert len(await store.portals.of_owner(tx, OWNER)) == 2
+
+    async def test_a_room_shows_one_conversation(self, store: Store) -> None:
+        async with store.transaction() as tx:
+            await store.portals.save(tx, records.portal())
+        with pytest.raises(AlreadyExists):
+            async with store.transaction() as tx:
+                await store.portals.save(tx, records.portal(OTHER_PEER))
+
+
+class TestManagementRooms:
+    async def test_the_newest_counts(self, store: Store) -> None:
+        async with store.transaction() as tx:
+            assert await store.management_rooms.of_owner(tx, OWNER) is None
+            await store.management_rooms.save(tx, OWNER, ROOM, 5)
+            await store.management_rooms.save(tx, OWNER, OTHER_ROOM, 5)
+            assert await store.management_rooms.of_owner(tx, OWNER) == OTHER_ROOM
+            await store.management_rooms.save(tx, OWNER, ROOM, 5)
+            assert await store.management_rooms.of_owner(tx, OWNER) == ROOM
+            assert await store.management_rooms.owner_of(tx, OTHER_ROOM) == OWNER
+            await store.management_rooms.remove(tx, ROOM)
+            assert await store.management_rooms.of_owner(tx, OWNER) == OTHER_ROOM
+            assert await store.management_rooms.owner_of(tx, ROOM) is None
+
+    async def test_a_room_has_one_owner(self, store: Store) -> None:
+        bob = MatrixUserId("@bob:example.org")
+        async with store.transaction() as tx:
+            await store.management_rooms.save(tx, OWNER, ROOM, 5)
+            await store.management_rooms.save(tx, bob, ROOM, 6)
+            assert await store.management_rooms.owner_of(tx, ROOM) == bob
+            assert await store.management_rooms.of_owner(tx, OWNER) is None
+
+
+class TestEventLinks:
+    async def test_links_are_found_from_both_ends(self, store: Store) -> None:
+        event_id = EventId(numbered(1))
+        parts = [
+            EventLink(NODE, PEER, event_id, part, ROOM, MatrixEventId(f"${9 - part}"), ours=part == 0)
+            for part in range(3)
+        ]
+        async with store.transaction() as tx:
+            for link in (*reversed(parts), parts[0]):  # the last one again
+                await store.event_links.add(tx, link)
+            assert await store.event_links.by_event(tx, NODE, PEER, event_id) == parts
+            assert await store.event_links.by_event(tx, NODE, OTHER_PEER, event_id) == []
+            assert await store.event_links.by_matrix_event(tx, MatrixEventId("$8")) == [parts[1]]
+            assert await store.event_links.by_matrix_event(tx, MatrixEventId("$0")) == []
+
+    async def test_one_matrix_event_may_carry_many_chattor_events(self, store: Store) -> None:
+        pieces = [
+            EventLink(NODE, PEER, EventId(numbered(9 - part)), part, ROOM, MatrixEventId("$long"), ours=True)
+            for part in range(5)
+        ]
+        async with store.transaction() as tx:
+            for link in reversed(pieces):
+                await store.event_links.add(tx, link)
+            assert await store.event_links.by_matrix_event(tx, MatrixEventId("$long")) == pieces
+
+    async def test_one_event_between_two_nodes_here_has_two_links(self, store: Store) -> None:
+        event_id = EventId(numbered(1))
+        sent = EventLink(NODE, PEER, event_id, 0, ROOM, MatrixEventId("$sent"), ours=True)
+        got = EventLink(NodeId(b"M" * 16), PEER, event_id, 0, OTHER_ROOM, MatrixEventId("$got"), ours=False)
+        async with store.transaction() as tx:
+            await store.event_links.add(tx, sent)
+            await store.event_links.add(tx, got)
+            assert await store.event_links.by_event(tx, NODE, PEER, event_id) == [sent]
+
+
+class TestKnockNotices:
+    async def test_only_the_latest_can_be_answered(self, store: Store) -> None:
+        first, second = (KnockNotice(KNOCK, ROOM, MatrixEventId(name)) for name in ("$first", "$second"))
+        async with store.transaction() as tx:
+            await store.knock_notices.save(tx, first)
+            assert await store.knock_notices.by_matrix_event(tx, first.matrix_event_id) == first
+            await store.knock_notices.save(tx, second)
+            assert await store.knock_notices.by_matrix_event(tx, first.matrix_event_id) is None
+            assert await store.knock_notices.by_matrix_event(tx, second.matrix_event_id) == second
+            assert await store.knock_notices.by_knock(tx, KNOCK) == second
+            assert await store.knock_notices.by_knock(tx, KnockId(numbered(2))) is None
+            await store.knock_notices.remove(tx, KNOCK)
+            assert await store.knock_notices.by_knock(tx, KNOCK) is None
+
+
+class TestSettings:
+    async def test_a_secret_is_made_once(self, store: Store) -> None:
+        async with store.transaction() as tx:
+            first = await store.secret(tx, "ghosts", 32)
+            assert len(first) == 32
+            assert await store.secret(tx, "other", 16) != first[:16]
+        async with store.transaction() as tx:
+            assert await store.secret(tx, "ghosts", 32) == first
+            with pytest.raises(ValueError, match="ghosts"):
+                await store.secret(tx, "ghosts", 16)
+
+    async def test_a_setting_is_what_was_set_last(self, store: Store) -> None:
+        async with store.transaction() as tx:
+            assert await store.get_setting(tx, "since") is None
+            await store.set_setting(tx, "since", "s1")
+            await store.set_setting(tx, "since", "planted token")
+        async with store.transaction() as tx:
+            assert await store.get_setting(tx, "since") == "planted token"

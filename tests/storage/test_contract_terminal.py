@@ -1,0 +1,157 @@
+"""What `chattor_bridge.terminal.ports` promises of a store, on both engines."""
+
+from __future__ import annotations
+
+import pytest
+
+from chattor_bridge.ids import EventId, NodeId, PeerId
+from chattor_bridge.node.ports import Transaction
+from chattor_bridge.storage import Store
+from chattor_bridge.terminal.ports import Direction, HistoryEntry, TerminalStore
+from tests.storage.records import NODE, PEER, numbered
+
+OTHER_PEER = PeerId(b"Q" * 16)
+
+
+async def say(
+    store: Store, tx: Transaction, number: int, direction: Direction = Direction.IN, peer_id: PeerId = PEER
+) -> int:
+    return await store.history.add(
+        tx,
+        NODE,
+        peer_id,
+        EventId(numbered(number)),
+        direction,
+        f"planted text {number} 🧅",
+        sent_at=1000 + number,
+        stored_at=2000 + number,
+    )
+
+
+def numbers(entries: list[HistoryEntry]) -> list[int]:
+    return [int.from_bytes(entry.event_id, "big") for entry in entries]
+
+
+async def test_the_store_is_a_terminal_store(store: Store) -> None:
+    terminal_store: TerminalStore = store
+    async with terminal_store.transaction() as tx:
+        assert await terminal_store.history.last(tx, NODE, PEER, 1) == []
+
+
+async def test_an_entry_comes_back_as_it_was_said(store: Store) -> None:
+    async with store.transaction() as tx:
+        order = await say(store, tx, 1, Direction.OUT)
+    async with store.transaction() as tx:
+        expected = HistoryEntry(
+            order=order,
+            node_id=NODE,
+            peer_id=PEER,
+            event_id=EventId(numbered(1)),
+            direction=Direction.OUT,
+            text="planted text 1 🧅",
+            sent_at=1001,
+            stored_at=2001,
+            delivered_at=None,
+            read_at=None,
+            failure="",
+        )
+        assert await store.history.get(tx, NODE, PEER, EventId(numbered(1))) == expected
+        assert await store.history.get(tx, NODE, PEER, EventId(numbered(2))) is None
+
+
+async def test_adding_again_changes_nothing(store: Store) -> None:
+    async with store.transaction() as tx:
+        first = await say(store, tx, 1)
+        second = await say(store, tx, 2)
+        again = await store.history.add(
+            tx, NODE, PEER, EventId(numbered(1)), Direction.IN, "else", sent_at=0, stored_at=0
+        )
+        assert first == again < second
+        entry = await store.history.get(tx, NODE, PEER, EventId(numbered(1)))
+        assert entry is not None
+        assert entry.text == "planted text 1 🧅"
+
+
+async def test_the_last_entries_of_a_friend_oldest_first(store: Store) -> None:
+    async with store.transaction() as tx:
+        for number in (9, 8, 7, 6):
+            await say(store, tx, number)
+        await say(store, tx, 5, peer_id=OTHER_PEER)
+        assert numbers(await store.history.last(tx, NODE, PEER, 3)) == [8, 7, 6]
+        assert numbers(await store.history.last(tx, NODE, PEER, 99)) == [9, 8, 7, 6]
+        assert await store.history.last(tx, NodeId(b"M" * 16), PEER, 99) == []
+
+
+async def test_following_by_order(store: Store) -> None:
+    async with store.transaction() as tx:
+        orders = [await say(store, tx, n, peer_id=PEER if n % 2 else OTHER_PEER) for n in range(6)]
+        assert orders == sorted(orders)
+        assert numbers(await store.history.after(tx, NODE, 0, 99)) == [0, 1, 2, 3, 4, 5]
+        assert numbers(await store.history.after(tx, NODE, orders[1], 3)) == [2, 3, 4]
+        assert numbers(await store.history.after(tx, NODE, orders[1], 99, PEER)) == [3, 5]
+        assert await store.history.after(tx, NODE, orders[-1], 99) == []
+
+
+async def test_delivered_once(store: Store) -> None:
+    async with store.transaction() as tx:
+        await say(store, tx, 1, Direction.OUT)
+        await say(store, tx, 2, Direction.IN)
+        assert await store.history.mark_delivered(tx, NODE, PEER, EventId(numbered(1)), 3000)
+        assert await store.history.mark_delivered(tx, NODE, PEER, EventId(numbered(1)), 4000)
+        assert not await store.history.mark_delivered(tx, NODE, PEER, EventId(numbered(2)), 3000), "not ours"
+        assert not await store.history.mark_delivered(tx, NODE, PEER, EventId(numbered(3)), 3000), "unknown"
+        assert [entry.delivered_at for entry in await store.history.last(tx, NODE, PEER, 2)] == [3000, None]
+
+
+@pytest.mark.parametrize("direction", list(Direction))
+async def test_read_once_and_in_one_direction(store: Store, direction: Direction) -> None:
+    ids = [EventId(numbered(number)) for number in range(1, 5)]
+    async with store.transaction() as tx:
+        for number in (1, 2, 3):
+            await say(store, tx, number, direction)
+        assert await store.history.mark_read(tx, NODE, PEER, ids[:2], direction, 3000) == 2
+        assert await store.history.mark_read(tx, NODE, PEER, ids, direction, 4000) == 1
+        other = Direction.IN if direction is Direction.OUT else Direction.OUT
+        assert await store.history.mark_read(tx, NODE, PEER, ids, other, 5000) == 0
+        entries = await store.history.last(tx, NODE, PEER, 3)
+        assert [entry.read_at for entry in entries] == [3000, 3000, 4000]
+        delivered = [3000, 3000, 4000] if direction is Direction.OUT else [None] * 3
+        assert [entry.delivered_at for entry in entries] == delivered
+
+
+async def test_failed_with_a_reason(store: Store) -> None:
+    async with store.transaction() as tx:
+        await say(store, tx, 1, Direction.OUT)
+        assert await store.history.mark_failed(tx, NODE, PEER, EventId(numbered(1)), "planted reason")
+        assert not await store.history.mark_failed(tx, NODE, PEER, EventId(numbered(2)), "unknown")
+        (entry,) = await store.history.last(tx, NODE, PEER, 1)
+        assert entry.failure == "planted reason"
+
+
+async def test_unread_are_the_friends_words(store: Store) -> None:
+    async with store.transaction() as tx:
+        for number in range(4):
+            await say(store, tx, number)
+        await say(store, tx, 4, Direction.OUT)
+        await say(store, tx, 5, peer_id=OTHER_PEER)
+        await store.history.mark_read(tx, NODE, PEER, [EventId(numbered(1))], Direction.IN, 3000)
+        assert numbers(await store.history.unread(tx, NODE, PEER, 99)) == [0, 2, 3]
+        assert numbers(await store.history.unread(tx, NODE, PEER, 2)) == [0, 2]
+
+
+async def test_pruning_by_age_and_orders_never_used_twice(store: Store) -> None:
+    async with store.transaction() as tx:
+        orders = [await say(store, tx, number) for number in range(4)]
+        assert await store.history.prune(tx, 2002) == 2
+        assert numbers(await store.history.last(tx, NODE, PEER, 9)) == [2, 3]
+        assert await store.history.prune(tx, 9999) == 2
+    async with store.transaction() as tx:
+        assert await say(store, tx, 9) > orders[-1]
+
+
+async def test_a_thousand_entries(store: Store) -> None:
+    async with store.transaction() as tx:
+        for number in range(1000):
+            await say(store, tx, number)
+    async with store.transaction() as tx:
+        assert numbers(await store.history.last(tx, NODE, PEER, 1000)) == list(range(1000))
