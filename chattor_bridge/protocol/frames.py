@@ -18,16 +18,13 @@ from chattor_bridge.protocol.cbor import Fields
 from chattor_bridge.protocol.limits import (
     ENVELOPE_SIZES,
     MAX_BYE_REASON,
-    MAX_CAPABILITIES,
-    MAX_CAPABILITY_NAME,
     MAX_EPOCH,
     MAX_HELLO,
     MAX_SEQ,
     MAX_SIGNAL,
-    MAX_VERSION,
-    MAX_VERSIONS,
     SESSION_ID_SIZE,
 )
+from chattor_bridge.protocol.offer import read_capabilities, read_versions
 from chattor_bridge.protocol.window import Ack
 
 
@@ -91,7 +88,6 @@ critical event this version does not know; the other side broke the protocol."""
 
 _HEAD_SIZE: Final = 3
 _OPTIONAL: Final = 0x80
-_CAPABILITY: Final = re.compile(r"[a-z0-9.-]+", re.ASCII)
 _REASON: Final = re.compile(r"[a-z-]+", re.ASCII)
 
 
@@ -164,35 +160,13 @@ def _decode_hello(body: bytes) -> Hello:
         raise MalformedData("hello: too large")
     fields = Fields(cbor.decode(body), "hello")
     return Hello(
-        versions=_read_versions(fields),
-        capabilities=_read_capabilities(fields),
+        versions=read_versions(fields),
+        capabilities=read_capabilities(fields),
         session_id=fields.bytes("session", length=SESSION_ID_SIZE),
         epoch=fields.integer("epoch", low=0, high=MAX_EPOCH),
         highest_sent=fields.integer("sent", low=0, high=MAX_SEQ),
         highest_received=fields.integer("received", low=0, high=MAX_SEQ),
     )
-
-
-def _read_versions(fields: Fields) -> tuple[int, ...]:
-    versions: list[int] = []
-    for version in fields.list("versions", at_most=MAX_VERSIONS):
-        if type(version) is not int or not (versions[-1] if versions else 0) < version <= MAX_VERSION:
-            raise fields.wrong("versions")
-        versions.append(version)
-    if not versions:
-        raise fields.wrong("versions")
-    return tuple(versions)
-
-
-def _read_capabilities(fields: Fields) -> tuple[str, ...]:
-    names: list[str] = []
-    for name in fields.list("capabilities", at_most=MAX_CAPABILITIES):
-        if not isinstance(name, str) or len(name) > MAX_CAPABILITY_NAME or not _CAPABILITY.fullmatch(name):
-            raise fields.wrong("capabilities")
-        if names and name <= names[-1]:
-            raise fields.wrong("capabilities")
-        names.append(name)
-    return tuple(names)
 
 
 def _decode_envelope(body: bytes) -> EnvelopeFrame:

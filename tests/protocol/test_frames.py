@@ -39,7 +39,7 @@ from chattor_bridge.protocol.window import Ack
 
 HELLO = Hello((1,), ("profile", "receipt", "text"), bytes(range(16)), 0, 3, 2)
 
-_names = st.from_regex(r"[a-z0-9.-]{1,32}", fullmatch=True)
+_names = st.from_regex(r"[a-z0-9._-]{1,32}", fullmatch=True)
 _seqs = st.integers(0, MAX_SEQ)
 frames: st.SearchStrategy[Frame] = st.one_of(
     st.builds(
