@@ -40,9 +40,9 @@ class MemoryNetwork:
         socket_path(directory, _socket_name(OnionKey(_NO_KEY)) + ".0000000")
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def transport(self) -> MemoryTransport:
-        """Another participant."""
-        return MemoryTransport(self._directory)
+    def transport(self, *, limit: int = ONIONS_PER_TRANSPORT) -> MemoryTransport:
+        """Another participant, which hosts ``limit`` onions at most."""
+        return MemoryTransport(self._directory, limit)
 
 
 class MemoryPublication:
@@ -77,8 +77,9 @@ class MemoryPublication:
 class MemoryTransport:
     """Implements `chattor_bridge.node.ports.Transport`. Made by `MemoryNetwork.transport`."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, limit: int) -> None:
         self._directory = directory
+        self._limit = limit
         self._hosted: dict[OnionKey, MemoryPublication] = {}
         self._doorways: list[Doorway] = []
 
@@ -103,8 +104,8 @@ class MemoryTransport:
         onion = OnionKey(ed25519_public(seed))
         if onion in self._hosted:
             raise UsageError("this onion is published already")
-        if len(self._hosted) >= ONIONS_PER_TRANSPORT:
-            raise LimitReached(f"this transport hosts {ONIONS_PER_TRANSPORT} onions, as many as it can")
+        if len(self._hosted) >= self._limit:
+            raise LimitReached(f"this transport hosts {self._limit} onions, as many as it may")
         allowed = None if clients is None else frozenset(clients)
 
         async def admission(stream: SocketStream) -> bool:

@@ -9,12 +9,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
 import stem  # type: ignore[import-untyped]
+import stem.connection  # type: ignore[import-untyped]
 import stem.control  # type: ignore[import-untyped]
 import stem.response.events  # type: ignore[import-untyped]
+import stem.socket  # type: ignore[import-untyped]
 
 from chattor_bridge.errors import TorUnavailable
 
@@ -37,6 +40,19 @@ class CommandRefused(TorUnavailable):
         self.code = code
 
 
+class _ControlSocket(stem.socket.ControlSocketFile):  # type: ignore[misc]  # stem has no types
+    """stem's own forgets to close a socket that nobody listens on."""
+
+    def _make_socket(self) -> socket.socket:
+        connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connected.connect(self.path)
+        except OSError as error:
+            connected.close()
+            raise stem.SocketError(error) from error
+        return connected
+
+
 class Control:
     """An authenticated connection to a control socket. Made by `connect`."""
 
@@ -45,15 +61,14 @@ class Control:
         self._lost = asyncio.Event()
 
     @classmethod
-    async def connect(cls, socket: Path, descriptors: DescriptorNews) -> Control:
+    async def connect(cls, path: Path, descriptors: DescriptorNews) -> Control:
         """Connect and authenticate with the cookie. ``descriptors`` is called in the event loop.
 
         Raises: TorUnavailable.
         """
         loop = asyncio.get_running_loop()
-        await _knock(socket)
         try:
-            controller = await asyncio.to_thread(stem.control.Controller.from_socket_file, str(socket))
+            controller = await asyncio.to_thread(lambda: stem.control.Controller(_ControlSocket(str(path))))
         except stem.ControllerError as error:
             raise TorUnavailable("tor does not accept a control connection") from error
         control = cls(controller)
@@ -72,7 +87,7 @@ class Control:
 
         try:
             await asyncio.wait_for(asyncio.to_thread(introduce), COMMAND_TIMEOUT)
-        except (stem.ControllerError, TimeoutError) as error:
+        except (stem.ControllerError, stem.connection.AuthenticationFailure, TimeoutError) as error:
             await control.close()
             raise TorUnavailable("tor refuses the control connection") from error
         except BaseException:
@@ -107,17 +122,6 @@ class Control:
         """Close; onions added through this connection go with it."""
         self._lost.set()
         await asyncio.to_thread(self._controller.close)
-
-
-async def _knock(socket: Path) -> None:
-    """Find out whether anybody listens, because stem forgets to close a socket that nobody does."""
-    try:
-        _, writer = await asyncio.open_unix_connection(socket)
-    except OSError as error:
-        raise TorUnavailable("tor does not accept a control connection") from error
-    writer.close()
-    with contextlib.suppress(OSError):
-        await writer.wait_closed()
 
 
 def _tell(loop: asyncio.AbstractEventLoop, callback: Callable[..., object], *arguments: object) -> None:

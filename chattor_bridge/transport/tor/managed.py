@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
-import os
 import re
 import secrets
 from collections.abc import Callable, Sequence
@@ -95,6 +95,7 @@ class ManagedTor:
         self._ready = asyncio.Event()
         self._supervising: asyncio.Task[None] | None = None
         self._process: TorProcess | None = None
+        self._claim: _Claim | None = None
 
     @property
     def status(self) -> TorStatus:
@@ -134,17 +135,18 @@ class ManagedTor:
         program, version = await usable_tor(self._settings.program, allow_old=self._settings.allow_old)
         self._version = str(version)
         self._restarts = 0
-        self._enter(TorState.STARTING)
         try:
             self.sockets.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._directory.chmod(0o700)
             self.sockets.chmod(0o700)
+            self._claim = _Claim(self._directory)
         except OSError as error:
             raise TorUnusable(f"tor's directory cannot be used: {error.strerror}") from error
-        await self._end_orphan()
-        answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._supervising = asyncio.create_task(self._supervise(program, user, answered))
+        self._enter(TorState.STARTING)
         try:
+            await self._end_orphan()
+            answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._supervising = asyncio.create_task(self._supervise(program, user, answered))
             await answered
         except BaseException:
             await self.stop()
@@ -156,6 +158,9 @@ class ManagedTor:
             self._supervising.cancel()
             await asyncio.gather(self._supervising, return_exceptions=True)
             self._supervising = None
+        if self._claim is not None:
+            self._claim.release()
+            self._claim = None
         self._enter(TorState.STOPPED)
 
     async def _supervise(self, program: Path, user: TorUser, answered: asyncio.Future[None]) -> None:
@@ -201,9 +206,9 @@ class ManagedTor:
                 finally:
                     self._attached = False
                     self._changed()
+                    await user.detached()
                     lost.cancel()
                     await control.close()
-                    await user.detached()
             raise TorUnavailable(process.reason)
         finally:
             ended.cancel()
@@ -229,18 +234,13 @@ class ManagedTor:
         raise TorUnavailable("tor ended before it answered" if self._process is None else self._process.reason)
 
     async def _end_orphan(self) -> None:
-        """End the tor of an earlier run of ours that was killed; it would notice by itself only after 15 seconds.
-
-        Raises: TorUnusable when it belongs to a process that runs.
-        """
+        """End the tor of an earlier run of ours that was killed; it would notice by itself only after 15 seconds, and
+        until then publish our onions beside us."""
         try:
             orphan = await Control.connect(self._control_socket, lambda action, address: None)
         except TorUnavailable:
             return
         try:
-            owner = (await orphan.command("GETCONF __OwningControllerProcess"))[0].partition("=")[2]
-            if _is_running(int(owner)):
-                raise TorUnusable("tor's directory is in use by another running process: give each its own")
             await orphan.command("SIGNAL HALT")
             async with asyncio.timeout(CONTROL_TIMEOUT):
                 await orphan.lost()
@@ -278,11 +278,17 @@ class ManagedTor:
             self._told(status)
 
 
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+class _Claim:
+    """The right to use a directory; it ends with our process, however that ends."""
+
+    def __init__(self, directory: Path) -> None:
+        """Raises: TorUnusable when another process, or another `ManagedTor` of ours, has it."""
+        self._file = (directory / "claim").open("w")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._file.close()
+            raise TorUnusable("tor's directory is in use by another running process: give each its own") from error
+
+    def release(self) -> None:
+        self._file.close()

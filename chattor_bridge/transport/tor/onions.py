@@ -205,20 +205,21 @@ class Onions:
         self._under_way = 0
         for hosted in self._hosted.values():
             self._queue(hosted)
-        try:
-            async with asyncio.TaskGroup() as stage:
-                while True:
-                    while self._waiting and self._under_way < self._pace.width:
-                        hosted = self._waiting.popleft()
-                        if not hosted.withdrawn:
-                            self._under_way += 1
-                            stage.create_task(self._publish(control, hosted))
-                    self._work.clear()
-                    await self._work.wait()
-        finally:
-            self._control = None
-            for hosted in self._hosted.values():
-                hosted.settle(published=False)
+        async with asyncio.TaskGroup() as stage:
+            while True:
+                while self._waiting and self._under_way < self._pace.width:
+                    hosted = self._waiting.popleft()
+                    if not hosted.withdrawn:
+                        self._under_way += 1
+                        stage.create_task(self._publish(control, hosted))
+                self._work.clear()
+                await self._work.wait()
+
+    def lost(self) -> None:
+        """The control connection is gone, and every onion with it."""
+        self._control = None
+        for hosted in self._hosted.values():
+            hosted.settle(published=False)
 
     def _queue(self, hosted: HostedOnion) -> None:
         hosted.settle(published=False)

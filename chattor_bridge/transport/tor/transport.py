@@ -53,8 +53,10 @@ class TransportStatus:
 class TorTransport:
     """Implements `chattor_bridge.node.ports.Transport`, and ManagedTor's `TorUser`."""
 
-    def __init__(self, tor: ManagedTor) -> None:
+    def __init__(self, tor: ManagedTor, *, limit: int = ONIONS_PER_TOR) -> None:
+        """``limit`` is how many onions may be hosted at once."""
         self._tor = tor
+        self._limit = limit
         self._onions = Onions()
         self._doorways: list[Doorway] = []
         self._client_keys: dict[OnionKey, bytes] = {}
@@ -90,8 +92,8 @@ class TorTransport:
         onion = OnionKey(ed25519_public(seed))
         if onion in self._onions:
             raise UsageError("this onion is published already")
-        if len(self._onions) >= ONIONS_PER_TOR:
-            raise LimitReached(f"this tor hosts {ONIONS_PER_TOR} onions, as many as it can serve well")
+        if len(self._onions) >= self._limit:
+            raise LimitReached(f"this tor hosts {self._limit} onions, as many as it may")
         name = hashlib.blake2b(onion, digest_size=8, person=b"chattor socket").hexdigest()
         doorway = Doorway(socket_path(self._tor.sockets, name), handler)
         hosted = HostedOnion(
@@ -156,6 +158,7 @@ class TorTransport:
     async def detached(self) -> None:
         """tor is gone: there is nothing to publish through."""
         self._control = None
+        self._onions.lost()
         if self._publishing is not None:
             self._publishing.cancel()
             await asyncio.gather(self._publishing, return_exceptions=True)

@@ -1,0 +1,3 @@
+"""Fixtures shared by the whole run."""
+
+pytest_plugins = ("tests.tornet",)

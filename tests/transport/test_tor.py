@@ -1,0 +1,140 @@
+"""What the tor transport does beyond the contract: it survives its tor, and keeps isolations apart."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from chattor_bridge.errors import LimitReached
+from chattor_bridge.ids import OnionKey
+from chattor_bridge.ops.tornet import TorNetwork
+from chattor_bridge.protocol.primitives import onion_address, x25519_public
+from chattor_bridge.transport.tor.control import Control
+from chattor_bridge.transport.tor.onions import WIDTH_FIRST, WIDTH_MOST, Pace
+from tests.transport.conftest import Parties, TorParty, tor_party
+from tests.transport.streams import PUBLISHED_WITHIN, announcing, dialled, echo, published, read_exactly, read_to_end
+
+pytestmark = pytest.mark.tor
+
+
+@pytest.fixture
+async def fragile(tor_network: TorNetwork, tmp_path: Path) -> AsyncIterator[TorParty]:
+    """A party whose tor a test may kill."""
+    party = tor_party(tor_network, tmp_path / "fragile", limit=2)
+    await party.transport.start()
+    await asyncio.wait_for(party.tor.ready(), PUBLISHED_WITHIN)
+    yield party
+    await party.transport.stop()
+
+
+async def test_onions_come_back_after_tor_was_killed(
+    fragile: TorParty, tor_parties: Parties, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    key = os.urandom(32)
+    async with (
+        published(fragile.transport, announcing(b"open")) as public,
+        published(fragile.transport, announcing(b"closed"), clients=[x25519_public(key)]) as private,
+    ):
+        with pytest.raises(LimitReached):
+            await fragile.transport.publish(os.urandom(32), echo, clients=None)
+        killed = fragile.tor.pid
+        assert killed is not None
+        os.kill(killed, signal.SIGKILL)
+        await _not_ready(fragile)
+        await asyncio.wait_for(public.published(), PUBLISHED_WITHIN)
+        await asyncio.wait_for(private.published(), PUBLISHED_WITHIN)
+        assert fragile.tor.pid != killed
+        async with dialled(tor_parties.guest, public.onion) as stream:
+            assert await read_to_end(stream) == b"open"
+        async with dialled(tor_parties.guest, private.onion, client_key=key) as stream:
+            assert await read_to_end(stream) == b"closed"
+        for onion in (public.onion, private.onion):
+            assert onion_address(onion).removesuffix(".onion") not in caplog.text
+    assert fragile.transport.status.onions == 0
+
+
+async def test_onions_come_back_after_the_control_connection_was_lost(fragile: TorParty, tor_parties: Parties) -> None:
+    async with published(fragile.transport, announcing(b"here")) as onion:
+        process, control = fragile.tor.pid, fragile.transport._control
+        assert control is not None
+        await control.close()
+        await _not_ready(fragile)
+        await asyncio.wait_for(onion.published(), PUBLISHED_WITHIN)
+        assert fragile.tor.pid == process
+        assert fragile.tor.status.restarts == 0
+        async with dialled(tor_parties.guest, onion.onion) as stream:
+            assert await read_to_end(stream) == b"here"
+
+
+async def test_client_keys_come_back_after_tor_was_killed(fragile: TorParty, tor_parties: Parties) -> None:
+    key = os.urandom(32)
+    async with published(tor_parties.host, echo, clients=[x25519_public(key)]) as onion:
+        async with dialled(fragile.transport, onion.onion, client_key=key) as stream:
+            await stream.write(b"once")
+            assert await read_exactly(stream, 4) == b"once"
+        assert fragile.tor.pid is not None
+        os.kill(fragile.tor.pid, signal.SIGKILL)
+        await _not_ready(fragile)
+        await asyncio.wait_for(fragile.tor.ready(), PUBLISHED_WITHIN)
+        async with dialled(fragile.transport, onion.onion, client_key=key) as stream:
+            await stream.write(b"more")
+            assert await read_exactly(stream, 4) == b"more"
+
+
+async def test_different_isolations_never_share_a_circuit(tor_parties: Parties, tor_guest: TorParty) -> None:
+    async with (
+        published(tor_parties.host, echo) as onion,
+        dialled(tor_parties.guest, onion.onion, isolation="one friend"),
+        dialled(tor_parties.guest, onion.onion, isolation="one friend"),
+        dialled(tor_parties.guest, onion.onion, isolation="another friend"),
+    ):
+        circuits = await _circuits(tor_guest, onion.onion)
+    assert len(circuits) == 3
+    assert len(set(circuits)) == 2
+
+
+async def test_more_onions_than_the_stage_holds_are_all_published(tor_parties: Parties) -> None:
+    onions = [await tor_parties.host.publish(os.urandom(32), echo, clients=None) for _ in range(2 * WIDTH_MOST)]
+    try:
+        await asyncio.wait_for(asyncio.gather(*(onion.published() for onion in onions)), PUBLISHED_WITHIN)
+    finally:
+        for onion in onions:
+            await onion.withdraw()
+
+
+def test_the_stage_narrows_when_publishing_is_slow_and_widens_when_it_is_quick() -> None:
+    pace = Pace()
+    assert pace.width == WIDTH_FIRST
+    for _ in range(5):
+        pace.took(1.0)
+    assert pace.width == WIDTH_MOST
+    for _ in range(5):
+        pace.took(50.0)
+    assert pace.width == 1
+    pace.took(10.0)
+    assert pace.width == 1
+
+
+async def _not_ready(party: TorParty) -> None:
+    """Wait until the loss has been noticed."""
+    async with asyncio.timeout(PUBLISHED_WITHIN):
+        while party.tor.is_ready:  # noqa: ASYNC110 - there is no event for the loss of readiness
+            await asyncio.sleep(0.01)
+
+
+async def _circuits(party: TorParty, onion: OnionKey) -> list[str]:
+    """The circuits of this tor's streams to an onion."""
+    control = await Control.connect(party.tor.sockets / "control", lambda action, address: None)
+    try:
+        lines = "\n".join(await control.command("GETINFO stream-status")).splitlines()
+    finally:
+        await control.close()
+    words = [line.removeprefix("stream-status=").split() for line in lines]
+    return [word[2] for word in words if len(word) == 4 and word[1] == "SUCCEEDED" and onion_address(onion) in word[3]]
