@@ -151,6 +151,7 @@ async def run_daemon(
             node = _node(host)
             friends = Friends(node, store, clock, connection)
             service = Service(friends, Conversation(node, store, clock, bell))
+            stack.callback(home.socket.unlink, missing_ok=True)
             listener = stack.enter_context(closing(home.listen()))
             async with asyncio.TaskGroup() as group:
                 work = [
