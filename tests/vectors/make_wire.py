@@ -1,0 +1,237 @@
+"""Makes link.json, frames.json and events.json with the code under test.
+
+``python -m tests.vectors.make_wire`` writes them anew; ``test_wire_vectors.py`` checks that they are what is written,
+and verifies them without this code. Byte strings are lower-case hexadecimal.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from chattor_bridge.errors import MalformedData
+from chattor_bridge.ids import EventId
+from chattor_bridge.protocol import cbor
+from chattor_bridge.protocol.events import Event, Profile, Receipt, Text, Unknown, decode_event, encode_event
+from chattor_bridge.protocol.frames import (
+    AckFrame,
+    Bye,
+    EnvelopeFrame,
+    Frame,
+    Hello,
+    KeepAlive,
+    SignalFrame,
+    decode_frames,
+    encode_frame,
+)
+from chattor_bridge.protocol.handshake import prologue
+from chattor_bridge.protocol.limits import MAX_TEXT
+from chattor_bridge.protocol.link import Established, Link, LinkKeys, Pattern
+from chattor_bridge.protocol.primitives import x25519_public
+from chattor_bridge.protocol.window import Ack
+from tests.protocol.sources import NOW, Source, onion_key
+
+_HERE = Path(__file__).parent
+_HELLO = Hello((1,), ("profile", "receipt", "text"), Source("session id")(16), 0, 7, 5)
+_ID = EventId(Source("event")(16))
+
+
+# --- link ------------------------------------------------------------------------------------------------------------
+
+
+def links() -> list[dict[str, Any]]:
+    """An accepting link, a later one, and one to a reverse onion, which the owner hosts."""
+    return [
+        _link("accepting", Pattern.IK, dialler="owner", largest=1_000),
+        _link("later", Pattern.KK, dialler="owner", largest=16_000),
+        _link("reverse", Pattern.KK, dialler="knocker", largest=4_000),
+    ]
+
+
+def _link(name: str, pattern: Pattern, *, dialler: str, largest: int) -> dict[str, Any]:
+    answerer = "knocker" if dialler == "owner" else "owner"
+    source = Source(f"link {name}")
+    dialling_static, answering_static, psk = source(32), source(32), source(32)
+    onion = onion_key(f"link {name}")
+    known = None if pattern is Pattern.IK else x25519_public(dialling_static)
+    dialling_random, answering_random = Source(f"link {name} dialling"), Source(f"link {name} answering")
+    dialling = Link.dial(
+        LinkKeys(dialling_static, x25519_public(answering_static), psk, pattern, dialler), onion, dialling_random
+    )
+    answering = Link.answer([LinkKeys(answering_static, known, psk, pattern, answerer)], onion, answering_random)
+    first = dialling.data_to_send()
+    answering.receive(first)
+    second = answering.data_to_send()
+    [established] = dialling.receive(second)
+    assert isinstance(established, Established)
+    said: list[tuple[str, list[Frame]]] = [
+        ("dialling", [_HELLO]),
+        ("answering", [_HELLO, EnvelopeFrame(Source("envelope")(1_000))]),
+        ("dialling", [EnvelopeFrame(Source("envelope")(largest)), AckFrame(Ack(6))]),
+        ("answering", [KeepAlive()]),
+        ("dialling", [Bye("closing")]),
+    ]
+    ends = {"dialling": (dialling, answering), "answering": (answering, dialling)}
+    stream: list[tuple[str, list[str], bytes]] = [("dialling", [], first), ("answering", [], second)]
+    for side, frames in said:
+        sender, receiver = ends[side]
+        for frame in frames:
+            sender.send(frame)
+        data = sender.data_to_send()
+        receiver.receive(data)
+        stream.append((side, [encode_frame(frame).hex() for frame in frames], data))
+    return {
+        "name": name,
+        "protocol_name": pattern.protocol_name,
+        "dialled_onion": onion.hex(),
+        "dialler_role": dialler,
+        "prologue": prologue(onion, dialler).hex(),
+        "psk": psk.hex(),
+        "dialling_static_private": dialling_static.hex(),
+        "answering_static_private": answering_static.hex(),
+        "dialling_ephemeral_private": dialling_random.drawn[0].hex(),
+        "answering_ephemeral_private": answering_random.drawn[0].hex(),
+        "handshake_hash": established.handshake_hash.hex(),
+        "stream": [{"from": side, "frames": frames, "bytes": data.hex()} for side, frames, data in stream],
+    }
+
+
+# --- frames ----------------------------------------------------------------------------------------------------------
+
+
+def frames() -> dict[str, Any]:
+    good: list[tuple[Frame, Any]] = [
+        (_HELLO, _hello_fields(_HELLO)),
+        (hello := Hello((1, 2), (), bytes(16), 2**32 - 1, 2**63 - 1, 0), _hello_fields(hello)),
+        (EnvelopeFrame(Source("envelope")(1_000)), {"type": "envelope", "envelope": Source("envelope")(1_000).hex()}),
+        (AckFrame(Ack(0)), {"type": "ack", "ack": [0]}),
+        (AckFrame(Ack(12, ((14, 14), (16, 300)))), {"type": "ack", "ack": [12, 14, 14, 16, 300]}),
+        (SignalFrame(b"typing"), {"type": "signal", "signal": b"typing".hex()}),
+        (Bye("replaced"), {"type": "bye", "reason": "replaced"}),
+        (KeepAlive(), {"type": "keep-alive"}),
+    ]
+    known = _hello_fields(_HELLO)
+    fields = {name: known[name] for name in ("versions", "capabilities", "epoch", "sent", "received")}
+    fields["session"] = _HELLO.session_id
+    bad = [
+        ("no frame at all", b""),
+        ("a head cut short", b"\x06\x00"),
+        ("a body cut short", b"\x04\x00\x02x"),
+        ("a type that must be known", b"\x07\x00\x00"),
+        ("a keep-alive that says something", b"\x06\x00\x01x"),
+        ("an envelope of a size that none has", b"\x02\x03\xe7" + bytes(999)),
+        ("ranges that touch", _raw(0x03, [1, 2, 3])),
+        ("ranges that descend", _raw(0x03, [1, 9, 9, 5, 5])),
+        ("an empty signal", b"\x04\x00\x00"),
+        ("a reason that is no word", b"\x05\x00\x02No"),
+        ("a hello without versions", _raw(0x01, fields | {"versions": []})),
+        ("versions that descend", _raw(0x01, fields | {"versions": [2, 1]})),
+        ("capabilities that are not sorted", _raw(0x01, fields | {"capabilities": ["text", "profile"]})),
+        ("a session id of 15 bytes", _raw(0x01, fields | {"session": bytes(15)})),
+    ]
+    _all_refused(bad, decode_frames)
+    return {
+        "frames": [{"frame": meaning, "bytes": encode_frame(frame).hex()} for frame, meaning in good],
+        "passed_over": [{"why": "an unknown type from 0x80 up", "bytes": "8000056c61746572"}],
+        "refused": [{"why": why, "bytes": data.hex()} for why, data in bad],
+    }
+
+
+def _hello_fields(hello: Hello) -> dict[str, Any]:
+    return {
+        "type": "hello",
+        "versions": list(hello.versions),
+        "capabilities": list(hello.capabilities),
+        "session": hello.session_id.hex(),
+        "epoch": hello.epoch,
+        "sent": hello.highest_sent,
+        "received": hello.highest_received,
+    }
+
+
+def _raw(kind: int, value: object) -> bytes:
+    body = cbor.encode(value)
+    return bytes([kind]) + len(body).to_bytes(2, "big") + body
+
+
+# --- events ----------------------------------------------------------------------------------------------------------
+
+
+def events() -> dict[str, Any]:
+    good = [
+        Event(_ID, NOW, Text("Grüße aus *Zürich* 🙂\n\n> and a quotation")),
+        Event(EventId(bytes(16)), 0, Text("x")),
+        Event(_ID, NOW, Receipt("read", (EventId(bytes(16)), _ID))),
+        Event(_ID, NOW, Profile("Zoë")),
+        Event(_ID, NOW, Text("an answer, in a later version"), extra={"reply": bytes(16)}),
+        Event(
+            _ID, NOW, Unknown("circle.invite", {"circle": b"\x01\x02", "members": [1, -1, None, True]}), critical=True
+        ),
+        Event(_ID, NOW, Unknown("receipt", {"kind": "played", "events": [bytes(_ID)]})),
+    ]
+    text: dict[str, object] = {"id": bytes(_ID), "time": NOW, "type": "text", "text": "hello"}
+    canonical = cbor.encode(text)
+    bad = [
+        ("nothing", b""),
+        ("an array", cbor.encode([text])),
+        ("no id", cbor.encode({key: value for key, value in text.items() if key != "id"})),
+        ("an id of 15 bytes", cbor.encode(text | {"id": bytes(15)})),
+        ("a time before 1970", cbor.encode(text | {"time": -1})),
+        ("a time after 9999", cbor.encode(text | {"time": 253_402_300_800})),
+        ("a type in capitals", cbor.encode(text | {"type": "Text"})),
+        ("critical: false", cbor.encode(text | {"critical": False})),
+        ("an empty text", cbor.encode(text | {"text": ""})),
+        ("a text one byte too long", cbor.encode(text | {"text": "x" * (MAX_TEXT + 1)})),
+        ("a line break in a name", cbor.encode({"id": bytes(_ID), "time": NOW, "type": "profile", "name": "a\nb"})),
+        ("a receipt for nothing", cbor.encode(text | {"type": "receipt", "kind": "read", "events": []})),
+        ("an integer key", cbor.encode(dict([*text.items(), (1, 1)]))),
+        ("a byte after it", canonical + b"\x00"),
+        ("a map of indefinite length", b"\xbf" + canonical[1:] + b"\xff"),
+        ("the id after the other keys", canonical[:1] + canonical[21:] + canonical[1:21]),
+        ("a key twice", b"\xa5" + canonical[1:] + b"\x64type\x64text"),
+    ]
+    _all_refused(bad, decode_event)
+    return {
+        "events": [_described(event) for event in good],
+        "refused": [{"why": why, "bytes": data.hex()} for why, data in bad],
+    }
+
+
+def _described(event: Event) -> dict[str, Any]:
+    data = encode_event(event)
+    return {"event": _as_json(cbor.decode(data)), "bytes": data.hex()}
+
+
+def _as_json(value: object) -> Any:
+    """JSON has no byte strings: they become ``{"hex": ...}``."""
+    if isinstance(value, bytes):
+        return {"hex": value.hex()}
+    if isinstance(value, list):
+        return [_as_json(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _as_json(item) for key, item in value.items()}
+    return value
+
+
+def _all_refused(bad: Iterable[tuple[str, bytes]], decode: Callable[[bytes], object]) -> None:
+    for why, data in bad:
+        try:
+            decode(data)
+        except MalformedData:
+            continue
+        raise AssertionError(why)
+
+
+FILES: dict[str, Callable[[], object]] = {"link.json": links, "frames.json": frames, "events.json": events}
+
+
+def text_of(name: str) -> str:
+    """What the file of that name must hold."""
+    return json.dumps(FILES[name](), indent=2, ensure_ascii=True) + "\n"
+
+
+if __name__ == "__main__":
+    for file_name in FILES:
+        (_HERE / file_name).write_text(text_of(file_name), encoding="utf-8")
