@@ -56,7 +56,6 @@ OVERHEAD: Final = NONCE_SIZE + TAG_SIZE
 _HEADER = struct.Struct(">32sII")
 _SKIPPED = struct.Struct(">32sI32sQ")  # ratchet key, number, message key, when it was skipped
 _MAX_COUNT = 2**32 - 1
-_MAX_TIME = 2**63 - 1
 
 _MESSAGE_CHAIN_INPUTS = b"\x02\x01"  # Signal's constants: 2 gives the next chain key, 1 the message key
 

@@ -23,7 +23,7 @@ from chattor_bridge.errors import AuthenticationFailed, LimitReached, MalformedD
 from chattor_bridge.ids import OnionKey, PeerId
 from chattor_bridge.protocol import cbor
 from chattor_bridge.protocol.epoch import EpochKeys, SessionRole, other
-from chattor_bridge.protocol.limits import ENVELOPE_SIZES, MAX_INNER, MAX_SEQ
+from chattor_bridge.protocol.limits import ENVELOPE_SIZES, MAX_EPOCH, MAX_INNER, MAX_SEQ
 from chattor_bridge.protocol.primitives import (
     KEY_SIZE,
     NONCE_SIZE,
@@ -51,7 +51,7 @@ _BODY_HEAD_GROWTH = 2
 """Bytes by which the head of a byte string of 256 to 65,535 bytes is longer than that of an empty one."""
 
 _MIN_BODY = 256
-_MAX_TIME = 2**63 - 1
+"""Bytes of the shortest body, so that its head always has three bytes and sizes come out exact."""
 
 
 class Duplicate(Exception):  # noqa: N818 - an answer more than an error
@@ -318,7 +318,7 @@ class Session:
         if not isinstance(stored, dict):
             raise fields.wrong("epochs")
         epochs = {number: EpochKeys.from_list(keys) for number, keys in stored.items()}
-        epoch = fields.integer("epoch", low=0, high=_MAX_TIME)
+        epoch = fields.integer("epoch", low=0, high=MAX_EPOCH)
         if epoch not in epochs:
             raise fields.wrong("epoch")
         return cls(
