@@ -108,6 +108,9 @@ class Fields:
         self._fields: dict[str, object] = value
         self._what = what
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._fields
+
     def names(self) -> frozenset[str]:
         """The names of all fields."""
         return frozenset(self._fields)

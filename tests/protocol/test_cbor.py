@@ -134,6 +134,8 @@ def test_fields_say_which_one_is_wrong() -> None:
     assert fields.text("t", at_most=2) == "é"
     assert fields.integer("i", low=5, high=5) == 5
     assert fields.list("l", at_most=1) == [1]
+    assert "b" in fields
+    assert "c" not in fields
     assert fields.names() == {"b", "t", "i", "l", "yes"}
     wrong: list[Callable[[], object]] = [
         lambda: fields.bytes("b", length=3),
