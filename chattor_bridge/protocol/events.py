@@ -89,7 +89,9 @@ EVENT_TYPES: Final = ("profile", "receipt", "text")
 """Event types this version understands, sorted."""
 
 _COMMON_KEYS: Final = frozenset({"id", "time", "type", "critical"})
-_TYPE_NAME: Final = re.compile(r"[a-z][a-z0-9_.]*", re.ASCII)
+_TYPE_NAME: Final = re.compile(r"(?!node\.)[a-z][a-z0-9_.]*", re.ASCII)
+"""``node.`` is for what a node tells its own owner in the place of an event; a friend must not be able to."""
+
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 

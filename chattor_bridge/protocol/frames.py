@@ -82,9 +82,9 @@ class Bye:
 
 Frame = Hello | EnvelopeFrame | AckFrame | SignalFrame | KeepAlive | Bye
 
-BYE_REASONS: Final = ("closing", "replaced", "unsupported", "violation")
-"""Why a link ends: this node goes offline; another link of the same friendship stays; no common version, or a
-critical event this version does not know; the other side broke the protocol."""
+BYE_REASONS: Final = ("closing", "replaced", "unsupported")
+"""Why a link ends: this node goes offline; another link of the same friendship stays; there is no common version, or
+the two halves of the session contradict each other. Who broke the protocol gets no reason."""
 
 _HEAD_SIZE: Final = 3
 _OPTIONAL: Final = 0x80

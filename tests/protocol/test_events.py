@@ -132,6 +132,7 @@ _WRONG: dict[str, dict[str, Any]] = {
     "no type": {"type": None},
     "type of other characters": {"type": "Text"},
     "empty type": {"type": ""},
+    "type that only a node's own notes have": {"type": "node.missing"},
     "long type": {"type": "x" * (MAX_EVENT_TYPE + 1)},
     "critical said to be false": {"critical": False},
     "critical as a number": {"critical": 1},
