@@ -105,6 +105,8 @@ def encode_event(event: Event) -> bytes:
     if event.critical:
         common["critical"] = True
     try:
+        if isinstance(event.body, Text) and (size := len(event.body.text.encode())) > MAX_TEXT:
+            raise LimitReached(f"this text is {size} bytes long; one may have {MAX_TEXT} at most")
         encoded = cbor.encode({**event.extra, **_own_fields(event.body), **common})
         if len(encoded) > MAX_INNER:
             raise LimitReached(f"this is {len(encoded)} bytes long; an event may have {MAX_INNER} at most")

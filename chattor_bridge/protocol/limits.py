@@ -103,13 +103,13 @@ SESSION_ID_SIZE: Final = 16
 """Bytes of a session id in a hello: enough that two sessions of one friendship never share one."""
 
 MAX_EPOCH: Final = 2**32 - 1
-"""Highest post-quantum epoch: at one every hundred messages, more than a lifetime's."""
+"""Highest post-quantum epoch: at one every fifty messages, more than a lifetime's."""
 
 MAX_HELLO: Final = 2_048
 """Bytes of an encoded hello: the longest lists of versions and capabilities, and room to add to it."""
 
 MAX_SIGNAL: Final = 1_000
-"""Bytes of one signal: it shares the smallest link message with nothing."""
+"""Bytes of one signal: with its head it fits the smallest link message."""
 
 MAX_BYE_REASON: Final = 32
 """Bytes of the reason of a bye, a word of ``a-z -``."""
