@@ -23,6 +23,9 @@ REAL_SECONDS_PER_STEP = 0.2
 REAL_SECONDS_AT_MOST = 30.0
 """How long a test waits, in real seconds, for something that must happen."""
 
+REAL_SECONDS_PER_BREATH = 0.05
+"""The same for `pass_slowly`, which need not wait for anything in particular."""
+
 SETTLING_ROUNDS = 20
 """Turns of the event loop granted to whoever was woken, before time moves on."""
 
@@ -88,6 +91,13 @@ class FakeClock:
                     await self.advance(step)
         finally:
             waited_for.cancel()
+
+    async def pass_slowly(self, seconds: float, *, step: float = 20.0) -> None:
+        """Let ``seconds`` pass in steps, with a breath of real time after each for input and output."""
+        end = self._monotonic + seconds
+        while self._monotonic < end:
+            await self.advance(min(step, end - self._monotonic))
+            await asyncio.sleep(REAL_SECONDS_PER_BREATH)
 
     def _move(self, monotonic: float) -> None:
         self._wall += monotonic - self._monotonic

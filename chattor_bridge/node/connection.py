@@ -18,7 +18,7 @@ from chattor_bridge.errors import NoCommonVersion, NotFound, OnionUnreachable, P
 from chattor_bridge.failpoints import failpoint
 from chattor_bridge.ids import NodeId, PeerId
 from chattor_bridge.node.mailbox import Mailbox, Taken
-from chattor_bridge.node.patience import describe, jitter, within
+from chattor_bridge.node.patience import describe, heed_cancellation, jitter, within
 from chattor_bridge.node.ports import Stream
 from chattor_bridge.node.records import Contact, OutboxEntry
 from chattor_bridge.node.surroundings import Surroundings
@@ -121,7 +121,9 @@ class Connection:
                 group.create_task(self._read(early))
                 group.create_task(self._write())
                 group.create_task(self._watch())
-                group.create_task(self._await_end())
+                # Awaited here and not in a task of its own: a group of Python 3.11 that is left while its tasks run
+                # does not take back the cancellation by which a failing task ends it.
+                await self._await_end()
         except* LinkEnded as endings:
             ending = _first(endings)
             bye = ending.bye if isinstance(ending, LinkEnded) else ""
@@ -131,6 +133,7 @@ class Connection:
         finally:
             await self._say_bye(bye)
             await self._stream.close()
+        heed_cancellation()
         if failure is not None:
             raise failure
         return str(ending)

@@ -85,6 +85,17 @@ async def within(clock: Clock, seconds: float, work: Coroutine[Any, Any, T]) -> 
             working.exception()  # looked at, even where nobody is left to be told
 
 
+def heed_cancellation() -> None:
+    """Let a cancellation go on that a failure has covered up.
+
+    A task group of Python before 3.13 whose child fails while its task is being cancelled raises only the failure; a
+    loop that tries again after failures would then never end. Raises: CancelledError.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 def describe(error: BaseException) -> str:
     """What may be written down about a failure: our own errors hold no secrets, anybody else's might."""
     if isinstance(error, BaseExceptionGroup):

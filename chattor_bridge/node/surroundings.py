@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from chattor_bridge.node.patience import Backoff, Pace
+from chattor_bridge.node.patience import Backoff, Pace, heed_cancellation
 from chattor_bridge.node.ports import Clock, NodeStore, Observer, RandomBytes, Transport
 from chattor_bridge.protocol.limits import WORK_BITS
 
@@ -50,6 +50,7 @@ class Surroundings:
             except give_up:
                 raise
             except Exception as error:
+                heed_cancellation()
                 delay = backoff.next()
                 on_failure(error, delay)
             await self.clock.sleep(delay)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -146,6 +147,10 @@ class Person:
     def online(self, peer_id: PeerId) -> bool:
         return self.house.diary.links.get((self.node_id, peer_id), False)
 
+    def knows(self, peer_id: PeerId) -> bool:
+        """Whether the friend is online and has our profile name."""
+        return self.online(peer_id) and any(one.peer_id == peer_id for one in self.of(EventDelivered))
+
     async def until(self, condition: Callable[[], bool], *, time_passes: bool = False) -> None:
         """Wait for the condition, with the clock standing still unless ``time_passes``."""
         waiting = self.house.diary.until(condition)
@@ -179,7 +184,7 @@ class Person:
         return said
 
     async def befriend(self, owner_of_code: Person) -> PeerId:
-        """Knock at the other's door, be accepted, and wait until both are online."""
+        """Knock at the other's door, be accepted, and wait until both are online and have each other's names."""
         code = await owner_of_code.code()
         knocked = len(owner_of_code.of(KnockReceived))
         left = len(self.of(KnockLeft))
@@ -187,8 +192,8 @@ class Person:
         await owner_of_code.until(lambda: len(owner_of_code.of(KnockReceived)) > knocked)
         await self.until(lambda: len(self.of(KnockLeft)) > left)
         peer_id = await owner_of_code.accept()
-        await self.until(lambda: self.online(peer_id))
-        await owner_of_code.until(lambda: owner_of_code.online(peer_id))
+        for one in (self, owner_of_code):
+            await one.until(partial(one.knows, peer_id))
         return peer_id
 
 
