@@ -207,6 +207,8 @@ class PostgresEngine:
             self._database = database
         except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as error:
             raise DatabaseUnusable(f"the database server refuses us: {error.args[0]}") from None
+        except ValueError:  # asyncpg's or yarl's; they would quote the address, and a password may be in it
+            raise DatabaseUnusable("the address of the database is not postgresql://user@host/database") from None
         except ERRORS as error:
             raise translate(error) from None
 

@@ -14,6 +14,9 @@ from chattor_bridge.storage.key import FILE_MODE, FORBIDDEN_MODE, sync_directory
 COMPANIONS = ("", "-wal", "-shm")
 """The file, and what SQLite keeps beside it while it is open."""
 
+MIN_FILE_SIZE = 512
+"""Bytes: SQLite's smallest page."""
+
 MAX_PID_LENGTH = 20
 
 
@@ -91,9 +94,9 @@ class SqliteFile:
         sync_directory(self.path.parent)
 
     def _check(self) -> None:
-        if self.path.stat().st_size == 0:
+        if self.path.stat().st_size < MIN_FILE_SIZE:  # SQLite would take it for a new one and begin anew in silence
             raise DatabaseUnusable(
-                f"the database {self.path} is empty, so it was cut off: restore a backup, or remove it to begin anew"
+                f"the database {self.path} was cut off and is empty: restore a backup, or remove it to begin anew"
             )
         with contextlib.closing(sqlite3.connect(self.path)) as connection:
             (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
