@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from json import dumps, loads
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ class Outcome:
     @property
     def objects(self) -> list[JsonObject]:
         """Its standard output as JSON, an object a line."""
-        return [json.loads(line) for line in self.output.splitlines()]
+        return [loads(line) for line in self.output.splitlines()]
 
 
 class Program:
@@ -47,18 +47,20 @@ class Program:
         self._silent = False
         self._listening = asyncio.gather(self._listen(), self._listen_to_complaints())
 
-    async def saw(self, key: str, nth: int = 1) -> JsonObject:
+    async def saw(self, key: str, nth: int = 1, *, timeout: float = WAIT) -> JsonObject:
         """Wait for the ``nth`` object with this key."""
-        found = await self.saw_all(lambda said: key in said, nth)
+        found = await self.saw_all(lambda said: key in said, nth, timeout=timeout)
         return found[nth - 1]
 
-    async def saw_all(self, wanted: Callable[[JsonObject], bool], count: int) -> list[JsonObject]:
+    async def saw_all(
+        self, wanted: Callable[[JsonObject], bool], count: int, *, timeout: float = WAIT
+    ) -> list[JsonObject]:
         """Wait until ``count`` wanted objects were said; all there are."""
 
         def enough() -> bool:
             return sum(map(wanted, self.said)) >= count or self._silent
 
-        async with asyncio.timeout(WAIT), self._news:
+        async with asyncio.timeout(timeout), self._news:
             await self._news.wait_for(enough)
         found = [said for said in self.said if wanted(said)]
         assert len(found) >= count, f"it ended: {self.complaint}"
@@ -80,7 +82,7 @@ class Program:
         assert self.process.stdout is not None
         async for line in self.process.stdout:
             async with self._news:
-                self.said.append(json.loads(line))
+                self.said.append(loads(line))
                 self._news.notify_all()
         async with self._news:
             self._silent = True
@@ -94,7 +96,9 @@ class Program:
 class Resident:
     """A home, and the commands of `chattor` on it."""
 
-    def __init__(self, directory: Path, name: str) -> None:
+    def __init__(self, directory: Path, name: str, *, torrc: Sequence[str] | None = None) -> None:
+        """``torrc``: lines that join a private Tor network; without them the daemon is over the memory network."""
+        self._torrc = torrc
         self.name = name
         self.home = directory / name.lower()
         self._network = directory / "net"
@@ -128,9 +132,15 @@ class Resident:
 
     async def launch(self, *words: str) -> Program:
         """A command that stays up."""
-        program = ("tests.programs.chattor_memory", str(self._network)) if words[0] == "run" else (PROGRAM,)
+        over_memory = words[0] == "run" and self._torrc is None
+        program = ("tests.programs.chattor_memory", str(self._network)) if over_memory else (PROGRAM,)
         command = self._command(*program, words=words, json=True)
-        launched = Program(await asyncio.create_subprocess_exec(*command, stdin=DEVNULL, stdout=PIPE, stderr=PIPE))
+        variables = {} if self._torrc is None else {"CHATTOR_TOR_TORRC_LINES": dumps(list(self._torrc))}
+        launched = Program(
+            await asyncio.create_subprocess_exec(
+                *command, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, env=os.environ | variables
+            )
+        )
         self._programs.append(launched)
         return launched
 
@@ -145,9 +155,9 @@ class Resident:
 
 
 @asynccontextmanager
-async def residents(directory: Path, *names: str) -> AsyncIterator[list[Resident]]:
+async def residents(directory: Path, *names: str, torrc: Sequence[str] | None = None) -> AsyncIterator[list[Resident]]:
     """People with an identity each, not running yet; whatever they leave running is ended."""
-    everybody = [Resident(directory, name) for name in names]
+    everybody = [Resident(directory, name, torrc=torrc) for name in names]
     try:
         for resident in everybody:
             await resident.get("init", "--name", resident.name)
