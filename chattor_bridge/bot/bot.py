@@ -106,8 +106,8 @@ class Bot:
             await rooms.remove(tx, room_id)
             if await rooms.of_owner(tx, sender) is None:
                 await self._open_another(tx, sender)
-            # said last, when there is a room to point to, and without a fallback to another one
-            await self._desk.voice.arrange(tx, owner_lane(sender), Say(sender, room_id, ENCRYPTED))
+            # said last, when there is a room to point to
+            await self._desk.voice.arrange(tx, owner_lane(sender), Say(sender, room_id, ENCRYPTED, only_there=True))
 
         return deed
 
@@ -117,7 +117,7 @@ class Bot:
             await rooms.remove(tx, room_id)
             if await rooms.of_owner(tx, owner) is None:
                 await self._open_another(tx, owner)
-            await self._desk.voice.arrange(tx, owner_lane(owner), Say(owner, room_id, CROWDED))
+            await self._desk.voice.arrange(tx, owner_lane(owner), Say(owner, room_id, CROWDED, only_there=True))
             await self._desk.voice.arrange(tx, owner_lane(owner), Leave(self._desk.voice.bot, room_id))
 
         return deed

@@ -28,13 +28,15 @@ def _new_key() -> str:
 @dataclass(frozen=True, slots=True)
 class Say:
     """The bot says something, written in CommonMark. Without ``room`` in the owner's management room, made if there
-    is none. With ``edits`` it replaces an earlier message of the bot."""
+    is none; so too where ``room`` is closed to the bot by then, unless it makes sense ``only_there``. With ``edits``
+    it replaces an earlier message of the bot."""
 
     owner: str
     room: str | None
     text: str
     reply_to: str | None = None
     edits: str | None = None
+    only_there: bool = False
     key: str = field(default_factory=_new_key)
 
 

@@ -85,7 +85,8 @@ class Bridge:
         self._clock = clock
         household = Household(homeserver.bot, homeserver.domain)
         voice = Voice(store, clock, homeserver.bot, lambda lane: self._actions.wake(lane))
-        self.host = make_host(NodeObserver(store, clock, household, voice, make_announcer(store, voice)))
+        self.observer = NodeObserver(store, clock, household, voice, make_announcer(store, voice))
+        self.host = make_host(self.observer)
         bot = make_bot(Desk(store, self.host, voice, clock, level_of))
         speech = PortalSpeech(store, self.host, conversion, clock, voice, bot)
         router = Router(store, household, voice, speech, bot)

@@ -23,8 +23,6 @@ _UNSENDABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
 _ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~\n])|&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 """CommonMark's backslash escapes and entities."""
 
-_REPLY_FALLBACK = re.compile(r"\A<mx-reply>.*?</mx-reply>", re.DOTALL | re.IGNORECASE)
-
 
 def written(conversion: TextConversion, markdown: str, mark: str, *, notice: bool) -> JsonObject:
     """The content that shows a CommonMark text; ``mark`` is its transaction id."""
@@ -64,7 +62,7 @@ def reaction(target: str, emoji: str, mark: str) -> JsonObject:
 def spoken(conversion: TextConversion, content: JsonObject) -> str:
     """What a text message says, as CommonMark. A quotation of the message it answers is left out."""
     if content.get("format") == HTML_FORMAT and isinstance(content.get("formatted_body"), str):
-        return conversion.html_to_markdown(_REPLY_FALLBACK.sub("", content["formatted_body"])).strip("\n")
+        return conversion.html_to_markdown(content["formatted_body"]).strip("\n")
     lines = html.escape(plain(content), quote=False).split("\n")
     return conversion.html_to_markdown("<br>".join(lines)).strip("\n")
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from chattor_bridge.errors import HomeserverUnavailable, Unavailable
-from chattor_bridge.node.patience import describe
+from chattor_bridge.node.patience import describe, heed_cancellation
 from chattor_bridge.node.ports import Clock
 
 FIRST_PAUSE = 1.0
@@ -99,6 +99,7 @@ class Lanes:
             try:
                 more = await self._step(lane)
             except Exception as error:
+                heed_cancellation()
                 self._rest(group, lane, error)
             else:
                 self._resting.pop(lane, None)

@@ -100,14 +100,24 @@ class Performer:
     # --- the bot -------------------------------------------------------------------------------------------------
 
     async def _say(self, action: actions.Say, pending: PendingAction) -> Deed:
-        room_id, event_id = await self._tell(
-            MatrixUserId(action.owner), action.room, action.text, action.key, pending, action.reply_to, action.edits
-        )
+        owner, room = MatrixUserId(action.owner), action.room
+        if room is None:
+            await self._tell(owner, action.text, action.key, pending)
+            return nothing
+        room_id = MatrixRoomId(room)
+        try:
+            event_id = await self._say_in(room_id, action.text, action.key, pending, action.reply_to, action.edits)
+        except HomeserverRefused as error:
+            if error.errcode not in ROOM_LOST or action.only_there or action.edits or await self._is_portal(room_id):
+                raise
+            await self._forget_management(room_id)
+            await self._tell(owner, action.text, action.key, pending)
+            return nothing
         return self._shown(room_id, event_id)
 
     async def _ask_about_knock(self, action: actions.AskAboutKnock, pending: PendingAction) -> Deed:
         owner = MatrixUserId(action.owner)
-        room_id, event_id = await self._tell(owner, None, action.text, action.key, pending)
+        room_id, event_id = await self._tell(owner, action.text, action.key, pending)
 
         async def deed(tx: Transaction) -> None:
             knock_id = KnockId(bytes.fromhex(action.knock))
@@ -181,24 +191,17 @@ class Performer:
         return nothing
 
     async def _tell(
-        self,
-        owner: MatrixUserId,
-        room: str | None,
-        text: str,
-        key: str,
-        pending: PendingAction,
-        reply_to: str | None = None,
-        edits: str | None = None,
+        self, owner: MatrixUserId, text: str, key: str, pending: PendingAction
     ) -> tuple[MatrixRoomId, MatrixEventId]:
-        """Say something to the owner in this room, or where they can be reached if that was a management room that
-        is closed to us now."""
+        """Say something to the owner in their management room, or in a new one if that is closed to us."""
         again = pending.attempts > 0
-        room_id = MatrixRoomId(room) if room is not None else await self._management.of(owner, again=again)
+        room_id = await self._management.of(owner, again=again)
         try:
-            return room_id, await self._say_in(room_id, text, key, pending, reply_to, edits)
+            return room_id, await self._say_in(room_id, text, key, pending)
         except HomeserverRefused as error:
-            if error.errcode not in ROOM_LOST or edits is not None or not await self._forget_management(room_id):
+            if error.errcode not in ROOM_LOST:
                 raise
+        await self._forget_management(room_id)
         room_id = await self._management.of(owner, again=again)
         return room_id, await self._say_in(room_id, text, key, pending)
 
@@ -219,13 +222,13 @@ class Performer:
             event = content.as_reply(event, reply_to)
         return await self._sender.send(self._homeserver.bot, room_id, "m.room.message", event, mark, pending)
 
-    async def _forget_management(self, room_id: MatrixRoomId) -> bool:
-        """Whether it was one."""
+    async def _forget_management(self, room_id: MatrixRoomId) -> None:
         async with self._store.transaction() as tx:
-            if await self._store.management_rooms.owner_of(tx, room_id) is None:
-                return False
             await self._store.management_rooms.remove(tx, room_id)
-        return True
+
+    async def _is_portal(self, room_id: MatrixRoomId) -> bool:
+        async with self._store.transaction() as tx:
+            return await self._store.portals.by_room(tx, room_id) is not None
 
     def _mark(self, room_id: MatrixRoomId, key: str, part: str) -> str:
         return transaction_id(self._homeserver.bot, room_id, bytes.fromhex(key), part)

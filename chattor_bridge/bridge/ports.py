@@ -199,6 +199,8 @@ class Homeserver(Protocol):
 class TextConversion(Protocol):
     """Between Matrix's HTML and Chattor's CommonMark. A module with these two functions will do."""
 
-    def html_to_markdown(self, html: str, /) -> str: ...
-    def markdown_to_html(self, markdown: str, /) -> str | None:
-        """``None`` when the text has no formatting and stands as it is."""
+    def html_to_markdown(self, source: str) -> str:
+        """Without the quotation of an answered message (``mx-reply``)."""
+
+    def markdown_to_html(self, markdown: str) -> str | None:
+        """``None`` when there is nothing in the text but words and CommonMark's escapes."""

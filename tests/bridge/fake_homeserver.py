@@ -217,6 +217,15 @@ class FakeHomeserver:
         event_id = self._put_state(room, person, "m.room.member", of or person, {"membership": membership})
         self._to_bridge(room, event_id)
 
+    def person_invites(self, person: str, room_id: str, invitee: str) -> None:
+        room = self.rooms[MatrixRoomId(room_id)]
+        event_id = self._put_state(room, person, "m.room.member", invitee, {"membership": "invite"})
+        self._to_bridge(room, event_id)
+
+    def person_sends_state(self, person: str, room_id: str, event_type: str, content: JsonObject) -> None:
+        room = self.rooms[MatrixRoomId(room_id)]
+        self._to_bridge(room, self._put_state(room, person, event_type, "", content))
+
     def person_sends(self, person: str, room_id: str, content: JsonObject, kind: str = "m.room.message") -> str:
         room = self.rooms[MatrixRoomId(room_id)]
         event_id = self._append(room, person, kind, content)

@@ -61,6 +61,17 @@ async def test_formatting_travels_both_ways(town: Town, friend: Peer) -> None:
     assert "<strong>bold</strong> too" in shown["content"]["formatted_body"]
 
 
+async def test_plain_text_that_looks_like_formatting_stays_what_it_is(town: Town, friend: Peer) -> None:
+    room = await town.befriend(friend)
+    ghost = (await town.portal(room)).ghost
+    text = "2 * 3 * 4 = snake_case_name\n# not a heading, <b>not bold</b> &amp; \\*"
+    await town.say(room, text)
+    await friend.ears.wait_until(lambda: bool(friend.ears.texts()), WAIT)
+    await friend.send(await friend.friend(WAIT), friend.ears.texts()[0])
+    await town.homeserver.until(lambda: bool(room.bodies(ghost)))
+    assert room.bodies(ghost) == [text]
+
+
 async def test_the_bot_marks_what_was_delivered_and_the_ghost_what_was_read(town: Town, friend: Peer) -> None:
     room = await town.befriend(friend)
     ghost = (await town.portal(room)).ghost

@@ -73,7 +73,7 @@ async def test_a_room_whose_creation_was_not_saved_is_found_again(town: Town, fr
     await town.ask(management, "start Alice")
     await town.ask(management, f"add {await friend.new_code()}")
     await town.idle()
-    lost = []
+    lost: list[MatrixUserId] = []
 
     def lose_the_first_room(method: str, user: MatrixUserId, room_id: str) -> None:
         if method == "create_room" and not lost:
@@ -114,7 +114,7 @@ async def test_a_message_the_homeserver_never_takes_is_told_and_blocks_nobody(to
     room = await town.befriend(friend)
     await town.idle()
     ghost = (await town.portal(room)).ghost
-    refused = []
+    refused: list[str] = []
 
     def refuse_the_first(method: str, user: MatrixUserId, room_id: str) -> str | None:
         if method == "send" and user == ghost and not refused:

@@ -15,8 +15,9 @@ from chattor_bridge.bridge.permissions import Level
 from chattor_bridge.bridge.ports import Homeserver
 from chattor_bridge.bridge.records import JsonObject, Portal
 from chattor_bridge.ids import MatrixUserId
+from chattor_bridge.matrix import text
 from chattor_bridge.node.clock import SystemClock
-from chattor_bridge.node.happenings import EventArrived
+from chattor_bridge.node.happenings import EventArrived, KnockReceived
 from chattor_bridge.node.host import NodeHost
 from chattor_bridge.node.patience import Pace
 from chattor_bridge.node.ports import Clock, Observer
@@ -24,7 +25,6 @@ from chattor_bridge.protocol.events import Receipt
 from chattor_bridge.storage.key import StoreKey
 from chattor_bridge.storage.store import Store, open_store
 from chattor_bridge.transport.memory import MemoryNetwork
-from tests.bridge.conversion import Plain
 from tests.bridge.fake_homeserver import BOT, DOMAIN, WAIT, FakeHomeserver, Room
 from tests.peer import PEER_OWNER, Ears, Peer
 
@@ -56,7 +56,7 @@ def make_bridge(store: Store, network: MemoryNetwork, homeserver: Homeserver, cl
         make_bot=Bot,
         make_announcer=Announcements,
         homeserver=homeserver,
-        conversion=Plain(),
+        conversion=text,
         clock=clock,
         level_of=level_of,
     )
@@ -133,7 +133,8 @@ class Town:
         return room
 
     async def ask(self, room: Room, text: str, person: str = ALICE) -> str:
-        """What the bot answers to this: the next thing it says in the room."""
+        """What the bot answers to this: the next thing it says in the room, once it has said all it had to say."""
+        await self.idle()
         before = len(room.bodies(BOT))
         self.homeserver.person_says(person, room.room_id, text)
         await self.deliver()
@@ -146,7 +147,9 @@ class Town:
         """Somebody new to the bridge adds the friend, who accepts; the portal, joined and welcomed to."""
         management = await self.open_management(person)
         await self.ask(management, "start Alice", person)
+        knocks = _knocks(friend)
         await self.ask(management, f"add {await friend.new_code()} hello", person)
+        await friend.ears.wait_until(lambda: _knocks(friend) > knocks, WAIT)
         await friend.accept_next(WAIT)
         return await self.joined_portal(person)
 
@@ -183,6 +186,10 @@ class Town:
     async def idle(self) -> None:
         """Wait until nothing is left to do. Raises: TimeoutError."""
         await until_idle(self.bridge)
+
+
+def _knocks(friend: Peer) -> int:
+    return sum(isinstance(happening, KnockReceived) for happening in friend.ears.happenings)
 
 
 async def until_idle(bridge: Bridge) -> None:

@@ -1,0 +1,160 @@
+"""What people ask the bot, and what it answers."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from tests.bridge.fake_homeserver import BOT, WAIT, Room
+from tests.bridge.town import ALICE, FRIEND_NAME, Town
+from tests.peer import Peer
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def _code_in(text: str) -> str:
+    return next(word for word in text.replace("`", " ").split() if word.startswith("chattor:"))
+
+
+async def _started(town: Town) -> Room:
+    room = await town.open_management()
+    await town.ask(room, "start Alice")
+    return room
+
+
+async def test_start_makes_a_node_once_and_says_what_comes_next(town: Town) -> None:
+    room = await town.open_management()
+    answer = await town.ask(room, "start Alice")
+    assert "Alice" in answer
+    assert "code new" in answer
+    assert "already" in await town.ask(room, "start")
+    assert [node.owner for node in town.bridge.host.nodes()] == [ALICE]
+
+
+async def test_start_without_a_name_takes_the_first_part_of_the_id(town: Town) -> None:
+    room = await town.open_management()
+    assert "alice" in await town.ask(room, "start")
+
+
+@pytest.mark.parametrize("command", ["code", "add x", "requests", "accept 1", "contacts", "status", "profile"])
+async def test_without_a_node_everything_says_start(town: Town, command: str) -> None:
+    room = await town.open_management()
+    assert "Write start" in await town.ask(room, command)
+
+
+async def test_help_lists_every_command_and_explains_one(town: Town) -> None:
+    room = await town.open_management()
+    text = await town.ask(room, "help")
+    for command in ("start", "code new", "add", "requests", "accept", "ignore", "contacts", "status", "profile"):
+        assert f"`{command}" in text
+    explained = await town.ask(room, "help code")
+    assert "code retire" in explained
+    assert "For example" in explained
+    assert "Did you mean" in await town.ask(room, "help cod")
+
+
+async def test_codes_are_made_listed_shown_and_retired(town: Town) -> None:
+    room = await _started(town)
+    assert "no friend code" in await town.ask(room, "code")
+    answer = await town.ask(room, "code new business *card*")
+    code = _code_in(answer)
+    listed = await town.ask(room, "code list")
+    assert code in listed
+    assert "business *card*" in listed
+    assert code in await town.ask(room, "code show 1")
+    assert "retired" in await town.ask(room, "code retire business *card*")
+    assert "no friend code" in await town.ask(room, "code")
+
+
+async def test_a_code_comes_as_a_picture_too(town: Town) -> None:
+    room = await _started(town)
+    await town.ask(room, "code new friends")
+    await town.idle()
+    picture = next(event["content"] for event in room.timeline if event["content"].get("msgtype") == "m.image")
+    data = town.homeserver.media[picture["url"]]
+    assert data.startswith(PNG)
+    assert struct.unpack(">II", data[16:24]) == (picture["info"]["w"], picture["info"]["h"])
+    assert picture["info"]["size"] == len(data)
+
+
+async def test_numbers_stay_with_what_they_were_given_to(town: Town) -> None:
+    room = await _started(town)
+    for label in ("one", "two", "three"):
+        await town.ask(room, f"code new {label}")
+        await town.idle()
+    await town.ask(room, "code retire 1")
+    assert "three" in await town.ask(room, "code retire 3")
+    listed = await town.ask(room, "code")
+    assert "2 “two”" in listed.replace("*", "")
+
+
+async def test_what_cannot_be_is_one_line_that_says_why(town: Town) -> None:
+    room = await _started(town)
+    for command, reason in (
+        ("add", "friend code"),
+        ("add nonsense", "friend code"),
+        ("code retire 7", "no such code"),
+        ("accept 3", "no such request"),
+        ("accept", "no request"),
+        ("rename 5 Ada", "no such contact"),
+        ("profile " + "x" * 100, "64"),
+        ("status now", "status"),
+        ("frobnicate", "help"),
+    ):
+        answer = await town.ask(room, command)
+        assert answer.startswith("⚠")
+        assert reason in answer
+        assert "\n" not in answer
+
+
+async def test_a_code_may_be_broken_up_and_followed_by_a_note(town: Town, friend: Peer) -> None:
+    room = await _started(town)
+    code = await friend.new_code()
+    broken = f"{code[:20].upper()} {code[20:40]}\n{code[40:]}"
+    await town.ask(room, f"add {broken} hello, it is me")
+    await friend.ears.wait_until(lambda: bool(friend.ears.happenings), WAIT)
+    assert [request.note for request in await friend.node.requests()] == ["hello, it is me"]
+
+
+async def test_requests_lists_ours_and_theirs(town: Town, friend: Peer) -> None:
+    room = await _started(town)
+    assert "no contact requests" in await town.ask(room, "requests")
+    await town.ask(room, f"add {await friend.new_code()} hi")
+    await town.homeserver.until(lambda: any("left at the door" in body for body in room.bodies(BOT)))
+    assert "with your note “hi”" in await town.ask(room, "requests")
+
+
+async def test_contacts_and_rename(town: Town, friend: Peer) -> None:
+    portal = await town.befriend(friend)
+    room = next(room for room in town.homeserver.rooms.values() if room is not portal)
+    await town.homeserver.until(lambda: portal.state["m.room.name", ""] == {"name": FRIEND_NAME})
+    await town.idle()
+    assert FRIEND_NAME in await town.ask(room, "contacts")
+    assert "Ada the First" in await town.ask(room, f"rename {FRIEND_NAME} Ada the First")
+    await town.homeserver.until(lambda: portal.state["m.room.name", ""] == {"name": "Ada the First"})
+    listed = await town.ask(room, "contacts")
+    assert "Ada the First" in listed
+    assert FRIEND_NAME in listed
+
+
+async def test_profile_shows_and_changes_the_name(town: Town, friend: Peer) -> None:
+    portal = await town.befriend(friend)
+    room = next(room for room in town.homeserver.rooms.values() if room is not portal)
+    await town.idle()
+    assert "Alice" in await town.ask(room, "profile")
+    assert "Alicia" in await town.ask(room, "profile Alicia")
+    assert "Alicia" in await town.ask(room, "status")
+
+
+async def test_notices_and_what_is_no_text_start_nothing(town: Town) -> None:
+    room = await _started(town)
+    town.homeserver.person_sends(ALICE, room.room_id, {"msgtype": "m.notice", "body": "code new"})
+    await town.deliver()
+    await town.idle()
+    assert await town.bridge.host.nodes()[0].codes() == []
+    before = len(room.bodies(BOT))
+    town.homeserver.person_sends(ALICE, room.room_id, {"msgtype": "m.image", "body": "code new", "url": "mxc://x/y"})
+    await town.deliver()
+    await town.homeserver.until(lambda: len(room.bodies(BOT)) > before)
+    assert "only understand text" in room.bodies(BOT)[-1]

@@ -1,0 +1,177 @@
+"""What happens in a portal besides the owner's words: nothing somebody believes to have sent disappears silently."""
+
+from __future__ import annotations
+
+import pytest
+
+from chattor_bridge.bridge.records import JsonObject
+from chattor_bridge.ids import MatrixEventId
+from chattor_bridge.node.happenings import EventFailed
+from chattor_bridge.protocol.events import Unknown
+from tests.bridge.fake_homeserver import BOT, WAIT, Room
+from tests.bridge.town import ALICE, STRANGER, Town
+from tests.peer import Peer
+
+
+async def _notice_after(town: Town, room: Room, content: JsonObject, kind: str = "m.room.message") -> JsonObject:
+    """The bot's next message after the owner sent this."""
+    await town.idle()
+    before = len(room.timeline)
+    await town.send(room, content, kind)
+    await town.homeserver.until(lambda: any(event["sender"] == BOT for event in room.timeline[before:]))
+    return next(event for event in room.timeline[before:] if event["sender"] == BOT)
+
+
+UNCARRIED: dict[str, tuple[JsonObject, str]] = {
+    "picture": ({"msgtype": "m.image", "body": "cat.png", "url": "mxc://x/y"}, "m.room.message"),
+    "file": ({"msgtype": "m.file", "body": "cat.pdf", "url": "mxc://x/y"}, "m.room.message"),
+    "voice message": ({"msgtype": "m.audio", "body": "cat.ogg", "url": "mxc://x/y"}, "m.room.message"),
+    "video": ({"msgtype": "m.video", "body": "cat.mp4", "url": "mxc://x/y"}, "m.room.message"),
+    "location": ({"msgtype": "m.location", "body": "here", "geo_uri": "geo:1,2"}, "m.room.message"),
+    "sticker": ({"body": "cat", "url": "mxc://x/y"}, "m.sticker"),
+    "poll": ({"m.text": []}, "m.poll.start"),
+    "reaction": ({"m.relates_to": {"rel_type": "m.annotation", "event_id": "$1", "key": "x"}}, "m.reaction"),
+    "edit": (
+        {"msgtype": "m.text", "body": "* b", "m.relates_to": {"rel_type": "m.replace", "event_id": "$1"}},
+        "m.room.message",
+    ),
+    "encrypted message": ({"algorithm": "m.megolm.v1.aes-sha2", "ciphertext": ""}, "m.room.encrypted"),
+    "text without text": ({"msgtype": "m.text", "body": "  "}, "m.room.message"),
+    "call": ({"call_id": "1"}, "m.call.invite"),
+    "unheard-of message": ({"msgtype": "org.example.hologram", "body": "x"}, "m.room.message"),
+}
+
+
+@pytest.mark.parametrize("name", UNCARRIED)
+async def test_what_cannot_be_carried_is_answered(town: Town, friend: Peer, name: str) -> None:
+    room = await town.befriend(friend)
+    content, kind = UNCARRIED[name]
+    notice = await _notice_after(town, room, content, kind)
+    assert notice["content"]["msgtype"] == "m.notice"
+    assert "⚠" in notice["content"]["body"]
+    await town.say(room, "after")
+    await friend.ears.wait_until(lambda: friend.ears.texts() == ["after"], WAIT)
+
+
+async def test_an_unknown_kind_is_answered_once(town: Town, friend: Peer) -> None:
+    room = await town.befriend(friend)
+    await _notice_after(town, room, {"call_id": "1"}, "m.call.invite")
+    before = len(room.bodies(BOT))
+    await town.send(room, {"call_id": "2"}, "m.call.invite")
+    await town.idle()
+    assert len(room.bodies(BOT)) == before
+
+
+async def test_removing_a_message_says_that_the_friend_still_has_it(town: Town, friend: Peer) -> None:
+    room = await town.befriend(friend)
+    event_id = await town.say(room, "oops")
+    await friend.ears.wait_until(lambda: bool(friend.ears.texts()), WAIT)
+    notice = await _notice_after(town, room, {"redacts": event_id}, "m.room.redaction")
+    assert "still has it" in notice["content"]["body"]
+
+
+async def test_taking_back_what_was_never_sent_is_nobodys_business(town: Town, friend: Peer) -> None:
+    room = await town.befriend(friend)
+    await town.idle()
+    before = len(room.timeline)
+    await town.send(room, {"redacts": "$unknown"}, "m.room.redaction")
+    await town.idle()
+    assert len(room.timeline) == before + 1
+
+
+async def test_an_answer_arrives_as_a_message_without_its_quotation(town: Town, friend: Peer) -> None:
+    room = await town.befriend(friend)
+    content = {
+        "msgtype": "m.text",
+        "body": "> <@bob:x> old words\n\nnew words",
+        "m.relates_to": {"m.in_reply_to": {"event_id": "$1"}},
+    }
+    notice = await _notice_after(town, room, content)
+    assert "ordinary message" in notice["content"]["body"]
+    await friend.ears.wait_until(lambda: friend.ears.texts() == ["new words"], WAIT)
+
+
+async def test_an_emote_keeps_its_star(town: Town, friend: Peer) -> None:
+    room = await town.befriend(friend)
+    await town.send(room, {"msgtype": "m.emote", "body": "waves"})
+    await friend.ears.wait_until(lambda: friend.ears.texts() == ["\\* waves"], WAIT)
+
+
+async def test_a_strangers_words_stay_in_the_room_and_he_is_told_once(town: Town, friend: Peer) -> None:
+    room = await town.befriend(friend)
+    await town.idle()
+    before = len(room.bodies(BOT))
+    await town.say(room, "I am not Alice", STRANGER)
+    await town.say(room, "!chattor code new", STRANGER)
+    await town.say(room, "I am", ALICE)
+    await friend.ears.wait_until(lambda: friend.ears.texts() == ["I am"], WAIT)
+    await town.idle()
+    assert [body for body in room.bodies(BOT)[before:] if STRANGER in body] == room.bodies(BOT)[before:]
+    assert len(room.bodies(BOT)) == before + 1
+
+
+async def test_an_event_of_a_newer_version_is_shown_as_such(town: Town, friend: Peer) -> None:
+    room = await town.befriend(friend)
+    await town.idle()
+    peer_id = await friend.friend(WAIT)
+    async with friend.store.transaction() as tx:
+        await friend.node.send(tx, peer_id, Unknown("hologram", {"data": b"x"}))
+    await town.homeserver.until(lambda: any("hologram" in body for body in room.bodies(BOT)))
+    assert "newer version" in room.bodies(BOT)[-1]
+
+
+async def test_the_portal_follows_the_friends_name_and_the_owners(town: Town, friend: Peer) -> None:
+    room = await town.befriend(friend)
+    ghost = (await town.portal(room)).ghost
+    async with friend.store.transaction() as tx:
+        await friend.node.set_profile_name(tx, "Robert")
+    await town.homeserver.until(lambda: room.state["m.room.name", ""] == {"name": "Robert"})
+    await town.say(room, "!chattor rename Bobby")
+    await town.homeserver.until(lambda: room.state["m.room.name", ""] == {"name": "Bobby"})
+    assert town.homeserver.names[ghost] == "Bobby"
+
+
+async def test_a_command_in_a_portal_is_answered_there_and_not_sent(town: Town, friend: Peer) -> None:
+    room = await town.befriend(friend)
+    answer = await town.ask(room, "!chattor contacts")
+    assert "Your contacts" in answer
+    await town.say(room, "after")
+    await friend.ears.wait_until(lambda: friend.ears.texts() == ["after"], WAIT)
+
+
+async def test_a_message_that_will_never_arrive_is_told_where_it_was_said(town: Town, friend: Peer) -> None:
+    room = await town.befriend(friend)
+    event_id = await town.say(room, "hello")
+    await town.homeserver.until(lambda: room.receipts.get(BOT) == event_id)
+    portal = await town.portal(room)
+    async with town.store.transaction() as tx:
+        link = (await town.store.event_links.by_matrix_event(tx, MatrixEventId(event_id)))[0]
+        # nothing in this version gives an event up, so the node's part is played
+        failed = EventFailed(portal.peer_id, link.event_id, "the friend is gone")
+        await town.bridge.observer.record(tx, portal.node_id, failed)
+    await town.homeserver.until(lambda: any("the friend is gone" in body for body in room.bodies(BOT)))
+    notice = room.timeline[-1]
+    assert notice["content"]["m.relates_to"]["m.in_reply_to"]["event_id"] == event_id
+
+
+async def test_what_cannot_be_queued_is_answered(town: Town, friend: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+    room = await town.befriend(friend)
+    monkeypatch.setattr("chattor_bridge.node.mailbox.MAX_QUEUED", 0)
+    notice = await _notice_after(town, room, {"msgtype": "m.text", "body": "too much"})
+    assert "⚠" in notice["content"]["body"]
+
+
+async def test_a_ghost_turns_down_invitations_to_other_rooms(town: Town, friend: Peer) -> None:
+    room = await town.befriend(friend)
+    ghost = (await town.portal(room)).ghost
+    other = town.homeserver.rooms[town.homeserver.person_creates_room(ALICE, ghost)]
+    await town.deliver()
+    await town.homeserver.until(lambda: other.membership(ghost) == "leave")
+
+
+async def test_two_owners_with_one_friend_see_two_ghosts(town: Town, friend: Peer) -> None:
+    carol = f"@carol:{town.homeserver.domain}"
+    room = await town.befriend(friend)
+    other = await town.befriend(friend, carol)
+    assert (await town.portal(room)).ghost != (await town.portal(other)).ghost
+    assert other.membership(ALICE) is None
