@@ -8,6 +8,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -87,9 +88,9 @@ def _free_port() -> int:
         return port
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresCluster]:
-    """The server of this test run."""
+@contextmanager
+def running_cluster() -> Iterator[PostgresCluster]:
+    """A new server; nothing of it is left afterwards."""
     directory = Path(tempfile.mkdtemp(prefix="chattor-postgres-", dir="/tmp"))
     try:
         if os.geteuid() == 0:
@@ -103,6 +104,13 @@ def postgres() -> Iterator[PostgresCluster]:
             cluster.stop()
     finally:
         shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresCluster]:
+    """The server of this test run."""
+    with running_cluster() as cluster:
+        yield cluster
 
 
 @pytest.fixture
