@@ -21,6 +21,7 @@ from aiohttp import web
 from chattor_bridge.bridge.ghosts import Household
 from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.errors import AddressInUse, Unavailable
+from chattor_bridge.failpoints import failpoint
 from chattor_bridge.matrix.discretion import without_content
 from chattor_bridge.matrix.hearing import Hearing
 from chattor_bridge.matrix.receipts import foreign_receipts
@@ -116,7 +117,11 @@ class Listener:
             _log.error("A transaction could not be stored and will come again: %s", without_content(error))
             return _error(503, "M_UNKNOWN", "Not stored; try again")
         self._hearing.heard(event["event_id"] for event in events if isinstance(event.get("event_id"), str))
-        return web.json_response({})
+        answer = web.json_response({})
+        await answer.prepare(request)
+        await answer.write_eof()
+        failpoint("inbox-answered")
+        return answer
 
     async def _ping(self, _request: web.Request) -> web.Response:
         return web.json_response({})
