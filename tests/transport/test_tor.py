@@ -67,8 +67,7 @@ async def test_onions_come_back_after_the_control_connection_was_lost(fragile: T
         await control.close()
         await _not_ready(fragile)
         await asyncio.wait_for(onion.published(), PUBLISHED_WITHIN)
-        assert fragile.tor.pid == process
-        assert fragile.tor.status.restarts == 0
+        assert fragile.tor.pid != process
         async with dialled(tor_parties.guest, onion.onion) as stream:
             assert await read_to_end(stream) == b"here"
 

@@ -1,4 +1,9 @@
-"""A tor of our own: started, supervised, restarted when it dies, reconnected when only the control port is lost."""
+"""A tor of our own: started, supervised, restarted when it dies.
+
+It lives exactly as long as our control connection: we take ownership (stem does so because of
+``__OwningControllerProcess``), so tor ends when the connection does, even when we are killed. Losing the connection
+and losing tor are therefore one case, with one mend.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +27,11 @@ from chattor_bridge.transport.tor.status import TorState, TorStatus
 log = logging.getLogger(__name__)
 
 CONTROL_TIMEOUT = 30.0
-"""Seconds from the start of tor, or the loss of its control connection, until it must answer; else it is started
-anew. It takes under one, on a machine that has just woken up a few."""
+"""Seconds from the start of tor until it must answer; else it is started anew. It takes under one, on a machine that
+has just woken up a few."""
+
+FAREWELL = 1.0
+"""Seconds between the loss of the control connection and the end of the process, in which we learn why it ended."""
 
 CONTROL_POLL = 0.1
 """Seconds between tries to connect to a control socket that is not there yet; tor has no event for it."""
@@ -193,23 +201,23 @@ class ManagedTor:
         )
         ended = asyncio.create_task(process.ended())
         try:
-            while not ended.done():
-                control = await self._connect(ended, user)
-                lost = asyncio.create_task(control.lost())
-                try:
-                    await user.attached(control)
-                    self._attached = True
-                    self._changed()
-                    if not answered.done():
-                        answered.set_result(None)
-                    await asyncio.wait({ended, lost}, return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    self._attached = False
-                    self._changed()
-                    await user.detached()
-                    lost.cancel()
-                    await control.close()
-            raise TorUnavailable(process.reason)
+            control = await self._connect(ended, user)
+            lost = asyncio.create_task(control.lost())
+            try:
+                await user.attached(control)
+                self._attached = True
+                self._changed()
+                if not answered.done():
+                    answered.set_result(None)
+                await asyncio.wait({ended, lost}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                self._attached = False
+                self._changed()
+                await user.detached()
+                lost.cancel()
+                await control.close()
+            await asyncio.wait({ended}, timeout=FAREWELL)
+            raise TorUnavailable(process.reason if ended.done() else "tor closed its control connection")
         finally:
             ended.cancel()
             await asyncio.gather(ended, return_exceptions=True)

@@ -29,8 +29,13 @@ ONIONS_PER_TOR = 60
 processor time, of 250 a tenth are not."""
 
 DIAL_ATTEMPTS = 3
-"""Tries within one dial. The first dial of an onion fails now and then on a healthy network, because a circuit does;
-somebody who is offline stays so, and coming back to them later is for the caller."""
+"""Tries within one dial, each but the last with at most half of the time that is left, and each with circuits of its
+own. The first dial of an onion fails now and then on a healthy network: a circuit does, or an introduction is lost
+with the tor it was for. Somebody who is offline stays so, and coming back to them later is for the caller."""
+
+ATTEMPT_LONGEST = 30.0
+"""Seconds for any attempt but the last. A cold dial takes a few on a healthy network, and a lost introduction for
+ever."""
 
 ATTEMPT_PAUSE = 2.0
 """Seconds before another attempt; half to all of it, at random."""
@@ -124,13 +129,7 @@ class TorTransport:
                 if client_key is not None and self._client_keys.get(onion) != client_key:
                     await self._add_client_key(onion, client_key)
                     self._client_keys[onion] = client_key
-                for _ in range(DIAL_ATTEMPTS - 1):
-                    try:
-                        return await self._attempt(onion, isolation, timeout)
-                    except OnionUnreachable as error:
-                        log.debug("a dial failed and is tried again: %s", error)
-                    await asyncio.sleep(ATTEMPT_PAUSE * _jitter(0.5, 1.0))
-                return await self._attempt(onion, isolation, timeout)
+                return await self._attempts(onion, isolation, timeout)
         except TimeoutError as error:
             if not self._tor.is_ready:
                 raise TorUnavailable(str(self._tor.status)) from error
@@ -181,9 +180,23 @@ class TorTransport:
         except CommandRefused as error:
             raise OnionUnreachable("tor does not accept the address or the key of the onion service") from error
 
-    async def _attempt(self, onion: OnionKey, isolation: str, timeout: float) -> SocketStream:
+    async def _attempts(self, onion: OnionKey, isolation: str, timeout: float) -> SocketStream:
+        deadline = asyncio.get_running_loop().time() + timeout
+        circuit = isolation
+        for _ in range(DIAL_ATTEMPTS - 1):
+            left = deadline - asyncio.get_running_loop().time()
+            try:
+                return await self._attempt(onion, circuit, min(left / 2, ATTEMPT_LONGEST))
+            except (OnionUnreachable, TimeoutError) as error:
+                log.debug("a dial failed and is tried again: %s", error)
+            # Away from a circuit on which an introduction got lost: tor would wait on it for two minutes.
+            circuit = f"{isolation} {secrets.token_hex(8)}"
+            await asyncio.sleep(ATTEMPT_PAUSE * _jitter(0.5, 1.0))
+        return await self._attempt(onion, circuit, timeout)
+
+    async def _attempt(self, onion: OnionKey, circuit: str, timeout: float) -> SocketStream:
         return await connect_through(
-            self._tor.socks_socket, onion_address(onion), ONION_PORT, isolation=isolation, timeout=timeout
+            self._tor.socks_socket, onion_address(onion), ONION_PORT, isolation=circuit, timeout=timeout
         )
 
 
