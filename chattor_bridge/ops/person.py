@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from mautrix.api import HTTPAPI
 from mautrix.client import ClientAPI
-from mautrix.types import EventID, EventType, RoomID, SyncToken, UserID
+from mautrix.types import EventID, EventType, FilterID, RoomID, SyncToken, UserID
 from yarl import URL
 
 JsonObject = dict[str, Any]
@@ -21,9 +21,15 @@ Condition = Callable[[JsonObject], bool]
 SYNC_TIMEOUT_MS = 1_000
 """How long one sync waits for news, in milliseconds: short, so that a wait notices its deadline."""
 
+SYNC_FILTER = '{"room": {"timeline": {"limit": 100}}}'
+"""Without it a sync leaves out all but the newest 10 events of a room; 100 is what Synapse grants."""
+
+ENCRYPTION = {"type": "m.room.encryption", "state_key": "", "content": {"algorithm": "m.megolm.v1.aes-sha2"}}
+"""What clients add to a direct chat to encrypt it, some of them always."""
+
 
 class Person:
-    """One logged-in Matrix user. ``timeline`` holds every timeline event of every room, in the order it came."""
+    """One logged-in Matrix user. ``timeline`` holds every event of every room, in the order it came."""
 
     def __init__(self, client: ClientAPI) -> None:
         self._client = client
@@ -52,12 +58,15 @@ class Person:
     async def sync(self) -> None:
         """One round of /sync; invitations are accepted at once, as a person would."""
         answer: Any = await self._client.sync(
-            since=SyncToken(self._since) if self._since else None, timeout=SYNC_TIMEOUT_MS if self._since else 0
+            since=SyncToken(self._since) if self._since else None,
+            timeout=SYNC_TIMEOUT_MS if self._since else 0,
+            filter_id=FilterID(SYNC_FILTER),
         )
         self._since = answer["next_batch"]
         rooms: JsonObject = answer.get("rooms", {})
         for room_id, room in rooms.get("join", {}).items():
-            for event in room.get("timeline", {}).get("events", []):
+            # What happened before the last few events of a room just joined is told as its state alone.
+            for event in (*room.get("state", {}).get("events", []), *room.get("timeline", {}).get("events", [])):
                 self.timeline.append({**event, "room_id": room_id})
             for event in room.get("ephemeral", {}).get("events", []):
                 self.ephemeral.append({**event, "room_id": room_id})
@@ -106,9 +115,11 @@ class Person:
             and event["content"].get("msgtype") != "m.notice"
         ]
 
-    async def open_chat(self, other: str) -> str:
+    async def open_chat(self, other: str, *, encrypted: bool = False) -> str:
         """Start a direct chat by inviting somebody; the room id."""
-        return str(await self._client.create_room(is_direct=True, invitees=[UserID(other)]))
+        initial_state: Any = [ENCRYPTION] if encrypted else []
+        room_id = await self._client.create_room(is_direct=True, invitees=[UserID(other)], initial_state=initial_state)
+        return str(room_id)
 
     async def say(self, room_id: str, text: str, html: str | None = None) -> str:
         """Send a text message; its event id."""

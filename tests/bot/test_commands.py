@@ -7,14 +7,10 @@ import struct
 import pytest
 
 from tests.bridge.fake_homeserver import BOT, WAIT, Room
-from tests.bridge.town import ALICE, FRIEND_NAME, Town
+from tests.bridge.town import ALICE, FRIEND_NAME, Town, code_in
 from tests.peer import Peer
 
 PNG = b"\x89PNG\r\n\x1a\n"
-
-
-def _code_in(text: str) -> str:
-    return next(word for word in text.replace("`", " ").split() if word.startswith("chattor:"))
 
 
 async def _started(town: Town) -> Room:
@@ -58,7 +54,7 @@ async def test_codes_are_made_listed_shown_and_retired(town: Town) -> None:
     room = await _started(town)
     assert "no friend code" in await town.ask(room, "code")
     answer = await town.ask(room, "code new business *card*")
-    code = _code_in(answer)
+    code = code_in(answer)
     listed = await town.ask(room, "code list")
     assert code in listed
     assert "business *card*" in listed

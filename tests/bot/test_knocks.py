@@ -6,7 +6,7 @@ import pytest
 
 from chattor_bridge.bridge.records import JsonObject
 from tests.bridge.fake_homeserver import BOT, WAIT, Room
-from tests.bridge.town import ALICE, FRIEND_NAME, STRANGER, Town, chattor_friend
+from tests.bridge.town import ALICE, FRIEND_NAME, STRANGER, Town, chattor_friend, code_in
 from tests.peer import Peer
 
 
@@ -16,8 +16,7 @@ async def _knocked(town: Town, friend: Peer, note: str = "hello") -> tuple[Room,
     await town.ask(room, "start Alice")
     answer = await town.ask(room, "code new friends")
     await town.idle()
-    code = next(word for word in answer.replace("`", " ").split() if word.startswith("chattor:"))
-    await friend.add(code, note)
+    await friend.add(code_in(answer), note)
     return room, await _notice(town, room)
 
 
@@ -146,7 +145,7 @@ async def test_a_request_is_told_although_nobody_has_a_management_room(town: Tow
     await town.ask(room, "start Alice")
     answer = await town.ask(room, "code new friends")
     await town.idle()
-    code = next(word for word in answer.replace("`", " ").split() if word.startswith("chattor:"))
+    code = code_in(answer)
     town.homeserver.person_sets_membership(ALICE, room.room_id, "leave")
     await town.deliver()
     await town.homeserver.until(lambda: room.membership(BOT) == "leave")

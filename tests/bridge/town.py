@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -84,6 +85,13 @@ async def marks_all_read(friend: Peer) -> None:
     peer_id = await friend.friend(WAIT)
     async with friend.store.transaction() as tx:
         await friend.node.send(tx, peer_id, Receipt("read", tuple(read)))
+
+
+def code_in(text: str) -> str:
+    """The friend code in an answer of the bot."""
+    found = re.search(r"chattor:[a-z2-7]{58}", text)
+    assert found is not None
+    return found[0]
 
 
 def receipts(friend: Peer) -> list[bytes]:

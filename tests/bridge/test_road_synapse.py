@@ -1,0 +1,217 @@
+"""A person at a real Synapse and a Chattor friend talk, both ways, while parts of the bridge come and go."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from chattor_bridge.bridge.bridge import Bridge
+from chattor_bridge.bridge.records import JsonObject
+from chattor_bridge.matrix.service import MatrixService
+from chattor_bridge.node.clock import SystemClock
+from chattor_bridge.ops.person import Person
+from chattor_bridge.storage.key import StoreKey
+from chattor_bridge.storage.store import Store, open_store
+from chattor_bridge.transport.memory import MemoryNetwork
+from tests.bridge.town import FRIEND_NAME, chattor_friend, code_in, make_bridge, marks_all_read, receipts, until_idle
+from tests.peer import Peer
+from tests.synapse import WAIT, Homestead, homestead, private_homestead
+
+__all__ = ["homestead", "private_homestead"]
+
+pytestmark = pytest.mark.synapse
+
+SAID = [f"message {number}: žluťoučký 漢字 👩‍👩‍👧 {'x' * number}" for number in range(12)]
+
+
+class Road:
+    """The Matrix side and the bridge, which can be stopped and started again over the same database."""
+
+    def __init__(self, homestead: Homestead, store: Store, network: MemoryNetwork) -> None:
+        self._homestead = homestead
+        self._store = store
+        self._network = network
+        self.bot = f"@{homestead.registration.bot_localpart}:{homestead.registration.domain}"
+        self.persons: list[Person] = []
+        self.bridge: Bridge
+        self._service: MatrixService
+
+    async def start(self) -> None:
+        clock = SystemClock()
+
+        async def accept(txn_id: str, events: Sequence[JsonObject], ephemeral: Sequence[JsonObject]) -> None:
+            await self.bridge.accept(txn_id, events, ephemeral)
+
+        self._service = MatrixService(self._homestead.settings(), accept, clock)
+        self.bridge = make_bridge(self._store, self._network, self._service.homeserver, clock)
+        self._service.on_change(lambda _: self.bridge.hurry())
+        await self._service.start()
+        await self.bridge.start()
+
+    async def stop(self) -> None:
+        await self.bridge.stop()
+        await self._service.stop()
+
+    async def person(self) -> Person:
+        """A new Matrix user, logged in until the end of the road."""
+        somebody = await self._homestead.person("alice")
+        person = await Person.login(somebody.address, somebody.user_id, somebody.password)
+        self.persons.append(person)
+        return person
+
+
+@asynccontextmanager
+async def _road(homestead: Homestead, directory: Path) -> AsyncIterator[tuple[Road, Peer]]:
+    network = MemoryNetwork(directory / "net")
+    async with (
+        open_store(f"sqlite:{directory / 'bridge.db'}", StoreKey(secrets.token_bytes(32))) as store,
+        chattor_friend(directory, network) as friend,
+    ):
+        road = Road(homestead, store, network)
+        await road.start()
+        try:
+            yield road, friend
+        finally:
+            await road.stop()
+            for person in road.persons:
+                await person.close()
+
+
+@pytest_asyncio.fixture
+async def travelled(homestead: Homestead, tmp_path: Path) -> AsyncIterator[tuple[Road, Peer]]:
+    async with _road(homestead, tmp_path) as road_and_friend:
+        yield road_and_friend
+
+
+async def _befriended(road: Road, friend: Peer) -> tuple[Person, str, str]:
+    """A person who became the friend's friend: themselves, the portal and its ghost."""
+    alice = await road.person()
+    management = await alice.open_chat(road.bot)
+    await alice.next_from(road.bot, management, WAIT)
+    await alice.say(management, "start Alice")
+    await alice.next_from(road.bot, management, WAIT)
+    await alice.say(management, "code new friends")
+    answer = await alice.next_from(road.bot, management, WAIT)
+    code = code_in(answer["content"]["body"])
+    await alice.wait_for(lambda event: event["content"].get("msgtype") == "m.image", WAIT)
+    await friend.add(code, "it is me")
+    notice = await alice.wait_for(lambda event: "it is me" in event["content"].get("body", ""), WAIT)
+    await alice.react(management, notice["event_id"], "✅")
+    welcome = await alice.wait_for(lambda event: "yours alone" in event["content"].get("body", ""), WAIT)
+    ghost = next(
+        event["sender"]
+        for event in alice.timeline + alice.invites[welcome["room_id"]]["invite_state"]["events"]
+        if event["type"] == "m.room.member"
+        and event.get("state_key") == alice.user_id
+        and event["sender"] != alice.user_id
+    )
+    return alice, welcome["room_id"], ghost
+
+
+async def _hear(alice: Person, room_id: str, ghost: str, said: list[str]) -> None:
+    """Wait until Alice has heard this, and exactly this."""
+    await alice.wait_for(lambda event: event["sender"] == ghost and event["content"].get("body") == said[-1], WAIT)
+    assert alice.messages(room_id, ghost) == said
+
+
+async def test_two_people_become_friends_and_talk(travelled: tuple[Road, Peer]) -> None:
+    road, friend = travelled
+    alice, room_id, ghost = await _befriended(road, friend)
+    peer_id = await friend.friend(WAIT)
+    for number, text in enumerate(SAID):
+        await friend.send(peer_id, text)
+        await alice.say(room_id, text, html=f"<b>{text}</b>" if number % 2 else None)
+    await _hear(alice, room_id, ghost, SAID)
+    await friend.ears.wait_until(lambda: len(friend.ears.texts()) == len(SAID), WAIT)
+    assert friend.ears.texts() == [f"**{text}**" if number % 2 else text for number, text in enumerate(SAID)]
+
+
+async def test_the_chat_is_a_direct_one_named_after_the_friend(travelled: tuple[Road, Peer]) -> None:
+    road, friend = travelled
+    alice, room_id, ghost = await _befriended(road, friend)
+    invitation = alice.invites[room_id]["invite_state"]["events"]
+    mine = next(event for event in invitation if event.get("state_key") == alice.user_id)
+    assert mine["content"]["is_direct"] is True
+    assert mine["sender"] == ghost
+    name = next(event["content"]["name"] for event in invitation if event["type"] == "m.room.name")
+    assert name == FRIEND_NAME
+
+
+async def test_receipts_tell_what_was_delivered_and_what_was_read_on_both_sides(travelled: tuple[Road, Peer]) -> None:
+    road, friend = travelled
+    alice, room_id, ghost = await _befriended(road, friend)
+    event_id = await alice.say(room_id, "hello")
+
+    def read_by(user: str) -> object:
+        return lambda event: user in event["content"].get(event_id, {}).get("m.read", {})
+
+    await alice.wait_for(read_by(road.bot), WAIT, ephemeral=True)  # type: ignore[arg-type]
+    await marks_all_read(friend)
+    await alice.wait_for(read_by(ghost), WAIT, ephemeral=True)  # type: ignore[arg-type]
+
+    sent = await friend.send(await friend.friend(WAIT), "hello yourself")
+    shown = await alice.wait_for(lambda event: event["content"].get("body") == "hello yourself", WAIT)
+    await alice.mark_read(room_id, shown["event_id"])
+    await friend.ears.wait_until(lambda: receipts(friend) == [sent], WAIT)
+
+
+async def test_what_is_said_while_the_bridge_is_away_arrives_when_it_is_back(travelled: tuple[Road, Peer]) -> None:
+    road, friend = travelled
+    alice, room_id, ghost = await _befriended(road, friend)
+    await until_idle(road.bridge)
+    await road.stop()
+    peer_id = await friend.friend(WAIT)
+    for text in SAID:
+        await friend.send(peer_id, text)
+        await alice.say(room_id, text)
+    await road.start()
+    await _hear(alice, room_id, ghost, SAID)
+    await friend.ears.wait_until(lambda: len(friend.ears.texts()) == len(SAID), WAIT)
+    assert friend.ears.texts() == SAID
+
+
+async def test_stopping_in_the_middle_of_it_all_loses_and_doubles_nothing(travelled: tuple[Road, Peer]) -> None:
+    road, friend = travelled
+    alice, room_id, ghost = await _befriended(road, friend)
+    peer_id = await friend.friend(WAIT)
+    for number, text in enumerate(SAID):
+        await friend.send(peer_id, text)
+        await alice.say(room_id, text)
+        if number % 3 == 2:
+            await road.stop()
+            await road.start()
+    await _hear(alice, room_id, ghost, SAID)
+    await friend.ears.wait_until(lambda: len(friend.ears.texts()) >= len(SAID), WAIT)
+    assert friend.ears.texts() == SAID
+
+
+async def test_a_homeserver_that_goes_away_and_comes_back(private_homestead: Homestead, tmp_path: Path) -> None:
+    await private_homestead.synapse.start()
+    async with _road(private_homestead, tmp_path) as (road, friend):
+        alice, room_id, ghost = await _befriended(road, friend)
+        peer_id = await friend.friend(WAIT)
+        await friend.send(peer_id, SAID[0])
+        await private_homestead.synapse.kill()
+        for text in SAID[1:]:
+            await friend.delivered(await friend.send(peer_id, text), WAIT)
+        await private_homestead.synapse.start()
+        await _hear(alice, room_id, ghost, SAID)
+        await alice.say(room_id, "still there?")
+        await friend.ears.wait_until(lambda: friend.ears.texts() == ["still there?"], WAIT)
+
+
+async def test_an_encrypted_room_is_answered_in_clear_with_an_unencrypted_one(travelled: tuple[Road, Peer]) -> None:
+    road, _friend = travelled
+    alice = await road.person()
+    encrypted = await alice.open_chat(road.bot, encrypted=True)
+    notice = await alice.next_from(road.bot, encrypted, WAIT)
+    assert "cannot read encrypted" in notice["content"]["body"]
+    greeting = await alice.wait_for(lambda event: "get your own" in event["content"].get("body", ""), WAIT)
+    assert greeting["room_id"] != encrypted
+    await alice.say(greeting["room_id"], "help")
+    await alice.wait_for(lambda event: "code new" in event["content"].get("body", ""), WAIT)
