@@ -39,8 +39,9 @@ class Row(Protocol):
     def __getitem__(self, column: str, /) -> Any: ...
 
 
-class CommitUncertain(Exception):  # noqa: N818 -- not an error of the tree: it never leaves this package
-    """The connection broke during COMMIT; ``receipt`` lets `EngineConnection.committed` answer later."""
+class CommitUncertain(Exception):
+    """The connection broke during COMMIT; ``receipt`` lets `EngineConnection.committed` answer later. Not an error of
+    the tree: it never leaves this package."""
 
     def __init__(self, receipt: str, error: ChattorError) -> None:
         super().__init__()

@@ -8,9 +8,6 @@ from pathlib import Path
 import pytest
 
 from chattor_bridge.storage import Store, StoreKey, open_store
-from tests.postgres import postgres, postgres_url, store_url
-
-__all__ = ["postgres", "postgres_url", "store_url"]  # fixtures
 
 
 @pytest.fixture

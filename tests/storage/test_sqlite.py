@@ -225,6 +225,16 @@ async def test_a_backup_program_that_holds_the_lock_is_waited_out(store: Store, 
         assert await store.nodes.all(tx) == [records.node()]
 
 
+async def test_what_was_read_cannot_change_before_it_is_written_back(store: Store, path: Path) -> None:
+    """A transaction that only reads so far has the lock already: it cannot fail later for having read old data."""
+    async with store.transaction() as tx:
+        assert await store.nodes.all(tx) == []
+        locked = pytest.raises(sqlite3.OperationalError, match="locked")
+        with contextlib.closing(sqlite3.connect(path, timeout=0)) as other, locked:
+            other.execute("BEGIN IMMEDIATE")
+        await store.nodes.add(tx, records.node())
+
+
 async def test_damage_that_shows_later_is_named(store: Store, path: Path) -> None:
     await records.settle(store)
     async with store.transaction() as tx:
