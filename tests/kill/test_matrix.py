@@ -1,0 +1,110 @@
+"""The kill matrix: SIGKILL at every commit boundary of the spine, in both directions, on both engines.
+
+After each death the bridge is started again, without help, and everything said must have arrived exactly once and in
+order. The conversation goes on from one death to the next, so that a loss or a double of an earlier case is seen later
+too.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.kill.stage import Conversation
+
+FROM_MATRIX = (
+    "inbox-committed",  # stored, the homeserver not yet told
+    "inbox-answered",
+    "send-committed",
+    "inbox-done",  # sealed and in the outbox, the inbox row gone
+    "envelope-written",  # on its way, not acknowledged
+    "ack-committed",  # the friend has it, the outbox row is gone
+)
+TO_MATRIX = (
+    "receive-committed",  # stored, not acknowledged
+    "ack-written",
+    "action-begun",
+    "matrix-sent",  # in the room, not yet known to be
+    "action-done",
+)
+BEFRIENDING = (
+    "knock-attempt-stored",  # the session is on disk, the knock not sent
+    "contact-stored",  # the friend's acceptance is on disk, not answered
+    "room-created",  # the room exists, the database does not know
+)
+ACCEPTING = (
+    "knock-stored",  # the request is on disk, its sender not told
+    "accept-committed",
+)
+
+
+@pytest.mark.parametrize("failpoint", FROM_MATRIX)
+async def test_what_alice_says_survives_a_death(conversation: Conversation, failpoint: str) -> None:
+    await conversation.bridge.restart(failpoint)
+    await conversation.say(*(f"{failpoint} {number} from Matrix ✓" for number in range(3)))
+    await conversation.bridge.dies()
+    await conversation.say(f"{failpoint} while it was dead")
+    await conversation.bridge.start()
+    await conversation.settled()
+
+
+@pytest.mark.parametrize("failpoint", TO_MATRIX)
+async def test_what_the_friend_says_survives_a_death(conversation: Conversation, failpoint: str) -> None:
+    await conversation.bridge.restart(failpoint)
+    await conversation.tell(*(f"{failpoint} {number} from Chattor ✓" for number in range(3)))
+    await conversation.bridge.dies()
+    await conversation.tell(f"{failpoint} while it was dead")
+    await conversation.bridge.start()
+    await conversation.settled()
+
+
+async def test_a_death_of_the_homeserver_too_doubles_nothing(conversation: Conversation) -> None:
+    """The point between send and commit, with a homeserver that has to remember across its own death."""
+    await conversation.bridge.restart("matrix-sent")
+    await conversation.tell("just before both died", "and behind it")
+    await conversation.bridge.dies()
+    await conversation.synapse.kill()
+    await conversation.synapse.start()
+    await conversation.bridge.start()
+    await conversation.settled()
+
+
+@pytest.mark.parametrize("failpoint", BEFRIENDING)
+async def test_becoming_friends_survives_a_death(strangers: Conversation, failpoint: str) -> None:
+    """Alice asks; the bridge dies on the way."""
+    await strangers.bridge.restart(failpoint)
+    await strangers.ask()
+    if failpoint == "knock-attempt-stored":
+        await strangers.bridge.dies()
+        await strangers.bridge.start()
+        await strangers.friends()
+    else:
+        strangers.friend = await strangers.peer.accept_next(timeout=60)
+        await strangers.bridge.dies()
+        await strangers.bridge.start()
+        await strangers.shown()
+    await strangers.say("we are friends")
+    await strangers.tell("so we are")
+    await strangers.settled()
+    assert strangers.rooms_with_ghosts() == 1
+
+
+@pytest.mark.parametrize("failpoint", ACCEPTING)
+async def test_being_asked_survives_a_death(strangers: Conversation, failpoint: str) -> None:
+    """The friend asks, Alice accepts; the bridge dies on the way."""
+    code = await strangers.code_of_alice()
+    await strangers.bridge.restart(failpoint)
+    await strangers.peer.add(code, "hello")
+    if failpoint == "knock-stored":
+        await strangers.bridge.dies()
+        await strangers.bridge.start()
+        await strangers.alice_accepts()
+    else:
+        await strangers.alice_accepts()
+        await strangers.bridge.dies()
+        await strangers.bridge.start()
+    strangers.friend = await strangers.peer.friend(timeout=60)
+    await strangers.shown()
+    await strangers.say("we are friends")
+    await strangers.tell("so we are")
+    await strangers.settled()
+    assert strangers.rooms_with_ghosts() == 1
