@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 
-from chattor_bridge.ops.demo.programs import Follower
 from chattor_bridge.ops.demo.screen import Screen
 from chattor_bridge.ops.demo.script import ALICE, BOB, Line
 from chattor_bridge.ops.demo.stage import Stage
@@ -46,14 +45,14 @@ async def befriend(stage: Stage, screen: Screen) -> str:
 async def converse(stage: Stage, screen: Screen, room: str) -> None:
     """Every line both ways, in turns; then a look at everything that arrived, on both sides."""
     screen.line()
-    screen.line(f"  {'who':<16} {'says':<64} {'arrives':>9}")
+    screen.line(f"  {'arrives in':>9} {'who':<16} says")
     follower = await stage.bob.follow()
     try:
         heard: list[str] = []
         for hers, his in zip(ALICE, BOB, strict=True):
             begun = time.monotonic()
             await stage.alice.say(room, hers.plain, hers.html)
-            heard.append((await _next_text(follower))["text"])
+            heard.append((await follower.next(PATIENCE))["text"])
             screen.said("Alice (Matrix)", hers.plain, time.monotonic() - begun)
 
             before = len(_from_bob(stage, room))
@@ -91,13 +90,6 @@ async def _portal(stage: Stage) -> str:
     found = await stage.alice.wait_for(is_bob, PATIENCE)
     stage.ghost = found["state_key"]
     return str(found["room_id"])
-
-
-async def _next_text(follower: Follower) -> JsonObject:
-    while True:
-        message = await follower.next(PATIENCE)
-        if message["kind"] == "text":
-            return message
 
 
 def _from_bob(stage: Stage, room: str) -> list[JsonObject]:

@@ -40,7 +40,7 @@ class Screen:
 
     def said(self, who: str, text: str, seconds: float) -> None:
         """One message of the conversation, and how long it took to the other side."""
-        self.line(f"  {who:<16} {text.replace(chr(10), ' ⏎ '):<64} {seconds * 1000:6.0f} ms")
+        self.line(f"  {seconds * 1000:6.0f} ms  {who:<16} {text.replace(chr(10), ' ⏎ ')}")
 
     def _clear(self) -> str:
         if not self._bar_shown:
