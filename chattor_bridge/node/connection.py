@@ -47,7 +47,7 @@ FAREWELL_TIMEOUT: Final = 1.0
 """Seconds a last word may take to leave; the closed stream says the same, only less clearly."""
 
 
-class LinkEnded(Exception):  # noqa: N818 - how a link ends, not an error
+class LinkEnded(Exception):
     """The link is over, and nobody did anything wrong. ``reason`` is for `status`, ``bye`` the last word, if any."""
 
     def __init__(self, reason: str, *, bye: str = "") -> None:

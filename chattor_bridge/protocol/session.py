@@ -54,7 +54,7 @@ _MIN_BODY = 256
 """Bytes of the shortest body, so that its head always has three bytes and sizes come out exact."""
 
 
-class Duplicate(Exception):  # noqa: N818 - an answer more than an error
+class Duplicate(Exception):
     """This envelope was accepted before: acknowledge ``seq`` again and drop it. Nobody's fault."""
 
     def __init__(self, seq: int) -> None:
