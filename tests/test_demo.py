@@ -1,4 +1,4 @@
-"""The demo is the shortest proof of all: real tor processes, a real Synapse, both programs, a conversation both ways."""
+"""The demo is the shortest proof: real tor processes, a real Synapse, both programs, a conversation both ways."""
 
 from __future__ import annotations
 
