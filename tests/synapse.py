@@ -145,7 +145,10 @@ class Somebody:
 
 
 class Intake:
-    """An ``accept`` that keeps what it accepts, and can be told to fail."""
+    """An ``accept`` that keeps what it accepts, each event once as the inbox does, and can be told to fail.
+
+    A homeserver that ends before it noted our answer sends the same transaction again.
+    """
 
     def __init__(self) -> None:
         self.events: list[JsonObject] = []
@@ -161,7 +164,8 @@ class Intake:
             if self.failures:
                 raise self.failures.pop(0)
             self.transactions.append(txn_id)
-            self.events.extend(events)
+            known = {event["event_id"] for event in self.events}
+            self.events.extend(event for event in events if event["event_id"] not in known)
             self.ephemeral.extend(ephemeral)
 
     async def until(self, condition: Callable[[], bool]) -> None:
@@ -170,7 +174,7 @@ class Intake:
             await self._news.wait_for(condition)
 
     def bodies(self, room_id: str) -> list[str]:
-        """What was said in a room, in the order it came, repetitions included."""
+        """What was said in a room, in the order it came."""
         return [
             event["content"]["body"]
             for event in self.events

@@ -46,6 +46,10 @@ POLL = 0.05
 START_TRIES = 3
 """Synapse takes its port by number, so somebody else may take it first; then another one is tried."""
 
+_LISTENS = "now listening on TCP port"
+_CANNOT_LISTEN = "Failed to listen on TCP port"
+"""Synapse's own words. It does not end when its port is taken."""
+
 _UNLIMITED = {"per_second": 10_000, "burst_count": 10_000}
 
 
@@ -122,6 +126,7 @@ class Synapse:
         self._limited = limited
         self._shared_secret = secrets.token_urlsafe(32)
         self._process: asyncio.subprocess.Process | None = None
+        self._log_start = 0
 
     @property
     def address(self) -> str:
@@ -151,7 +156,7 @@ class Synapse:
             try:
                 await self._run()
             except Unusable:
-                if not tries_left or "CannotListenError" not in self._last_words():
+                if not tries_left or _CANNOT_LISTEN not in self._last_words():
                     raise
             else:
                 return
@@ -203,6 +208,7 @@ class Synapse:
         if setpriv is not None:  # util-linux: the kernel ends it when we die, even by SIGKILL
             command = [setpriv, "--pdeathsig", "TERM", *command]
         with self.log_file.open("ab") as output:
+            self._log_start = output.tell()
             self._process = await asyncio.create_subprocess_exec(
                 *command, cwd=self._directory, stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output
             )
@@ -220,16 +226,26 @@ class Synapse:
         assert self._process is not None
         async with aiohttp.ClientSession() as session:
             while True:
-                if self._process.returncode is not None:
+                said = self._said()
+                if self._process.returncode is not None or _CANNOT_LISTEN in said:
                     raise Unusable(f"Synapse ended at its start: {self._last_words()}")
+                if _LISTENS not in said:  # whoever answers at that port now is somebody else
+                    await asyncio.sleep(POLL)
+                    continue
                 with contextlib.suppress(aiohttp.ClientError, OSError):
                     async with session.get(f"{self.address}/_matrix/client/versions") as answer:
                         if answer.status == 200:
                             return
                 await asyncio.sleep(POLL)
 
+    def _said(self) -> str:
+        """What it logged since it was last started."""
+        with self.log_file.open("rb") as log:
+            log.seek(self._log_start)
+            return log.read().decode(errors="replace")
+
     def _last_words(self) -> str:
-        lines = self.log_file.read_text(errors="replace").strip().splitlines() if self.log_file.exists() else []
+        lines = self._said().strip().splitlines()
         return lines[-1] if lines else "it said nothing"
 
     def _write_files(self) -> None:
@@ -283,6 +299,7 @@ _LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "handlers": {"output": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"level": "WARNING", "handlers": ["output"]},
+    "loggers": {"synapse.app._base": {"level": "INFO"}},  # says when it listens
     "disable_existing_loggers": False,
 }
 

@@ -1,0 +1,186 @@
+"""Synapse killed, down, late or stingy: nothing is lost and nothing comes twice. Each test owns its Synapse."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from chattor_bridge import registration
+from chattor_bridge.bridge.records import JsonObject
+from chattor_bridge.errors import HomeserverUnavailable
+from chattor_bridge.matrix.service import MatrixService
+from chattor_bridge.matrix.watch import Connection
+from chattor_bridge.node.clock import SystemClock
+from chattor_bridge.ops.synapse import ensure_synapse
+from tests.synapse import ENVIRONMENT, WAIT, Homestead, Intake, new_ghost, prepare
+
+pytestmark = pytest.mark.synapse
+
+
+@asynccontextmanager
+async def serving(homestead: Homestead, intake: Intake) -> AsyncIterator[MatrixService]:
+    service = MatrixService(homestead.settings(), intake.accept, SystemClock())
+    await service.start()
+    try:
+        yield service
+    finally:
+        await service.stop()
+
+
+async def becomes(service: MatrixService, wanted: Connection) -> None:
+    """Wait until that is how things stand with the homeserver."""
+    changed = asyncio.Event()
+    service.on_change(lambda _status: changed.set())
+    async with asyncio.timeout(WAIT + 30):
+        while service.status.connection is not wanted:
+            changed.clear()
+            await changed.wait()
+
+
+def text(body: str) -> JsonObject:
+    return {"msgtype": "m.text", "body": body}
+
+
+async def test_same_send_across_a_killed_synapse_is_one_message(private_homestead: Homestead, intake: Intake) -> None:
+    synapse = private_homestead.synapse
+    await synapse.start()
+    person = await private_homestead.person()
+    ghost = new_ghost()
+    async with serving(private_homestead, intake) as service:
+        await service.reachable()
+        homeserver = service.homeserver
+        room_id = await homeserver.create_room(ghost, name=None, topic=None, invite=[person.user_id], is_direct=True)
+        await person.join(room_id)
+        first = await homeserver.send(ghost, room_id, "m.room.message", text("once"), "txn")
+        await synapse.kill()
+        with pytest.raises(HomeserverUnavailable):
+            await homeserver.send(ghost, room_id, "m.room.message", text("once"), "txn")
+        await synapse.start()
+        assert await homeserver.send(ghost, room_id, "m.room.message", text("once"), "txn") == first
+    async with serving(private_homestead, Intake()) as restarted:  # and across a restart of ours
+        assert await restarted.homeserver.send(ghost, room_id, "m.room.message", text("once"), "txn") == first
+    assert [event["event_id"] for event in await person.messages(room_id)] == [first]
+
+
+async def test_homeserver_down_at_start_and_later(private_homestead: Homestead, intake: Intake) -> None:
+    synapse = private_homestead.synapse
+    await synapse.start()
+    person = await private_homestead.person()
+    await synapse.stop()
+    async with serving(private_homestead, intake) as service:
+        await becomes(service, Connection.UNREACHABLE)
+        await synapse.start()
+        await becomes(service, Connection.CONNECTED)
+        homeserver = service.homeserver
+        room_id = await homeserver.create_room(
+            homeserver.bot, name=None, topic=None, invite=[person.user_id], is_direct=True
+        )
+        await person.join(room_id)
+        await person.say(room_id, "before")
+        await intake.until(lambda: intake.bodies(room_id) == ["before"])
+        await synapse.stop()
+        with pytest.raises(HomeserverUnavailable):
+            await homeserver.joined_rooms(homeserver.bot)
+        await becomes(service, Connection.UNREACHABLE)
+        await synapse.start()
+        await becomes(service, Connection.CONNECTED)
+        await person.say(room_id, "after")
+        await intake.until(lambda: intake.bodies(room_id) == ["before", "after"])
+
+
+async def test_what_was_said_while_we_were_away_comes_at_once(private_homestead: Homestead, intake: Intake) -> None:
+    """Synapse waits longer and longer for an application service that is away; the ping ends the wait."""
+    await private_homestead.synapse.start()
+    person = await private_homestead.person()
+    async with serving(private_homestead, intake) as service:
+        await service.reachable()
+        bot = service.homeserver.bot
+        room_id = await service.homeserver.create_room(
+            bot, name=None, topic=None, invite=[person.user_id], is_direct=True
+        )
+        await person.join(room_id)
+    # the whole of two tries of Synapse's, 2 and 4 seconds apart, so that the next is 8 seconds away
+    async with refusing(private_homestead.port) as tries:
+        await person.say(room_id, "are you there?")
+        async with asyncio.timeout(WAIT):
+            while await tries.get() < 3:
+                pass
+    began = time.monotonic()
+    async with serving(private_homestead, intake):
+        await intake.until(lambda: "are you there?" in intake.bodies(room_id))
+        assert time.monotonic() - began < 6
+        await person.say(room_id, "good")
+        await intake.until(lambda: intake.bodies(room_id) == ["are you there?", "good"])
+
+
+@asynccontextmanager
+async def refusing(port: int) -> AsyncIterator[asyncio.Queue[int]]:
+    """Hang up on whoever calls this port; the number of each call so far."""
+    calls: asyncio.Queue[int] = asyncio.Queue()
+    count = 0
+
+    def hang_up(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal count
+        count += 1
+        calls.put_nowait(count)
+        writer.close()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", port)
+    try:
+        yield calls
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+async def test_synapse_with_a_token_of_ours_it_does_not_know_is_waited_for(
+    private_homestead: Homestead, intake: Intake, tmp_path: Path
+) -> None:
+    """The registration was made anew and Synapse not restarted since."""
+    await private_homestead.synapse.start()
+    made_anew = registration.generate(
+        private_homestead.synapse.domain, private_homestead.registration.url, "chattorbot"
+    )
+    service = MatrixService(
+        Homestead(private_homestead.synapse, made_anew, private_homestead.port).settings(), intake.accept, SystemClock()
+    )
+    await service.start()
+    try:
+        await becomes(service, Connection.REFUSED)
+        assert "registration.yaml" in service.status.detail
+        registration.write(made_anew, tmp_path / "registration.yaml", replace=True)
+        await private_homestead.synapse.restart()
+        await becomes(service, Connection.CONNECTED)
+    finally:
+        await service.stop()
+
+
+async def test_default_limits_of_synapse_lose_nothing(
+    tmp_path: Path, intake: Intake, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With ``rate_limited: true``, which our registration never says, Synapse limits our users as it does people."""
+    await ensure_synapse(ENVIRONMENT)
+    homestead = prepare(tmp_path, limited=True)
+    file = tmp_path / "registration.yaml"
+    file.write_text(file.read_text().replace("rate_limited: false", "rate_limited: true"))
+    async with homestead.synapse:
+        person = await homestead.person()
+        async with serving(homestead, intake) as service:
+            await service.reachable()
+            homeserver = service.homeserver
+            room_id = await homeserver.create_room(
+                homeserver.bot, name=None, topic=None, invite=[person.user_id], is_direct=True
+            )
+            await person.join(room_id)
+            caplog.set_level("INFO", "chattor_bridge")
+            for number in range(12):
+                await homeserver.send(homeserver.bot, room_id, "m.room.message", text(str(number)), str(number))
+            assert "asks us to wait" in caplog.text
+            assert [event["content"]["body"] for event in await person.messages(room_id)] == [
+                str(number) for number in range(12)
+            ]
