@@ -12,7 +12,9 @@
     ├── PeerMisbehaved               theirs: what came over the wire breaks the protocol
     │   ├── MalformedData            not deterministic CBOR, not the agreed structure, or oversized
     │   ├── AuthenticationFailed     a signature, MAC, tag or handshake that does not verify
-    │   └── NoCommonVersion          nothing both sides speak
+    │   ├── NoCommonVersion          nothing both sides speak
+    │   ├── SessionBroken            authentic outside, wrong inside (protocol/session.py)
+    │   └── OutOfWindow              too much would be missing before it (protocol/session.py)
     ├── HomeserverRefused            the homeserver's: it said no, and asking again will not change that
     ├── Unavailable                  nobody's: it may work later, so it is retried
     │   ├── OnionUnreachable         offline, unpublished, or the network between is in trouble
