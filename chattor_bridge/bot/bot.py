@@ -10,8 +10,8 @@ from chattor_bridge.bot.request import Request
 from chattor_bridge.bridge.actions import Decline, Leave, OpenManagement, Say, Welcome, owner_lane, room_lane
 from chattor_bridge.bridge.bridge import Desk
 from chattor_bridge.bridge.listener import Deed, Heard, nothing
-from chattor_bridge.bridge.performer import ACCEPT_MARK, IGNORE_MARK
 from chattor_bridge.bridge.permissions import Level
+from chattor_bridge.bridge.speaking import ACCEPT_MARK, IGNORE_MARK
 from chattor_bridge.bridge.voice import Place
 from chattor_bridge.errors import Unavailable, UsageError
 from chattor_bridge.ids import MatrixEventId, MatrixRoomId, MatrixUserId

@@ -7,7 +7,7 @@ from chattor_bridge.bot.parser import Command
 from chattor_bridge.bot.request import Request
 from chattor_bridge.bridge.content import literal
 from chattor_bridge.bridge.listener import Deed
-from chattor_bridge.bridge.performer import NAMELESS
+from chattor_bridge.bridge.showing import NAMELESS
 from chattor_bridge.errors import UsageError
 from chattor_bridge.ids import PeerId
 from chattor_bridge.node.ports import Transaction

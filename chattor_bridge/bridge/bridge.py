@@ -88,7 +88,7 @@ class Bridge:
         self.observer = NodeObserver(store, clock, household, voice, make_announcer(store, voice))
         self.host = make_host(self.observer)
         bot = make_bot(Desk(store, self.host, voice, clock, level_of))
-        speech = PortalSpeech(store, self.host, conversion, clock, voice, bot)
+        speech = PortalSpeech(store, self.host, conversion, clock, voice, level_of, bot)
         router = Router(store, household, voice, speech, bot)
         performer = Performer(store, homeserver, conversion, clock, voice)
         self._inbox = Lanes("inbox", InboxWorker(store, router, voice).step, clock, width=INBOX_WIDTH)

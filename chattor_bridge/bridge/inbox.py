@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 
 from chattor_bridge.bridge.content import literal
+from chattor_bridge.bridge.intake import READ_ID_PREFIX
 from chattor_bridge.bridge.ports import BridgeStore
 from chattor_bridge.bridge.records import InboxItem
 from chattor_bridge.bridge.router import Router, Situation
@@ -73,9 +74,7 @@ class InboxWorker:
             await self._store.inbox.park(tx, item.order, reason)
 
     async def _answer(self, tx: Transaction, item: InboxItem, situation: Situation, text: str) -> None:
-        """Only to whom the room belongs: others are not our business."""
-        place = situation.place(item.room_id)
-        if place is not None and item.event["sender"] == place.owner:
-            event_id = item.event["event_id"]
-            target = MatrixEventId(event_id) if event_id.startswith("$") else None
-            await self._voice.say(tx, place, text, reply_to=target)
+        """Only to whom the room belongs, and only about what they did there: a receipt that fails is not worth it."""
+        place, event_id = situation.place(item.room_id), item.event["event_id"]
+        if place is not None and item.event["sender"] == place.owner and not event_id.startswith(READ_ID_PREFIX):
+            await self._voice.say(tx, place, text, reply_to=MatrixEventId(event_id))

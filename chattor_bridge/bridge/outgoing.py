@@ -12,6 +12,7 @@ import re
 from chattor_bridge.bridge import content
 from chattor_bridge.bridge.actions import portal_lane
 from chattor_bridge.bridge.listener import Deed, Heard, Listener, nothing
+from chattor_bridge.bridge.permissions import Level, LevelOf
 from chattor_bridge.bridge.ports import BridgeStore, TextConversion
 from chattor_bridge.bridge.records import EventLink, InboxItem, JsonObject, Portal
 from chattor_bridge.bridge.voice import Place, Voice
@@ -39,6 +40,7 @@ UNSUPPORTED = {
 """By message type or event type; each is said every time, for each is something somebody wanted to say."""
 
 ENCRYPTED = "it is encrypted, and I cannot read encrypted messages yet."
+NOT_ALLOWED = "you may not use this bridge any more. Whoever runs it can allow it."
 EMPTY = "there is no text in it."
 
 NOT_CHANGED = "⚠ This change was not sent, because edits are not carried yet: your friend still sees the first version."
@@ -59,6 +61,7 @@ class PortalSpeech:
         conversion: TextConversion,
         clock: Clock,
         voice: Voice,
+        level_of: LevelOf,
         listener: Listener,
     ) -> None:
         self._store = store
@@ -66,6 +69,7 @@ class PortalSpeech:
         self._conversion = conversion
         self._clock = clock
         self._voice = voice
+        self._level_of = level_of
         self._listener = listener
 
     async def said(self, portal: Portal, item: InboxItem) -> Deed:
@@ -74,6 +78,8 @@ class PortalSpeech:
         kind, sender, event_id = str(event["type"]), MatrixUserId(event["sender"]), MatrixEventId(event["event_id"])
         if sender != portal.owner:
             return self._stranger(portal, sender, kind, event_id)
+        if self._level_of(sender) is Level.NONE:
+            return self._answer(portal, NOT_SENT.format(reason=NOT_ALLOWED), event_id)
         body: JsonObject = event["content"]
         match kind:
             case "m.room.message" if content.relation(body).get("rel_type") == "m.replace":
@@ -116,7 +122,10 @@ class PortalSpeech:
             if node is None:
                 raise NotFound("your Chattor node is not running; write start to me")
             for part, piece in enumerate(split_text(text)):
-                sent = await node.send(tx, portal.peer_id, Text(piece), time=time)
+                try:
+                    sent = await node.send(tx, portal.peer_id, Text(piece), time=time)
+                except UsageError as error:
+                    raise UsageError(f"This could not be sent: {error}") from error
                 link = EventLink(portal.node_id, portal.peer_id, sent, part, item.room_id, event_id, ours=True)
                 await self._store.event_links.add(tx, link)
             if content.relation(body):

@@ -28,6 +28,9 @@ FUNCTIONAL_MEMBERS = "io.element.functional_members"
 MANAGEMENT_STATE = "chattor_bridge.management"
 """Names the owner of a management room the bot opened."""
 
+ROOM_LOST = frozenset({"M_FORBIDDEN", "M_NOT_FOUND", "M_UNKNOWN"})
+"""Error codes that may mean the room we knew is closed to us: left, purged or shut down."""
+
 ADMIN_POWER = 100
 
 PORTAL_TOPIC = "A conversation over Chattor"
@@ -155,7 +158,7 @@ class ManagementRooms:
                 is_direct=True,
                 initial_state=[{"type": MANAGEMENT_STATE, "state_key": "", "content": {"owner": owner}}],
             )
-        failpoint("room-created")
+            failpoint("room-created")
         async with self._store.transaction() as tx:
             await self._store.management_rooms.save(tx, owner, room_id, self._clock.now())
         await invite_to_chat(self._homeserver, bot, room_id, owner)

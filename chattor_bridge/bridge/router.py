@@ -123,8 +123,9 @@ class Router:
 
         async def deed(tx: Transaction) -> None:
             if situation.portal is not None:
-                if subject in (situation.portal.owner, self._household.bot, situation.portal.ghost):
-                    await self._store.portals.save(tx, replace(situation.portal, room_id=None))
+                portal = await self._store.portals.by_room(tx, room_id)
+                if portal is not None and subject in (portal.owner, self._household.bot, portal.ghost):
+                    await self._store.portals.save(tx, replace(portal, room_id=None))
             elif situation.manager is not None and subject in (situation.manager, self._household.bot):
                 await self._store.management_rooms.remove(tx, room_id)
                 if subject == situation.manager:

@@ -6,9 +6,10 @@ import logging
 
 from chattor_bridge.bridge import actions
 from chattor_bridge.bridge.content import literal
-from chattor_bridge.bridge.performer import NAMELESS, Performer
+from chattor_bridge.bridge.performer import Performer
 from chattor_bridge.bridge.ports import BridgeStore
 from chattor_bridge.bridge.records import PendingAction
+from chattor_bridge.bridge.showing import NAMELESS
 from chattor_bridge.bridge.voice import Place, Voice
 from chattor_bridge.errors import HomeserverRefused, Unavailable
 from chattor_bridge.failpoints import failpoint
@@ -52,14 +53,17 @@ class ActionWorker:
                 return False
             await self._store.actions.begun(tx, pending.order)
         failpoint("action-begun")
-        action: actions.Action | None = None
         try:
             action = actions.from_json(pending.action)
+        except ValueError as error:
+            await self._give_up(pending, None, describe(error))
+            return True
+        try:
             deed = await self._performer.perform(action, pending)
         except Unavailable:
             raise
         except Exception as error:
-            if not isinstance(error, HomeserverRefused | ValueError) and pending.attempts + 1 < TRIES:
+            if not isinstance(error, HomeserverRefused) and pending.attempts + 1 < TRIES:
                 raise
             await self._give_up(pending, action, describe(error))
             return True

@@ -231,6 +231,7 @@ async def test_malformed_events_are_left_out_and_the_rest_is_taken(town: Town) -
     town.homeserver.person_says(ALICE, management.room_id, "help")
     good = town.homeserver.pending_events.pop()
     bad = [{}, {**good, "event_id": None}, {**good, "event_id": "$other", "content": "text"}, {**good, "event_id": "x"}]
+    bad += [{**good, "event_id": "$own", "sender": BOT}]
     before = len(management.bodies(BOT))
     await town.bridge.accept("txn", [*bad, good], [{"type": "m.receipt"}, {"type": "m.typing"}])
     await town.homeserver.until(lambda: len(management.bodies(BOT)) > before)

@@ -9,9 +9,9 @@ from chattor_bridge.matrix.service import MatrixService
 from chattor_bridge.node.clock import SystemClock
 from tests.bridge.fake_homeserver import FakeHomeserver
 from tests.homeserver_contract import HomeserverContract
-from tests.matrix.conftest import homestead, intake, service
+from tests.matrix.conftest import intake, service
 
-__all__ = ["homestead", "intake", "service"]
+__all__ = ["intake", "service"]
 
 
 class TestFakeHomeserver(HomeserverContract):

@@ -158,7 +158,17 @@ async def test_what_cannot_be_queued_is_answered(town: Town, friend: Peer, monke
     room = await town.befriend(friend)
     monkeypatch.setattr("chattor_bridge.node.mailbox.MAX_QUEUED", 0)
     notice = await _notice_after(town, room, {"msgtype": "m.text", "body": "too much"})
-    assert "⚠" in notice["content"]["body"]
+    assert "could not be sent" in notice["content"]["body"]
+
+
+async def test_who_may_not_use_the_bridge_any_more_is_told(
+    town: Town, friend: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = await town.befriend(friend)
+    monkeypatch.setattr("tests.bridge.town.HOME", "elsewhere.test")
+    notice = await _notice_after(town, room, {"msgtype": "m.text", "body": "hello?"})
+    assert "may not use" in notice["content"]["body"]
+    assert friend.ears.texts() == []
 
 
 async def test_a_ghost_turns_down_invitations_to_other_rooms(town: Town, friend: Peer) -> None:

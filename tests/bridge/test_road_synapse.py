@@ -20,9 +20,7 @@ from chattor_bridge.storage.store import Store, open_store
 from chattor_bridge.transport.memory import MemoryNetwork
 from tests.bridge.town import FRIEND_NAME, chattor_friend, code_in, make_bridge, marks_all_read, receipts, until_idle
 from tests.peer import Peer
-from tests.synapse import WAIT, Homestead, homestead, private_homestead
-
-__all__ = ["homestead", "private_homestead"]
+from tests.synapse import WAIT, Homestead
 
 pytestmark = pytest.mark.synapse
 

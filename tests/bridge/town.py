@@ -41,9 +41,12 @@ WORK_BITS = 4
 """Leading zero bits of a knock's stamp: none worth mentioning."""
 
 
+HOME = DOMAIN
+"""Everybody here may use the bridge, and nobody else."""
+
+
 def level_of(user: MatrixUserId) -> Level:
-    """Everybody at home may use the bridge."""
-    return Level.USER if user.endswith(f":{DOMAIN}") else Level.NONE
+    return Level.USER if user.endswith(f":{HOME}") else Level.NONE
 
 
 def make_bridge(store: Store, network: MemoryNetwork, homeserver: Homeserver, clock: Clock) -> Bridge:

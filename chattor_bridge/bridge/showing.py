@@ -1,0 +1,133 @@
+"""Actions in portals: opening them, and showing there what friends said.
+
+Like everything an action does, each method may be cut off anywhere and run again from its start. What it learns (the id
+of the Matrix event it made) is returned as a deed, for the transaction that also removes the action.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from chattor_bridge.bridge import actions, content
+from chattor_bridge.bridge.ghosts import transaction_id
+from chattor_bridge.bridge.listener import Deed
+from chattor_bridge.bridge.ports import BridgeStore, Homeserver, TextConversion
+from chattor_bridge.bridge.records import EventLink, PendingAction, Portal
+from chattor_bridge.bridge.rooms import ROOM_LOST, PortalRooms
+from chattor_bridge.bridge.sender import Sender
+from chattor_bridge.errors import HomeserverRefused
+from chattor_bridge.ids import EventId, MatrixEventId, MatrixRoomId, MatrixUserId, NodeId, PeerId
+from chattor_bridge.node.ports import Transaction
+
+NAMELESS = "A Chattor friend"
+"""What to show for a friend who gives no name."""
+
+WELCOME = (
+    "This room is yours alone: what you write here goes to your friend over Chattor, and what your friend writes "
+    "appears here. Others you invite can read along, but what they write is not sent.\n\n"
+    "A receipt of mine under your message says that it was delivered; one of your friend's, that it was read. Between "
+    "your friend and this bridge everything is encrypted from end to end; whoever runs this bridge or your homeserver "
+    "could read it here. `!chattor help` shows what you can ask me in this room."
+)
+
+UNKNOWN = (
+    "{name} sent something this version cannot show (“{type}”). It needs a newer version of the bridge; "
+    "ask {name} to say it in plain text."
+)
+
+
+class Showing:
+    """Does what actions want done in portals."""
+
+    def __init__(self, store: BridgeStore, homeserver: Homeserver, conversion: TextConversion, sender: Sender) -> None:
+        self._store = store
+        self._homeserver = homeserver
+        self._conversion = conversion
+        self._sender = sender
+        self._portals = PortalRooms(store, homeserver)
+
+    async def rename(self, action: actions.RenamePortal) -> None:
+        portal, name = await self._portal(action.node, action.peer)
+        await self._portals.rename(portal, name)
+
+    async def open_portal(self, action: actions.OpenPortal, pending: PendingAction) -> Deed:
+        portal, name = await self._portal(action.node, action.peer)
+        try:
+            room_id = await self._portals.open(portal, name)
+        except HomeserverRefused as error:
+            if portal.room_id is None or error.errcode not in ROOM_LOST:
+                raise
+            room_id = await self._portals.open(await self._without_room(portal), name)
+        welcome = await self._welcome_to(portal, room_id, pending)
+
+        async def deed(tx: Transaction) -> None:
+            await self._store.unread.add(tx, room_id, welcome, None)
+
+        return deed
+
+    async def _welcome_to(self, portal: Portal, room_id: MatrixRoomId, pending: PendingAction) -> MatrixEventId:
+        mark = transaction_id(self._homeserver.bot, room_id, portal.peer_id, "welcome")
+        event = content.written(self._conversion, WELCOME, mark, notice=True)
+        return await self._sender.send(self._homeserver.bot, room_id, "m.room.message", event, mark, pending)
+
+    async def text(self, action: actions.ShowText, pending: PendingAction) -> Deed:
+        portal, name = await self._portal(action.node, action.peer)
+        return await self._show(portal, name, portal.ghost, action.event, action.text, pending, notice=False)
+
+    async def unknown(self, action: actions.ShowUnknown, pending: PendingAction) -> Deed:
+        portal, name = await self._portal(action.node, action.peer)
+        text = UNKNOWN.format(name=content.literal(name), type=content.literal(action.type))
+        return await self._show(portal, name, self._homeserver.bot, action.event, text, pending, notice=True)
+
+    async def _show(
+        self,
+        portal: Portal,
+        name: str,
+        sender: MatrixUserId,
+        event: str,
+        text: str,
+        pending: PendingAction,
+        *,
+        notice: bool,
+    ) -> Deed:
+        """Show a friend's event; a portal that was lost is opened again rather than the event given up."""
+        event_id = EventId(bytes.fromhex(event))
+
+        async def send(room_id: MatrixRoomId) -> MatrixEventId:
+            mark = transaction_id(sender, room_id, event_id, 0)
+            message = content.written(self._conversion, text, mark, notice=notice)
+            return await self._sender.send(sender, room_id, "m.room.message", message, mark, pending)
+
+        room_id = portal.room_id or await self._portals.open(portal, name)
+        try:
+            matrix_event_id = await send(room_id)
+        except HomeserverRefused as error:
+            if error.errcode not in ROOM_LOST:
+                raise
+            room_id = await self._portals.open(await self._without_room(portal), name)
+            await self._welcome_to(portal, room_id, pending)
+            matrix_event_id = await send(room_id)
+
+        async def deed(tx: Transaction) -> None:
+            link = EventLink(portal.node_id, portal.peer_id, event_id, 0, room_id, matrix_event_id, ours=False)
+            await self._store.event_links.add(tx, link)
+            await self._store.unread.add(tx, room_id, matrix_event_id, event_id)
+
+        return deed
+
+    async def _portal(self, node: str, peer: str) -> tuple[Portal, str]:
+        """The portal as it is now, and the friend's name as it is now."""
+        node_id, peer_id = NodeId(bytes.fromhex(node)), PeerId(bytes.fromhex(peer))
+        async with self._store.transaction() as tx:
+            portal = await self._store.portals.by_peer(tx, node_id, peer_id)
+            contact = await self._store.contacts.get(tx, node_id, peer_id)
+        if portal is None:
+            raise LookupError("an action for a portal that is not in the database")
+        name = (contact.alias or contact.peer_name) if contact is not None else ""
+        return portal, name or NAMELESS
+
+    async def _without_room(self, portal: Portal) -> Portal:
+        forgotten = replace(portal, room_id=None)
+        async with self._store.transaction() as tx:
+            await self._store.portals.save(tx, forgotten)
+        return forgotten
