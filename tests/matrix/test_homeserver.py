@@ -29,9 +29,7 @@ async def person(homestead: Homestead) -> Somebody:
     return await homestead.person()
 
 
-async def shared_room(
-    homeserver: MatrixHomeserver, user: MatrixUserId, person: Somebody, **more: object
-) -> MatrixRoomId:
+async def shared_room(homeserver: MatrixHomeserver, user: MatrixUserId, person: Somebody) -> MatrixRoomId:
     """A room made by ``user`` in which ``person`` is too."""
     room_id = await homeserver.create_room(user, name=None, topic=None, invite=[person.user_id], is_direct=True)
     await person.join(room_id)
