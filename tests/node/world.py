@@ -7,25 +7,23 @@ import secrets
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from chattor_bridge.ids import EventId, NodeId, PeerId
 from chattor_bridge.node.happenings import (
-    ContactAdded,
-    ContactRenamed,
     EventArrived,
     EventDelivered,
     Happening,
-    KnockFailed,
     KnockLeft,
     KnockReceived,
 )
 from chattor_bridge.node.host import NodeHost
 from chattor_bridge.node.node import Node
-from chattor_bridge.node.ports import Stream, Transaction
+from chattor_bridge.node.patience import Pace
+from chattor_bridge.node.ports import Clock, Stream, Transaction, Transport
 from chattor_bridge.protocol.events import Text
 from chattor_bridge.storage import Store, StoreKey, open_store
-from chattor_bridge.transport.memory import MemoryNetwork, MemoryTransport
+from chattor_bridge.transport.memory import MemoryNetwork
 from tests.clock import FakeClock
 
 PATIENCE = 20.0
@@ -35,6 +33,13 @@ WORK_BITS = 4
 """What doors of the tests ask for: a stamp, but no work."""
 
 H = TypeVar("H", bound=Happening)
+
+
+class Road(Transport, Protocol):
+    """A transport, with its start and stop."""
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
 
 
 class Diary:
@@ -88,16 +93,22 @@ class House:
         self._key = StoreKey(secrets.token_bytes(32))
         self._name = name
         self.store: Store
-        self.transport: MemoryTransport
+        self.transport: Road
         self.host: NodeHost
 
     async def start(self) -> None:
         self.store = open_store(self._url, self._key)
         await self.store.start()
-        self.transport = self.world.network.transport()
+        self.transport = self.world.road(self._name)
         await self.transport.start()
         self.host = NodeHost(
-            self.store, self.transport, self.world.clock, secrets.token_bytes, self.diary, work_bits=WORK_BITS
+            self.store,
+            self.transport,
+            self.world.time,
+            secrets.token_bytes,
+            self.diary,
+            pace=self.world.pace,
+            work_bits=WORK_BITS,
         )
         await self.host.start()
 
@@ -157,13 +168,13 @@ class Person:
         if time_passes:
             await self.house.world.clock.pass_until(waiting)
         else:
-            await asyncio.wait_for(waiting, PATIENCE)
+            await asyncio.wait_for(waiting, self.house.world.patience)
 
     async def code(self, label: str = "test") -> str:
         """A friend code whose door is open."""
         async with self.house.store.transaction() as tx:
             info = await self.node.create_code(tx, label)
-        await asyncio.wait_for(self.node.code_published(info.door_id), PATIENCE)
+        await asyncio.wait_for(self.node.code_published(info.door_id), self.house.world.patience)
         return info.code
 
     async def add(self, code: str, note: str = "hello") -> None:
@@ -198,12 +209,25 @@ class Person:
 
 
 class World:
-    """Houses, and what joins them."""
+    """Houses, and what joins them: the memory network and a clock moved by hand, unless told otherwise."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        road: Callable[[str], Road] | None = None,
+        time: Clock | None = None,
+        pace: Pace | None = None,
+        patience: float = PATIENCE,
+    ) -> None:
+        """``road`` makes the transport of the house of this name; ``patience`` in real seconds."""
         self.directory = directory
         self.network = MemoryNetwork(directory / "onions")
+        self.road = road or (lambda name: self.network.transport())
         self.clock = FakeClock()
+        self.time: Clock = time or self.clock
+        self.pace = pace
+        self.patience = patience
         self._houses: list[House] = []
 
     async def house(self, name: str) -> House:
@@ -229,6 +253,3 @@ async def read_to_end(stream: Stream) -> bytes:
         while data := await stream.read():
             received += data
     return bytes(received)
-
-
-__all__ = ["ContactAdded", "ContactRenamed", "Diary", "House", "KnockFailed", "Person", "World", "read_to_end"]

@@ -1,0 +1,59 @@
+"""The same nodes, over real tor processes in the private network, with time as it is."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from chattor_bridge.node.clock import SystemClock
+from chattor_bridge.node.patience import Pace
+from chattor_bridge.ops.tornet import TorNetwork
+from chattor_bridge.transport.tor import ManagedTor, TorSettings, TorTransport
+from tests.node.world import World
+
+pytestmark = pytest.mark.tor
+
+QUICK = Pace(start_jitter=0.5, dial_first=2.0, dial_most=8.0, knock_first=2.0, knock_most=8.0)
+"""A private network answers at once or not at all."""
+
+PATIENCE_OVER_TOR = 90.0
+"""Real seconds: a tor process starts, and a dial of the cold network may fail a few times."""
+
+
+@pytest.fixture
+async def tor_world(tor_network: TorNetwork) -> AsyncIterator[World]:
+    directory = Path(tempfile.mkdtemp(prefix="chattor-"))
+
+    def road(name: str) -> TorTransport:
+        return TorTransport(ManagedTor(TorSettings(directory / name, extra_torrc=tor_network.client_torrc)))
+
+    world = World(directory, road=road, time=SystemClock(), pace=QUICK, patience=PATIENCE_OVER_TOR)
+    try:
+        yield world
+    finally:
+        await world.stop()
+        shutil.rmtree(directory)
+
+
+async def test_two_nodes_become_friends_and_talk_over_tor(tor_world: World) -> None:
+    anna, ben = await tor_world.person("Anna"), await tor_world.person("Ben")
+    peer_id = await anna.befriend(ben)
+    to_ben, to_anna = [f"to Ben {number}" for number in range(20)], [f"an Änna {number}" for number in range(20)]
+    await asyncio.gather(anna.say(peer_id, *to_ben), ben.say(peer_id, *to_anna))
+    await ben.until(lambda: len(ben.texts()) == 20)
+    await anna.until(lambda: len(anna.texts()) == 20)
+    assert ben.texts() == to_ben
+    assert anna.texts() == to_anna
+
+    # The one who hosts goes away, with its tor; what is said meanwhile waits for it.
+    await anna.house.stop()
+    await ben.until(lambda: not ben.online(peer_id))
+    said = await ben.say(peer_id, "Are you there?")
+    await anna.house.start()
+    await anna.until(lambda: anna.texts()[20:] == ["Are you there?"])
+    await ben.until(lambda: set(said) <= set(ben.delivered()))
