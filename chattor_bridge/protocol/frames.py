@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from chattor_bridge.errors import MalformedData
+from chattor_bridge.ids import OnionKey
 from chattor_bridge.protocol import cbor
 from chattor_bridge.protocol.cbor import Fields
 from chattor_bridge.protocol.limits import (
@@ -20,11 +21,13 @@ from chattor_bridge.protocol.limits import (
     MAX_BYE_REASON,
     MAX_EPOCH,
     MAX_HELLO,
+    MAX_ONIONS_FRAME,
     MAX_SEQ,
     MAX_SIGNAL,
     SESSION_ID_SIZE,
 )
 from chattor_bridge.protocol.offer import read_capabilities, read_versions
+from chattor_bridge.protocol.primitives import KEY_SIZE, is_ed25519_key
 from chattor_bridge.protocol.window import Ack
 
 
@@ -71,6 +74,15 @@ class KeepAlive:
 
 
 @dataclass(frozen=True, slots=True)
+class Onions:
+    """Where this side can be dialled, and where it dials the other; ``None`` for nowhere. Said again whenever either
+    changes, so that each side learns what the other has on disk."""
+
+    hosts: OnionKey | None
+    dials: OnionKey | None
+
+
+@dataclass(frozen=True, slots=True)
 class Bye:
     """The last frame a side sends, before it closes the stream.
 
@@ -80,7 +92,7 @@ class Bye:
     reason: str
 
 
-Frame = Hello | EnvelopeFrame | AckFrame | SignalFrame | KeepAlive | Bye
+Frame = Hello | EnvelopeFrame | AckFrame | SignalFrame | KeepAlive | Onions | Bye
 
 BYE_REASONS: Final = ("closing", "replaced", "unsupported")
 """Why a link ends: this node goes offline; another link of the same friendship stays; there is no common version, or
@@ -151,6 +163,9 @@ def _encode_body(frame: Frame) -> tuple[int, bytes]:
             return _SIGNAL, signal
         case KeepAlive():
             return _KEEP_ALIVE, b""
+        case Onions(hosts, dials):
+            known = {"hosts": hosts, "dials": dials}
+            return _ONIONS, cbor.encode({name: bytes(onion) for name, onion in known.items() if onion is not None})
         case Bye(reason):
             return _BYE, reason.encode()
 
@@ -191,6 +206,20 @@ def _decode_keep_alive(body: bytes) -> KeepAlive:
     return KeepAlive()
 
 
+def _decode_onions(body: bytes) -> Onions:
+    if len(body) > MAX_ONIONS_FRAME:
+        raise MalformedData("onions: too large")
+    fields = Fields(cbor.decode(body), "onions")
+    return Onions(*(_read_onion(fields, name) if name in fields else None for name in ("hosts", "dials")))
+
+
+def _read_onion(fields: Fields, name: str) -> OnionKey:
+    onion = fields.bytes(name, length=KEY_SIZE)
+    if not is_ed25519_key(onion):
+        raise fields.wrong(name)
+    return OnionKey(onion)
+
+
 def _decode_bye(body: bytes) -> Bye:
     reason = body.decode("ascii", "replace")
     if len(body) > MAX_BYE_REASON or not _REASON.fullmatch(reason):
@@ -204,6 +233,7 @@ _ACK: Final = 0x03
 _SIGNAL: Final = 0x04
 _BYE: Final = 0x05
 _KEEP_ALIVE: Final = 0x06
+_ONIONS: Final = 0x07
 
 _DECODERS: Final[Mapping[int, Callable[[bytes], Frame]]] = {
     _HELLO: _decode_hello,
@@ -212,4 +242,5 @@ _DECODERS: Final[Mapping[int, Callable[[bytes], Frame]]] = {
     _SIGNAL: _decode_signal,
     _BYE: _decode_bye,
     _KEEP_ALIVE: _decode_keep_alive,
+    _ONIONS: _decode_onions,
 }

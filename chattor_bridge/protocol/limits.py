@@ -108,6 +108,9 @@ MAX_EPOCH: Final = 2**32 - 1
 MAX_HELLO: Final = 2_048
 """Bytes of an encoded hello: the longest lists of versions and capabilities, and room to add to it."""
 
+MAX_ONIONS_FRAME: Final = 1_000
+"""Bytes of an encoded onions frame: two keys, and room to add to it."""
+
 MAX_SIGNAL: Final = 1_000
 """Bytes of one signal: with its head it fits the smallest link message."""
 
@@ -157,3 +160,17 @@ MAX_UNPROVEN_STREAMS: Final = 8
 
 MAX_IN_FLIGHT: Final = 64
 """Envelopes sent on a link and not acknowledged yet: at most a megabyte, enough to fill a slow circuit."""
+
+MAX_ONIONS: Final = 60
+"""Onions hosted at once by all the nodes of a process: what one tor serves well. Its cost grows faster than their
+number: of 250 a tenth cannot be reached."""
+
+SPARE_ONIONS_UP_TO: Final = 48
+"""Onions of a process up to which a node hosts one for a friend who hosts one for it too: it makes coming back quick
+and is the first to go when there are more."""
+
+LINK_ONION_LIFETIME: Final = 30 * 86_400
+"""Seconds after which another onion takes the place of one that is hosted for a friend."""
+
+MAX_LINKS: Final = 4
+"""Live links of one friendship: the old one, and one each that both sides have begun anew, and one to spare."""

@@ -18,6 +18,7 @@ from chattor_bridge.protocol.frames import (
     Frame,
     Hello,
     KeepAlive,
+    Onions,
     SignalFrame,
     decode_frames,
     encode_frame,
@@ -30,12 +31,14 @@ from chattor_bridge.protocol.limits import (
     MAX_CAPABILITY_NAME,
     MAX_EPOCH,
     MAX_HELLO,
+    MAX_ONIONS_FRAME,
     MAX_SEQ,
     MAX_SIGNAL,
     MAX_VERSION,
     MAX_VERSIONS,
 )
 from chattor_bridge.protocol.window import Ack
+from tests.protocol.sources import onion_key
 
 HELLO = Hello((1,), ("profile", "receipt", "text"), bytes(range(16)), 0, 3, 2)
 
@@ -55,6 +58,7 @@ frames: st.SearchStrategy[Frame] = st.one_of(
     st.builds(lambda upto, gap, run: AckFrame(Ack(upto, ((upto + gap, upto + gap + run),))), *[st.integers(2, 99)] * 3),
     st.binary(min_size=1, max_size=MAX_SIGNAL).map(SignalFrame),
     st.just(KeepAlive()),
+    st.builds(Onions, *[st.none() | st.text(max_size=9).map(onion_key)] * 2),
     st.sampled_from(BYE_REASONS).map(Bye),
 )
 
@@ -196,3 +200,17 @@ def test_what_breaks_a_rule_is_malformed(data: bytes) -> None:
 def test_what_nobody_would_read_is_not_sent(frame: Frame) -> None:
     with pytest.raises(ValueError, match=":"):
         encode_frame(frame)
+
+
+def test_an_onions_frame_may_say_more_than_this_version_knows() -> None:
+    body = cbor.encode({"hosts": bytes(onion := onion_key("hosted")), "later": 1})
+    assert decode_frames(b"\x07" + len(body).to_bytes(2, "big") + body) == [Onions(onion, None)]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"hosts": bytes(31)}, {"hosts": bytes(32)}, {"dials": "x" * 32}, {"x": bytes(MAX_ONIONS_FRAME)}, []]
+)
+def test_a_wrong_onions_frame_is_malformed(wrong: object) -> None:
+    body = cbor.encode(wrong)
+    with pytest.raises(MalformedData):
+        decode_frames(b"\x07" + len(body).to_bytes(2, "big") + body)

@@ -22,6 +22,7 @@ from chattor_bridge.protocol.frames import (
     Frame,
     Hello,
     KeepAlive,
+    Onions,
     SignalFrame,
     decode_frames,
     encode_frame,
@@ -35,6 +36,7 @@ from tests.protocol.sources import NOW, Source, onion_key
 
 _HERE = Path(__file__).parent
 _HELLO = Hello((1,), ("profile", "receipt", "text"), Source("session id")(16), 0, 7, 5)
+_ONION, _OTHER_ONION = onion_key("hosted"), onion_key("dialled")
 _ID = EventId(Source("event")(16))
 
 
@@ -111,6 +113,8 @@ def frames() -> dict[str, Any]:
         (SignalFrame(b"typing"), {"type": "signal", "signal": b"typing".hex()}),
         (Bye("replaced"), {"type": "bye", "reason": "replaced"}),
         (KeepAlive(), {"type": "keep-alive"}),
+        (Onions(None, None), {"type": "onions"}),
+        (Onions(_ONION, _OTHER_ONION), {"type": "onions", "hosts": _ONION.hex(), "dials": _OTHER_ONION.hex()}),
     ]
     known = _hello_fields(_HELLO)
     fields = {name: known[name] for name in ("versions", "capabilities", "epoch", "sent", "received")}
@@ -119,13 +123,15 @@ def frames() -> dict[str, Any]:
         ("no frame at all", b""),
         ("a head cut short", b"\x06\x00"),
         ("a body cut short", b"\x04\x00\x02x"),
-        ("a type that must be known", b"\x07\x00\x00"),
+        ("a type that must be known", b"\x1f\x00\x00"),
         ("a keep-alive that says something", b"\x06\x00\x01x"),
         ("an envelope of a size that none has", b"\x02\x03\xe7" + bytes(999)),
         ("ranges that touch", _raw(0x03, [1, 2, 3])),
         ("ranges that descend", _raw(0x03, [1, 9, 9, 5, 5])),
         ("an empty signal", b"\x04\x00\x00"),
         ("a reason that is no word", b"\x05\x00\x02No"),
+        ("a hosted onion of 31 bytes", _raw(0x07, {"hosts": bytes(31)})),
+        ("a hosted onion that is no key", _raw(0x07, {"hosts": bytes(32)})),
         ("a hello without versions", _raw(0x01, fields | {"versions": []})),
         ("versions that descend", _raw(0x01, fields | {"versions": [2, 1]})),
         ("capabilities that are not sorted", _raw(0x01, fields | {"capabilities": ["text", "profile"]})),

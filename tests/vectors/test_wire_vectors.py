@@ -140,7 +140,7 @@ def _only_message(part: Any) -> bytes:
 
 # --- frames ----------------------------------------------------------------------------------------------------------
 
-_TYPES = {"hello": 1, "envelope": 2, "ack": 3, "signal": 4, "bye": 5, "keep-alive": 6}
+_TYPES = {"hello": 1, "envelope": 2, "ack": 3, "signal": 4, "bye": 5, "keep-alive": 6, "onions": 7}
 
 
 @pytest.mark.parametrize("vector", plain.load("frames.json")["frames"])
@@ -158,6 +158,8 @@ def test_frames(vector: Any) -> None:
             assert body == frame["reason"].encode()
         case 6:
             assert body == b""
+        case 7:
+            assert plain.read_cbor(body) == {name: bytes.fromhex(onion) for name, onion in frame.items()}
         case _:
             assert [body.hex()] == list(frame.values())
 
