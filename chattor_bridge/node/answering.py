@@ -77,16 +77,21 @@ class LinkOnion:
     async def serve(self, stream: Stream) -> None:
         """Answer one stream, to its end. Never raises but for cancellation."""
         try:
-            async with self._unproven.admit(stream):
-                candidates = await self._candidates()
-                link = Link.answer([one.keys for one in candidates], self._onion, self._around.random)
-                events = await within(self._around.clock, HANDSHAKE_TIMEOUT, shake_hands(stream, link))
+            await self._unproven.enter(stream)
+            candidates = await self._candidates()
+            link = Link.answer([one.keys for one in candidates], self._onion, self._around.random)
+            events = await within(self._around.clock, HANDSHAKE_TIMEOUT, shake_hands(stream, link))
             established = next(event for event in events if isinstance(event, Established))
             candidate = candidates[established.candidate]
             peer_id = await self._know(candidate, established.peer_static)
             friendship = self._befriend(peer_id)
             await friendship.answer(
-                stream, link, events, received_before=candidate.received_before, pattern=candidate.keys.pattern
+                stream,
+                link,
+                events,
+                received_before=candidate.received_before,
+                pattern=candidate.keys.pattern,
+                on_proven=lambda: self._unproven.leave(stream),
             )
         except (PeerMisbehaved, TimeoutError) as error:
             self._counters.strangers += 1
@@ -94,6 +99,7 @@ class LinkOnion:
         except (Unavailable, NotFound) as error:
             log.info("a stream to an onion of a friend ended: %s", describe(error))
         finally:
+            self._unproven.leave(stream)
             await stream.close()
 
     async def _candidates(self) -> list[Candidate]:

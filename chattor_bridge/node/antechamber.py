@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncIterator
-
 from chattor_bridge.node.ports import Stream
 
 
@@ -17,15 +14,14 @@ class Antechamber:
         self._waiting: dict[int, Stream] = {}
         self.turned_out = 0
 
-    @contextlib.asynccontextmanager
-    async def admit(self, stream: Stream) -> AsyncIterator[None]:
-        """Hold a place while the block runs. A stream turned out reads its end."""
-        if len(self._waiting) >= self._places:
-            oldest = self._waiting.pop(next(iter(self._waiting)))
+    async def enter(self, stream: Stream) -> None:
+        """Take a place, until `leave`. A stream turned out reads its end."""
+        oldest = self._waiting.pop(next(iter(self._waiting))) if len(self._waiting) >= self._places else None
+        self._waiting[id(stream)] = stream
+        if oldest is not None:
             self.turned_out += 1
             await oldest.close()
-        self._waiting[id(stream)] = stream
-        try:
-            yield
-        finally:
-            self._waiting.pop(id(stream), None)
+
+    def leave(self, stream: Stream) -> None:
+        """Give the place back: the other end has shown who it is, or is gone. Twice is once."""
+        self._waiting.pop(id(stream), None)

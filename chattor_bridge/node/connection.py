@@ -24,7 +24,7 @@ from chattor_bridge.node.records import Contact, OutboxEntry
 from chattor_bridge.node.surroundings import Surroundings
 from chattor_bridge.node.views import Trouble
 from chattor_bridge.protocol.frames import AckFrame, Bye, EnvelopeFrame, Frame, Hello, KeepAlive, SignalFrame
-from chattor_bridge.protocol.limits import KEEPALIVE_INTERVAL, LINK_TIMEOUT, MAX_IN_FLIGHT
+from chattor_bridge.protocol.limits import HANDSHAKE_TIMEOUT, KEEPALIVE_INTERVAL, LINK_TIMEOUT, MAX_IN_FLIGHT
 from chattor_bridge.protocol.link import Established, Link, LinkEvent
 from chattor_bridge.protocol.negotiation import CAPABILITIES, PROTOCOL_VERSIONS, Ours, negotiate
 from chattor_bridge.protocol.session import Session
@@ -93,7 +93,7 @@ class Connection:
         self._keep_alive_due = False
         self._sent_up_to = 0
         self._in_flight: set[int] = set()
-        self._heard = self._spoke = around.clock.monotonic()
+        self._began = self._heard = self._spoke = around.clock.monotonic()
         self._storing = False
         self._gap_since: float | None = None
 
@@ -321,12 +321,20 @@ class Connection:
             speak_at = clock.monotonic() + silence
             while clock.monotonic() < speak_at:
                 await clock.sleep(min(speak_at - clock.monotonic(), WATCH_INTERVAL))
-                if not self._storing and clock.monotonic() - self._heard >= LINK_TIMEOUT:
-                    raise LinkEnded("nothing was heard from the friend for too long")
+                self._look_at_silence()
                 await self._look_at_gap()
                 speak_at = max(speak_at, self._spoke + silence)
             self._keep_alive_due = True
             self._wake.set()
+
+    def _look_at_silence(self) -> None:
+        now = self._around.clock.monotonic()
+        if self._storing:
+            return
+        if not self._greeted and now - self._began >= HANDSHAKE_TIMEOUT:
+            raise LinkEnded("the friend did not say hello in time")
+        if now - self._heard >= LINK_TIMEOUT:
+            raise LinkEnded("nothing was heard from the friend for too long")
 
     async def _look_at_gap(self) -> None:
         if self._gap_since is None or self._around.clock.monotonic() - self._gap_since < GAP_PATIENCE:

@@ -45,8 +45,8 @@ class Door:
         """Serve one stream, to its end. Never raises but for cancellation."""
         self._counters.door_streams += 1
         try:
-            async with self._antechamber.admit(stream):
-                await within(self._around.clock, DOOR_STREAM_TIMEOUT, self._serve(stream))
+            await self._antechamber.enter(stream)
+            await within(self._around.clock, DOOR_STREAM_TIMEOUT, self._serve(stream))
         except (PeerMisbehaved, TimeoutError) as error:
             self._counters.door_refused += 1
             log.info("a stream at a door was refused: %s", describe(error) or "it stalled")
@@ -56,6 +56,7 @@ class Door:
             # The observer or the store would not have it: no receipt, so the knocker comes again.
             log.error("a knock could not be stored: %s", describe(error))
         finally:
+            self._antechamber.leave(stream)
             await stream.close()
 
     async def _serve(self, stream: Stream) -> None:

@@ -8,7 +8,7 @@ because whatever is not acknowledged goes out again on the link that stays.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -85,10 +85,23 @@ class Friendship:
             await self._around.clock.sleep(delay)
 
     async def answer(
-        self, stream: Stream, link: Link, events: Sequence[LinkEvent], *, received_before: int, pattern: Pattern
+        self,
+        stream: Stream,
+        link: Link,
+        events: Sequence[LinkEvent],
+        *,
+        received_before: int,
+        pattern: Pattern,
+        on_proven: Callable[[], None],
     ) -> None:
-        """Work on a link that the friend dialled and whose handshake is through on our side."""
-        connection = self._connection(stream, link, received_before, pattern)
+        """Work on a link that the friend dialled and whose handshake is through on our side. ``on_proven`` is called
+        once it is certain that this was no replay."""
+
+        def greeted(connection: Connection) -> None:
+            on_proven()
+            self._adopt(connection)
+
+        connection = self._connection(stream, link, received_before, pattern, greeted)
         try:
             reason = await self._work(connection, events)
         except (PeerMisbehaved, Unavailable, NotFound) as error:
@@ -132,7 +145,8 @@ class Friendship:
             events = await within(self._around.clock, HANDSHAKE_TIMEOUT, shake_hands(stream, link))
             if not contact.established:
                 await self._mark_established()
-            return await self._work(self._connection(stream, link, session.received.highest, pattern), events)
+            connection = self._connection(stream, link, session.received.highest, pattern, self._adopt)
+            return await self._work(connection, events)
         finally:
             await stream.close()
 
@@ -148,7 +162,14 @@ class Friendship:
 
     # --- both --------------------------------------------------------------------------------------------------------
 
-    def _connection(self, stream: Stream, link: Link, received_before: int, pattern: Pattern) -> Connection:
+    def _connection(
+        self,
+        stream: Stream,
+        link: Link,
+        received_before: int,
+        pattern: Pattern,
+        on_greeted: Callable[[Connection], None],
+    ) -> Connection:
         return Connection(
             self._around,
             self._node_id,
@@ -159,7 +180,7 @@ class Friendship:
             self.trouble,
             received_before=received_before,
             settles=pattern is Pattern.KK,
-            on_greeted=self._adopt,
+            on_greeted=on_greeted,
         )
 
     async def _work(self, connection: Connection, events: Sequence[LinkEvent]) -> str:

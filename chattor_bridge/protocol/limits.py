@@ -126,7 +126,8 @@ LINK_TIMEOUT: Final = 150
 circuit."""
 
 HANDSHAKE_TIMEOUT: Final = 60
-"""Seconds from the opening of a stream to an established link: a slow onion circuit takes ten."""
+"""Seconds from the opening of a stream to an established link, and from there to the friend's hello: a slow onion
+circuit takes ten."""
 
 # --- node ----------------------------------------------------------------------------------------------------------
 
@@ -156,7 +157,8 @@ MAX_DOOR_STREAMS: Final = 32
 to keep others out must keep coming."""
 
 MAX_UNPROVEN_STREAMS: Final = 8
-"""Streams to one friend's onion whose other end has not shown yet who it is; the oldest makes room for the next."""
+"""Streams to one friend's onion whose other end has not shown yet, by its hello, who it is and that it is there now;
+the oldest makes room for the next."""
 
 MAX_IN_FLIGHT: Final = 64
 """Envelopes sent on a link and not acknowledged yet: at most a megabyte, enough to fill a slow circuit."""

@@ -1,0 +1,40 @@
+"""What attackers hold in these tests: streams to onions of others, and what they recorded on the way."""
+
+from __future__ import annotations
+
+import secrets
+
+from chattor_bridge.ids import OnionKey
+from chattor_bridge.node.ports import Stream
+from chattor_bridge.node.records import Contact
+from chattor_bridge.protocol.link import Link, LinkKeys, Pattern
+from chattor_bridge.protocol.primitives import ed25519_public
+from chattor_bridge.protocol.session import Session
+from tests.node.world import PATIENCE, Person, World
+
+
+async def contacts_of(person: Person) -> list[Contact]:
+    async with person.house.store.transaction() as tx:
+        return await person.house.store.contacts.of_node(tx, person.node_id)
+
+
+async def hosted_by(person: Person) -> tuple[OnionKey, bytes]:
+    """The onion this person hosts for its first friend, and the key that opens its descriptor."""
+    (contact, *_) = await contacts_of(person)
+    assert contact.hosted_seed is not None
+    onion = OnionKey(ed25519_public(contact.hosted_seed))
+    return onion, Session.deserialize(contact.session).onion_auth_key(onion)
+
+
+async def first_message_of(person: Person, onion: OnionKey) -> bytes:
+    """How this person's first friendship begins a link to ``onion``: what somebody on the way can record."""
+    (contact, *_) = await contacts_of(person)
+    session = Session.deserialize(contact.session)
+    keys = LinkKeys(contact.own_static, contact.peer_static, session.link_psk, Pattern.KK, contact.role)
+    return Link.dial(keys, onion, secrets.token_bytes).data_to_send()
+
+
+async def open_stream(world: World, onion: OnionKey, client_key: bytes | None = None) -> Stream:
+    """A stream of somebody without a name."""
+    transport = world.network.transport()
+    return await transport.dial(onion, client_key=client_key, isolation="attacker", timeout=PATIENCE)
