@@ -100,6 +100,18 @@ class HomeserverContract:
         sent = await homeserver.send(ghost, room_id, "m.room.message", message("read"), secrets.token_hex())
         await homeserver.mark_read(ghost, room_id, sent)
 
+    async def test_receipts_of_our_own_users_are_no_receipts(self, homeserver: Homeserver) -> None:
+        ghost, room_id = await _room(homeserver)
+        await homeserver.ensure_user(homeserver.bot, "The bot")
+        await homeserver.invite(ghost, room_id, homeserver.bot)
+        await homeserver.join(homeserver.bot, room_id)
+        sent = await homeserver.send(ghost, room_id, "m.room.message", message("read"), secrets.token_hex())
+        await homeserver.mark_read(ghost, room_id, sent)
+        receipts, since = await homeserver.read_receipts(None)
+        assert all(receipt["room_id"] != room_id for receipt in receipts)
+        assert (await homeserver.read_receipts(since))[0] == []
+        assert all(receipt["room_id"] != room_id for receipt in (await homeserver.read_receipts("nonsense"))[0])
+
     async def test_what_is_uploaded_has_an_address(self, homeserver: Homeserver) -> None:
         ghost = await _user(homeserver)
         assert (await homeserver.upload(ghost, b"data", "image/png", "a.png")).startswith("mxc://")

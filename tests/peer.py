@@ -21,7 +21,7 @@ from chattor_bridge.node.host import NodeHost
 from chattor_bridge.node.node import Node
 from chattor_bridge.node.patience import Pace
 from chattor_bridge.node.ports import NodeStore, Transaction, Transport
-from chattor_bridge.protocol.events import Text
+from chattor_bridge.protocol.events import Receipt, Text
 from chattor_bridge.storage import StoreKey, open_store
 
 PEER_OWNER = "local"
@@ -57,6 +57,15 @@ class Ears:
             happening.event.body.text
             for happening in self.happenings
             if isinstance(happening, EventArrived) and isinstance(happening.event.body, Text)
+        ]
+
+    def read(self) -> list[EventId]:
+        """Every event of ours that a receipt said was read, in order."""
+        return [
+            event_id
+            for happening in self.happenings
+            if isinstance(happening, EventArrived) and isinstance(happening.event.body, Receipt)
+            for event_id in happening.event.body.event_ids
         ]
 
 

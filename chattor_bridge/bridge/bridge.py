@@ -12,6 +12,7 @@ from chattor_bridge.bridge.inbox import InboxWorker
 from chattor_bridge.bridge.intake import Intake
 from chattor_bridge.bridge.lanes import Lanes, Resting
 from chattor_bridge.bridge.listener import Announcer, Listener
+from chattor_bridge.bridge.missed import MissedReceipts
 from chattor_bridge.bridge.observer import NodeObserver
 from chattor_bridge.bridge.outgoing import PortalSpeech
 from chattor_bridge.bridge.performer import Performer
@@ -94,6 +95,8 @@ class Bridge:
         self._inbox = Lanes("inbox", InboxWorker(store, router, voice).step, clock, width=INBOX_WIDTH)
         self._actions = Lanes("actions", ActionWorker(store, performer, voice).step, clock, width=ACTIONS_WIDTH)
         self._intake = Intake(store, clock, household, self._inbox.wake)
+        self._missed = MissedReceipts(store, homeserver, self._intake, clock)
+        self._called_in_vain = False
         self._tasks: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -125,12 +128,21 @@ class Bridge:
 
         Raises: Unavailable when nothing was stored.
         """
-        self.hurry()  # it speaks with us, so it may listen too
-        await self._intake.accept(txn_id, events, ephemeral)
+        self._actions.hurry()  # it speaks with us, so it may listen too
+        try:
+            await self._intake.accept(txn_id, events, ephemeral)
+        except BaseException:
+            self._called_in_vain = True
+            raise
+        if self._called_in_vain:  # it brings the events again, and no receipt
+            self._called_in_vain = False
+            self._missed.look()
 
     def hurry(self) -> None:
-        """The homeserver seems to be back: what waits for it is tried now instead of after its pause."""
+        """The homeserver seems to be back: what waits for it is tried now instead of after its pause, and what it could
+        not tell us meanwhile is asked for."""
         self._actions.hurry()
+        self._missed.look()
 
     async def status(self) -> BridgeStatus:
         """How much waits, and why. Raises: DatabaseUnavailable."""
@@ -142,6 +154,7 @@ class Bridge:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._inbox.run())
             group.create_task(self._actions.run())
+            group.create_task(self._missed.run())
             group.create_task(self._keep_up())
 
     async def _keep_up(self) -> None:

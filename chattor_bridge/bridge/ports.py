@@ -192,6 +192,11 @@ class Homeserver(Protocol):
     async def mark_read(self, user: MatrixUserId, room_id: MatrixRoomId, event_id: MatrixEventId) -> None:
         """A public read receipt."""
 
+    async def read_receipts(self, since: str | None) -> tuple[list[JsonObject], str]:
+        """The newest public read receipt of each user in each room the bot is in, ours left out, as ``m.receipt``
+        events; only those set after ``since``, which is the second value of an earlier call. One that the homeserver
+        does not know any more is as good as ``None``."""
+
     async def upload(self, user: MatrixUserId, data: bytes, mime_type: str, filename: str) -> str:
         """Upload to the media repository; the ``mxc://`` address."""
 

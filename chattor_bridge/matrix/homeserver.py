@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,12 +14,28 @@ from chattor_bridge.errors import HomeserverRefused
 from chattor_bridge.ids import MatrixEventId, MatrixRoomId, MatrixUserId
 from chattor_bridge.matrix.client import Client, HomeserverTrouble
 from chattor_bridge.matrix.hearing import Hearing
+from chattor_bridge.matrix.receipts import foreign_receipts
 
 FIRST_VERSION_WITH_CREATORS = 12
 """From this room version on the creator stands above all power levels and must not be listed among them."""
 
 SEARCH_PAGE = 100
 """Events asked for at once when a room is searched; Synapse caps a page at 1,000."""
+
+
+_RECEIPTS_ONLY = json.dumps(
+    {
+        "presence": {"types": []},
+        "account_data": {"types": []},
+        "room": {
+            "account_data": {"types": []},
+            "state": {"types": []},
+            "timeline": {"types": []},
+            "ephemeral": {"types": ["m.receipt"]},
+        },
+    }
+)
+"""The filter of a sync that asks for read receipts and nothing else."""
 
 
 class MatrixHomeserver:
@@ -146,6 +163,23 @@ class MatrixHomeserver:
     async def mark_read(self, user: MatrixUserId, room_id: MatrixRoomId, event_id: MatrixEventId) -> None:
         path = Path.v3.rooms[room_id].receipt["m.read"][event_id]
         await self._client.call(user, Method.POST, path, {})
+
+    async def read_receipts(self, since: str | None) -> tuple[list[JsonObject], str]:
+        query = {"filter": _RECEIPTS_ONLY, "timeout": "0", "set_presence": "offline"}
+        try:
+            since_query = query if since is None else {**query, "since": since}
+            answer = await self._client.call(self.bot, Method.GET, Path.v3.sync, query=since_query)
+        except HomeserverRefused:
+            if since is None:
+                raise
+            answer = await self._client.call(self.bot, Method.GET, Path.v3.sync, query=query)
+        rooms = answer.get("rooms", {}).get("join", {})
+        events = [
+            {**event, "room_id": room_id}
+            for room_id, room in rooms.items()
+            for event in room.get("ephemeral", {}).get("events", [])
+        ]
+        return foreign_receipts(events, self._household.is_ours), _text(answer, "next_batch")
 
     async def upload(self, user: MatrixUserId, data: bytes, mime_type: str, filename: str) -> str:
         answer = await self._client.call(

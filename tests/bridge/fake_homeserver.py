@@ -26,12 +26,14 @@ Accept = Callable[[str, Sequence[JsonObject], Sequence[JsonObject]], Awaitable[N
 
 @dataclass
 class Room:
-    """One room. ``receipts`` holds each user's latest public read receipt."""
+    """One room. ``receipts`` holds the latest public read receipt of each user of ours, ``read_by`` that of each person
+    and when it was set."""
 
     room_id: MatrixRoomId
     timeline: list[JsonObject] = field(default_factory=list)
     state: dict[tuple[str, str], JsonObject] = field(default_factory=dict)
     receipts: dict[str, str] = field(default_factory=dict)
+    read_by: dict[str, tuple[str, int]] = field(default_factory=dict)
 
     def membership(self, user: str) -> str | None:
         return self.state.get(("m.room.member", user), {}).get("membership")
@@ -194,6 +196,17 @@ class FakeHomeserver:
         room.receipts[user] = event_id
         await self._done()
 
+    async def read_receipts(self, since: str | None) -> tuple[list[JsonObject], str]:
+        await self._ask("read_receipts", BOT)
+        seen = int(since) if since is not None and since.isdigit() else 0
+        return [
+            {"type": "m.receipt", "room_id": room.room_id, "content": {event_id: {"m.read": {person: {}}}}}
+            for room in self.rooms.values()
+            if room.membership(BOT) == "join"
+            for person, (event_id, set_at) in room.read_by.items()
+            if set_at > seen
+        ], str(next(self._numbers))
+
     async def upload(self, user: MatrixUserId, data: bytes, mime_type: str, filename: str) -> str:
         await self._ask("upload", user)
         address = f"mxc://{DOMAIN}/{next(self._numbers)}"
@@ -236,6 +249,7 @@ class FakeHomeserver:
         return self.person_sends(person, room_id, {"msgtype": "m.text", "body": text})
 
     def person_reads(self, person: str, room_id: str, event_id: str) -> None:
+        self.rooms[MatrixRoomId(room_id)].read_by[person] = (event_id, next(self._numbers))
         readers = {person: {"ts": self._clock.now() * 1000}}
         receipt = {"type": "m.receipt", "room_id": room_id, "content": {event_id: {"m.read": readers}}}
         self.pending_receipts.append(receipt)

@@ -15,7 +15,7 @@ from chattor_bridge.bridge.bridge import Bridge
 from chattor_bridge.bridge.permissions import Level
 from chattor_bridge.bridge.ports import Homeserver
 from chattor_bridge.bridge.records import JsonObject, Portal
-from chattor_bridge.ids import MatrixUserId
+from chattor_bridge.ids import EventId, MatrixUserId
 from chattor_bridge.matrix import text
 from chattor_bridge.node.clock import SystemClock
 from chattor_bridge.node.happenings import EventArrived, KnockReceived
@@ -97,14 +97,9 @@ def code_in(text: str) -> str:
     return found[0]
 
 
-def receipts(friend: Peer) -> list[bytes]:
+def receipts(friend: Peer) -> list[EventId]:
     """The events of the friend's it was told were read, in order."""
-    return [
-        event_id
-        for happening in friend.ears.happenings
-        if isinstance(happening, EventArrived) and isinstance(happening.event.body, Receipt)
-        for event_id in happening.event.body.event_ids
-    ]
+    return friend.ears.read()
 
 
 class Town:

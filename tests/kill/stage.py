@@ -11,7 +11,7 @@ from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import Mapping
 from pathlib import Path
 
-from chattor_bridge.ids import PeerId
+from chattor_bridge.ids import EventId, PeerId
 from chattor_bridge.ops.person import JsonObject, Person
 from chattor_bridge.ops.synapse import Synapse
 from tests.peer import Peer
@@ -56,6 +56,12 @@ class BridgeProcess:
         code = await asyncio.wait_for(self._process.wait(), PATIENCE)
         assert code == -signal.SIGKILL, f"the bridge ended by itself with {code}"
 
+    async def kill(self) -> None:
+        """End it wherever it is."""
+        assert self._process is not None
+        self._process.kill()
+        await self._process.wait()
+
     async def stop(self) -> None:
         if self._process is None or self._process.returncode is not None:
             return
@@ -86,6 +92,7 @@ class Conversation:
         self.friend = PeerId(b"")
         self._said: list[str] = []
         self._told: list[str] = []
+        self._sent: list[EventId] = []
 
     async def start(self) -> None:
         """Alice gets a node."""
@@ -156,7 +163,7 @@ class Conversation:
     async def tell(self, *texts: str) -> None:
         """The friend says something."""
         for text in texts:
-            await self.peer.send(self.friend, text)
+            self._sent.append(await self.peer.send(self.friend, text))
         self._told += texts
 
     async def settled(self) -> None:
@@ -167,6 +174,21 @@ class Conversation:
         await self.alice.sync()
         assert self.peer.ears.texts() == self._said
         assert self._heard() == self._told
+
+    async def read(self) -> None:
+        """Alice reads the last thing the friend said, whether or not the bridge is there to notice."""
+
+        def is_it(event: JsonObject) -> bool:
+            return (event["sender"], event["content"].get("body")) == (self.ghost, self._told[-1])
+
+        event = await self.alice.wait_for(is_it, PATIENCE)
+        await self.alice.mark_read(self.room, event["event_id"])
+
+    async def told_of_reading(self) -> None:
+        """Wait until the friend knows that everything it said was read; then it was told so once of each."""
+        ears = self.peer.ears
+        await ears.wait_until(lambda: len(ears.read()) >= len(self._told), PATIENCE)
+        assert ears.read() == self._sent
 
     async def receipted(self, event_id: str) -> None:
         """Wait for the bot's read receipt: delivered."""

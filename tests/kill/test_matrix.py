@@ -68,6 +68,21 @@ async def test_a_death_of_the_homeserver_too_doubles_nothing(conversation: Conve
     await conversation.settled()
 
 
+async def test_a_receipt_made_while_the_bridge_was_dead_is_told_once(conversation: Conversation) -> None:
+    """The homeserver forgets receipts that it cannot bring."""
+    await conversation.tell("read while it was dead")
+    await conversation.settled()
+    await conversation.bridge.kill()
+    await conversation.read()
+    await conversation.bridge.start()
+    await conversation.told_of_reading()
+    await conversation.bridge.restart()
+    await conversation.tell("and read while it lives")
+    await conversation.settled()
+    await conversation.read()
+    await conversation.told_of_reading()
+
+
 @pytest.mark.parametrize("failpoint", BEFRIENDING)
 async def test_becoming_friends_survives_a_death(strangers: Conversation, failpoint: str) -> None:
     """Alice asks; the bridge dies on the way."""
