@@ -80,7 +80,9 @@ async def chattor_user(directory: Path, transport: Transport, name: str = "Bob")
     ears = Ears()
     store = open_store(f"sqlite:{directory / 'peer.db'}", StoreKey.create(directory / "store.key"))
     async with store:
-        host = NodeHost(store, transport, SystemClock(), secrets.token_bytes, ears, pace=PACE, work_bits=1)
+        host = NodeHost(
+            store, transport, SystemClock(), secrets.token_bytes, ears, pace=PACE, work_bits=1, effort_bits=0
+        )
         await host.start()
         try:
             async with store.transaction() as tx:

@@ -16,7 +16,7 @@ from chattor_bridge.errors import Unavailable, UsageError
 from chattor_bridge.ids import KnockId
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.records import KnockState
-from chattor_bridge.node.views import OutgoingInfo, RequestInfo
+from chattor_bridge.node.views import MANY_REQUESTS, OutgoingInfo, RequestInfo
 
 GROUP = "Contacts"
 
@@ -60,7 +60,8 @@ async def list_requests(request: Request) -> Deed:
         text = []
         if waiting:
             of = await numbers.of(tx, node.node_id, Kind.REQUEST, [item.knock_id for item in waiting])
-            lines = [f"- **{of[item.knock_id]}** {_line(item)}" for item in waiting]
+            lines = [f"- **{of[item.knock_id]}** {_line(item, many=len(waiting) >= MANY_REQUESTS)}" for item in waiting]
+            await node.see_requests(tx, [item.knock_id for item in waiting])
             text.append("Waiting for your answer (`accept 1`, `ignore 1`):\n\n" + "\n".join(lines))
         if ours:
             of = await numbers.of(tx, node.node_id, Kind.KNOCK, [item.knock_id for item in ours])
@@ -161,10 +162,11 @@ async def _own_name(tx: Transaction, request: Request) -> str:
     return record.profile_name if record is not None else ""
 
 
-def _line(item: RequestInfo) -> str:
+def _line(item: RequestInfo, *, many: bool) -> str:
+    effort = f", effort {item.effort}" if many else ""
     at = f", at your code “{literal(item.door_label)}”" if item.door_label else ""
     note = f": {literal(item.note)}" if item.note else ""
-    return f"**{from_whom(item.name)}**{at}{' (ignored)' if item.ignored else ''}{note}"
+    return f"**{from_whom(item.name)}**{at}{effort}{' (ignored)' if item.ignored else ''}{note}"
 
 
 def _own_line(item: OutgoingInfo) -> str:
@@ -187,7 +189,17 @@ COMMANDS = (
         details="CODE is the friend code you were given. NOTE is shown to them with your name; up to 1,000 bytes.",
         examples=("add chattor:… Hello, this is Ada from the choir",),
     ),
-    Command("requests", "", GROUP, "contact requests, theirs and yours", list_requests, aliases=("request",)),
+    Command(
+        "requests",
+        "",
+        GROUP,
+        "contact requests, theirs and yours",
+        list_requests,
+        details="Each request costs its sender some computing work, and those that cost the most come first. 100 wait "
+        "for you at most. When more come, those you ignored make room first, then those that cost the least; what this "
+        "list has shown you stays. When many wait, the list shows the effort: each point more is twice the work.",
+        aliases=("request",),
+    ),
     Command(
         "accept",
         "[NUMBER]",

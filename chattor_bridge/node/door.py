@@ -5,19 +5,21 @@ door's side.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Final
 
-from chattor_bridge.errors import PeerMisbehaved, Unavailable
+from chattor_bridge.errors import LimitReached, PeerMisbehaved, Unavailable
 from chattor_bridge.failpoints import failpoint
 from chattor_bridge.ids import KnockId, OnionKey
 from chattor_bridge.node.antechamber import Antechamber
 from chattor_bridge.node.happenings import KnockReceived
 from chattor_bridge.node.patience import describe, within
 from chattor_bridge.node.ports import Stream, Transaction
+from chattor_bridge.node.proving import Proving
 from chattor_bridge.node.records import DoorRecord, PendingKnock
 from chattor_bridge.node.surroundings import Surroundings
 from chattor_bridge.node.views import Counters
-from chattor_bridge.protocol.knock import DoorSecrets, DoorSide, KnockArrived
+from chattor_bridge.protocol.knock import DoorSecrets, DoorSide, KnockArrived, Proof
 from chattor_bridge.protocol.limits import DOOR_STREAM_TIMEOUT, MAX_DOOR_STREAMS, MAX_PENDING_KNOCKS
 from chattor_bridge.protocol.primitives import ed25519_public
 
@@ -33,10 +35,11 @@ STORED, KNOWN, FULL = "stored", "known", "full"
 class Door:
     """Serves the streams of one door."""
 
-    def __init__(self, around: Surroundings, record: DoorRecord, counters: Counters) -> None:
+    def __init__(self, around: Surroundings, record: DoorRecord, counters: Counters, proving: Proving) -> None:
         self._around = around
         self._record = record
         self._counters = counters
+        self._proving = proving
         self._secrets = DoorSecrets(record.onion_seed, record.identity_key)
         self._antechamber = Antechamber(MAX_DOOR_STREAMS)
         self.onion = OnionKey(ed25519_public(record.onion_seed))
@@ -47,7 +50,7 @@ class Door:
         try:
             await self._antechamber.enter(stream)
             await within(self._around.clock, DOOR_STREAM_TIMEOUT, self._serve(stream))
-        except (PeerMisbehaved, TimeoutError) as error:
+        except (PeerMisbehaved, LimitReached, TimeoutError) as error:
             self._counters.door_refused += 1
             log.info("a stream at a door was refused: %s", describe(error) or "it stalled")
         except Unavailable as error:
@@ -60,17 +63,26 @@ class Door:
             await stream.close()
 
     async def _serve(self, stream: Stream) -> None:
-        clock = self._around.clock
-        side = DoorSide(self._secrets, random=self._around.random, work_bits=self._around.work_bits)
+        around = self._around
+        side = DoorSide(self._secrets, random=around.random, work_bits=around.work_bits, effort_bits=around.effort_bits)
+        proof = await self._listen(stream, side)
+        if proof is None:
+            return
+        self._antechamber.leave(stream)  # only a stream that has shown no work makes room for others
+        arrived = side.open(await self._proving.effort(proof))
+        status = await self._store(arrived)
+        failpoint("knock-stored")
+        await stream.write(side.acknowledge(status))
+
+    async def _listen(self, stream: Stream, side: DoorSide) -> Proof | None:
+        """Talk until a knock has come, whose proof is to be checked; None when the stream ends first."""
         while data := await stream.read():
-            for arrived in side.receive(data, now=clock.now()):
-                status = await self._store(arrived)
-                failpoint("knock-stored")
-                await stream.write(side.acknowledge(status))
-                return
+            for proof in side.receive(data, now=self._around.clock.now()):
+                return proof
             answer = side.data_to_send()
             if answer:
                 await stream.write(answer)
+        return None
 
     async def _store(self, arrived: KnockArrived) -> str:
         """Put the knock on disk; the word for the receipt."""
@@ -86,6 +98,7 @@ class Door:
             capabilities=arrived.introduction.capabilities,
             session=arrived.session.serialize(),
             received_at=self._around.clock.now(),
+            effort=arrived.effort,
         )
         async with self._around.store.transaction() as tx:
             return await self._put(tx, knock)
@@ -97,10 +110,28 @@ class Door:
         if await store.knocks.count_pending(tx, knock.node_id) >= MAX_PENDING_KNOCKS:
             waiting = await store.knocks.pending(tx, knock.node_id)
             if all(one.peer_static != knock.peer_static for one in waiting):
-                return FULL
+                weaker = _weakest(waiting, than=knock)
+                if weaker is None:
+                    return FULL
+                await store.knocks.remove_pending(tx, weaker.knock_id)
         knock_id = await store.knocks.put_pending(tx, knock)
         standing = await store.knocks.get_pending(tx, knock_id)
         if standing is not None and not standing.ignored:
             received = KnockReceived(knock_id, knock.name, knock.note, self._record.label)
             await self._around.observer.record(tx, knock.node_id, received)
         return STORED
+
+
+def _weakest(waiting: Sequence[PendingKnock], *, than: PendingKnock) -> PendingKnock | None:
+    """Which of these, most effort first, makes room for ``than``; None when it must come again.
+
+    What its owner ignored goes first, whatever it has cost. What its owner has seen stays, and of the rest the newest
+    of those with the least effort goes, if ``than`` shows more.
+    """
+    for one in reversed(waiting):
+        if one.ignored:
+            return one
+    for one in reversed(waiting):
+        if not one.seen:
+            return one if one.effort < than.effort else None
+    return None

@@ -15,7 +15,7 @@ from chattor_bridge.node.patience import Pace, describe
 from chattor_bridge.node.ports import Clock, NodeStore, Observer, RandomBytes, Transaction, Transport
 from chattor_bridge.node.records import NodeRecord
 from chattor_bridge.node.surroundings import Surroundings
-from chattor_bridge.protocol.limits import WORK_BITS
+from chattor_bridge.protocol.limits import EFFORT_BITS, WORK_BITS
 
 log = logging.getLogger(__name__)
 
@@ -37,9 +37,11 @@ class NodeHost:
         *,
         pace: Pace | None = None,
         work_bits: int = WORK_BITS,
+        effort_bits: int = EFFORT_BITS,
     ) -> None:
-        """``pace`` is how patient the nodes are; ``work_bits`` what their doors ask of a knocker, leading zero bits."""
-        self._around = Surroundings(store, transport, clock, random, observer, pace or Pace(), work_bits)
+        """``pace`` is how patient the nodes are; ``work_bits`` and ``effort_bits`` what their doors ask of stamp and
+        proof of a knock, leading zero bits."""
+        self._around = Surroundings(store, transport, clock, random, observer, pace or Pace(), work_bits, effort_bits)
         self._nodes: dict[NodeId, Node] = {}
         self._arrived = asyncio.Event()
         self._root: asyncio.Task[None] | None = None

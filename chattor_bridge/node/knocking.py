@@ -16,7 +16,7 @@ from typing import Final
 from chattor_bridge.errors import OnionUnreachable, PeerMisbehaved, Unavailable
 from chattor_bridge.failpoints import failpoint
 from chattor_bridge.ids import KnockId, OnionKey
-from chattor_bridge.node.door import FULL
+from chattor_bridge.node.door import FULL, KNOWN, STORED
 from chattor_bridge.node.happenings import KnockLeft
 from chattor_bridge.node.hosting import Hostings
 from chattor_bridge.node.patience import describe, within
@@ -27,7 +27,7 @@ from chattor_bridge.node.views import Trouble
 from chattor_bridge.protocol.friendcode import FriendCode
 from chattor_bridge.protocol.introduction import Introduction
 from chattor_bridge.protocol.knock import KnockingSide, KnockReady, Receipt
-from chattor_bridge.protocol.limits import DOOR_STREAM_TIMEOUT, MAX_KNOCK_ATTEMPTS
+from chattor_bridge.protocol.limits import DOOR_STREAM_TIMEOUT, EFFORT_BITS, MAX_EFFORT_BITS, MAX_KNOCK_ATTEMPTS
 from chattor_bridge.protocol.primitives import ed25519_public, hash256, x25519_public
 
 log = logging.getLogger(__name__)
@@ -58,6 +58,7 @@ class Knocking:
         self._hostings = hostings
         self._profile_name = profile_name
         self._on_attempt = on_attempt
+        self._effort_bits = 0
         self.trouble = Trouble()
 
     async def run(self) -> None:
@@ -100,6 +101,7 @@ class Knocking:
             static_key=knock.static_key,
             random=self._around.random,
             now=self._around.clock.now(),
+            effort_bits=self._effort_bits,
         )
         stream = await self._around.transport.dial(
             code.door,
@@ -115,7 +117,7 @@ class Knocking:
     async def _knock(self, stream: Stream, side: KnockingSide, onion: OnionKey) -> None:
         await stream.write(side.start())
         while data := await stream.read():
-            # Finding the stamp is the work of a core for a while: not on the event loop.
+            # Finding stamp and proof is the work of a core for a while: not on the event loop.
             for event in await asyncio.to_thread(side.receive, data):
                 match event:
                     case KnockReady():
@@ -144,7 +146,10 @@ class Knocking:
     async def _take_receipt(self, status: str) -> None:
         """What the door said, on disk. Raises: OnionUnreachable when it wants us to come again."""
         if status == FULL:
-            raise OnionUnreachable("too many requests are waiting at this door; trying again later")
+            self._effort_bits = min(MAX_EFFORT_BITS, max(EFFORT_BITS, self._effort_bits) + 1)
+            raise OnionUnreachable("too many requests are waiting at this door; trying again later, with more work")
+        if status not in (STORED, KNOWN):
+            raise OnionUnreachable("this door says something that only a newer program understands; trying again later")
         await self._around.insist(self._leave, on_failure=self._held_up)
 
     async def _leave(self) -> None:

@@ -7,6 +7,7 @@ effect on the network when it is committed; rolled back, they never happened.
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -70,13 +71,22 @@ class Node:
         return [self._code_info(door) for door in doors]
 
     async def requests(self) -> list[RequestInfo]:
-        """Contact requests waiting for an answer, oldest first, ignored ones included."""
+        """Contact requests waiting for an answer, ignored ones included. Those on which the most work was spent come
+        first, the older first of equals."""
         async with self._store.transaction() as tx:
             pending = await self._store.knocks.pending(tx, self.node_id)
             doors = await self._store.doors.of_node(tx, self.node_id)
         labels = {door.door_id: door.label for door in doors}
         return [
-            RequestInfo(one.knock_id, one.name, one.note, labels.get(one.door_id, ""), one.received_at, one.ignored)
+            RequestInfo(
+                one.knock_id,
+                one.name,
+                one.note,
+                labels.get(one.door_id, ""),
+                one.received_at,
+                one.ignored,
+                one.effort,
+            )
             for one in pending
         ]
 
@@ -235,6 +245,10 @@ class Node:
         tx.after_commit(lambda: failpoint("accept-committed"))
         tx.after_commit(self.work.look_again)
         return contact.peer_id
+
+    async def see_requests(self, tx: Transaction, knock_ids: Sequence[KnockId]) -> None:
+        """Our owner has seen these requests: from now on no other pushes them out."""
+        await self._store.knocks.see_pending(tx, self.node_id, knock_ids)
 
     async def ignore(self, tx: Transaction, knock_id: KnockId) -> None:
         """Set a request aside, silently: whoever left it is not told, and its coming again is not mentioned.

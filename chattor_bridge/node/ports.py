@@ -83,13 +83,16 @@ class Knocks(Protocol):
     # come in
     async def put_pending(self, tx: Transaction, knock: PendingKnock) -> KnockId:
         """Add, or replace in place the pending knock of the same node and ``peer_static``, keeping that row's
-        ``knock_id``, ``received_at`` and ``ignored``. Returns the id under which it stands."""
+        ``knock_id``, ``received_at``, ``seen`` and ``ignored``. Returns the id under which it stands."""
 
     async def get_pending(self, tx: Transaction, knock_id: KnockId) -> PendingKnock | None: ...
     async def pending(self, tx: Transaction, node_id: NodeId) -> list[PendingKnock]:
-        """Oldest first, ignored ones included."""
+        """Those with the most effort first, the older first of equals; ignored ones included."""
 
     async def count_pending(self, tx: Transaction, node_id: NodeId) -> int: ...
+    async def see_pending(self, tx: Transaction, node_id: NodeId, knock_ids: Sequence[KnockId]) -> None:
+        """Mark these as seen by their owner; ids that are not there change nothing."""
+
     async def ignore_pending(self, tx: Transaction, knock_id: KnockId) -> None: ...
     async def remove_pending(self, tx: Transaction, knock_id: KnockId) -> None: ...
     async def expire_pending(self, tx: Transaction, node_id: NodeId, received_before: int) -> int: ...

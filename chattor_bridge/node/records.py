@@ -86,6 +86,8 @@ class PendingKnock:
     capabilities: tuple[str, ...]
     session: bytes  # sealed
     received_at: int
+    effort: int  # bits of work that its proof shows
+    seen: bool = False  # by our owner, in the list of requests
     ignored: bool = False
 
 

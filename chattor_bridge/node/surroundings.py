@@ -8,14 +8,15 @@ from typing import TypeVar
 
 from chattor_bridge.node.patience import Backoff, Pace, heed_cancellation
 from chattor_bridge.node.ports import Clock, NodeStore, Observer, RandomBytes, Transport
-from chattor_bridge.protocol.limits import WORK_BITS
+from chattor_bridge.protocol.limits import EFFORT_BITS, WORK_BITS
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """The ports of a process's nodes and how patient they are. ``work_bits`` is what our doors ask of a knocker."""
+    """The ports of a process's nodes and how patient they are. ``work_bits`` and ``effort_bits`` are what our doors ask
+    of a knocker's stamp and proof."""
 
     store: NodeStore
     transport: Transport
@@ -24,6 +25,7 @@ class Surroundings:
     observer: Observer
     pace: Pace = field(default_factory=Pace)
     work_bits: int = WORK_BITS
+    effort_bits: int = EFFORT_BITS
 
     def dialling(self) -> Backoff:
         return Backoff(self.pace.dial_first, self.pace.dial_most, self.random)

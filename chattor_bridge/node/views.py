@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from chattor_bridge.ids import DoorId, KnockId, NodeId, PeerId
 from chattor_bridge.node.records import KnockState
+
+MANY_REQUESTS: Final = 20
+"""Requests from which on a list says what each has cost its sender: more than a screenful, and perhaps a flood."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +26,8 @@ class CodeInfo:
 
 @dataclass(frozen=True, slots=True)
 class RequestInfo:
-    """A contact request waiting for its owner's answer. ``door_label`` is empty when the code was retired since."""
+    """A contact request waiting for its owner's answer. ``door_label`` is empty when the code was retired since;
+    ``effort`` is what the request has cost its sender, in bits: each one more is twice the work."""
 
     knock_id: KnockId
     name: str
@@ -30,6 +35,7 @@ class RequestInfo:
     door_label: str
     received_at: int
     ignored: bool
+    effort: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from chattor_bridge.node.knocking import Knocking
 from chattor_bridge.node.mailbox import Mailbox
 from chattor_bridge.node.patience import describe
 from chattor_bridge.node.ports import Transaction
+from chattor_bridge.node.proving import Proving
 from chattor_bridge.node.records import Contact, DoorRecord, KnockAttempt, KnockState, NodeRecord, OutgoingKnock
 from chattor_bridge.node.surroundings import Surroundings
 from chattor_bridge.node.views import Counters, Trouble, WorkStatus
@@ -68,6 +69,7 @@ class NodeWork:
         self.mailbox = Mailbox(record.node_id, around, self.counters)
         self.hostings = Hostings(around, self._in_own_task)
         self.trouble = Trouble()
+        self._proving = Proving(around.clock)
         self._friendships: dict[PeerId, Friendship] = {}
         self._knockings: dict[KnockId, Knocking] = {}
         self._doors: dict[DoorId, Door] = {}
@@ -172,7 +174,7 @@ class NodeWork:
         for record in on_disk.doors:
             door = self._doors.get(record.door_id)
             if door is None:
-                door = self._doors[record.door_id] = Door(self._around, record, self.counters)
+                door = self._doors[record.door_id] = Door(self._around, record, self.counters, self._proving)
             wanted[_onion(record.onion_seed)] = Wanted(record.onion_seed, None, door.serve)
         for knock, attempts in on_disk.knocks:
             onion = _onion(knock.onion_seed)

@@ -17,7 +17,7 @@ from typing import Final
 from chattor_bridge.errors import AuthenticationFailed, MalformedData, NoCommonVersion
 from chattor_bridge.ids import OnionKey
 from chattor_bridge.protocol import cbor
-from chattor_bridge.protocol.limits import BUNDLE_LIFETIME, CLOCK_TOLERANCE, MAX_TIME, MAX_WORK_BITS
+from chattor_bridge.protocol.limits import BUNDLE_LIFETIME, CLOCK_TOLERANCE, MAX_EFFORT_BITS, MAX_TIME, MAX_WORK_BITS
 from chattor_bridge.protocol.offer import read_capabilities, read_versions
 from chattor_bridge.protocol.primitives import (
     KEM_PUBLIC_SIZE,
@@ -30,14 +30,15 @@ from chattor_bridge.protocol.primitives import (
 DOOR_NONCE_SIZE: Final = 32
 
 _SIGNATURE_LABEL = "door"
-_WORK_KIND = "sha256"
+_STAMP_KIND, _PROOF_KIND = "sha256", "argon2id"
 _MAX_BUNDLE = 4_000  # bytes: the largest lists and the keys come to 2,600; the rest is for later versions
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
     """``identity`` is the door's I_d, ``ephemeral`` E_d, ``kem`` K_d (1,184 bytes), ``nonce`` what the stamp covers,
-    ``work_bits`` the stamp's leading zero bits, ``expires`` in seconds since the epoch by the door's clock."""
+    ``work_bits`` the stamp's leading zero bits, ``effort_bits`` the proof's, ``expires`` in seconds since the epoch by
+    the door's clock."""
 
     door: OnionKey
     identity: bytes
@@ -45,6 +46,7 @@ class Bundle:
     kem: bytes
     nonce: bytes
     work_bits: int
+    effort_bits: int
     expires: int
     versions: tuple[int, ...]
     capabilities: tuple[str, ...]
@@ -58,7 +60,7 @@ class Bundle:
                 "ephemeral": self.ephemeral,
                 "kem": self.kem,
                 "nonce": self.nonce,
-                "work": {_WORK_KIND: self.work_bits},
+                "work": {_STAMP_KIND: self.work_bits, _PROOF_KIND: self.effort_bits},
                 "expires": self.expires,
                 "versions": self.versions,
                 "capabilities": self.capabilities,
@@ -88,10 +90,11 @@ class Bundle:
     @classmethod
     def _read(cls, fields: cbor.Fields) -> Bundle:
         work = cbor.Fields(fields.raw("work"), "bundle: work")
-        if work.names() != {_WORK_KIND}:
+        if work.names() != {_STAMP_KIND, _PROOF_KIND}:
             raise NoCommonVersion("this door asks for a kind of work that this program does not know; update it")
-        bits = work.integer(_WORK_KIND, low=0, high=256)
-        if bits > MAX_WORK_BITS:
+        bits = work.integer(_STAMP_KIND, low=0, high=256)
+        effort = work.integer(_PROOF_KIND, low=0, high=256)
+        if bits > MAX_WORK_BITS or effort > MAX_EFFORT_BITS:
             raise MalformedData("this door asks for more work than any knock should cost")
         return cls(
             door=OnionKey(fields.bytes("door", length=KEY_SIZE)),
@@ -100,6 +103,7 @@ class Bundle:
             kem=fields.bytes("kem", length=KEM_PUBLIC_SIZE),
             nonce=fields.bytes("nonce", length=DOOR_NONCE_SIZE),
             work_bits=bits,
+            effort_bits=effort,
             expires=fields.integer("expires", low=0, high=MAX_TIME),
             versions=read_versions(fields),
             capabilities=read_capabilities(fields),

@@ -5,7 +5,7 @@
     knocker                                     door
       hello {want: "knock", versions}  ------->
                                       <-------  {bundle, signature}         fresh E_d, K_d; signed by the onion key
-      {header, sealed, stamp}          ------->                             fresh E_a; header carries I_a, E_a, KEM
+      {header, sealed, stamp, proof}   ------->                             fresh E_a; header carries I_a, E_a, KEM
                                       <-------  {receipt}                   once the knock is on disk
 
 Each side below is a table; the keys are in ``agreement.py``.
@@ -13,7 +13,7 @@ Each side below is a table; the keys are in ``agreement.py``.
 ============== ======================= ===================================================
 knocker waits  for                     then
 ============== ======================= ===================================================
-``BUNDLE``     the door's message      checks it, makes the knock, finds the stamp
+``BUNDLE``     the door's message      checks it, makes the knock, finds stamp and proof
 ``RECEIPT``    the receipt             done
 ``OVER``       nothing                 anything more is a violation
 ============== ======================= ===================================================
@@ -22,7 +22,8 @@ knocker waits  for                     then
 door waits     for                     then
 ============== ======================= ===================================================
 ``HELLO``      the hello               makes fresh keys, signs the bundle
-``KNOCK``      the knock               stamp first, then keys; erases E_d and K_d either way
+``KNOCK``      the knock               checks the stamp, hands out the proof
+``PROVING``    its own node            `DoorSide.open` with the effort proven; erases E_d and K_d either way
 ``STORING``    its own node            `DoorSide.acknowledge` after the knock is on disk
 ``OVER``       nothing                 anything more is a violation
 ============== ======================= ===================================================
@@ -48,10 +49,11 @@ from chattor_bridge.protocol.agreement import (
     transcript_hash,
 )
 from chattor_bridge.protocol.door import DOOR_NONCE_SIZE, Bundle
+from chattor_bridge.protocol.effort import PROOF_SIZE, Proof, find_proof
 from chattor_bridge.protocol.framing import FrameSplitter, frame
 from chattor_bridge.protocol.friendcode import FriendCode
 from chattor_bridge.protocol.introduction import Introduction, read_introduction
-from chattor_bridge.protocol.limits import BUNDLE_LIFETIME, INTRODUCTION_SIZE, MAX_WORK_BITS
+from chattor_bridge.protocol.limits import BUNDLE_LIFETIME, INTRODUCTION_SIZE, MAX_EFFORT_BITS, MAX_WORK_BITS
 from chattor_bridge.protocol.negotiation import CAPABILITIES, PROTOCOL_VERSIONS
 from chattor_bridge.protocol.offer import read_versions
 from chattor_bridge.protocol.primitives import (
@@ -77,6 +79,7 @@ __all__ = [
     "KnockArrived",
     "KnockReady",
     "KnockingSide",
+    "Proof",
     "Receipt",
 ]
 
@@ -122,18 +125,21 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class KnockArrived:
-    """Store it, then send what `DoorSide.acknowledge` returns. ``peer_static`` is I_a, 32 bytes."""
+    """Store it, then send what `DoorSide.acknowledge` returns. ``peer_static`` is I_a, 32 bytes; ``effort`` what the
+    knock has cost, in bits."""
 
     introduction: Introduction
     peer_static: bytes
     session: Session
     peer_id: PeerId
+    effort: int
 
 
 class _Waiting(enum.Enum):
     HELLO = enum.auto()
     BUNDLE = enum.auto()
     KNOCK = enum.auto()
+    PROVING = enum.auto()
     STORING = enum.auto()
     RECEIPT = enum.auto()
     OVER = enum.auto()
@@ -150,14 +156,17 @@ class KnockingSide:
         static_key: bytes,
         random: RandomBytes,
         now: int,
+        effort_bits: int = 0,
         encapsulate: Callable[[bytes], tuple[bytes, bytes]] = kem_encapsulate,
     ) -> None:
-        """``now`` in seconds since the epoch; ``encapsulate`` is ML-KEM-768's, replaced where vectors are made."""
+        """``now`` in seconds since the epoch; ``effort_bits``: the effort to make where the door asks for less;
+        ``encapsulate`` is ML-KEM-768's, replaced where vectors are made."""
         self._code = code
         self._introduction = introduction
         self._static_key = static_key
         self._random = random
         self._now = now
+        self._effort_bits = effort_bits
         self._encapsulate = encapsulate
         self._hello = cbor.encode({"want": _WANT, "versions": PROTOCOL_VERSIONS})
         self._splitter = FrameSplitter(MAX_DOOR_MESSAGE)
@@ -171,8 +180,8 @@ class KnockingSide:
     def receive(self, data: bytes) -> list[KnockReady | Receipt]:
         """Take bytes from the stream.
 
-        The bytes that complete the door's message cost the stamp, 2^work hashes, half a minute of one core in the worst
-        case: call this in a thread.
+        The bytes that complete the door's message cost stamp and proof, most of a minute of one core in the worst case:
+        call this in a thread.
 
         Raises: AuthenticationFailed, MalformedData, NoCommonVersion; the stream is over then.
         """
@@ -226,8 +235,9 @@ class KnockingSide:
         sealed = seal_introduction(root, transcript, self._introduction.encode(first))
         knock_hash = hash_knock(header, sealed)
         stamp = find_stamp(bundle.nonce, knock_hash, bundle.work_bits)
+        proof = find_proof(bundle.nonce, knock_hash, max(bundle.effort_bits, self._effort_bits))
         self._receipts = ReceiptKey.derive(root, transcript, knock_hash)
-        message = frame(cbor.encode({"header": header, "sealed": sealed, "stamp": stamp}))
+        message = frame(cbor.encode({"header": header, "sealed": sealed, "stamp": stamp, "proof": proof}))
         return KnockReady(message, session, session.peer_id)
 
     def _read_receipt(self, message: bytes) -> Receipt:
@@ -239,15 +249,25 @@ class DoorSide:
     """The side that is asked. One object per stream."""
 
     def __init__(
-        self, door: DoorSecrets, *, random: RandomBytes, work_bits: int, capabilities: tuple[str, ...] = CAPABILITIES
+        self,
+        door: DoorSecrets,
+        *,
+        random: RandomBytes,
+        work_bits: int,
+        effort_bits: int = 0,
+        capabilities: tuple[str, ...] = CAPABILITIES,
     ) -> None:
-        """``work_bits``: leading zero bits demanded of the stamp. Raises: ValueError when above 24."""
-        if not 0 <= work_bits <= MAX_WORK_BITS:
-            raise ValueError(f"{work_bits} bits of work are out of bounds")
+        """``work_bits`` and ``effort_bits``: leading zero bits demanded of stamp and proof.
+
+        Raises: ValueError when they are above 24 and 10.
+        """
+        if not (0 <= work_bits <= MAX_WORK_BITS and 0 <= effort_bits <= MAX_EFFORT_BITS):
+            raise ValueError(f"{work_bits} and {effort_bits} bits of work are out of bounds")
         self._door = door
         self._code = FriendCode(OnionKey(ed25519_public(door.onion_seed)))
         self._random = random
         self._work_bits = work_bits
+        self._effort_bits = effort_bits
         self._capabilities = capabilities
         self._splitter = FrameSplitter(MAX_HELLO)
         self._waiting = _Waiting.HELLO
@@ -256,6 +276,7 @@ class DoorSide:
         self._version = 0
         self._bundle: Bundle | None = None
         self._ephemeral = self._kem_seed = b""
+        self._claim: _Claim | None = None
         self._receipts: ReceiptKey | None = None
 
     def data_to_send(self) -> bytes:
@@ -263,21 +284,42 @@ class DoorSide:
         outgoing, self._outgoing = self._outgoing, b""
         return outgoing
 
-    def receive(self, data: bytes, *, now: int) -> list[KnockArrived]:
+    def receive(self, data: bytes, *, now: int) -> list[Proof]:
         """Take bytes from the stream; then write what `data_to_send` has. ``now`` in seconds since the epoch.
+
+        A proof means that a knock has come: `open` it with the effort that the proof shows.
 
         Raises: AuthenticationFailed (forged, too little work, too late), MalformedData, NoCommonVersion; the stream
         is over then.
         """
         self._splitter.feed(data)
-        arrived: list[KnockArrived] = []
+        proofs: list[Proof] = []
         try:
             while (message := self._splitter.next_message()) is not None:
-                arrived += self._take(message, now)
+                proofs += self._take(message, now)
         except Exception:
-            self._erase()
-            self._waiting = _Waiting.OVER
+            self._end()
             raise
+        return proofs
+
+    def open(self, effort: int) -> KnockArrived:
+        """The knock that has come, when its proof shows this effort, in bits.
+
+        Raises: AuthenticationFailed (forged, too little effort), MalformedData; the stream is over then. ValueError
+        when no knock waits.
+        """
+        claim = self._claim
+        if claim is None:
+            raise ValueError("no knock waits to be opened")
+        try:
+            if effort < self._effort_bits:
+                raise AuthenticationFailed("the proof of a knock shows less effort than was asked for")
+            arrived = self._open(claim, effort)
+        except Exception:
+            self._end()
+            raise
+        self._erase()
+        self._waiting = _Waiting.STORING
         return arrived
 
     def acknowledge(self, status: str) -> bytes:
@@ -292,7 +334,7 @@ class DoorSide:
         self._waiting = _Waiting.OVER
         return receipt
 
-    def _take(self, message: bytes, now: int) -> list[KnockArrived]:
+    def _take(self, message: bytes, now: int) -> list[Proof]:
         match self._waiting:
             case _Waiting.HELLO:
                 self._answer(message, now)
@@ -300,9 +342,9 @@ class DoorSide:
                 self._waiting = _Waiting.KNOCK
                 return []
             case _Waiting.KNOCK:
-                arrived = self._open(message, now)
-                self._waiting = _Waiting.STORING
-                return [arrived]
+                proof = self._check(message, now)
+                self._waiting = _Waiting.PROVING
+                return [proof]
             case _:
                 raise MalformedData("a knocker goes on talking after its knock")
 
@@ -320,6 +362,7 @@ class DoorSide:
             kem=kem_public(self._kem_seed),
             nonce=self._random(DOOR_NONCE_SIZE),
             work_bits=self._work_bits,
+            effort_bits=self._effort_bits,
             expires=now + BUNDLE_LIFETIME,
             versions=PROTOCOL_VERSIONS,
             capabilities=self._capabilities,
@@ -328,10 +371,10 @@ class DoorSide:
         self._message = self._bundle.sign(self._door.onion_seed)
         self._outgoing += frame(self._message)
 
-    def _open(self, message: bytes, now: int) -> KnockArrived:
-        bundle, ephemeral, kem_seed = self._bundle, self._ephemeral, self._kem_seed
-        assert bundle is not None
-        self._erase()
+    def _check(self, message: bytes, now: int) -> Proof:
+        """What is cheap to check, before anything that costs."""
+        bundle = self._bundle
+        assert bundle is not None  # made with the answer to the hello
         if now > bundle.expires:
             raise AuthenticationFailed("a knock came after its bundle had expired")
         fields = cbor.Fields(cbor.decode(message), "knock")
@@ -339,27 +382,47 @@ class DoorSide:
         sealed = fields.bytes("sealed", length=INTRODUCTION_SIZE + TAG_SIZE)
         knock_hash = hash_knock(header, sealed)
         check_stamp(bundle.nonce, knock_hash, fields.bytes("stamp", length=STAMP_SIZE), self._work_bits)
-        parts = cbor.Fields(cbor.decode(header), "knock header")
+        self._claim = _Claim(header, sealed, knock_hash, now)
+        return Proof(bundle.nonce, knock_hash, fields.bytes("proof", length=PROOF_SIZE))
+
+    def _open(self, claim: _Claim, effort: int) -> KnockArrived:
+        ephemeral = self._ephemeral
+        parts = cbor.Fields(cbor.decode(claim.header), "knock header")
         parts.integer("version", low=self._version, high=self._version)
         peer_static = parts.bytes("static", length=KEY_SIZE)
         peer_ephemeral = parts.bytes("ephemeral", length=KEY_SIZE)
-        transcript = transcript_hash(self._code, self._hello, self._message, header)
+        transcript = transcript_hash(self._code, self._hello, self._message, claim.header)
         root = derive_root(
             transcript,
             dh(ephemeral, peer_static),
             dh(self._door.identity_key, peer_ephemeral),
             dh(ephemeral, peer_ephemeral),
-            kem_decapsulate(kem_seed, parts.bytes("kem", length=KEM_CIPHERTEXT_SIZE)),
+            kem_decapsulate(self._kem_seed, parts.bytes("kem", length=KEM_CIPHERTEXT_SIZE)),
         )
-        introduction, first = read_introduction(open_introduction(root, transcript, sealed))
+        introduction, first = read_introduction(open_introduction(root, transcript, claim.sealed))
         if introduction.onion == self._code.door:
             raise MalformedData("a knocker claims our own door as its onion")
         session = Session.begin_as_owner(
-            root, transcript, door_private=ephemeral, first=first, random=self._random, now=now
+            root, transcript, door_private=ephemeral, first=first, random=self._random, now=claim.now
         )
-        self._receipts = ReceiptKey.derive(root, transcript, knock_hash)
-        return KnockArrived(introduction, peer_static, session, session.peer_id)
+        self._receipts = ReceiptKey.derive(root, transcript, claim.knock_hash)
+        return KnockArrived(introduction, peer_static, session, session.peer_id, effort)
+
+    def _end(self) -> None:
+        self._erase()
+        self._waiting = _Waiting.OVER
 
     def _erase(self) -> None:
         """Forget the private halves of the bundle: they serve one knock."""
         self._ephemeral = self._kem_seed = b""
+        self._claim = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """A knock whose stamp is right and whose proof is being checked; ``now`` is when it came."""
+
+    header: bytes
+    sealed: bytes
+    knock_hash: bytes
+    now: int

@@ -45,6 +45,12 @@ MAX_WORK_BITS: Final = 24
 """Leading zero bits a knocker is willing to find: 2^24 hashes take one core about half a minute. A door that asks for
 more is refused, for it would only burn the knocker's battery."""
 
+PROOF_MEMORY: Final = 8_388_608
+"""Bytes of memory of one argon2id of a proof (8 MiB): a phone has them, and a core needs several milliseconds."""
+
+MAX_EFFORT_BITS: Final = 10
+"""Effort a knocker is willing to find: 2^10 argon2id take one core about ten seconds."""
+
 INTRODUCTION_SIZE: Final = 4_096
 """Bytes of the padded introduction: holds the largest one, so that the size of a knock tells nothing."""
 
@@ -133,11 +139,20 @@ circuit takes ten."""
 
 WORK_BITS: Final = 16
 """Leading zero bits a door asks of a knocker: 2^16 hashes are a tenth of a second for one knock, hours of a core for a
-flood. The heavier stamp is tor's own proof of work."""
+flood. It protects what checks the proof."""
+
+EFFORT_BITS: Final = 4
+"""Effort a door asks of a knocker: 2^4 argon2id are a fifth of a second. Whoever is told ``full`` may offer more."""
+
+MAX_PROOFS_PER_SECOND: Final = 4
+"""Proofs that one node checks in any second, one at a time: a twentieth of a core, however many knock."""
+
+MAX_PROOFS_WAITING: Final = 16
+"""Knocks whose proof waits to be checked: four seconds' worth. The next one finds the stream closed and comes again."""
 
 MAX_PENDING_KNOCKS: Final = 100
-"""Requests waiting for one node's owner: more than a person reads. The next knocker is told ``full`` and comes
-again."""
+"""Requests waiting for one node's owner: more than a person reads. The next one takes the place of the one with the
+least effort, or is told ``full`` and comes again."""
 
 MAX_OUTGOING_KNOCKS: Final = 20
 """Requests of one node that wait for an answer: each one hosts an onion."""

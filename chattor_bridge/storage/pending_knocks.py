@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from chattor_bridge.ids import DoorId, KnockId, NodeId, OnionKey, PeerId
@@ -19,17 +20,20 @@ class SqlPendingKnocks(Table):
         # The conflicting row is touched so that it comes back, and is locked, even if another transaction made it.
         (row,) = await sql(tx).fetch(
             "INSERT INTO pending_knocks (knock_id, node_id, door_id, peer_id, peer_static, peer_onion, name, note, "
-            "capabilities, session, received_at, ignored) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) "
+            "capabilities, session, effort, received_at, seen, ignored) "
+            "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) "
             "ON CONFLICT (node_id, peer_static) DO UPDATE SET door_id = excluded.door_id RETURNING knock_id",
             *self._pending_values(knock),
             knock.received_at,
+            knock.seen,
             knock.ignored,
         )
         knock_id = KnockId(row["knock_id"])
         if knock_id != knock.knock_id:
             await sql(tx).execute(
                 "UPDATE pending_knocks SET node_id = $2, door_id = $3, peer_id = $4, peer_static = $5, "
-                "peer_onion = $6, name = $7, note = $8, capabilities = $9, session = $10 WHERE knock_id = $1",
+                "peer_onion = $6, name = $7, note = $8, capabilities = $9, session = $10, effort = $11 "
+                "WHERE knock_id = $1",
                 *self._pending_values(replace(knock, knock_id=knock_id)),  # sealed anew: for the row that stays
             )
         return knock_id
@@ -39,7 +43,9 @@ class SqlPendingKnocks(Table):
         return None if row is None else self._read_pending(row)
 
     async def pending(self, tx: Transaction, node_id: NodeId) -> list[PendingKnock]:
-        rows = await sql(tx).fetch("SELECT * FROM pending_knocks WHERE node_id = $1 ORDER BY position", node_id)
+        rows = await sql(tx).fetch(
+            "SELECT * FROM pending_knocks WHERE node_id = $1 ORDER BY effort DESC, position", node_id
+        )
         return [self._read_pending(row) for row in rows]
 
     async def count_pending(self, tx: Transaction, node_id: NodeId) -> int:
@@ -47,6 +53,12 @@ class SqlPendingKnocks(Table):
             "SELECT COUNT(*) AS value FROM pending_knocks WHERE node_id = $1", node_id
         )
         return count
+
+    async def see_pending(self, tx: Transaction, node_id: NodeId, knock_ids: Sequence[KnockId]) -> None:
+        for knock_id in knock_ids:
+            await sql(tx).execute(
+                "UPDATE pending_knocks SET seen = $3 WHERE node_id = $1 AND knock_id = $2", node_id, knock_id, True
+            )
 
     async def ignore_pending(self, tx: Transaction, knock_id: KnockId) -> None:
         """Raises: NotFound."""
@@ -79,6 +91,7 @@ class SqlPendingKnocks(Table):
             sealed.seal_text("note", knock.note),
             write_words(knock.capabilities),
             sealed.seal("session", knock.session),
+            knock.effort,
         )
 
     def _read_pending(self, row: Row) -> PendingKnock:
@@ -96,5 +109,7 @@ class SqlPendingKnocks(Table):
             capabilities=read_words(row["capabilities"]),
             session=sealed.open("session", row["session"]),
             received_at=row["received_at"],
+            effort=row["effort"],
+            seen=bool(row["seen"]),
             ignored=bool(row["ignored"]),
         )

@@ -11,6 +11,7 @@ from contextlib import aclosing, suppress
 
 import segno
 
+from chattor_bridge.node.views import MANY_REQUESTS
 from chattor_bridge.terminal.addressing import SHORT_ID
 from chattor_bridge.terminal.client import ask, ask_once
 from chattor_bridge.terminal.control import Answer, Item, JsonObject
@@ -56,8 +57,9 @@ async def add(arguments: argparse.Namespace, home: Home, output: Output) -> None
 
 async def requests(_arguments: argparse.Namespace, home: Home, output: Output) -> None:
     items, _ = await ask_once(home, "requests")
+    many = sum(item["direction"] == "received" for item in items) >= MANY_REQUESTS
     for item in items:
-        output.show(item, *(_received(item) if item["direction"] == "received" else _sent(item)))
+        output.show(item, *(_received(item, many=many) if item["direction"] == "received" else _sent(item)))
     if not items:
         output.say("No requests.")
 
@@ -195,10 +197,11 @@ def _message_lines(message: JsonObject) -> list[str]:
     return lines
 
 
-def _received(item: JsonObject) -> list[str]:
+def _received(item: JsonObject, *, many: bool) -> list[str]:
     through = f" through {neutralised(item['label'])}" if item["label"] else ""
     ignored = "  (ignored)" if item["ignored"] else ""
-    lines = [f"{_short(item)}  from {neutralised(item['name'])}{through}, {local_time(item['time'])}{ignored}"]
+    effort = f", effort {item['effort']}" if many else ""
+    lines = [f"{_short(item)}  from {neutralised(item['name'])}{through}, {local_time(item['time'])}{effort}{ignored}"]
     if item["note"]:
         lines.append(f"    {neutralised_lines(item['note'])}")
     return lines

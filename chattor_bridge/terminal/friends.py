@@ -55,7 +55,10 @@ class Friends:
         yield Done({})
 
     async def requests(self, _args: JsonObject) -> AsyncGenerator[Answer, None]:
-        for request in await self._node.requests():
+        received = await self._node.requests()
+        async with self._store.transaction() as tx:
+            await self._node.see_requests(tx, [request.knock_id for request in received])
+        for request in received:
             yield Item(
                 {
                     "direction": "received",
@@ -64,6 +67,7 @@ class Friends:
                     "note": request.note,
                     "label": request.door_label,
                     "ignored": request.ignored,
+                    "effort": request.effort,
                     "time": request.received_at,
                 }
             )

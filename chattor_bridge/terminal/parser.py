@@ -201,8 +201,11 @@ def _add_friends(commands: _Commands) -> None:
         commands,
         "requests",
         "list contact requests, received and sent",
+        "A request costs its sender some computing work; those that cost the most come first, and when many wait the\n"
+        "effort is shown: each point more is twice the work. 100 wait at most. When more come, those you ignored make\n"
+        "room first, then those with the least effort that this list has not shown yet.",
         shape='{"direction": "received", "id": "1d…", "name": "Bob", "note": "from school", "label": "work",\n'
-        ' "ignored": false, "time": 1793000000}\n'
+        ' "ignored": false, "effort": 4, "time": 1793000000}\n'
         '{"direction": "sent", "id": "77…", "state": "calling|left|failed", "reason": "", "note": "…",\n'
         ' "time": 1793000000}',
     )

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import pytest
 
 from chattor_bridge.bridge.records import JsonObject
+from chattor_bridge.ids import KnockId
+from chattor_bridge.node.views import MANY_REQUESTS
 from tests.bridge.fake_homeserver import BOT, WAIT, Room
 from tests.bridge.town import ALICE, FRIEND_NAME, STRANGER, Town, chattor_friend, code_in
 from tests.peer import Peer
@@ -138,6 +143,25 @@ async def test_among_several_requests_one_has_to_be_named(town: Town, friend: Pe
         await town.idle()
         await town.ask(room, "accept 1")
         await friend.friend(WAIT)
+
+
+async def test_what_was_listed_is_seen_and_many_show_their_effort(town: Town, friend: Peer) -> None:
+    room, _ = await _knocked(town, friend)
+    node, store = town.bridge.host.nodes()[0], town.store
+    assert "effort" not in await town.ask(room, "requests")
+    async with store.transaction() as tx:
+        (real,) = await store.knocks.pending(tx, node.node_id)
+        assert real.seen
+        for number in range(1, MANY_REQUESTS):
+            ident = bytes([number]) * 16
+            other = replace(real, knock_id=KnockId(ident), peer_static=ident * 2, name=f"N{number}", effort=number + 9)
+            await store.knocks.put_pending(tx, replace(other, seen=False))
+    listed = await town.ask(room, "requests")
+    order = [int(found) for found in re.findall(r"effort (\d+)", listed)]
+    assert len(order) == MANY_REQUESTS
+    assert order == sorted(order, reverse=True)
+    async with store.transaction() as tx:
+        assert all(one.seen for one in await store.knocks.pending(tx, node.node_id))
 
 
 async def test_a_request_is_told_although_nobody_has_a_management_room(town: Town, friend: Peer) -> None:

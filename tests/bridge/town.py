@@ -52,7 +52,9 @@ def level_of(user: MatrixUserId) -> Level:
 def make_bridge(store: Store, network: MemoryNetwork, homeserver: Homeserver, clock: Clock) -> Bridge:
     def make_host(observer: Observer) -> NodeHost:
         transport = network.transport()
-        return NodeHost(store, transport, clock, secrets.token_bytes, observer, pace=QUICK, work_bits=WORK_BITS)
+        return NodeHost(
+            store, transport, clock, secrets.token_bytes, observer, pace=QUICK, work_bits=WORK_BITS, effort_bits=0
+        )
 
     return Bridge(
         store=store,
@@ -72,7 +74,9 @@ async def chattor_friend(directory: Path, network: MemoryNetwork, name: str = FR
     ears = Ears()
     async with open_store(f"sqlite:{directory / name}.db", StoreKey(secrets.token_bytes(32))) as store:
         transport, clock = network.transport(), SystemClock()
-        host = NodeHost(store, transport, clock, secrets.token_bytes, ears, pace=QUICK, work_bits=WORK_BITS)
+        host = NodeHost(
+            store, transport, clock, secrets.token_bytes, ears, pace=QUICK, work_bits=WORK_BITS, effort_bits=0
+        )
         await host.start()
         try:
             async with store.transaction() as tx:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import replace
 
 import pytest
 
@@ -16,7 +15,7 @@ from chattor_bridge.node.node import MAX_CODES
 from chattor_bridge.node.records import KnockState
 from chattor_bridge.protocol.friendcode import FriendCode
 from chattor_bridge.protocol.knock import KnockArrived
-from chattor_bridge.protocol.limits import KNOCK_LIFETIME, MAX_OUTGOING_KNOCKS, MAX_PENDING_KNOCKS
+from chattor_bridge.protocol.limits import KNOCK_LIFETIME, MAX_OUTGOING_KNOCKS
 from chattor_bridge.protocol.primitives import ed25519_public
 from tests.node.world import World
 
@@ -162,34 +161,6 @@ async def _days(world: World, days: int) -> None:
     """Let days pass for what is on disk, and an hour for what is awake: nobody needs to dial for a month."""
     world.clock.set_wall(world.clock.now() + days * 86_400)
     await world.clock.pass_slowly(1800, step=300)  # the look at which the clock is not believed, and two more
-
-
-async def test_a_full_door_says_so_and_takes_the_knock_later(world: World) -> None:
-    anna, ben = await world.person("Anna"), await world.person("Ben")
-    code = await ben.code()
-    await anna.add(code, "the first of many")
-    await ben.until(lambda: bool(ben.of(KnockReceived)))
-    await anna.until(lambda: bool(anna.of(KnockLeft)))
-    async with ben.house.store.transaction() as tx:
-        (real,) = await ben.house.store.knocks.pending(tx, ben.node_id)
-        for _ in range(MAX_PENDING_KNOCKS - 1):
-            stranger = replace(
-                real,
-                knock_id=KnockId(secrets.token_bytes(16)),
-                peer_id=type(real.peer_id)(secrets.token_bytes(16)),
-                peer_static=secrets.token_bytes(32),
-            )
-            await ben.house.store.knocks.put_pending(tx, stranger)
-    cleo = await world.person("Cleo")
-    await cleo.add(code)
-    await world.clock.pass_slowly(60)
-    (waiting,) = await cleo.node.outgoing()
-    assert waiting.state is KnockState.CALLING
-    assert "too many requests" in waiting.reason
-    async with ben.house.store.transaction() as tx:
-        await ben.house.store.knocks.remove_pending(tx, stranger.knock_id)
-    await cleo.until(lambda: bool(cleo.of(KnockLeft)), time_passes=True)
-    assert len(await ben.node.requests()) == MAX_PENDING_KNOCKS
 
 
 async def test_what_cannot_be_asked_for_is_refused_and_changes_nothing(world: World) -> None:

@@ -113,7 +113,7 @@ async def test_a_database_that_goes_away_is_waited_for(world: World) -> None:
     await world.clock.advance(5)
     await ben.house.store.start()
     await ben.until(lambda: ben.texts() == ["Are you there?"], time_passes=True)
-    await anna.until(lambda: set(said) <= set(anna.delivered()))
+    await anna.until(lambda: set(said) <= set(anna.delivered()), time_passes=True)
 
 
 @pytest.mark.parametrize("jump", [-400 * 86_400, 400 * 86_400])

@@ -9,12 +9,17 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from stem.descriptor.hidden_service import HiddenServiceDescriptorV3  # type: ignore[import-untyped]
 
+from chattor_bridge.ids import OnionKey
 from chattor_bridge.node.clock import SystemClock
 from chattor_bridge.node.patience import Pace
 from chattor_bridge.ops.tornet import TorNetwork
+from chattor_bridge.protocol.friendcode import FriendCode
+from chattor_bridge.protocol.primitives import onion_address
 from chattor_bridge.transport.tor import ManagedTor, TorSettings, TorTransport
-from tests.node.world import World
+from chattor_bridge.transport.tor.control import Control
+from tests.node.world import Person, World
 
 pytestmark = pytest.mark.tor
 
@@ -43,6 +48,8 @@ async def tor_world(tor_network: TorNetwork) -> AsyncIterator[World]:
 async def test_two_nodes_become_friends_and_talk_over_tor(tor_world: World) -> None:
     anna, ben = await tor_world.person("Anna"), await tor_world.person("Ben")
     peer_id = await anna.befriend(ben)
+    (door,) = await ben.node.codes()
+    assert "pow-params v1" in await _descriptor(anna, FriendCode.parse(door.code).door)
     to_ben, to_anna = [f"to Ben {number}" for number in range(20)], [f"an Änna {number}" for number in range(20)]
     await asyncio.gather(anna.say(peer_id, *to_ben), ben.say(peer_id, *to_anna))
     await ben.until(lambda: len(ben.texts()) == 20)
@@ -57,3 +64,16 @@ async def test_two_nodes_become_friends_and_talk_over_tor(tor_world: World) -> N
     await anna.house.start()
     await anna.until(lambda: anna.texts()[20:] == ["Are you there?"])
     await ben.until(lambda: set(said) <= set(ben.delivered()))
+
+
+async def _descriptor(reader: Person, onion: OnionKey) -> str:
+    """What the tor of somebody who dialled this onion knows of it, decrypted."""
+    control = await Control.connect(
+        reader.house.world.directory / reader.house.name / "s" / "control", lambda action, address: None
+    )
+    try:
+        address = onion_address(onion)
+        text, *_ = await control.command(f"GETINFO hs/client/desc/id/{address.removesuffix('.onion')}")
+    finally:
+        await control.close()
+    return str(HiddenServiceDescriptorV3.from_str(text.partition("=")[2].strip() + "\n").decrypt(address))

@@ -91,7 +91,7 @@ class House:
         self.diary = Diary()
         self._url = f"sqlite:{world.directory / name}.db"
         self._key = StoreKey(secrets.token_bytes(32))
-        self._name = name
+        self.name = name
         self.store: Store
         self.transport: Road
         self.host: NodeHost
@@ -99,7 +99,7 @@ class House:
     async def start(self) -> None:
         self.store = open_store(self._url, self._key)
         await self.store.start()
-        self.transport = self.world.road(self._name)
+        self.transport = self.world.road(self.name)
         await self.transport.start()
         self.host = NodeHost(
             self.store,
@@ -109,6 +109,7 @@ class House:
             self.diary,
             pace=self.world.pace,
             work_bits=WORK_BITS,
+            effort_bits=0,
         )
         await self.host.start()
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from chattor_bridge.ids import OnionKey
 from chattor_bridge.protocol.friendcode import FriendCode
-from chattor_bridge.protocol.knock import DoorSecrets, DoorSide, Introduction, KnockingSide
+from chattor_bridge.protocol.knock import DoorSecrets, DoorSide, Introduction, KnockArrived, KnockingSide
 from chattor_bridge.protocol.primitives import RandomBytes, ed25519_public, x25519_public
 from chattor_bridge.protocol.session import Session
 
@@ -56,9 +56,15 @@ class Meeting:
     introduction: Introduction
 
 
+def take(door: DoorSide, data: bytes, *, now: int = NOW) -> list[KnockArrived]:
+    """Let a door take bytes, and open what knocks they complete."""
+    return [door.open(proof.effort()) for proof in door.receive(data, now=now)]
+
+
 def meeting(
     *,
     work_bits: int = 4,
+    effort_bits: int = 0,
     knocker_now: int = NOW,
     random: Callable[[str], RandomBytes] = Source,
     introduction: Introduction | None = None,
@@ -71,7 +77,7 @@ def meeting(
         secrets,
         code,
         KnockingSide(code, introduction, static_key=static_key, random=random("knocker"), now=knocker_now),
-        DoorSide(secrets, random=random("door"), work_bits=work_bits),
+        DoorSide(secrets, random=random("door"), work_bits=work_bits, effort_bits=effort_bits),
         static_key,
         introduction,
     )

@@ -13,16 +13,17 @@ from chattor_bridge.errors import AuthenticationFailed, MalformedData, NoCommonV
 from chattor_bridge.ids import OnionKey
 from chattor_bridge.protocol import cbor
 from chattor_bridge.protocol.door import Bundle
+from chattor_bridge.protocol.effort import Proof, find_proof
 from chattor_bridge.protocol.framing import frame
 from chattor_bridge.protocol.friendcode import FriendCode
 from chattor_bridge.protocol.introduction import Introduction, read_introduction
 from chattor_bridge.protocol.knock import DoorSecrets, DoorSide, KnockArrived, KnockingSide, KnockReady, Receipt
-from chattor_bridge.protocol.limits import BUNDLE_LIFETIME, CLOCK_TOLERANCE, MAX_WORK_BITS
+from chattor_bridge.protocol.limits import BUNDLE_LIFETIME, CLOCK_TOLERANCE, MAX_EFFORT_BITS, MAX_WORK_BITS
 from chattor_bridge.protocol.padding import pad
 from chattor_bridge.protocol.primitives import ed25519_public, ed25519_sign, x25519_public
 from chattor_bridge.protocol.ratchet import RatchetMessage
 from chattor_bridge.protocol.stamp import check_stamp, find_stamp
-from tests.protocol.sources import NOW, Meeting, Source, meeting, onion_key
+from tests.protocol.sources import NOW, Meeting, Source, meeting, onion_key, take
 
 _FIRST = RatchetMessage(bytes(40), bytes(45))
 
@@ -40,7 +41,7 @@ def _ready(met: Meeting, bundle: bytes) -> KnockReady:
 
 
 def _arrived(met: Meeting, knock: bytes, *, now: int = NOW) -> KnockArrived:
-    [arrived] = met.door.receive(knock, now=now)
+    [arrived] = take(met.door, knock, now=now)
     return arrived
 
 
@@ -83,7 +84,7 @@ def test_byte_by_byte() -> None:
     assert isinstance(ready, KnockReady)
     arrived: list[KnockArrived] = []
     for byte in ready.message:
-        arrived += met.door.receive(bytes([byte]), now=NOW)
+        arrived += take(met.door, bytes([byte]))
     assert arrived[0].peer_id == ready.peer_id
     receipts: list[object] = []
     for byte in met.door.acknowledge("full"):
@@ -179,9 +180,12 @@ def test_a_signature_for_another_purpose() -> None:
         ({"capabilities": [1]}, MalformedData),
         ({"capabilities": [""]}, MalformedData),
         ({"work": 4}, MalformedData),
-        ({"work": {"sha256": -1}}, MalformedData),
-        ({"work": {"sha256": MAX_WORK_BITS + 1}}, MalformedData),
-        ({"work": {"sha256": 1, "argon2id": 1}}, NoCommonVersion),
+        ({"work": {"sha256": -1, "argon2id": 0}}, MalformedData),
+        ({"work": {"sha256": 0, "argon2id": -1}}, MalformedData),
+        ({"work": {"sha256": MAX_WORK_BITS + 1, "argon2id": 0}}, MalformedData),
+        ({"work": {"sha256": 0, "argon2id": MAX_EFFORT_BITS + 1}}, MalformedData),
+        ({"work": {"sha256": 1}}, NoCommonVersion),
+        ({"work": {"sha256": 1, "argon2id": 1, "equihash": 1}}, NoCommonVersion),
         ({"work": {}}, NoCommonVersion),
         ({"expires": -1}, MalformedData),
         ({"expires": "soon"}, MalformedData),
@@ -199,7 +203,7 @@ def test_fields_of_later_versions_are_passed_over_but_bound() -> None:
     message = _resigned(met, _bundle(met), {"something": ["new"]})
     ready = _ready(met, message)
     with pytest.raises(AuthenticationFailed):  # the door did not say that
-        met.door.receive(ready.message, now=NOW)
+        take(met.door, ready.message, now=NOW)
 
 
 @pytest.mark.parametrize("off", [-CLOCK_TOLERANCE - 1, CLOCK_TOLERANCE + 1])
@@ -219,7 +223,7 @@ def test_the_door_judges_expiry_by_its_own_clock() -> None:
     met = meeting()
     ready = _ready(met, _bundle(met))
     with pytest.raises(AuthenticationFailed, match="expired"):
-        met.door.receive(ready.message, now=NOW + BUNDLE_LIFETIME + 1)
+        take(met.door, ready.message, now=NOW + BUNDLE_LIFETIME + 1)
     met = meeting()
     ready = _ready(met, _bundle(met))
     _arrived(met, ready.message, now=NOW + BUNDLE_LIFETIME)
@@ -236,7 +240,7 @@ def test_a_knock_opens_at_its_own_stream_only() -> None:
     again = DoorSide(met.secrets, random=Source("another stream"), work_bits=0)
     again.receive(KnockingSide.start(met.knocking), now=NOW)
     with pytest.raises(AuthenticationFailed):
-        again.receive(ready.message, now=NOW)
+        take(again, ready.message, now=NOW)
 
 
 def test_a_second_knock_on_one_stream() -> None:
@@ -244,7 +248,7 @@ def test_a_second_knock_on_one_stream() -> None:
     ready = _ready(met, _bundle(met))
     _arrived(met, ready.message)
     with pytest.raises(MalformedData):
-        met.door.receive(ready.message, now=NOW)
+        take(met.door, ready.message, now=NOW)
 
 
 def test_a_knock_carried_to_another_door() -> None:
@@ -256,7 +260,7 @@ def test_a_knock_carried_to_another_door() -> None:
     )
     other.receive(met.knocking.start(), now=NOW)
     with pytest.raises(AuthenticationFailed):
-        other.receive(ready.message, now=NOW)
+        take(other, ready.message, now=NOW)
 
 
 def test_nobody_can_put_his_static_key_under_anothers_knock() -> None:
@@ -270,7 +274,7 @@ def test_nobody_can_put_his_static_key_under_anothers_knock() -> None:
         return {"header": cbor.encode(header | {"static": x25519_public(Source("mallory")(32))})}
 
     with pytest.raises(AuthenticationFailed):
-        met.door.receive(_changed(ready.message, put), now=NOW)
+        take(met.door, _changed(ready.message, put), now=NOW)
 
 
 def test_what_was_said_before_is_bound() -> None:
@@ -279,15 +283,15 @@ def test_what_was_said_before_is_bound() -> None:
     met.door.receive(frame(cbor.encode({"want": "knock", "versions": [1, 2]})), now=NOW)
     ready = _ready(met, met.door.data_to_send())
     with pytest.raises(AuthenticationFailed):
-        met.door.receive(ready.message, now=NOW)
+        take(met.door, ready.message, now=NOW)
 
 
 def test_work_cannot_be_talked_down() -> None:
     """A bundle with less work, even signed, gets the knock refused by the door that asked for more."""
     met = meeting(work_bits=12)
-    ready = _ready(met, _resigned(met, _bundle(met), {"work": {"sha256": 0}}))
+    ready = _ready(met, _resigned(met, _bundle(met), {"work": {"sha256": 0, "argon2id": 0}}))
     with pytest.raises(AuthenticationFailed, match="less work"):
-        met.door.receive(ready.message, now=NOW)
+        take(met.door, ready.message, now=NOW)
 
 
 def test_a_version_cannot_be_talked_down() -> None:
@@ -300,7 +304,7 @@ def test_a_version_cannot_be_talked_down() -> None:
         return {"header": cbor.encode(header | {"version": 2})}
 
     with pytest.raises(MalformedData, match="version"):
-        met.door.receive(_changed(ready.message, older), now=NOW)
+        take(met.door, _changed(ready.message, older), now=NOW)
 
 
 def test_the_stamp_comes_before_everything_that_costs() -> None:
@@ -322,6 +326,8 @@ def test_the_stamp_comes_before_everything_that_costs() -> None:
     [
         {"stamp": bytes(7)},
         {"stamp": None},
+        {"proof": bytes(9)},
+        {"proof": None},
         {"sealed": b""},
         {"sealed": bytes(4_111)},
         {"sealed": bytes(4_112)},
@@ -335,9 +341,9 @@ def test_malformed_knocks(change: dict[str, object]) -> None:
     met = meeting(work_bits=0)
     ready = _ready(met, _bundle(met))
     with pytest.raises(PeerMisbehaved):
-        met.door.receive(_changed(ready.message, lambda _: change), now=NOW)
+        take(met.door, _changed(ready.message, lambda _: change), now=NOW)
     with pytest.raises(MalformedData):  # and the stream is over
-        met.door.receive(ready.message, now=NOW)
+        take(met.door, ready.message, now=NOW)
     with pytest.raises(ValueError, match="no knock"):
         met.door.acknowledge("stored")
 
@@ -365,7 +371,7 @@ def test_headers_that_lead_nowhere(change: dict[str, object], error: type[PeerMi
         return {"header": cbor.encode(header | change)}
 
     with pytest.raises(error):
-        met.door.receive(_changed(ready.message, changed), now=NOW)
+        take(met.door, _changed(ready.message, changed), now=NOW)
 
 
 @settings(max_examples=200, deadline=None)
@@ -377,11 +383,10 @@ def test_every_flipped_bit_and_every_truncation(data: st.DataObject) -> None:
     at = data.draw(st.integers(0, (len(knock) - 2) * 8 - 1))
     flipped = bytearray(knock)
     flipped[2 + at // 8] ^= 1 << at % 8
-    # a stamp that no work is asked for may be anything: it proves nothing and binds nothing
-    stamp_at = knock.index(b"stamp") + len(b"stamp") + 1
-    if not stamp_at <= 2 + at // 8 < stamp_at + 8:
+    # a stamp or proof that no work is asked for may be anything: it proves nothing and binds nothing
+    if not any(knock.index(name) + 6 <= 2 + at // 8 < knock.index(name) + 14 for name in (b"stamp", b"proof")):
         with pytest.raises(PeerMisbehaved):
-            met.door.receive(bytes(flipped), now=NOW)
+            take(met.door, bytes(flipped), now=NOW)
     cut = data.draw(st.integers(1, len(bundle) - 3))
     with pytest.raises(PeerMisbehaved):
         meeting().knocking.receive(frame(bundle[2 : 2 + cut]))
@@ -389,7 +394,7 @@ def test_every_flipped_bit_and_every_truncation(data: st.DataObject) -> None:
     door = meeting(work_bits=0).door
     door.receive(met.knocking.start(), now=NOW)
     with pytest.raises(PeerMisbehaved):
-        door.receive(frame(knock[2 : 2 + cut]), now=NOW)
+        take(door, frame(knock[2 : 2 + cut]), now=NOW)
 
 
 @pytest.mark.parametrize(
@@ -556,7 +561,7 @@ def test_a_knocker_that_claims_our_own_door() -> None:
     eve = meeting(introduction=liar)
     ready = _ready(eve, _bundle(eve))
     with pytest.raises(MalformedData, match="our own door"):
-        eve.door.receive(ready.message, now=NOW)
+        take(eve.door, ready.message, now=NOW)
 
 
 def test_a_code_binds_what_it_says() -> None:
@@ -573,7 +578,7 @@ def test_a_code_binds_what_it_says() -> None:
     [ready] = knocking.receive(met.door.data_to_send())
     assert isinstance(ready, KnockReady)
     with pytest.raises(AuthenticationFailed):
-        met.door.receive(ready.message, now=NOW)
+        take(met.door, ready.message, now=NOW)
 
 
 # --- the stamp -------------------------------------------------------------------------------------------------------
@@ -596,3 +601,69 @@ def test_work_out_of_bounds() -> None:
             find_stamp(bytes(32), bytes(32), bits)
         with pytest.raises(ValueError, match="out of bounds"):
             meeting(work_bits=bits)
+
+        with pytest.raises(ValueError, match="out of bounds"):
+            find_proof(bytes(32), bytes(32), bits)
+    for bits in (-1, MAX_EFFORT_BITS + 1):
+        with pytest.raises(ValueError, match="out of bounds"):
+            meeting(effort_bits=bits)
+
+
+# --- the proof -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bits", [0, 1, 3, 5])
+def test_proofs(bits: int) -> None:
+    nonce, knock_hash = Source("proof")(32), Source("hash")(32)
+    proof = find_proof(nonce, knock_hash, bits)
+    assert Proof(nonce, knock_hash, proof).effort() >= bits
+
+
+def test_a_proof_serves_one_nonce_and_one_knock() -> None:
+    """Each of the three is in it: changed, they prove something else, which is nothing but by chance."""
+    nonce, knock_hash = Source("proof")(32), Source("hash")(32)
+    proof = find_proof(nonce, knock_hash, 7)
+    other = Source("other")
+    for changed in (
+        Proof(other(32), knock_hash, proof),
+        Proof(nonce[:16] + other(16), knock_hash, proof),
+        Proof(nonce, other(32), proof),
+        Proof(nonce, knock_hash, other(8)),
+    ):
+        assert changed.effort() < 7
+
+
+def test_too_little_effort_opens_nothing() -> None:
+    met = meeting(work_bits=0, effort_bits=3)
+    bundle = _bundle(met)
+    ready = _ready(met, _resigned(met, bundle, {"work": {"sha256": 0, "argon2id": 0}}))
+    [proof] = met.door.receive(ready.message, now=NOW)
+    with pytest.raises(AuthenticationFailed, match="less effort"):
+        met.door.open(2)
+    assert proof.knock_hash
+    assert met.door._ephemeral == met.door._kem_seed == b""
+    with pytest.raises(ValueError, match="no knock"):  # and there is no second try
+        met.door.open(3)
+    with pytest.raises(ValueError, match="no knock"):
+        met.door.acknowledge("stored")
+
+
+def test_more_effort_than_asked_for_is_seen() -> None:
+    met = meeting(work_bits=0, effort_bits=1)
+    knocking = KnockingSide(
+        met.code, met.introduction, static_key=met.static_key, random=Source("knocker"), now=NOW, effort_bits=4
+    )
+    met.door.receive(knocking.start(), now=NOW)
+    [ready] = knocking.receive(met.door.data_to_send())
+    assert isinstance(ready, KnockReady)
+    assert _arrived(met, ready.message).effort >= 4
+
+
+def test_nothing_is_said_while_the_proof_is_checked() -> None:
+    met = meeting()
+    ready = _ready(met, _bundle(met))
+    met.door.receive(ready.message, now=NOW)
+    with pytest.raises(MalformedData):
+        met.door.receive(frame(b"more"), now=NOW)
+    with pytest.raises(ValueError, match="no knock"):
+        met.door.open(0)

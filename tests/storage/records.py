@@ -64,7 +64,11 @@ def attempt(number: int, knock_id: KnockId = KNOCK) -> KnockAttempt:
 
 
 def pending(
-    knock_id: KnockId = KNOCK, node_id: NodeId = NODE, peer_static: bytes = b"S" * 32, received_at: int = 1_700_000_004
+    knock_id: KnockId = KNOCK,
+    node_id: NodeId = NODE,
+    peer_static: bytes = b"S" * 32,
+    received_at: int = 1_700_000_004,
+    effort: int = 0,
 ) -> PendingKnock:
     return PendingKnock(
         knock_id=knock_id,
@@ -78,6 +82,7 @@ def pending(
         capabilities=("text", "receipts"),
         session=secret("pending-session"),
         received_at=received_at,
+        effort=effort,
     )
 
 

@@ -90,14 +90,16 @@ class TestPendingKnocks:
             session=b"another session",
             name="another name",
             capabilities=(),
+            effort=9,
         )
         async with store.transaction() as tx:
             await store.knocks.put_pending(tx, records.pending())
             await store.knocks.ignore_pending(tx, KNOCK)
+            await store.knocks.see_pending(tx, NODE, [KNOCK])
             assert await store.knocks.put_pending(tx, retry) == KNOCK
             assert await store.knocks.get_pending(tx, retry.knock_id) is None
             assert await store.knocks.pending(tx, NODE) == [
-                replace(retry, knock_id=KNOCK, received_at=records.pending().received_at, ignored=True)
+                replace(retry, knock_id=KNOCK, received_at=records.pending().received_at, seen=True, ignored=True)
             ]
 
     async def test_one_stranger_may_knock_at_two_nodes(self, store: Store) -> None:
@@ -119,6 +121,27 @@ class TestPendingKnocks:
             knocks[4] = replace(knocks[4], ignored=True)
             assert await store.knocks.pending(tx, NODE) == knocks
             assert await store.knocks.count_pending(tx, NODE) == 9
+
+    async def test_the_most_effort_first(self, store: Store) -> None:
+        await records.settle(store)
+        efforts = [3, 9, 0, 3, 12]
+        knocks = [
+            records.pending(KnockId(numbered(n)), peer_static=numbered(n) * 2, effort=effort)
+            for n, effort in enumerate(efforts)
+        ]
+        async with store.transaction() as tx:
+            for knock in knocks:
+                await store.knocks.put_pending(tx, knock)
+            assert await store.knocks.pending(tx, NODE) == [knocks[n] for n in (4, 1, 0, 3, 2)]
+
+    async def test_only_its_own_node_sees_a_knock(self, store: Store) -> None:
+        await records.settle(store)
+        async with store.transaction() as tx:
+            await store.knocks.put_pending(tx, records.pending())
+            await store.knocks.see_pending(tx, OTHER_NODE, [KNOCK])
+            assert await store.knocks.pending(tx, NODE) == [records.pending()]
+            await store.knocks.see_pending(tx, NODE, [KNOCK, KnockId(numbered(7))])
+            assert await store.knocks.pending(tx, NODE) == [replace(records.pending(), seen=True)]
 
     async def test_ignoring_what_is_gone_is_an_error(self, store: Store) -> None:
         with pytest.raises(NotFound):

@@ -22,7 +22,7 @@ def contact(ident: int, name: str, alias: str = "", created_at: int | None = Non
 
 
 def request(ident: str, name: str) -> RequestInfo:
-    return RequestInfo(KnockId(bytes.fromhex(ident.ljust(32, "0"))), name, "", "", 0, ignored=False)
+    return RequestInfo(KnockId(bytes.fromhex(ident.ljust(32, "0"))), name, "", "", 0, ignored=False, effort=0)
 
 
 def code(ident: str, label: str) -> CodeInfo:

@@ -78,6 +78,7 @@ async def test_they_become_friends_by_code_and_talk_both_ways(tmp_path: Path) ->
             "note": "from school",
             "label": "work",
             "ignored": False,
+            "effort": request["effort"],
             "time": request["time"],
         }
         [waiting] = await bob.get("requests")

@@ -1,8 +1,8 @@
 """The protocol's arithmetic a second time, from other libraries and from scratch.
 
 Nothing here imports the code under test. X25519 and AES-GCM are libsodium's (the node uses OpenSSL's), Ed25519
-verification is OpenSSL's (the node uses libsodium's), ML-KEM-768 is kyber-py's plain Python; HKDF, the Double Ratchet,
-CBOR, base32 and CRC-16 are written out below, as the specification says them.
+verification and argon2id are OpenSSL's (the node uses libsodium's), ML-KEM-768 is kyber-py's plain Python; HKDF, the
+Double Ratchet, CBOR, base32 and CRC-16 are written out below, as the specification says them.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from kyber_py.ml_kem import ML_KEM_768  # type: ignore[import-untyped]
 from nacl.bindings import (
     crypto_aead_aes256gcm_decrypt,
@@ -79,6 +80,13 @@ def seal(key: bytes, nonce: bytes, plaintext: bytes, ad: bytes) -> bytes:
 def unseal(key: bytes, nonce: bytes, ciphertext: bytes, ad: bytes) -> bytes:
     result: bytes = crypto_aead_aes256gcm_decrypt(ciphertext, ad, nonce, key)
     return result
+
+
+def effort(nonce: bytes, knock_hash: bytes, proof: bytes) -> int:
+    """Leading zero bits of the argon2id of a proof."""
+    argon2 = Argon2id(salt=nonce[:16], length=32, iterations=1, lanes=1, memory_cost=8_192)
+    digest = argon2.derive(labelled("proof", nonce, knock_hash, proof))
+    return len(f"{int.from_bytes(digest, 'big'):0256b}".partition("1")[0])
 
 
 def ed25519_verify(public: bytes, message: bytes, signature: bytes) -> None:

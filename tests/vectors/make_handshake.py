@@ -18,11 +18,12 @@ from chattor_bridge.protocol.knock import DoorSecrets, DoorSide, Introduction, K
 from chattor_bridge.protocol.primitives import ed25519_public, onion_address, x25519_public
 from chattor_bridge.protocol.session import Duplicate, Session, SessionBroken
 from chattor_bridge.protocol.window import Ack
-from tests.protocol.sources import NOW, Source, onion_key
+from tests.protocol.sources import NOW, Source, onion_key, take
 from tests.vectors.independent import kem_encapsulate
 
 _HERE = Path(__file__).parent
 _WORK_BITS = 10
+_EFFORT_BITS = 3
 
 
 def friend_codes() -> dict[str, object]:
@@ -91,13 +92,19 @@ def knock() -> dict[str, object]:
         now=NOW,
         encapsulate=lambda public: kem_encapsulate(public, kem_message),
     )
-    door = DoorSide(secrets, random=door_random, work_bits=_WORK_BITS, capabilities=("profile", "receipt", "text"))
+    door = DoorSide(
+        secrets,
+        random=door_random,
+        work_bits=_WORK_BITS,
+        effort_bits=_EFFORT_BITS,
+        capabilities=("profile", "receipt", "text"),
+    )
     hello = knocking.start()
     door.receive(hello, now=NOW)
     door_message = door.data_to_send()
     [ready] = knocking.receive(door_message)
     assert isinstance(ready, KnockReady)
-    [arrived] = door.receive(ready.message, now=NOW + 20)
+    [arrived] = take(door, ready.message, now=NOW + 20)
     receipt = door.acknowledge("stored")
     knocking.receive(receipt)
     return {
@@ -108,6 +115,7 @@ def knock() -> dict[str, object]:
             "static_private": static_key.hex(),
             "now": NOW,
             "work_bits": _WORK_BITS,
+            "effort_bits": _EFFORT_BITS,
             "introduction": {
                 "name": introduction.name,
                 "note": introduction.note,
@@ -148,6 +156,7 @@ def knock() -> dict[str, object]:
             "epoch_0_key_knocker": ready.session._epochs[0].sending.hex(),
             "epoch_0_key_owner": arrived.session._epochs[0].sending.hex(),
             "peer_static": arrived.peer_static.hex(),
+            "effort": arrived.effort,
             "receipt": "stored",
         },
     }

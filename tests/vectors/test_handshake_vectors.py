@@ -76,7 +76,7 @@ def test_the_knock_from_the_door(knock: Any) -> None:
         "ephemeral": plain.x25519_public(e_d),
         "kem": plain.kem_public(kem_seed),
         "nonce": nonce,
-        "work": {"sha256": inputs["work_bits"]},
+        "work": {"sha256": inputs["work_bits"], "argon2id": inputs["effort_bits"]},
         "expires": inputs["now"] + 300,
         "versions": [1],
         "capabilities": ["profile", "receipt", "text"],
@@ -84,10 +84,13 @@ def test_the_knock_from_the_door(knock: Any) -> None:
 
     # the stamp
     sent = plain.read_cbor(messages["knock"])
-    assert set(sent) == {"header", "sealed", "stamp"}
+    assert set(sent) == {"header", "sealed", "stamp", "proof"}
     knock_hash = plain.sha256("knock", sent["header"], sent["sealed"])
     work = plain.sha256("stamp", nonce, knock_hash, sent["stamp"])
     assert f"{int.from_bytes(work, 'big'):0256b}".startswith("0" * inputs["work_bits"])
+
+    # the proof
+    assert results["effort"] == plain.effort(nonce, knock_hash, sent["proof"]) >= inputs["effort_bits"]
 
     # the key agreement
     header = plain.read_cbor(sent["header"])
@@ -184,7 +187,11 @@ def test_the_knock_from_the_knocker(knock: Any) -> None:
         number += 1
     assert inputs["work_bits"] == 10  # what 00 40 above says
     stamp = number.to_bytes(8, "big")
-    message = plain.framed(plain.cbor({"header": header, "sealed": sealed, "stamp": stamp}))
+    number = 0
+    while plain.effort(bundle["nonce"], knock_hash, number.to_bytes(8, "big")) < inputs["effort_bits"]:
+        number += 1
+    proof = number.to_bytes(8, "big")
+    message = plain.framed(plain.cbor({"header": header, "sealed": sealed, "stamp": stamp, "proof": proof}))
     assert message.hex() == knock["stream"]["knock"]
 
 
