@@ -27,7 +27,7 @@ from chattor_bridge.node.happenings import (
     KnockReceived,
 )
 from chattor_bridge.node.ports import Clock, Transaction
-from chattor_bridge.protocol.events import Event, Profile, Receipt, Text, Unknown
+from chattor_bridge.protocol.events import Event, Receipt, Text, Unknown
 
 NOT_DELIVERED = "⚠ This could not be delivered: {reason}"
 
@@ -89,7 +89,7 @@ class NodeObserver:
             case Receipt(_, event_ids):
                 await self._read(tx, portal, event_ids)
                 return
-            case Profile():  # the node keeps the name and tells ContactRenamed
+            case _:  # the node's own business; it tells ContactRenamed when a profile changed the name
                 return
         if portal.room_id is None:
             await self._open_unless_about_to(tx, portal)

@@ -219,6 +219,7 @@ class Connection:
                 capabilities=agreed.capabilities,
                 established=contact.established or self._settles,
             )
+            greeted = await self._mailbox.rekey(tx, greeted)
             if greeted != contact:
                 await self._around.store.contacts.save(tx, greeted)
 
@@ -245,7 +246,7 @@ class Connection:
             versions=PROTOCOL_VERSIONS,
             capabilities=CAPABILITIES,
             session_id=session.session_id,
-            epoch=session.epoch,
+            epoch=session.epochs.newest,
             highest_sent=session.highest_sent,
             highest_received=session.received.highest,
         )

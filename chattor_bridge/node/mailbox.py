@@ -16,9 +16,19 @@ from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.records import Contact, HeldEvent, OutboxEntry
 from chattor_bridge.node.surroundings import Surroundings
 from chattor_bridge.node.views import Counters
-from chattor_bridge.protocol.events import Body, Event, Profile, Unknown, decode_event, encode_event
+from chattor_bridge.protocol.events import (
+    Body,
+    EpochAccept,
+    EpochOffer,
+    Event,
+    Profile,
+    Unknown,
+    decode_event,
+    encode_event,
+)
 from chattor_bridge.protocol.limits import EVENT_ID_SIZE
 from chattor_bridge.protocol.primitives import hash256
+from chattor_bridge.protocol.rekeying import Said, UselessNegotiation, offer_if_due, take_accept, take_offer
 from chattor_bridge.protocol.session import Duplicate, Opened, OutOfWindow, Session, SessionBroken
 from chattor_bridge.protocol.window import Ack
 
@@ -68,9 +78,9 @@ class Mailbox:
         now = self._around.clock.now()
         session = Session.deserialize(contact.session)
         sealed = session.seal(encoded, random=self._around.random, now=now, ack=session.received.ack())
+        await self._put(tx, peer_id, Said(event.event_id, encoded, sealed))
+        await self._rekey(tx, peer_id, session)
         await self._store.contacts.save(tx, replace(contact, session=session.serialize()))
-        entry = OutboxEntry(peer_id, sealed.seq, event.event_id, sealed.envelope, encoded, now)
-        await self._store.outbox.add(tx, self._node_id, entry)
 
     def event(self, body: Body, event_id: EventId | None = None, time: int | None = None) -> Event:
         """An event said now, with an id of its own."""
@@ -81,9 +91,37 @@ class Mailbox:
         )
 
     async def delivered(self, tx: Transaction, peer_id: PeerId, ack: Ack) -> None:
-        """The friend has these on disk: drop them from the outbox and say so."""
-        for event_id in await self._store.outbox.remove(tx, self._node_id, peer_id, ack.covered()):
+        """The friend has these on disk: drop them from the outbox and say so. Raises: NotFound."""
+        contact = await self.locked(tx, peer_id)
+        if not await self._drop(tx, peer_id, ack):
+            return
+        session = Session.deserialize(contact.session)
+        if session.acknowledged(ack):
+            await self._store.contacts.save(tx, replace(contact, session=session.serialize()))
+
+    async def _drop(self, tx: Transaction, peer_id: PeerId, ack: Ack) -> bool:
+        """Whether something was in the outbox that is not needed there any more."""
+        event_ids = await self._store.outbox.remove(tx, self._node_id, peer_id, ack.covered())
+        for event_id in event_ids:
             await self._around.observer.record(tx, self._node_id, EventDelivered(peer_id, event_id))
+        return bool(event_ids)
+
+    async def _put(self, tx: Transaction, peer_id: PeerId, said: Said) -> None:
+        sealed = said.sealed
+        entry = OutboxEntry(peer_id, sealed.seq, said.event_id, sealed.envelope, said.encoded, self._around.clock.now())
+        await self._store.outbox.add(tx, self._node_id, entry)
+
+    async def _rekey(self, tx: Transaction, peer_id: PeerId, session: Session) -> None:
+        """Offer the next epoch if it is time; the caller stores the session."""
+        said = offer_if_due(session, random=self._around.random, now=self._around.clock.now())
+        if said is not None:
+            await self._put(tx, peer_id, said)
+
+    async def rekey(self, tx: Transaction, contact: Contact) -> Contact:
+        """Offer the next epoch if it is time; the contact as it is to be stored."""
+        session = Session.deserialize(contact.session)
+        await self._rekey(tx, contact.peer_id, session)
+        return replace(contact, session=session.serialize())
 
     # --- in ----------------------------------------------------------------------------------------------------------
 
@@ -97,10 +135,11 @@ class Mailbox:
         arrivals = _Arrivals(self, tx, contact)
         for envelope in envelopes:
             await arrivals.take(envelope)
+        await self._rekey(tx, peer_id, arrivals.session)
         await self._store.contacts.save(tx, arrivals.finished())
         tx.after_commit(lambda: _add(self._counters, arrivals.counters))
         for ack in arrivals.delivered:
-            await self.delivered(tx, peer_id, ack)
+            await self._drop(tx, peer_id, ack)
         window = arrivals.session.received
         return Taken(
             ack=window.ack() if arrivals.answer else None,
@@ -170,6 +209,24 @@ class Mailbox:
     def open(self, session: Session, envelope: bytes) -> Opened:
         return session.open(envelope, random=self._around.random, now=self._around.clock.now())
 
+    async def negotiate(self, tx: Transaction, peer_id: PeerId, session: Session, opened: Opened) -> bool:
+        """Whether this is an event between the two sessions; it is dealt with then, at once, whatever is missing
+        before it. Raises: UselessNegotiation."""
+        assert opened.inner is not None
+        try:
+            body = decode_event(opened.inner).body
+        except MalformedData:
+            return False
+        now = self._around.clock.now()
+        match body:
+            case EpochOffer():
+                await self._put(tx, peer_id, take_offer(session, body, opened, random=self._around.random, now=now))
+            case EpochAccept():
+                take_accept(session, body, opened, now=now)
+            case _:
+                return False
+        return True
+
     def now(self) -> int:
         return self._around.clock.now()
 
@@ -219,19 +276,28 @@ class _Arrivals:
                 return  # one more to hold, and no room: not accepted, not acknowledged
             self.session = session
         self.answer = True
-        await self._place(HeldEvent(self._contact.peer_id, opened.seq, opened.inner, self._mailbox.now()))
+        try:
+            control = await self._mailbox.negotiate(self._tx, self._contact.peer_id, self.session, opened)
+        except UselessNegotiation:
+            self.counters.unreadable += 1
+            control = True
+        await self._place(
+            opened.seq,
+            None if control else HeldEvent(self._contact.peer_id, opened.seq, opened.inner, self._mailbox.now()),
+        )
 
     def finished(self) -> Contact:
         return replace(self._contact, session=self.session.serialize())
 
-    async def _place(self, event: HeldEvent) -> None:
-        """In order, or behind a gap. The window has accepted the event already."""
+    async def _place(self, seq: int, event: HeldEvent | None) -> None:
+        """In order, or behind a gap. The window has accepted ``seq`` already; None is nothing to hand on."""
         in_order = self.session.received.cumulative
-        if event.seq > in_order:
-            await self._mailbox.hold(self._tx, event)
-            return
-        self._contact = await self._mailbox.arrive(self._tx, self._contact, event)
-        if in_order > event.seq:
+        if event is not None:
+            if seq > in_order:
+                await self._mailbox.hold(self._tx, event)
+                return
+            self._contact = await self._mailbox.arrive(self._tx, self._contact, event)
+        if in_order > seq:
             self._contact = await self._mailbox.release(self._tx, self._contact, in_order)
 
     def _holds_too_much(self) -> bool:
@@ -247,3 +313,4 @@ def _derived_id(what: str, peer_id: PeerId, *numbers: int) -> EventId:
 def _add(total: Counters, more: Counters) -> None:
     total.duplicates += more.duplicates
     total.undecryptable += more.undecryptable
+    total.unreadable += more.unreadable

@@ -21,6 +21,7 @@ from chattor_bridge.protocol import cbor
 from chattor_bridge.protocol.cbor import Fields
 from chattor_bridge.protocol.limits import (
     EVENT_ID_SIZE,
+    MAX_EPOCH,
     MAX_EVENT_TYPE,
     MAX_INNER,
     MAX_NAME,
@@ -28,6 +29,7 @@ from chattor_bridge.protocol.limits import (
     MAX_TEXT,
     MAX_TIME,
 )
+from chattor_bridge.protocol.primitives import KEM_CIPHERTEXT_SIZE, KEM_PUBLIC_SIZE
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,22 @@ class Profile:
 
 
 @dataclass(frozen=True, slots=True)
+class EpochOffer:
+    """The next epoch is offered, under this ``epoch``; ``key`` is an ML-KEM-768 public key of 1,184 bytes."""
+
+    epoch: int
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EpochAccept:
+    """The offer made under this ``epoch`` is accepted; ``ciphertext`` is of ML-KEM-768, 1,088 bytes."""
+
+    epoch: int
+    ciphertext: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Unknown:
     """An event of a type (or a kind of receipt) this version does not know: kept, and shown as needing a newer one.
 
@@ -66,7 +84,10 @@ class Unknown:
     fields: Mapping[str, object] = field(hash=False)
 
 
-Body = Text | Receipt | Profile | Unknown
+Control = EpochOffer | EpochAccept
+"""What the two sessions say to each other; nobody is shown it."""
+
+Body = Text | Receipt | Profile | Control | Unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +106,7 @@ class Event:
     extra: Mapping[str, object] = field(default_factory=dict, hash=False)
 
 
-EVENT_TYPES: Final = ("profile", "receipt", "text")
+EVENT_TYPES: Final = ("epoch_accept", "epoch_offer", "profile", "receipt", "text")
 """Event types this version understands, sorted."""
 
 _COMMON_KEYS: Final = frozenset({"id", "time", "type", "critical"})
@@ -151,6 +172,10 @@ def _type_of(body: Body) -> str:
             return "receipt"
         case Profile():
             return "profile"
+        case EpochOffer():
+            return "epoch_offer"
+        case EpochAccept():
+            return "epoch_accept"
         case Unknown(type_name):
             return type_name
 
@@ -163,6 +188,10 @@ def _own_fields(body: Body) -> Mapping[str, object]:
             return {"kind": kind, "events": [bytes(event_id) for event_id in event_ids]}
         case Profile(name):
             return {"name": name}
+        case EpochOffer(epoch, key):
+            return {"epoch": epoch, "kem": key}
+        case EpochAccept(epoch, ciphertext):
+            return {"epoch": epoch, "kem": ciphertext}
         case Unknown(_, fields):
             return fields
 
@@ -182,8 +211,18 @@ def _read_body(type_name: str, fields: Fields) -> tuple[Body | None, frozenset[s
             return Profile(name), frozenset({"name"})
         case "receipt" if fields.text("kind", at_most=MAX_EVENT_TYPE) == "read":
             return Receipt("read", _read_event_ids(fields)), frozenset({"kind", "events"})
+        case "epoch_offer":
+            key = fields.bytes("kem", length=KEM_PUBLIC_SIZE)
+            return EpochOffer(_read_epoch(fields), key), frozenset({"epoch", "kem"})
+        case "epoch_accept":
+            ciphertext = fields.bytes("kem", length=KEM_CIPHERTEXT_SIZE)
+            return EpochAccept(_read_epoch(fields), ciphertext), frozenset({"epoch", "kem"})
         case _:
             return None, frozenset()
+
+
+def _read_epoch(fields: Fields) -> int:
+    return fields.integer("epoch", low=0, high=MAX_EPOCH - 1)
 
 
 def _read_event_ids(fields: Fields) -> tuple[EventId, ...]:

@@ -79,6 +79,21 @@ MAX_RANGES: Final = 32
 SKIPPED_KEY_LIFETIME: Final = 35 * 86_400
 """Seconds a skipped message key is kept: five days longer than a sender tries (30 days)."""
 
+EPOCH_MESSAGES: Final = 50
+"""Events under one epoch, either way, after which the next is offered: the two events of a negotiation, of 4,000 bytes
+each, cost less than a tenth of what they protect."""
+
+EPOCH_LIFETIME: Final = 7 * 86_400
+"""Seconds after which the next epoch is offered however little was said: a week of talk at most falls with a key."""
+
+EPOCH_KEY_LIFETIME: Final = 35 * 86_400
+"""Seconds a receive key is kept after the friend has been seen to seal under a later one: five days longer than a
+sender tries (30 days), which is longer than a carrier holds (21 days)."""
+
+MAX_LIVE_EPOCHS: Final = 64
+"""Epochs whose receive keys are kept at a time: with at most 1,000 events past a gap honest friends come to 20; each
+costs a try at every envelope that opens under none."""
+
 # --- events --------------------------------------------------------------------------------------------------------
 
 EVENT_ID_SIZE: Final = 16

@@ -1,7 +1,7 @@
 """A friendship's keys and counters, and the envelopes they seal (docs/protocol/session.md).
 
 An envelope is an event behind two layers, and both must fall before it can be read. Inside, the Double Ratchet heals
-after a theft of keys. Outside, an epoch key, which came out of ML-KEM-768 with everything else in the knock, keeps a
+after a theft of keys. Outside, an epoch key, grown from ML-KEM-768 secrets (`chattor_bridge.protocol.epoch`), keeps a
 recorder with a future quantum computer out, and hides sequence number, ratchet header and size. A road (link or
 carrier) sees 1,000, 4,000 or 16,000 random bytes.
 
@@ -22,8 +22,8 @@ from typing import Final
 from chattor_bridge.errors import AuthenticationFailed, LimitReached, MalformedData, PeerMisbehaved
 from chattor_bridge.ids import OnionKey, PeerId
 from chattor_bridge.protocol import cbor
-from chattor_bridge.protocol.epoch import EpochKeys, SessionRole, other
-from chattor_bridge.protocol.limits import ENVELOPE_SIZES, MAX_EPOCH, MAX_INNER, MAX_SEQ
+from chattor_bridge.protocol.epoch import Epochs, SessionRole, other
+from chattor_bridge.protocol.limits import ENVELOPE_SIZES, MAX_INNER, MAX_SEQ
 from chattor_bridge.protocol.primitives import (
     KEY_SIZE,
     NONCE_SIZE,
@@ -41,7 +41,7 @@ from chattor_bridge.protocol.window import Ack, ReceiveWindow
 ID_SIZE: Final = 16
 """Bytes of a friendship id and of a session id."""
 
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 """Version of `Session.serialize`; another one is refused, a newer program must migrate it."""
 
 _FIRST_MESSAGE = b"chattor/v1/first"
@@ -80,11 +80,13 @@ class Sealed:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What was in an envelope. In a standalone acknowledgement ``seq`` is 0 and ``inner`` None."""
+    """What was in an envelope, and the number of the ``epoch`` it was sealed under. In a standalone acknowledgement
+    ``seq`` is 0 and ``inner`` None."""
 
     seq: int
     inner: bytes | None
     ack: Ack | None
+    epoch: int = 0
 
 
 class Session:
@@ -101,8 +103,7 @@ class Session:
         transcript: bytes,
         friendship_secret: bytes,
         link_psk: bytes,
-        epoch: int,
-        epochs: dict[int, EpochKeys],
+        epochs: Epochs,
         ratchet: Ratchet,
         highest_sent: int,
         received: ReceiveWindow,
@@ -112,11 +113,10 @@ class Session:
         self.session_id = session_id
         self.transcript = transcript
         self.link_psk = link_psk
-        self.epoch = epoch
+        self.epochs = epochs
         self.highest_sent = highest_sent
         self.received = received
         self._friendship_secret = friendship_secret
-        self._epochs = epochs
         self._ratchet = ratchet
 
     @classmethod
@@ -128,8 +128,7 @@ class Session:
             transcript=transcript,
             friendship_secret=hkdf(root, label="friendship"),
             link_psk=hkdf(root, label="link-psk"),
-            epoch=0,
-            epochs={0: EpochKeys.derive(hkdf(root, label="epoch"), role, now)},
+            epochs=Epochs.begin(hkdf(root, label="epoch"), role, now),
             ratchet=ratchet,
             highest_sent=0,
             received=ReceiveWindow(),
@@ -206,6 +205,7 @@ class Session:
             inner, _ratchet_ad(self.peer_id, self.role, seq), padded_size=body_size - OVERHEAD, random=random
         )
         self.highest_sent = seq
+        self.epochs.counted += 1
         envelope = self._seal_outer(nonce, [seq, message.header, message.ciphertext, told], size)
         return Sealed(seq, envelope)
 
@@ -216,8 +216,7 @@ class Session:
         return self._seal_outer(random(NONCE_SIZE), [0, None, bytes(body_size), told], size)
 
     def _seal_outer(self, nonce: bytes, outer: list[object], size: int) -> bytes:
-        key = self._epochs[self.epoch].sending
-        envelope = nonce + aead_seal(key, nonce, cbor.encode(outer), self._envelope_ad(self.role))
+        envelope = nonce + aead_seal(self.epochs.sending_key(), nonce, cbor.encode(outer), self._envelope_ad(self.role))
         assert len(envelope) == size
         return envelope
 
@@ -232,9 +231,11 @@ class Session:
             OutOfWindow: too much would be missing before it; do not acknowledge it.
             SessionBroken: authentic outside, wrong inside; do not acknowledge it.
         """
-        seq, header, body, ack = self._read_outer(self._open_outer(envelope))
+        epoch, outer = self._open_outer(envelope)
+        seq, header, body, ack = self._read_outer(outer)
         if header is None:
-            return Opened(0, None, ack)
+            self._note(epoch, 0, ack, now)
+            return Opened(0, None, ack, epoch)
         if self.received.contains(seq):
             raise Duplicate(seq)
         if self.received.would_overflow(seq):
@@ -250,16 +251,27 @@ class Session:
         except PeerMisbehaved as error:
             raise SessionBroken("an authentic envelope does not continue this session") from error
         self.received.accept(seq)
-        return Opened(seq, inner, ack)
+        self._note(epoch, seq, ack, now)
+        return Opened(seq, inner, ack, epoch)
 
-    def _open_outer(self, envelope: bytes) -> bytes:
+    def acknowledged(self, ack: Ack) -> bool:
+        """The friend has these of ours on disk. Whether that changed the state, which must be stored then."""
+        return self.epochs.acknowledged(ack)
+
+    def _note(self, epoch: int, seq: int, ack: Ack | None, now: int) -> None:
+        if ack is not None:
+            self.acknowledged(ack)
+        self.epochs.opened(epoch, seq, up_to=self.received.cumulative, now=now)
+
+    def _open_outer(self, envelope: bytes) -> tuple[int, bytes]:
+        """The number of the epoch, and the plaintext."""
         if len(envelope) not in ENVELOPE_SIZES:
             raise AuthenticationFailed("an envelope has no size an envelope can have")
         nonce, sealed = envelope[:NONCE_SIZE], envelope[NONCE_SIZE:]
         ad = self._envelope_ad(other(self.role))
-        for number in sorted(self._epochs, reverse=True):
+        for number, key in self.epochs.receiving_keys():
             try:
-                return aead_open(self._epochs[number].receiving, nonce, sealed, ad)
+                return number, aead_open(key, nonce, sealed, ad)
             except AuthenticationFailed:
                 continue
         raise AuthenticationFailed("an envelope opens under no key of this session")
@@ -293,8 +305,7 @@ class Session:
                 "transcript": self.transcript,
                 "friendship": self._friendship_secret,
                 "link_psk": self.link_psk,
-                "epoch": self.epoch,
-                "epochs": {number: keys.to_list() for number, keys in self._epochs.items()},
+                "epochs": self.epochs.to_fields(),
                 "ratchet": self._ratchet.to_fields(),
                 "sent": self.highest_sent,
                 "received": self.received.ack().to_cbor(),
@@ -314,13 +325,6 @@ class Session:
                 role = "owner"
             case _:
                 raise fields.wrong("role")
-        stored = fields.raw("epochs")
-        if not isinstance(stored, dict):
-            raise fields.wrong("epochs")
-        epochs = {number: EpochKeys.from_list(keys) for number, keys in stored.items()}
-        epoch = fields.integer("epoch", low=0, high=MAX_EPOCH)
-        if epoch not in epochs:
-            raise fields.wrong("epoch")
         return cls(
             role=role,
             peer_id=PeerId(fields.bytes("peer_id", length=ID_SIZE)),
@@ -328,8 +332,7 @@ class Session:
             transcript=fields.bytes("transcript", length=KEY_SIZE),
             friendship_secret=fields.bytes("friendship", length=KEY_SIZE),
             link_psk=fields.bytes("link_psk", length=KEY_SIZE),
-            epoch=epoch,
-            epochs=epochs,
+            epochs=Epochs.from_fields(role, cbor.Fields(fields.raw("epochs"), "stored epochs")),
             ratchet=Ratchet.from_fields(cbor.Fields(fields.raw("ratchet"), "stored ratchet")),
             highest_sent=fields.integer("sent", low=0, high=MAX_SEQ),
             received=ReceiveWindow(Ack.from_cbor(fields.raw("received"))),

@@ -17,7 +17,7 @@ from chattor_bridge.node.happenings import (
     KnockReceived,
 )
 from chattor_bridge.node.ports import Clock, Transaction
-from chattor_bridge.protocol.events import Profile, Receipt, Text, Unknown
+from chattor_bridge.protocol.events import Receipt, Text, Unknown
 from chattor_bridge.terminal.bell import Bell
 from chattor_bridge.terminal.ports import Direction, TerminalStore
 
@@ -69,8 +69,8 @@ class Recorder:
             case Receipt(_, event_ids):
                 await self._store.history.mark_read(tx, node_id, peer_id, event_ids, Direction.OUT, arrived.received_at)
                 return
-            case Profile():
-                return  # the node keeps names
+            case _:
+                return  # the node's own business
         await self._store.history.add(
             tx,
             node_id,

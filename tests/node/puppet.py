@@ -68,7 +68,7 @@ class Puppet:
             PROTOCOL_VERSIONS,
             CAPABILITIES,
             self.session.session_id,
-            self.session.epoch,
+            self.session.epochs.newest,
             self.session.highest_sent if highest_sent is None else highest_sent,
             self.session.received.highest if highest_received is None else highest_received,
         )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pycddl import Schema, ValidationError  # type: ignore[import-untyped]
 
 from chattor_bridge.errors import MalformedData
-from chattor_bridge.protocol.events import Profile, Receipt, Text, Unknown, decode_event
+from chattor_bridge.protocol.events import EpochAccept, EpochOffer, Profile, Receipt, Text, Unknown, decode_event
 from chattor_bridge.protocol.frames import decode_frames
 from tests.vectors import independent as plain
 
@@ -25,7 +25,21 @@ _SCHEMAS = {
 
 # The rule for the events that this version knows none better for covers the others too, so the branches of ``event``
 # are chosen by what the decoder makes of the bytes.
-_RULE_OF = {Text: "text-event", Receipt: "read-event", Profile: "profile-event", Unknown: "unknown-event"}
+_RULE_OF = {
+    Text: "text-event",
+    Receipt: "read-event",
+    Profile: "profile-event",
+    EpochOffer: "epoch-offer-event",
+    EpochAccept: "epoch-accept-event",
+    Unknown: "unknown-event",
+}
+_RULE_OF_TYPE = {
+    "text": "text-event",
+    "receipt": "read-event",
+    "profile": "profile-event",
+    "epoch_offer": "epoch-offer-event",
+    "epoch_accept": "epoch-accept-event",
+}
 
 
 def _matches(rule: str, data: bytes) -> bool:
@@ -83,8 +97,7 @@ def test_refused_events_are_not_deterministic_or_not_as_described(vector: Any) -
         fields = plain.read_cbor(data)
     except (AssertionError, IndexError, KeyError):
         return
-    known = {"text": "text-event", "receipt": "read-event", "profile": "profile-event"}
-    rule = known.get(fields["type"], "unknown-event") if isinstance(fields, dict) else "unknown-event"
+    rule = _RULE_OF_TYPE.get(fields["type"], "unknown-event") if isinstance(fields, dict) else "unknown-event"
     assert _matches(rule, data) == (vector["why"] in _NOT_CHECKED)
 
 

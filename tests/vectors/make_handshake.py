@@ -1,4 +1,4 @@
-"""Makes friend-code.json, knock.json and session.json with the code under test.
+"""Makes friend-code.json, knock.json, session.json and epochs.json with the code under test.
 
 ``python -m tests.vectors.make_handshake`` writes them anew; a test checks that they are what is written, and
 ``test_handshake_vectors.py`` verifies them without this code. Byte strings are lower-case hexadecimal.
@@ -9,14 +9,18 @@ from __future__ import annotations
 import json
 from base64 import b32encode
 from binascii import crc_hqx
+from functools import partial
 from pathlib import Path
 
 from chattor_bridge.errors import AuthenticationFailed, FriendCodeError
 from chattor_bridge.ids import OnionKey
+from chattor_bridge.protocol.events import EpochAccept, EpochOffer, decode_event
 from chattor_bridge.protocol.friendcode import FriendCode
 from chattor_bridge.protocol.knock import DoorSecrets, DoorSide, Introduction, KnockingSide, KnockReady
+from chattor_bridge.protocol.limits import EPOCH_LIFETIME
 from chattor_bridge.protocol.primitives import ed25519_public, onion_address, x25519_public
-from chattor_bridge.protocol.session import Duplicate, Session, SessionBroken
+from chattor_bridge.protocol.rekeying import offer_if_due, take_accept, take_offer
+from chattor_bridge.protocol.session import Duplicate, Opened, Session, SessionBroken
 from chattor_bridge.protocol.window import Ack
 from tests.protocol.sources import NOW, Source, onion_key, take
 from tests.vectors.independent import kem_encapsulate
@@ -153,8 +157,8 @@ def knock() -> dict[str, object]:
             "session_id": ready.session.session_id.hex(),
             "link_psk": ready.session.link_psk.hex(),
             "onion_auth_private": ready.session.onion_auth_key(hosted).hex(),
-            "epoch_0_key_knocker": ready.session._epochs[0].sending.hex(),
-            "epoch_0_key_owner": arrived.session._epochs[0].sending.hex(),
+            "epoch_0_key_knocker": ready.session.epochs.sending_key().hex(),
+            "epoch_0_key_owner": arrived.session.epochs.sending_key().hex(),
             "peer_static": arrived.peer_static.hex(),
             "effort": arrived.effort,
             "receipt": "stored",
@@ -253,7 +257,64 @@ def _result_of(session: Session, envelope: bytes) -> str:
     return "accepted"
 
 
-FILES = {"friend-code.json": friend_codes, "knock.json": knock, "session.json": session}
+def epochs() -> dict[str, object]:
+    """Two changes of epoch in one conversation: the knocker offers the first, the owner the second."""
+    start = Source("epochs start")
+    root, transcript, door_private = start(32), start(32), start(32)
+    begin = Source("epochs begin")
+    knocker, first = Session.begin_as_knocker(
+        root, transcript, door_key=x25519_public(door_private), random=begin, now=NOW
+    )
+    owner = Session.begin_as_owner(
+        root, transcript, door_private=door_private, first=first, random=Source("epochs owner"), now=NOW
+    )
+    envelopes: list[dict[str, object]] = []
+
+    def carry(sender: Session, receiver: Session, envelope: bytes) -> Opened:
+        opened = receiver.open(envelope, random=Source(f"epochs opening {len(envelopes)}"), now=NOW + EPOCH_LIFETIME)
+        assert opened.inner is not None
+        epoch, event = opened.epoch, opened.inner.hex()
+        envelopes.append({"from": sender.role, "epoch": epoch, "event": event, "envelope": envelope.hex()})
+        return opened
+
+    changes = []
+    for number, (offerer, accepter) in enumerate([(knocker, owner), (owner, knocker)]):
+        now = NOW + (number + 1) * EPOCH_LIFETIME
+        random, message = Source(f"epochs offer {number}"), Source(f"epochs encapsulation {number}")(32)
+        offered = offer_if_due(offerer, random=random, now=now)
+        assert offered is not None
+        opened = carry(offerer, accepter, offered.sealed.envelope)
+        offer = decode_event(offered.encoded).body
+        assert isinstance(offer, EpochOffer)
+        accepted = take_offer(
+            accepter,
+            offer,
+            opened,
+            random=Source(f"epochs accept {number}"),
+            now=now,
+            encapsulate=partial(kem_encapsulate, message=message),
+        )
+        accept = decode_event(accepted.encoded).body
+        assert isinstance(accept, EpochAccept)
+        take_accept(offerer, accept, carry(accepter, offerer, accepted.sealed.envelope), now=now)
+        changes.append({"kem_seed": random.drawn[0].hex(), "encapsulation_message": message.hex()})
+        said = offerer.seal(b"under the new epoch", random=Source(f"epochs said {number}"), now=now)
+        carry(offerer, accepter, said.envelope)
+        answered = accepter.seal(b"so is this", random=Source(f"epochs answered {number}"), now=now)
+        carry(accepter, offerer, answered.envelope)
+    return {
+        "inputs": {"root": root.hex(), "transcript": transcript.hex()},
+        "changes": changes,
+        "envelopes": envelopes,
+    }
+
+
+FILES = {
+    "friend-code.json": friend_codes,
+    "knock.json": knock,
+    "session.json": session,
+    "epochs.json": epochs,
+}
 
 
 def text_of(name: str) -> str:

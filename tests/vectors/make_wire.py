@@ -14,7 +14,17 @@ from typing import Any
 from chattor_bridge.errors import MalformedData
 from chattor_bridge.ids import EventId
 from chattor_bridge.protocol import cbor
-from chattor_bridge.protocol.events import Event, Profile, Receipt, Text, Unknown, decode_event, encode_event
+from chattor_bridge.protocol.events import (
+    EpochAccept,
+    EpochOffer,
+    Event,
+    Profile,
+    Receipt,
+    Text,
+    Unknown,
+    decode_event,
+    encode_event,
+)
 from chattor_bridge.protocol.frames import (
     AckFrame,
     Bye,
@@ -171,6 +181,8 @@ def events() -> dict[str, Any]:
         Event(EventId(bytes(16)), 0, Text("x")),
         Event(_ID, NOW, Receipt("read", (EventId(bytes(16)), _ID))),
         Event(_ID, NOW, Profile("Zoë")),
+        Event(_ID, NOW, EpochOffer(0, Source("epoch offer")(1_184))),
+        Event(_ID, NOW, EpochAccept(7, Source("epoch accept")(1_088))),
         Event(_ID, NOW, Text("an answer, in a later version"), extra={"reply": bytes(16)}),
         Event(
             _ID, NOW, Unknown("circle.invite", {"circle": b"\x01\x02", "members": [1, -1, None, True]}), critical=True
@@ -192,6 +204,9 @@ def events() -> dict[str, Any]:
         ("a text one byte too long", cbor.encode(text | {"text": "x" * (MAX_TEXT + 1)})),
         ("a line break in a name", cbor.encode({"id": bytes(_ID), "time": NOW, "type": "profile", "name": "a\nb"})),
         ("a receipt for nothing", cbor.encode(text | {"type": "receipt", "kind": "read", "events": []})),
+        ("an epoch offered with a short key", cbor.encode(_epoch("epoch_offer", 0, 1_183))),
+        ("an epoch accepted with a long ciphertext", cbor.encode(_epoch("epoch_accept", 0, 1_089))),
+        ("an epoch after the last", cbor.encode(_epoch("epoch_accept", 2**32 - 1, 1_088))),
         ("an integer key", cbor.encode(dict([*text.items(), (1, 1)]))),
         ("a byte after it", canonical + b"\x00"),
         ("a map of indefinite length", b"\xbf" + canonical[1:] + b"\xff"),
@@ -203,6 +218,10 @@ def events() -> dict[str, Any]:
         "events": [_described(event) for event in good],
         "refused": [{"why": why, "bytes": data.hex()} for why, data in bad],
     }
+
+
+def _epoch(kind: str, number: int, size: int) -> dict[str, object]:
+    return {"id": bytes(_ID), "time": NOW, "type": kind, "epoch": number, "kem": bytes(size)}
 
 
 def _described(event: Event) -> dict[str, Any]:

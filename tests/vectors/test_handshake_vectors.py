@@ -255,3 +255,39 @@ def test_the_session_envelope_by_envelope() -> None:
                 plain.unseal(outer_key, envelope[:12], envelope[12:], outer_ad)
         else:
             assert plain.read_cbor(plain.unseal(outer_key, envelope[:12], envelope[12:], outer_ad))[0] == 4
+
+
+# --- epochs ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_epochs_change_by_change() -> None:
+    vectors = plain.load("epochs.json")
+    root, transcript = (bytes.fromhex(vectors["inputs"][name]) for name in ("root", "transcript"))
+    friendship_id = plain.sha256("friendship-id", transcript)[:16]
+    secrets = [plain.hkdf(root, "epoch")]
+    envelopes = iter(vectors["envelopes"])
+
+    def opened(sender: str) -> bytes:
+        vector = next(envelopes)
+        assert vector["from"] == sender
+        envelope = bytes.fromhex(vector["envelope"])
+        key = plain.hkdf(secrets[vector["epoch"]], "envelope-key", sender.encode())
+        plain.unseal(key, envelope[:12], envelope[12:], plain.labelled("envelope", friendship_id, sender.encode()))
+        return bytes.fromhex(vector["event"])
+
+    for number, change in enumerate(vectors["changes"]):
+        offerer, accepter = ("knocker", "owner") if number % 2 == 0 else ("owner", "knocker")
+        seed = bytes.fromhex(change["kem_seed"])
+        offer, accept = opened(offerer), opened(accepter)
+        offered, accepted = plain.read_cbor(offer), plain.read_cbor(accept)
+        assert (offered["type"], accepted["type"]) == ("epoch_offer", "epoch_accept")
+        assert offered["epoch"] == accepted["epoch"] == number
+        assert offered["kem"] == plain.kem_public(seed)
+        ciphertext, secret = plain.kem_encapsulate(offered["kem"], bytes.fromhex(change["encapsulation_message"]))
+        assert accepted["kem"] == ciphertext
+        assert plain.kem_decapsulate(seed, ciphertext) == secret
+        info = plain.labelled("next-epoch", plain.sha256("epoch", offer, accept))
+        secrets.append(plain.hkdf_raw(secret, info, salt=secrets[-1]))
+        assert opened(offerer) == b"under the new epoch"
+        assert opened(accepter) == b"so is this"
+    assert [vector["epoch"] for vector in vectors["envelopes"]] == [0, 0, 1, 1, 1, 1, 2, 2]

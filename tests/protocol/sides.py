@@ -1,0 +1,123 @@
+"""One side of a friendship with its disk, as far as the protocol core is concerned: what a node does, without a node.
+
+A step is a transaction: it works on a copy of what is on disk, and either all of it is kept or nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from chattor_bridge.errors import AuthenticationFailed
+from chattor_bridge.ids import EventId
+from chattor_bridge.protocol.epoch import SessionRole
+from chattor_bridge.protocol.events import EpochAccept, EpochOffer, Event, Text, decode_event, encode_event
+from chattor_bridge.protocol.rekeying import Said, offer_if_due, take_accept, take_offer
+from chattor_bridge.protocol.session import Duplicate, OutOfWindow, Session
+from chattor_bridge.protocol.window import Ack
+from tests.protocol.sources import NOW, Source, session_pair
+
+
+@dataclass
+class Disk:
+    """What survives: the session, the outbox (number to encoded event and envelope), the event ids seen, the texts."""
+
+    session: bytes
+    outbox: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
+    ids: set[EventId] = field(default_factory=set)
+    texts: list[str] = field(default_factory=list)
+
+    def copy(self) -> Disk:
+        return Disk(self.session, dict(self.outbox), set(self.ids), list(self.texts))
+
+
+class Side:
+    """``disk`` is what is durable; `now` is moved by the test."""
+
+    def __init__(self, session: Session, name: str) -> None:
+        self.role: SessionRole = session.role
+        self.disk = Disk(session.serialize())
+        self.random = Source(name)
+        self.now = NOW
+
+    @property
+    def session(self) -> Session:
+        """A copy of what is stored."""
+        return Session.deserialize(self.disk.session)
+
+    def say(self, text: str, *, crash: bool = False) -> list[bytes]:
+        """The envelopes that go out: a text, and what it brings about. ``crash``: nothing of it is kept."""
+        disk, session = self.disk.copy(), self.session
+        encoded = encode_event(Event(EventId(self.random(16)), NOW, Text(text)))
+        sealed = session.seal(encoded, random=self.random, now=self.now, ack=session.received.ack())
+        disk.outbox[sealed.seq] = (encoded, sealed.envelope)
+        sent = [sealed.envelope, *self._rekey(disk, session)]
+        return self._commit(disk, session, sent, crash)
+
+    def take(self, envelope: bytes, *, crash: bool = False) -> list[bytes]:
+        """The envelopes that go out because this one came in."""
+        disk, session = self.disk.copy(), self.session
+        try:
+            opened = session.open(envelope, random=self.random, now=self.now)
+        except Duplicate:
+            return [self.ack()]
+        except (AuthenticationFailed, OutOfWindow):
+            return []
+        sent = []
+        if opened.ack is not None:
+            _drop(disk, opened.ack)
+        if opened.inner is not None:
+            event = decode_event(opened.inner)
+            match event.body:
+                case EpochOffer():
+                    said = take_offer(session, event.body, opened, random=self.random, now=self.now)
+                    sent.append(_put(disk, said))
+                case EpochAccept():
+                    take_accept(session, event.body, opened, now=self.now)
+                case Text(text) if event.event_id not in disk.ids:
+                    disk.ids.add(event.event_id)
+                    disk.texts.append(text)
+        sent += self._rekey(disk, session)
+        return self._commit(disk, session, sent, crash)
+
+    def take_ack(self, ack: Ack) -> None:
+        """The acknowledgement of a link."""
+        disk, session = self.disk.copy(), self.session
+        _drop(disk, ack)
+        session.acknowledged(ack)
+        self._commit(disk, session, [], crash=False)
+
+    def ack(self) -> bytes:
+        """A standalone acknowledgement."""
+        session = self.session
+        return session.seal_ack(session.received.ack(), random=self.random)
+
+    def outbox(self) -> list[bytes]:
+        """Every envelope that was not acknowledged, in order."""
+        return [envelope for _, (_, envelope) in sorted(self.disk.outbox.items())]
+
+    def _rekey(self, disk: Disk, session: Session) -> list[bytes]:
+        said = offer_if_due(session, random=self.random, now=self.now)
+        return [] if said is None else [_put(disk, said)]
+
+    def _commit(self, disk: Disk, session: Session, sent: list[bytes], crash: bool) -> list[bytes]:
+        if crash:
+            return []
+        disk.session = session.serialize()
+        self.disk = disk
+        return sent
+
+
+def sides(name: str = "sides") -> dict[SessionRole, Side]:
+    """Both sides of a new friendship."""
+    knocker, owner = session_pair(name)
+    return {"knocker": Side(knocker, f"{name} knocker"), "owner": Side(owner, f"{name} owner")}
+
+
+def _put(disk: Disk, said: Said) -> bytes:
+    disk.outbox[said.sealed.seq] = (said.encoded, said.sealed.envelope)
+    return said.sealed.envelope
+
+
+def _drop(disk: Disk, ack: Ack) -> None:
+    for seq in [seq for seq in disk.outbox if ack.covers(seq)]:
+        del disk.outbox[seq]
