@@ -7,7 +7,7 @@ import logging
 import os
 import secrets
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Protocol
 
@@ -29,9 +29,6 @@ from chattor_bridge.node.ports import Observer, Transport
 from chattor_bridge.registration import Registration
 from chattor_bridge.storage import StoreKey, open_store
 from chattor_bridge.transport.tor import ManagedTor, TorSettings, TorState, TorStatus, TorTransport
-
-KEY_VARIABLE = "CHATTOR_STORE_KEY"
-"""The store key itself, 64 hexadecimal digits, for those who keep secrets in the environment and not in files."""
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +77,7 @@ async def run_bridge(
     The homeserver need not answer, nor tor be connected, for this to start. ``pace`` is how patient the nodes are.
     Raises: WrongStoreKey, DatabaseUnusable, DatabaseUnavailable, TorUnusable, AddressInUse.
     """
-    key = _store_key(config, os.environ)
+    key = StoreKey.find(config.store_key_file, os.environ)
     clock = SystemClock()
     readiness = _Readiness(f"@{registration.bot_localpart}:{registration.domain}")
     async with AsyncExitStack() as stack:
@@ -176,8 +173,3 @@ def _matrix_settings(config: BridgeConfig, registration: Registration) -> Matrix
 
 def _level_of(config: BridgeConfig) -> Callable[[MatrixUserId], Level]:
     return lambda user: Level(config.permissions.of(user).value)
-
-
-def _store_key(config: BridgeConfig, environment: Mapping[str, str]) -> StoreKey:
-    text_form = environment.get(KEY_VARIABLE)
-    return StoreKey.load(config.store_key_file) if text_form is None else StoreKey.parse(text_form)

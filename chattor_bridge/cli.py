@@ -42,6 +42,7 @@ first steps:
   chattor-bridge init            asks what it must know; writes config.yaml, registration.yaml and store.key
   (one line for homeserver.yaml, which init prints; then restart the homeserver)
   chattor-bridge run             start the bridge; then talk to the bot in your Matrix client
+  chattor-bridge doctor          say what is wrong, if anything is, and what mends it
 """
 
 _EPILOGUE = """\
@@ -50,7 +51,7 @@ its options is explained in it, and CHATTOR_<SECTION>_<KEY> in the environment o
 
 exit codes:
   0    done; a bridge that was asked to stop has stopped
-  1    refused: it cannot be done as asked, and nothing was changed
+  1    refused: it cannot be done as asked, and nothing was changed; for doctor: there is a problem
   2    the command line is wrong
   3    not now, but perhaps later: the database does not answer
   4    cannot start: the configuration, the key file, the database, tor or the port must be mended first
@@ -132,6 +133,16 @@ def build_parser() -> argparse.ArgumentParser:
         "run the bridge until SIGINT or SIGTERM",
         "Waits for a homeserver that is down. Logs to standard error.",
     )
+    doctor = command(
+        "doctor",
+        "find out what is wrong with this bridge, and what mends it",
+        "Looks at the configuration, files, disk, database, registration, homeserver and tor; takes no lock, changes\n"
+        "nothing, so the bridge may run meanwhile. Where it does not, its port is opened for a moment and a tor is\n"
+        "started in a directory of its own. No line of the report holds a secret. Exit code 0: no problem; 1: one\n"
+        "or more.",
+    )
+    doctor.add_argument("--onions", action="store_true", help="also dial your users' friend codes over tor")
+    doctor.add_argument("--json", action="store_true", help="write one JSON object a line: check, verdict, what, mend")
     demo = command("demo", "show it all on this machine: a private Tor network, a Synapse, the bridge and a friend")
     demo.add_argument("--check", action="store_true", help="end after the conversation; exit 0 only if it all arrived")
     command("version", "show the versions of what is at work")
@@ -151,6 +162,10 @@ def _run(arguments: argparse.Namespace) -> int:
             registering.bring_in_line(file, new_tokens=arguments.new_tokens)
         case "run":
             _run_bridge(file)
+        case "doctor":
+            from chattor_bridge.ops.doctor import examine_bridge, report
+
+            return asyncio.run(report(examine_bridge(file, onions=arguments.onions), as_json=arguments.json))
         case "demo":
             from chattor_bridge.ops.demo import run_demo  # the servers it brings are no part of a bridge
 

@@ -9,9 +9,13 @@ import contextlib
 import os
 import secrets
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 
 from chattor_bridge.errors import AlreadyExists, WrongStoreKey
+
+KEY_VARIABLE = "CHATTOR_STORE_KEY"
+"""The store key itself, 64 hexadecimal digits, for those who keep secrets in the environment and not in files."""
 
 KEY_LENGTH = 32
 """Bytes; what XChaCha20-Poly1305 takes."""
@@ -52,6 +56,12 @@ class StoreKey:
             return cls(bytes.fromhex(text))
         except ValueError:  # without a cause: that would quote the text
             raise WrongStoreKey(f"a store key is {2 * KEY_LENGTH} hexadecimal digits, and this is not one") from None
+
+    @classmethod
+    def find(cls, path: Path, environment: Mapping[str, str]) -> StoreKey:
+        """The key of the environment, or else of the file. Raises: WrongStoreKey."""
+        text = environment.get(KEY_VARIABLE)
+        return cls.load(path) if text is None else cls.parse(text)
 
     @classmethod
     def load(cls, path: Path) -> StoreKey:

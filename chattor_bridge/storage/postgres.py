@@ -96,6 +96,17 @@ def translate(error: BaseException) -> ChattorError:
     return DatabaseUnusable(f"the database refused a statement: {type(error).__name__}")
 
 
+def refusal(error: BaseException) -> ChattorError:
+    """One of our errors for what went wrong while connecting, asyncpg's or yarl's complaint about the address too."""
+    if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError | asyncpg.InvalidCatalogNameError):
+        return DatabaseUnusable(
+            f"the database server refuses us ({error.args[0]}): check database.url and database.password_file"
+        )
+    if isinstance(error, ValueError):  # it would quote the address, and a password may be in it
+        return DatabaseUnusable("the address of the database is not postgresql://user@host/database")
+    return translate(error)
+
+
 class PostgresConnection:
     """One pooled connection, for one transaction."""
 
@@ -185,7 +196,7 @@ class PostgresEngine:
     async def start(self) -> None:
         try:
             owner = await self._own()
-            await self._require_durability(owner)
+            await require_durability(owner)
             await self._lock(owner, TAKE_OVER_LOCK)
             database = PostgresDatabase(
                 URL(self._url),
@@ -205,12 +216,8 @@ class PostgresEngine:
             )
             await database.start()
             self._database = database
-        except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as error:
-            raise DatabaseUnusable(f"the database server refuses us: {error.args[0]}") from None
-        except ValueError:  # asyncpg's or yarl's; they would quote the address, and a password may be in it
-            raise DatabaseUnusable("the address of the database is not postgresql://user@host/database") from None
-        except ERRORS as error:
-            raise translate(error) from None
+        except (*ERRORS, ValueError) as error:
+            raise refusal(error) from None
 
     async def claim(self) -> None:
         async with self.acquire() as connection:
@@ -288,16 +295,18 @@ class PostgresEngine:
         except asyncpg.LockNotAvailableError:
             raise DatabaseUnusable("the database is in use by another running process: stop that one first") from None
 
-    async def _require_durability(self, owner: asyncpg.Connection) -> None:
-        names = ("server_version_num", "server_encoding", "fsync", "full_page_writes", "synchronous_commit")
-        settings = {name: await owner.fetchval("SELECT current_setting($1)", name) for name in names}
-        if int(settings["server_version_num"]) < MIN_VERSION:
-            raise DatabaseUnusable("this PostgreSQL is too old: use version 13 or newer")
-        if settings["server_encoding"] != "UTF8":
-            raise DatabaseUnusable("the database is not in UTF-8: create it with ENCODING 'UTF8'")
-        for name in ("fsync", "full_page_writes", "synchronous_commit"):
-            if settings[name] == "off":
-                raise DatabaseUnusable(f"PostgreSQL has {name} off and may lose what was acknowledged: turn it on")
+
+async def require_durability(connection: asyncpg.Connection) -> None:
+    """Ask a server whether it keeps what it was given. Raises: DatabaseUnusable when it may not, naming the setting."""
+    names = ("server_version_num", "server_encoding", "fsync", "full_page_writes", "synchronous_commit")
+    settings = {name: await connection.fetchval("SELECT current_setting($1)", name) for name in names}
+    if int(settings["server_version_num"]) < MIN_VERSION:
+        raise DatabaseUnusable("this PostgreSQL is too old: use version 13 or newer")
+    if settings["server_encoding"] != "UTF8":
+        raise DatabaseUnusable("the database is not in UTF-8: create it with ENCODING 'UTF8'")
+    for name in ("fsync", "full_page_writes", "synchronous_commit"):
+        if settings[name] == "off":
+            raise DatabaseUnusable(f"PostgreSQL has {name} off and may lose what was acknowledged: turn it on")
 
 
 async def _keep(_connection: Any) -> None:

@@ -73,6 +73,9 @@ def _run(
         take_input(arguments)
         asyncio.run(COMMANDS[arguments.command](arguments, home, output))
         return Exit.DONE
+    if arguments.command == "doctor":
+        home.require()
+        return _examine(home, arguments)
     # only these two need the node and its libraries, which take longer to load than the other commands take to run
     from chattor_bridge.terminal import daemon
 
@@ -81,6 +84,20 @@ def _run(
     else:
         asyncio.run(daemon.run_until_signalled(home, output, transport_factory or daemon.tor_transport, pace))
     return Exit.DONE
+
+
+def _examine(home: Home, arguments: argparse.Namespace) -> int:
+    from chattor_bridge.ops.doctor import examine_home, report
+    from chattor_bridge.terminal.settings import load_settings
+
+    findings = examine_home(
+        home.directory,
+        key_file=home.key,
+        database=home.database,
+        tor=load_settings(home.config).tor,
+        onions=arguments.onions,
+    )
+    return asyncio.run(report(findings, as_json=arguments.json))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ class Exit(IntEnum):
 
 MEANINGS = {
     Exit.DONE: "done",
-    Exit.REFUSED: "refused: it cannot be done as asked, and nothing was changed",
+    Exit.REFUSED: "refused: it cannot be done as asked, and nothing was changed; for doctor: there is a problem",
     Exit.USAGE: "the command line is wrong",
     Exit.NOT_RUNNING: "chattor run is not running, or not for this home",
     Exit.CANNOT_START: "cannot start: the configuration, the key file, the database or tor must be mended first",

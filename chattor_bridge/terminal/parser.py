@@ -165,6 +165,16 @@ def _add_identity(commands: _Commands) -> None:
         'An object of trouble is {"what": "friend", "reason": "…", "failures": 2, "next_try_in": 60}. Times are in\n'
         "seconds.",
     )
+    doctor = _command(
+        commands,
+        "doctor",
+        "find out what is wrong here, and what mends it",
+        "Looks at the home's files, the disk, the database and tor; takes no lock and changes nothing, so chattor run\n"
+        "may run meanwhile. Where it does not, a tor is started in a directory of its own. Exit code 0: no problem;\n"
+        "1: there is one.",
+        '{"check": "disk", "verdict": "fine|warning|problem", "what": "…", "mend": "…"}',
+    )
+    doctor.add_argument("--onions", action="store_true", help="also dial your friend codes over tor")
 
 
 def _add_friends(commands: _Commands) -> None:

@@ -1,0 +1,38 @@
+"""`chattor doctor`: what a home of the terminal program needs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from chattor_bridge.config import TorOptions
+from chattor_bridge.errors import WrongStoreKey
+from chattor_bridge.ops.doctor.database import DatabaseCheck
+from chattor_bridge.ops.doctor.files import check_database_files, check_private, check_room
+from chattor_bridge.ops.doctor.finding import Finding, from_error
+from chattor_bridge.ops.doctor.tor import PATIENCE, TorCheck
+from chattor_bridge.storage import StoreKey
+
+
+async def examine_home(
+    directory: Path, *, key_file: Path, database: Path, tor: TorOptions, onions: bool, patience: float = PATIENCE
+) -> AsyncIterator[Finding]:
+    """Look at a home and what is in it; with ``onions`` also dial its friend codes over tor. ``patience`` is in
+    seconds, for tor to connect."""
+    for finding in (
+        *check_private("home", directory, written=True),
+        *check_private("store key", key_file),
+        *check_database_files(database),
+        *check_room("the home", directory),
+    ):
+        yield finding
+    key: StoreKey | None = None
+    try:
+        key = StoreKey.load(key_file)
+    except WrongStoreKey as error:
+        yield from_error("store key", error)
+    looked_at = DatabaseCheck(f"sqlite:{database}", key)
+    async for finding in looked_at.findings():
+        yield finding
+    async for finding in TorCheck(tor, patience=patience).findings(looked_at.doors if onions else None):
+        yield finding

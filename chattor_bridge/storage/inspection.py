@@ -1,0 +1,224 @@
+"""A look into a database without taking it: read-only, beside the process it may belong to.
+
+Nothing is locked, made, migrated or recovered. What `Store.start` would refuse is raised here as the same error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import asyncpg
+from mautrix.util.async_db import Database
+
+from chattor_bridge.errors import DatabaseUnavailable, DatabaseUnusable
+from chattor_bridge.ids import NodeId, OnionKey
+from chattor_bridge.protocol.primitives import ed25519_public
+from chattor_bridge.storage.doors import SqlDoors
+from chattor_bridge.storage.engine import STOP_TIMEOUT, Dialect, Engine, EngineConnection, Row
+from chattor_bridge.storage.key import StoreKey
+from chattor_bridge.storage.migrations import load, migrations_directory, outstanding
+from chattor_bridge.storage.postgres import (
+    COMMAND_TIMEOUT,
+    CONNECT_TIMEOUT,
+    PostgresConnection,
+    refusal,
+    require_durability,
+)
+from chattor_bridge.storage.postgres import ERRORS as POSTGRES_ERRORS
+from chattor_bridge.storage.sealing import Sealer, identity_from_key_check
+from chattor_bridge.storage.sqlite import ARGUMENT, translate
+from chattor_bridge.storage.sqlite_file import MIN_FILE_SIZE
+from chattor_bridge.storage.transaction import Transactions
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What was found. ``made`` is whether there is a schema at all, ``outstanding`` how many steps of it the next
+    start will take. ``nodes`` is how many are at work, ``doors`` the onions behind their friend codes, which stay
+    closed without a key."""
+
+    made: bool
+    outstanding: int
+    nodes: int
+    doors: tuple[OnionKey, ...]
+
+
+async def inspect(url: str, key: StoreKey | None, *, migrations: Path | None = None) -> Inspection:
+    """Look at the database at ``url``, in the forms of `chattor_bridge.storage.open_store`; without ``key`` only at
+    what is not sealed.
+
+    Raises: DatabaseUnavailable, DatabaseUnusable, WrongStoreKey.
+    """
+    files = load(migrations or migrations_directory())
+    engine = _reader(url)
+    if engine is None:
+        return Inspection(made=False, outstanding=len(files), nodes=0, doors=())
+    transactions = Transactions(engine)
+    await engine.start()
+    try:
+        missing = await outstanding(transactions, files)
+        if len(missing) == len(files):
+            return Inspection(made=False, outstanding=len(missing), nodes=0, doors=())
+        async with transactions.begin() as tx:
+            nodes = [NodeId(row["node_id"]) for row in await tx.fetch("SELECT node_id FROM nodes WHERE running")]
+            check = await tx.fetch_value("SELECT key_check AS value FROM store WHERE id = 1")
+            if key is None or check is None:
+                return Inspection(made=True, outstanding=len(missing), nodes=len(nodes), doors=())
+            sealer = Sealer(key, identity_from_key_check(key, check))
+            # the records of an older schema may have other columns
+            doors = [] if missing else [each for node in nodes for each in await SqlDoors(sealer).of_node(tx, node)]
+            onions = tuple(OnionKey(ed25519_public(door.onion_seed)) for door in doors)
+            return Inspection(made=True, outstanding=len(missing), nodes=len(nodes), doors=onions)
+    finally:
+        await engine.stop()
+
+
+def _reader(url: str) -> Engine | None:
+    """``None`` when there is no file yet."""
+    scheme, _, rest = url.partition(":")
+    if scheme != "sqlite":
+        return _PostgresReader(url)
+    path = Path(rest.removeprefix("//"))
+    return _SqliteReader(path) if path.exists() else None
+
+
+class _Reader:
+    """What both engines have in common here."""
+
+    @property
+    def database(self) -> Database:
+        raise DatabaseUnavailable("the database is only being looked at")
+
+    async def claim(self) -> None:
+        raise DatabaseUnavailable("the database is only being looked at")
+
+
+class _SqliteReader(_Reader):
+    """SQLite's own read-only mode: it sees what is committed, and never writes into the database."""
+
+    dialect = Dialect.SQLITE
+
+    def __init__(self, path: Path) -> None:
+        self._path = path.absolute()
+        self._connection: sqlite3.Connection | None = None
+
+    async def start(self) -> None:
+        await asyncio.to_thread(self._open)
+
+    def _open(self) -> None:
+        try:
+            if self._path.stat().st_size < MIN_FILE_SIZE:
+                raise DatabaseUnusable(
+                    f"the database {self._path} was cut off and is empty: restore a backup, or remove it to begin anew"
+                )
+            self._connection = sqlite3.connect(
+                f"file:{quote(str(self._path))}?mode=ro", uri=True, check_same_thread=False, isolation_level=None
+            )
+            self._connection.row_factory = sqlite3.Row
+            (verdict,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
+            (journal,) = self._connection.execute("PRAGMA journal_mode").fetchone()
+        except OSError as error:
+            raise DatabaseUnavailable(f"the database {self._path} cannot be read: {error.strerror}") from None
+        except sqlite3.Error as error:
+            raise translate(error) from None
+        if verdict != "ok":
+            raise DatabaseUnusable(f"the database {self._path} is damaged: restore it from a backup")
+        if journal != "wal":
+            raise DatabaseUnusable(
+                "this file system cannot keep SQLite's write-ahead log safe: put the database on a local disk"
+            )
+
+    async def stop(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[EngineConnection]:
+        assert self._connection is not None
+        yield _SqliteReading(self._connection)
+
+
+class _SqliteReading:
+    """One connection of `_SqliteReader`; its few statements are short, and run where they are asked for."""
+
+    dialect = Dialect.SQLITE
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    async def begin(self) -> None:
+        await self.execute("BEGIN")
+
+    async def commit(self) -> None:
+        await self.execute("COMMIT")
+
+    async def rollback(self) -> None:
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.execute("ROLLBACK")
+
+    async def committed(self, receipt: str) -> bool | None:
+        raise AssertionError(f"nothing is written here, and {receipt} was never issued")
+
+    async def execute(self, query: str, *args: object) -> int:
+        await self.fetch(query, *args)
+        return 0
+
+    async def fetch(self, query: str, *args: object) -> list[Row]:
+        parameters: Any = args
+        try:
+            return self._connection.execute(ARGUMENT.sub(r"?\1", query), parameters).fetchall()
+        except sqlite3.Error as error:
+            raise translate(error) from None
+
+    async def tables(self) -> set[str]:
+        rows = await self.fetch("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+        return {row["name"] for row in rows}
+
+    async def serialise(self, name: str) -> None:
+        """Nobody writes."""
+
+
+class _PostgresReader(_Reader):
+    """One connection whose transactions are read-only."""
+
+    dialect = Dialect.POSTGRES
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection: asyncpg.Connection | None = None
+
+    async def start(self) -> None:
+        try:
+            self._connection = await asyncpg.connect(
+                self._url,
+                timeout=CONNECT_TIMEOUT,
+                command_timeout=COMMAND_TIMEOUT,
+                server_settings={"default_transaction_read_only": "on"},
+            )
+            await require_durability(self._connection)
+        except (*POSTGRES_ERRORS, ValueError) as error:
+            await self.stop()
+            raise refusal(error) from None
+        except DatabaseUnusable:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(*POSTGRES_ERRORS):
+                await connection.close(timeout=STOP_TIMEOUT)
+
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[EngineConnection]:
+        assert self._connection is not None
+        yield PostgresConnection(self._connection, None)

@@ -1,0 +1,138 @@
+"""The doctor and tor: missing, old, misconfigured, blocked, with a wrong clock, and well."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+
+import pytest
+
+from chattor_bridge.config import TorOptions
+from chattor_bridge.ops.doctor import examine_home
+from chattor_bridge.ops.doctor.finding import Verdict
+from chattor_bridge.ops.synapse import free_port
+from chattor_bridge.ops.tornet import TorNetwork
+from chattor_bridge.terminal.home import Home
+from chattor_bridge.transport.tor import ManagedTor, TorSettings, TorTransport
+from tests.doctor.practice import NO_TOR, Practice, of, the_problem
+from tests.terminal.resident import Resident, residents
+
+PATIENCE = 120.0
+"""Seconds for what crosses the private Tor network."""
+
+
+@pytest.fixture
+def practice(tmp_path: Path) -> Practice:
+    return Practice.alone(tmp_path)
+
+
+def program(practice: Practice, script: str) -> None:
+    """Put a program in the place of tor."""
+    file = practice.directory / "tor-program"
+    file.write_text(f"#!/bin/sh\n{script}\n")
+    file.chmod(0o700)
+    practice.options["tor"] = {"executable": str(file)}
+
+
+async def test_tor_is_missing(practice: Practice) -> None:
+    found = the_problem(await practice.examine(), "tor")
+    assert NO_TOR in found.what
+    assert found.mend == "install it, on Debian with: apt install tor"
+
+
+async def test_tor_is_old(practice: Practice) -> None:
+    program(practice, "echo 'Tor version 0.4.7.13.'")
+    found = the_problem(await practice.examine(), "tor")
+    assert found.what.startswith("tor 0.4.7.13 has known holes")
+    assert "upgrade" in found.mend
+
+
+@pytest.mark.tor
+async def test_a_torrc_line_that_tor_does_not_know(practice: Practice) -> None:
+    practice.options["tor"] = {"torrc_lines": ["UseBridgse 1"]}
+    assert "UseBridgse" in the_problem(await practice.examine(), "tor").what
+
+
+@pytest.mark.tor
+async def test_tor_is_blocked(practice: Practice) -> None:
+    fingerprint = "0123456789ABCDEF0123456789ABCDEF01234567"
+    practice.options["tor"] = {
+        "torrc_lines": ["UseBridges 1", f"Bridge 127.0.0.1:{free_port()} {fingerprint}"],
+    }
+    found = the_problem(await practice.examine(patience=3), "tor network")
+    assert "%: " in found.what
+    assert "bridges" in found.mend
+
+
+@pytest.mark.tor
+async def test_the_clock_is_wrong(practice: Practice, tor_network: TorNetwork) -> None:
+    program(practice, f'exec faketime -f +3h {shutil.which("tor")} "$@"')
+    practice.options["tor"]["torrc_lines"] = list(tor_network.client_torrc)
+    found = the_problem(await practice.examine(patience=PATIENCE), "clock")
+    assert "clock" in found.what.lower()
+    assert "timedatectl" in found.mend
+
+
+@pytest.mark.tor
+async def test_tor_connects_and_one_that_runs_is_asked(practice: Practice, tor_network: TorNetwork) -> None:
+    practice.options["tor"] = {"torrc_lines": list(tor_network.client_torrc)}
+    findings = await practice.examine(patience=PATIENCE)
+    assert of(findings, "tor network", Verdict.FINE) == ["a tor with these options is connected"]
+
+    running = ManagedTor(TorSettings(practice.directory / "tor", extra_torrc=tor_network.client_torrc))
+    transport = TorTransport(running)
+    await transport.start()
+    try:
+        await running.ready()
+        pid = running.pid
+        findings = await practice.examine(patience=PATIENCE)
+        assert of(findings, "tor network", Verdict.FINE) == ["the tor that runs is connected"]
+        assert running.is_ready
+        assert running.pid == pid
+    finally:
+        await transport.stop()
+
+
+@pytest.mark.tor
+async def test_friend_codes_are_dialled_from_outside(tor_network: TorNetwork, tmp_path: Path) -> None:
+    """Published by nobody first, as by a tor that has gone deaf; then by `chattor run` over tor."""
+    torrc = tor_network.client_torrc
+    async with residents(tmp_path, "Alice") as (over_memory,):
+        daemon = await over_memory.start()
+        [code] = await over_memory.get("code", "new", "for bob")
+        assert await daemon.stop() == 0
+
+        home = Home(over_memory.home)
+        options = TorOptions("tor", home.tor, torrc, allow_old=False)
+        findings = [
+            each
+            async for each in examine_home(
+                home.directory, key_file=home.key, database=home.database, tor=options, onions=True, patience=PATIENCE
+            )
+        ]
+        assert "cannot be reached" in the_problem(findings, "onions").what
+
+    alice = Resident(tmp_path, "Alice", torrc=torrc)
+    try:
+        daemon = await alice.start()
+        await daemon.saw("ready", timeout=PATIENCE)
+        async with asyncio.timeout(PATIENCE):
+            while not (await alice.get("code"))[0]["published"]:
+                pass
+        doctor = await alice.launch("doctor", "--onions")
+        [onions] = await doctor.saw_all(lambda said: said["check"] == "onions", 1, timeout=PATIENCE)
+        assert onions["what"] == "friend code 1 of 1: reached over tor"
+        assert await doctor.ended() == 0
+        assert code["code"] not in repr(doctor.said)
+    finally:
+        await alice.leave()
+
+
+async def test_chattor_says_what_is_wrong_in_a_home(tmp_path: Path) -> None:
+    async with residents(tmp_path, "Alice") as (alice,):
+        (alice.home / "store.key").chmod(0o644)
+        outcome = await alice.do("doctor", CHATTOR_TOR_EXECUTABLE=NO_TOR)
+        assert outcome.code == 1
+        problems = [each["check"] for each in outcome.objects if each["verdict"] == "problem"]
+        assert problems == ["permissions", "store key", "tor"]
