@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 MARKS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-test demo check fast test clean
+.PHONY: help install install-test demo check fast test fuzz clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -31,5 +31,9 @@ fast: install-test ## The tests that need no tor, Synapse or PostgreSQL
 test: check ## Everything that CI runs
 	$(VENV)/bin/pytest
 
+fuzz: install-test ## Fuzz every decoder, guided by coverage (SECONDS=60 for each, TARGETS="cbor html" for some)
+	@.ci/setup fuzz
+	$(PY) -m tests.fuzz.run --seconds $(or $(SECONDS),60) $(TARGETS)
+
 clean: ## Remove what was installed and built here
-	rm -rf $(VENV) $(SYNAPSE) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(SYNAPSE) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .fuzz

@@ -1,0 +1,5 @@
+"""All targets."""
+
+from tests.fuzz import local, wire
+
+TARGETS = (*wire.TARGETS, *local.TARGETS)
