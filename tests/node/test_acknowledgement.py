@@ -1,0 +1,230 @@
+"""Two mailboxes on disk and a network that loses, repeats and disorders, with crashes before any commit.
+
+Whatever happens between them: nothing is acknowledged that is not on disk, nothing leaves an outbox that its friend
+does not have, everything is handed on once and in order, and once the network behaves nothing is left to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from chattor_bridge.ids import EventId, NodeId, OnionKey, PeerId
+from chattor_bridge.node.happenings import EventArrived, EventDelivered
+from chattor_bridge.node.mailbox import Mailbox, Taken
+from chattor_bridge.node.ports import Transaction
+from chattor_bridge.node.records import Contact, NodeRecord, OutboxEntry, Role
+from chattor_bridge.node.surroundings import Surroundings
+from chattor_bridge.node.views import Counters
+from chattor_bridge.protocol.events import Event, Text
+from chattor_bridge.protocol.session import Session
+from chattor_bridge.protocol.window import Ack
+from chattor_bridge.storage import StoreKey, open_store
+from chattor_bridge.transport.memory import MemoryNetwork
+from tests.clock import FakeClock
+from tests.node.world import Diary
+from tests.protocol.sources import NOW, Source, onion_key, session_pair
+
+ALL = 1_000
+"""More entries than an outbox ever has here."""
+
+SIDES = (0, 1)
+
+T = TypeVar("T")
+
+
+class Crash(Exception):
+    """The power goes, just before a commit."""
+
+
+class Side:
+    """One node's half of the friendship: a store, the mailbox over it, and what its owner was told."""
+
+    def __init__(self, directory: Path, name: str, session: Session) -> None:
+        self.node_id, self.peer_id = NodeId(name.encode().ljust(16)), PeerId(session.peer_id)
+        self.session = session
+        self.diary = Diary()
+        self.said: list[EventId] = []
+        self.store = open_store(f"sqlite:{directory / name}.db", StoreKey(Source(name)(32)))
+        transport = MemoryNetwork(directory / "network").transport()
+        self._around = Surroundings(self.store, transport, FakeClock(NOW), Source(f"{name} draws"), self.diary)
+        self._start()
+
+    def _start(self) -> None:
+        self.mailbox = Mailbox(self.node_id, self._around, Counters())
+
+    async def begin(self, peer: OnionKey) -> None:
+        await self.store.start()
+        contact = Contact(
+            peer_id=self.peer_id,
+            node_id=self.node_id,
+            role=Role(self.session.role),
+            own_static=bytes(32),
+            peer_static=bytes(32),
+            hosted_seed=None,
+            peer_onion=peer,
+            session=self.session.serialize(),
+            peer_name="friend",
+            alias="",
+            version=1,
+            capabilities=(),
+            established=True,
+            created_at=NOW,
+        )
+        async with self.store.transaction() as tx:
+            await self.store.nodes.add(tx, NodeRecord(self.node_id, "owner", "name", True, NOW))
+            await self.store.contacts.add(tx, contact)
+
+    async def do(self, work: Callable[[Transaction], Awaitable[T]], *, crash: bool) -> T | None:
+        """One transaction; a crash takes it and everything in memory away."""
+        try:
+            async with self.store.transaction() as tx:
+                done = await work(tx)
+                if crash:
+                    raise Crash
+                return done
+        except Crash:
+            self._start()
+            return None
+
+    async def outbox(self) -> list[OutboxEntry]:
+        async with self.store.transaction() as tx:
+            return await self.store.outbox.after(tx, self.node_id, self.peer_id, 0, ALL)
+
+    async def on_disk(self) -> Session:
+        async with self.store.transaction() as tx:
+            return Session.deserialize((await self.mailbox.locked(tx, self.peer_id)).session)
+
+    @property
+    def shown(self) -> list[EventId]:
+        return [one.event.event_id for one in self.diary.of(EventArrived, self.node_id)]
+
+    @property
+    def delivered(self) -> list[EventId]:
+        return [one.event_id for one in self.diary.of(EventDelivered, self.node_id)]
+
+
+class Acknowledgement(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.directory = Path(tempfile.mkdtemp(prefix="chattor-ack-"))
+        self.sides = [Side(self.directory, name, half) for name, half in zip("ab", session_pair(), strict=True)]
+        self.envelopes: list[list[bytes]] = [[], []]  # on their way to a side, for ever: a network may repeat anything
+        self.acks: list[list[Ack]] = [[], []]
+
+    @initialize()
+    def begin(self) -> None:
+        for side in self.sides:
+            self.run(side.begin(onion_key("friend")))
+
+    def run(self, work: Awaitable[T]) -> T:
+        async def awaited() -> T:
+            return await work
+
+        return self.loop.run_until_complete(awaited())
+
+    @rule(who=st.sampled_from(SIDES), count=st.integers(1, 3), crash=st.booleans())
+    def say(self, who: int, count: int, crash: bool) -> None:
+        side = self.sides[who]
+        for _ in range(count):
+            event = side.mailbox.event(Text(f"message {len(side.said)}"))
+
+            async def send(tx: Transaction, event: Event = event) -> bool:
+                await side.mailbox.send(tx, side.peer_id, event)
+                return True
+
+            if self.run(side.do(send, crash=crash)):
+                side.said.append(event.event_id)
+
+    @rule(who=st.sampled_from(SIDES), data=st.data())
+    def transmit(self, who: int, data: st.DataObject) -> None:
+        """Some of what waits leaves, in order; the rest is lost on the way."""
+        for entry in self.run(self.sides[who].outbox()):
+            if data.draw(st.booleans()):
+                self.envelopes[1 - who].append(entry.envelope)
+
+    @rule(who=st.sampled_from(SIDES), data=st.data(), crash=st.booleans())
+    def arrive(self, who: int, data: st.DataObject, crash: bool) -> None:
+        """Some of what ever travelled arrives, in any order, more than once."""
+        if self.envelopes[who]:
+            batch = data.draw(st.lists(st.sampled_from(self.envelopes[who]), max_size=6))
+            self.take(who, batch, crash=crash)
+
+    @rule(who=st.sampled_from(SIDES), data=st.data(), crash=st.booleans())
+    def be_acknowledged(self, who: int, data: st.DataObject, crash: bool) -> None:
+        """An acknowledgement arrives: an old one, the same again, or the newest."""
+        if self.acks[who]:
+            self.absorb(who, data.draw(st.sampled_from(self.acks[who])), crash=crash)
+
+    def take(self, who: int, batch: list[bytes], *, crash: bool = False) -> None:
+        side = self.sides[who]
+
+        async def receive(tx: Transaction) -> Taken:
+            return await side.mailbox.receive(tx, side.peer_id, batch)
+
+        taken = self.run(side.do(receive, crash=crash))
+        if taken is not None:
+            assert not taken.broken
+            if taken.ack is not None:
+                self.acks[1 - who].append(taken.ack)
+
+    def absorb(self, who: int, ack: Ack, *, crash: bool = False) -> None:
+        side = self.sides[who]
+
+        async def delivered(tx: Transaction) -> None:
+            await side.mailbox.delivered(tx, side.peer_id, ack)
+
+        self.run(side.do(delivered, crash=crash))
+
+    @invariant()
+    def handed_on_once_and_in_order(self) -> None:
+        for side, friend in ((self.sides[0], self.sides[1]), (self.sides[1], self.sides[0])):
+            assert side.shown == friend.said[: len(side.shown)]
+
+    @invariant()
+    def nothing_is_acknowledged_that_is_not_on_disk(self) -> None:
+        for who, side in enumerate(self.sides):
+            if self.acks[1 - who]:
+                received = self.run(side.on_disk()).received
+                for first, last in self.acks[1 - who][-1].covered():
+                    assert all(received.contains(seq) for seq in (first, last))
+
+    @invariant()
+    def nothing_leaves_the_outbox_that_has_not_arrived(self) -> None:
+        for side in self.sides:
+            if side.said:
+                waiting = {entry.event_id for entry in self.run(side.outbox())}
+                assert len(side.delivered) == len(set(side.delivered))
+                assert waiting | set(side.delivered) >= set(side.said)
+                assert not waiting & set(side.delivered)
+
+    def teardown(self) -> None:
+        """The network behaves from here on: everything arrives, and both outboxes end empty."""
+        try:
+            for _ in range(3):
+                for who in SIDES:
+                    self.take(1 - who, [entry.envelope for entry in self.run(self.sides[who].outbox())])
+                    if self.acks[who]:
+                        self.absorb(who, self.acks[who][-1])
+            for side, friend in ((self.sides[0], self.sides[1]), (self.sides[1], self.sides[0])):
+                assert side.shown == friend.said
+                assert sorted(side.delivered) == sorted(side.said)
+                assert self.run(side.outbox()) == []
+        finally:
+            for side in self.sides:
+                self.run(side.store.stop())
+            self.loop.close()
+            shutil.rmtree(self.directory)
+
+
+TestAcknowledgement = Acknowledgement.TestCase
+TestAcknowledgement.settings = settings(max_examples=25, stateful_step_count=25, deadline=None, derandomize=True)
