@@ -20,4 +20,5 @@ def markdown_to_html(markdown: str) -> str | None:
     if is_plain(tokens) or is_too_deep(tokens):
         return None
     rendered: str = PARSER.renderer.render(tokens, PARSER.options, {})
-    return rendered.strip("\n")
+    # a link to nowhere is a link to the page the reader is on
+    return rendered.replace('<a href=""', "<a").strip("\n")

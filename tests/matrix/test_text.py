@@ -199,6 +199,10 @@ def test_broken_html_is_no_trouble(source: str) -> None:
     html_to_markdown(source)
 
 
+def test_a_link_to_nowhere_goes_nowhere() -> None:
+    assert markdown_to_html("[here]()") == "<p><a>here</a></p>"
+
+
 @settings(deadline=None)
 @given(PLAIN)
 def test_html_for_matrix_is_what_matrix_allows(markdown: str) -> None:
