@@ -140,12 +140,13 @@ class ShowText:
 
 @dataclass(frozen=True, slots=True)
 class ShowUnknown:
-    """Tell that a friend said something this version does not understand."""
+    """Tell that a friend said something this version does not know; a ``critical`` one must not be passed over."""
 
     node: str
     peer: str
     event: str
     type: str
+    critical: bool = False
 
 
 @dataclass(frozen=True, slots=True)

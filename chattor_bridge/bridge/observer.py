@@ -26,6 +26,7 @@ from chattor_bridge.node.happenings import (
     KnockLeft,
     KnockReceived,
 )
+from chattor_bridge.node.notices import in_words
 from chattor_bridge.node.ports import Clock, Transaction
 from chattor_bridge.protocol.events import Event, Receipt, Text, Unknown
 
@@ -84,8 +85,12 @@ class NodeObserver:
         match event.body:
             case Text(text):
                 action = actions.ShowText(node, peer, event_id, text)
-            case Unknown(kind):
-                action = actions.ShowUnknown(node, peer, event_id, kind)
+            case Unknown(kind, fields):
+                notice = in_words(kind, fields)
+                if notice is not None:
+                    await self._voice.say(tx, Place.portal(portal), notice)
+                    return
+                action = actions.ShowUnknown(node, peer, event_id, kind, event.critical)
             case Receipt(_, event_ids):
                 await self._read(tx, portal, event_ids)
                 return

@@ -35,6 +35,11 @@ UNKNOWN = (
     "ask {name} to say it in plain text."
 )
 
+CRITICAL = (
+    "⚠️ **{name} sent something important that this version does not know** (“{type}”). Do not go on as if it had not "
+    "been said: upgrade the bridge, or ask {name} what it was."
+)
+
 
 class Showing:
     """Does what actions want done in portals."""
@@ -76,7 +81,9 @@ class Showing:
 
     async def unknown(self, action: actions.ShowUnknown, pending: PendingAction) -> Deed:
         portal, name = await self._portal(action.node, action.peer)
-        text = UNKNOWN.format(name=content.literal(name), type=content.literal(action.type))
+        text = (CRITICAL if action.critical else UNKNOWN).format(
+            name=content.literal(name), type=content.literal(action.type)
+        )
         return await self._show(portal, name, self._homeserver.bot, action.event, text, pending, notice=True)
 
     async def _show(

@@ -27,6 +27,7 @@ from chattor_bridge.node.views import Counters
 from chattor_bridge.protocol.events import Profile
 from chattor_bridge.protocol.limits import HANDSHAKE_TIMEOUT, MAX_UNPROVEN_STREAMS
 from chattor_bridge.protocol.link import Established, Link, LinkKeys, Pattern
+from chattor_bridge.protocol.resync import Standing
 from chattor_bridge.protocol.session import Session
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ class Candidate:
     (then ``contact`` is None and ``knock`` and ``attempt`` say which)."""
 
     keys: LinkKeys
-    received_before: int
+    before: Standing
     contact: Contact | None = None
     knock: OutgoingKnock | None = None
     attempt: KnockAttempt | None = None
@@ -89,7 +90,7 @@ class LinkOnion:
                 stream,
                 link,
                 events,
-                received_before=candidate.received_before,
+                before=candidate.before,
                 pattern=candidate.keys.pattern,
                 on_proven=lambda: self._unproven.leave(stream),
             )
@@ -106,7 +107,9 @@ class LinkOnion:
         async with self._around.store.transaction() as tx:
             if self.peer_id is not None:
                 contact = await self._around.store.contacts.get(tx, self._node_id, self.peer_id)
-                return [] if contact is None else _of_contact(contact)
+                if contact is None:
+                    return []
+                return _of_contact(contact, await self._mailbox.standing(tx, contact))
             if self.knock_id is None:
                 return []
             knock = await self._around.store.knocks.get_outgoing(tx, self.knock_id)
@@ -158,14 +161,14 @@ class LinkOnion:
         await self._around.observer.record(tx, self._node_id, added)
 
 
-def _of_contact(contact: Contact) -> list[Candidate]:
+def _of_contact(contact: Contact, before: Standing) -> list[Candidate]:
     """KK, and until a KK was seen IK too: the friend may not have learnt that its accepting was answered."""
     session = Session.deserialize(contact.session)
     patterns = [Pattern.KK] if contact.established else [Pattern.KK, Pattern.IK]
     return [
         Candidate(
             LinkKeys(contact.own_static, contact.peer_static, session.link_psk, pattern, contact.role),
-            session.received.highest,
+            before,
             contact=contact,
         )
         for pattern in patterns
@@ -175,4 +178,4 @@ def _of_contact(contact: Contact) -> list[Candidate]:
 def _of_attempt(knock: OutgoingKnock, attempt: KnockAttempt) -> Candidate:
     session = Session.deserialize(attempt.session)
     keys = LinkKeys(knock.static_key, None, session.link_psk, Pattern.IK, Role.KNOCKER)
-    return Candidate(keys, session.received.highest, knock=knock, attempt=attempt)
+    return Candidate(keys, Standing(session.session_id, 0, 0), knock=knock, attempt=attempt)

@@ -17,16 +17,31 @@ from typing import Final, TypeVar
 from chattor_bridge.errors import NoCommonVersion, NotFound, OnionUnreachable, PeerMisbehaved, UsageError
 from chattor_bridge.failpoints import failpoint
 from chattor_bridge.ids import NodeId, PeerId
+from chattor_bridge.node.ending import RENEWED, LinkEnded
 from chattor_bridge.node.mailbox import Mailbox, Taken
 from chattor_bridge.node.patience import describe, heed_cancellation, jitter, within
 from chattor_bridge.node.ports import Stream
 from chattor_bridge.node.records import Contact, OutboxEntry
+from chattor_bridge.node.resyncing import Resyncing
 from chattor_bridge.node.surroundings import Surroundings
 from chattor_bridge.node.views import Trouble
-from chattor_bridge.protocol.frames import AckFrame, Bye, EnvelopeFrame, Frame, Hello, KeepAlive, SignalFrame
+from chattor_bridge.protocol.frames import (
+    AckFrame,
+    Bye,
+    EnvelopeFrame,
+    Frame,
+    Hello,
+    KeepAlive,
+    ResyncAnswer,
+    ResyncDone,
+    ResyncStart,
+    SignalFrame,
+)
 from chattor_bridge.protocol.limits import HANDSHAKE_TIMEOUT, KEEPALIVE_INTERVAL, LINK_TIMEOUT, MAX_IN_FLIGHT
 from chattor_bridge.protocol.link import Established, Link, LinkEvent
 from chattor_bridge.protocol.negotiation import CAPABILITIES, PROTOCOL_VERSIONS, Ours, negotiate
+from chattor_bridge.protocol.renewal import Reason
+from chattor_bridge.protocol.resync import Standing, hello_of
 from chattor_bridge.protocol.session import Session
 from chattor_bridge.protocol.window import Ack
 
@@ -47,14 +62,6 @@ FAREWELL_TIMEOUT: Final = 1.0
 """Seconds a last word may take to leave; the closed stream says the same, only less clearly."""
 
 
-class LinkEnded(Exception):
-    """The link is over, and nobody did anything wrong. ``reason`` is for `status`, ``bye`` the last word, if any."""
-
-    def __init__(self, reason: str, *, bye: str = "") -> None:
-        super().__init__(reason)
-        self.bye = bye
-
-
 class Connection:
     """A link to one friend. `run` it; it ends by itself or by `end`."""
 
@@ -68,12 +75,12 @@ class Connection:
         stream: Stream,
         trouble: Trouble,
         *,
-        received_before: int,
+        before: Standing,
         settles: bool,
         on_greeted: Callable[[Connection], None],
     ) -> None:
-        """``received_before``: the highest sequence number accepted before the stream was opened; the friend's hello,
-        being younger, cannot know less. ``settles``: this link shows that the friend has learnt of the friendship, so
+        """``before``: where our half of the session stood before the stream was opened; the friend's hello, being
+        younger, cannot know less. ``settles``: this link shows that the friend has learnt of the friendship, so
         that the accepting handshake is not answered any more. ``on_greeted`` is called once the friend's hello has
         come: only then is it certain who is there and that it is now. It may `end` this connection or another."""
         self._around = around
@@ -83,11 +90,12 @@ class Connection:
         self._link = link
         self._stream = stream
         self._trouble = trouble
-        self._received_before = received_before
+        self._resync = Resyncing(around, node_id, peer_id, mailbox, link.handshake_hash, before)
         self._settles = settles
         self._on_greeted = on_greeted
         self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._wake = asyncio.Event()
+        self._session_id = b""
         self._greeted = False
         self._ack_due: Ack | None = None
         self._keep_alive_due = False
@@ -100,6 +108,16 @@ class Connection:
     def wake(self) -> None:
         """Something was put into the outbox."""
         self._wake.set()
+
+    def renew(self) -> None:
+        """Our owner wants the session renewed; it is on disk."""
+        self._resync.ask(Reason.ASKED)
+        self._wake.set()
+
+    @property
+    def renewed(self) -> bool:
+        """Whether the session was renewed on this link."""
+        return self._resync.renewed
 
     def end(self, bye: str) -> None:
         """End soon, with this last word."""
@@ -158,6 +176,8 @@ class Connection:
     async def _take(self, frames: Sequence[Frame]) -> None:
         envelopes: list[bytes] = []
         for frame in frames:
+            if self._resync.muted and isinstance(frame, EnvelopeFrame | AckFrame):
+                continue
             if isinstance(frame, EnvelopeFrame) and len(envelopes) < BATCH:
                 envelopes.append(frame.envelope)
                 continue
@@ -168,11 +188,19 @@ class Connection:
                     await self._insist(partial(self._take_hello, frame))
                     self._greeted = True
                     self._on_greeted(self)
+                    if self._resync.renewed:
+                        raise LinkEnded(RENEWED, bye="renewed")
+                    await self._begin_resync()
                 case AckFrame(ack):
                     await self._insist(partial(self._take_ack, ack))
                     failpoint("ack-committed")
                     self._settle([ack])
+                case ResyncStart() | ResyncAnswer() | ResyncDone():
+                    for said in await self._insist(partial(self._resync.take, frame)):
+                        self._link.send(said)
                 case Bye(reason):
+                    if reason == "too-soon":
+                        await self._insist(self._resync.refused)
                     raise LinkEnded(f"the friend ended it: {reason}")
                 case EnvelopeFrame() | KeepAlive() | SignalFrame():
                     pass  # a signal of a later version; this one has none
@@ -189,10 +217,18 @@ class Connection:
         self._settle(taken.delivered)
         if taken.broken:
             self._trouble.reason = "a message of this friend cannot be opened; the two sessions differ"
+            self._resync.ask(Reason.BROKEN)
+            await self._begin_resync()
         if not taken.gap:
             self._gap_since = None
         elif self._gap_since is None:
             self._gap_since = self._around.clock.monotonic()
+
+    async def _begin_resync(self) -> None:
+        """Begin a resync, if one is due."""
+        for frame in await self._insist(self._resync.begin):
+            self._link.send(frame)
+            self._wake.set()
 
     async def _receive(self, envelopes: list[bytes]) -> Taken:
         async with self._around.store.transaction() as tx:
@@ -200,15 +236,12 @@ class Connection:
 
     async def _take_ack(self, ack: Ack) -> None:
         async with self._around.store.transaction() as tx:
-            await self._mailbox.delivered(tx, self.peer_id, ack)
+            await self._mailbox.delivered(tx, self.peer_id, ack, self._session_id)
 
     async def _take_hello(self, hello: Hello) -> None:
         """Agree on a version, and see that the two halves of the session belong together."""
         async with self._around.store.transaction() as tx:
             contact = await self._mailbox.locked(tx, self.peer_id)
-            session = Session.deserialize(contact.session)
-            if self._contradicts(hello, session):
-                raise LinkEnded("the friend's session and ours contradict each other", bye="unsupported")
             try:
                 agreed = negotiate(Ours(), hello, contact.version)
             except NoCommonVersion as error:
@@ -219,18 +252,11 @@ class Connection:
                 capabilities=agreed.capabilities,
                 established=contact.established or self._settles,
             )
-            greeted = await self._mailbox.rekey(tx, greeted)
+            greeted = await self._resync.compare(tx, greeted, hello)
+            if not self._resync.muted:
+                greeted = await self._mailbox.rekey(tx, greeted)
             if greeted != contact:
                 await self._around.store.contacts.save(tx, greeted)
-
-    def _contradicts(self, hello: Hello, session: Session) -> bool:
-        """Whether one side has lost a part of what the other remembers: a restored backup, say. Going on would use
-        sequence numbers twice."""
-        return (
-            hello.session_id != session.session_id
-            or hello.highest_received > session.highest_sent
-            or hello.highest_sent < self._received_before
-        )
 
     def _settle(self, acks: Sequence[Ack]) -> None:
         for ack in acks:
@@ -242,14 +268,8 @@ class Connection:
         """Say where our half of the session stands: the hello, and what of the friend's is on disk here."""
         contact = await self._insist(self._look_up)
         session = Session.deserialize(contact.session)
-        hello = Hello(
-            versions=PROTOCOL_VERSIONS,
-            capabilities=CAPABILITIES,
-            session_id=session.session_id,
-            epoch=session.epochs.newest,
-            highest_sent=session.highest_sent,
-            highest_received=session.received.highest,
-        )
+        hello = hello_of(session, versions=PROTOCOL_VERSIONS, capabilities=CAPABILITIES)
+        self._session_id = session.session_id
         self._link.send(hello)
         self._ack_due = session.received.ack()
         self._gap_since = self._around.clock.monotonic() if session.received.missing else None
@@ -267,9 +287,11 @@ class Connection:
             await self._wake.wait()
             self._wake.clear()
             ack, self._ack_due = self._ack_due, None
-            if ack is not None:
+            if self._greeted:
+                await self._begin_resync()
+            if ack is not None and not self._resync.muted:
                 self._link.send(AckFrame(ack))
-            sent = await self._fill() if self._greeted else 0
+            sent = await self._fill() if self._greeted and not self._resync.muted else 0
             if self._keep_alive_due:
                 self._keep_alive_due = False
                 self._link.send(KeepAlive())

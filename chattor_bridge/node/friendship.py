@@ -24,6 +24,7 @@ from chattor_bridge.node.views import Phase, Trouble
 from chattor_bridge.protocol.limits import HANDSHAKE_TIMEOUT
 from chattor_bridge.protocol.link import Established, Link, LinkEvent, LinkKeys, Pattern
 from chattor_bridge.protocol.primitives import hash256
+from chattor_bridge.protocol.resync import Standing
 from chattor_bridge.protocol.session import Session
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ class Friendship:
         self._mailbox = mailbox
         self._current: Connection | None = None
         self._up_since: float | None = None
+        self._renewed = False
         self.trouble = Trouble()
 
     @property
@@ -59,6 +61,11 @@ class Friendship:
         """Something was put into the outbox."""
         if self._current is not None:
             self._current.wake()
+
+    def renew(self) -> None:
+        """Our owner wants the session renewed; it is on disk, and happens on the next link if there is none now."""
+        if self._current is not None:
+            self._current.renew()
 
     async def run(self, *, spread: bool) -> None:
         """Dial for as long as the contact exists, when the friend is the one who hosts. ``spread``: begin at a random
@@ -76,7 +83,8 @@ class Friendship:
             reason = await self._dial()
             if reason is None:
                 return
-            if self._lived() >= GOOD_LINK:
+            if self._lived() >= GOOD_LINK or self._renewed:
+                self._renewed = False
                 backoff.reset()
                 delay = min(jitter(self._around.random, *REDIAL), self._around.pace.dial_first)
             else:
@@ -90,7 +98,7 @@ class Friendship:
         link: Link,
         events: Sequence[LinkEvent],
         *,
-        received_before: int,
+        before: Standing,
         pattern: Pattern,
         on_proven: Callable[[], None],
     ) -> None:
@@ -101,7 +109,7 @@ class Friendship:
             on_proven()
             self._adopt(connection)
 
-        connection = self._connection(stream, link, received_before, pattern, greeted)
+        connection = self._connection(stream, link, before, pattern, greeted)
         try:
             reason = await self._work(connection, events)
         except (PeerMisbehaved, Unavailable, NotFound) as error:
@@ -116,10 +124,12 @@ class Friendship:
         """Dial once and work on the link; why it ended. None when the contact is gone."""
         self.trouble.trying()
         try:
-            contact = await self._contact()
-            if contact is None or contact.peer_onion is None:
+            async with self._around.store.transaction() as tx:
+                contact = await self._mailbox.locked(tx, self.peer_id)
+                before = await self._mailbox.standing(tx, contact)
+            if contact.peer_onion is None:
                 return None
-            return await self._dial_onion(contact, contact.peer_onion)
+            return await self._dial_onion(contact, contact.peer_onion, before)
         except NotFound:
             return None
         except TimeoutError:
@@ -129,7 +139,7 @@ class Friendship:
                 log.error("a link failed: %s", describe(error))
             return describe(error)
 
-    async def _dial_onion(self, contact: Contact, onion: OnionKey) -> str:
+    async def _dial_onion(self, contact: Contact, onion: OnionKey, before: Standing) -> str:
         session = Session.deserialize(contact.session)
         pattern = Pattern.KK if contact.established else Pattern.IK
         keys = LinkKeys(contact.own_static, contact.peer_static, session.link_psk, pattern, contact.role)
@@ -145,7 +155,7 @@ class Friendship:
             events = await within(self._around.clock, HANDSHAKE_TIMEOUT, shake_hands(stream, link))
             if not contact.established:
                 await self._mark_established()
-            connection = self._connection(stream, link, session.received.highest, pattern, self._adopt)
+            connection = self._connection(stream, link, before, pattern, self._adopt)
             return await self._work(connection, events)
         finally:
             await stream.close()
@@ -166,7 +176,7 @@ class Friendship:
         self,
         stream: Stream,
         link: Link,
-        received_before: int,
+        before: Standing,
         pattern: Pattern,
         on_greeted: Callable[[Connection], None],
     ) -> Connection:
@@ -178,7 +188,7 @@ class Friendship:
             link,
             stream,
             self.trouble,
-            received_before=received_before,
+            before=before,
             settles=pattern is Pattern.KK,
             on_greeted=on_greeted,
         )
@@ -187,6 +197,7 @@ class Friendship:
         try:
             return await connection.run(events)
         finally:
+            self._renewed = connection.renewed
             if self._current is connection:
                 self._current = None
                 self._tell(up=False)

@@ -14,6 +14,13 @@ UNREADABLE: Final = "node.unreadable"
 MISSING: Final = "node.missing"
 """Type of the `Unknown` event a node puts where events are missing; its field ``count`` says how many."""
 
+SESSION_RENEWED: Final = "node.renewed"
+"""Type of the `Unknown` event that says that the session with a friend began anew; its field ``reason`` is a
+`chattor_bridge.protocol.renewal.Reason`."""
+
+SESSION_NOT_RENEWED: Final = "node.not-renewed"
+"""Type of the `Unknown` event that says that the session should begin anew, and may not yet."""
+
 
 @dataclass(frozen=True, slots=True)
 class KnockReceived:

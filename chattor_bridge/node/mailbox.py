@@ -29,6 +29,8 @@ from chattor_bridge.protocol.events import (
 from chattor_bridge.protocol.limits import EVENT_ID_SIZE
 from chattor_bridge.protocol.primitives import hash256
 from chattor_bridge.protocol.rekeying import Said, UselessNegotiation, offer_if_due, take_accept, take_offer
+from chattor_bridge.protocol.renewal import Reason
+from chattor_bridge.protocol.resync import Standing
 from chattor_bridge.protocol.session import Duplicate, Opened, OutOfWindow, Session, SessionBroken
 from chattor_bridge.protocol.window import Ack
 
@@ -90,13 +92,13 @@ class Mailbox:
             body,
         )
 
-    async def delivered(self, tx: Transaction, peer_id: PeerId, ack: Ack) -> None:
-        """The friend has these on disk: drop them from the outbox and say so. Raises: NotFound."""
+    async def delivered(self, tx: Transaction, peer_id: PeerId, ack: Ack, session_id: bytes) -> None:
+        """The friend has these of that session on disk: drop them from the outbox and say so. Raises: NotFound."""
         contact = await self.locked(tx, peer_id)
-        if not await self._drop(tx, peer_id, ack):
-            return
         session = Session.deserialize(contact.session)
-        if session.acknowledged(ack):
+        if session.session_id != session_id:
+            return  # renewed on another link meanwhile: these numbers mean other envelopes now
+        if await self._drop(tx, peer_id, ack) and session.acknowledged(ack):
             await self._store.contacts.save(tx, replace(contact, session=session.serialize()))
 
     async def _drop(self, tx: Transaction, peer_id: PeerId, ack: Ack) -> bool:
@@ -135,6 +137,8 @@ class Mailbox:
         arrivals = _Arrivals(self, tx, contact)
         for envelope in envelopes:
             await arrivals.take(envelope)
+        if arrivals.broken and arrivals.session.renewal.wanted is None:
+            arrivals.session.renewal.wanted = Reason.BROKEN
         await self._rekey(tx, peer_id, arrivals.session)
         await self._store.contacts.save(tx, arrivals.finished())
         tx.after_commit(lambda: _add(self._counters, arrivals.counters))
@@ -198,6 +202,13 @@ class Mailbox:
             contact = await self.arrive(tx, contact, one)
         await self._store.received.release(tx, self._node_id, contact.peer_id, up_to)
         return contact
+
+    async def standing(self, tx: Transaction, contact: Contact) -> Standing:
+        """Where our half of the session stands now."""
+        session = Session.deserialize(contact.session)
+        waiting = await self._store.outbox.after(tx, self._node_id, contact.peer_id, 0, 1)
+        acknowledged = waiting[0].seq - 1 if waiting else session.highest_sent
+        return Standing(session.session_id, session.received.highest, acknowledged)
 
     async def locked(self, tx: Transaction, peer_id: PeerId) -> Contact:
         """The contact, locked until the end of ``tx``. Raises: NotFound."""

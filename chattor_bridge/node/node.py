@@ -33,6 +33,8 @@ from chattor_bridge.protocol.events import Body, Profile
 from chattor_bridge.protocol.friendcode import FriendCode
 from chattor_bridge.protocol.limits import MAX_NAME, MAX_NOTE, MAX_OUTGOING_KNOCKS
 from chattor_bridge.protocol.primitives import KEY_SIZE, ed25519_public
+from chattor_bridge.protocol.renewal import Reason
+from chattor_bridge.protocol.session import Session
 
 MAX_CODES: Final = 8
 """Friend codes of one node at a time: each one hosts an onion, and they are told apart by a label."""
@@ -273,6 +275,21 @@ class Node:
         shown = alias or contact.peer_name
         if shown != (contact.alias or contact.peer_name):
             await self._around.observer.record(tx, self.node_id, ContactRenamed(peer_id, shown))
+
+    async def renew_session(self, tx: Transaction, peer_id: PeerId) -> None:
+        """Begin the session with a friend anew, on the link that is up or on the next one.
+
+        Raises: NotFound; UsageError when it was done less than a day ago.
+        """
+        contact = await self.work.mailbox.locked(tx, peer_id)
+        session = Session.deserialize(contact.session)
+        if session.renewal.too_early(self._around.clock.now()):
+            raise UsageError(
+                "the session with this friend was renewed less than a day ago; that can be done once a day"
+            )
+        session.renewal.wanted = Reason.ASKED
+        await self._store.contacts.save(tx, replace(contact, session=session.serialize()))
+        tx.after_commit(lambda: self.work.renew(peer_id))
 
     async def set_profile_name(self, tx: Transaction, name: str) -> None:
         """Let every friend know what to call us from now on; 1 to `MAX_NAME` bytes. Raises: UsageError."""

@@ -89,6 +89,12 @@ class NodeWork:
         if friendship is not None:
             friendship.wake()
 
+    def renew(self, peer_id: PeerId) -> None:
+        """The session with this friend is to be renewed."""
+        friendship = self._friendships.get(peer_id)
+        if friendship is not None:
+            friendship.renew()
+
     def online(self, peer_id: PeerId) -> bool:
         """Whether a link to this friend is up."""
         friendship = self._friendships.get(peer_id)

@@ -22,12 +22,15 @@ from chattor_bridge.protocol.limits import (
     MAX_EPOCH,
     MAX_HELLO,
     MAX_ONIONS_FRAME,
+    MAX_RESYNC,
     MAX_SEQ,
     MAX_SIGNAL,
+    SEEN_SIZE,
     SESSION_ID_SIZE,
 )
 from chattor_bridge.protocol.offer import read_capabilities, read_versions
-from chattor_bridge.protocol.primitives import KEY_SIZE, is_ed25519_key
+from chattor_bridge.protocol.primitives import KEM_CIPHERTEXT_SIZE, KEM_PUBLIC_SIZE, KEY_SIZE, is_ed25519_key
+from chattor_bridge.protocol.ratchet import HEADER_SIZE
 from chattor_bridge.protocol.window import Ack
 
 
@@ -36,7 +39,8 @@ class Hello:
     """The first frame each side sends: what it speaks, and where its half of the session stands.
 
     ``versions`` ascending, ``capabilities`` sorted. ``highest_sent`` is the highest sequence number this side has
-    given an envelope, ``highest_received`` the highest it has accepted, 0 for none.
+    given an envelope, ``highest_received`` the highest it has accepted, 0 for none; ``seen`` is the digest of the
+    envelope it accepted under that number, zeros for none (16 bytes).
     """
 
     versions: tuple[int, ...]
@@ -45,6 +49,7 @@ class Hello:
     epoch: int
     highest_sent: int
     highest_received: int
+    seen: bytes = bytes(SEEN_SIZE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +97,36 @@ class Bye:
     reason: str
 
 
-Frame = Hello | EnvelopeFrame | AckFrame | SignalFrame | KeepAlive | Onions | Bye
+@dataclass(frozen=True, slots=True)
+class ResyncStart:
+    """This side begins a resync; ``encoded`` is a map in deterministic CBOR of ``key`` (X25519, 32 bytes) and ``kem``
+    (an ML-KEM-768 public key), kept as it came because it is hashed."""
 
-BYE_REASONS: Final = ("closing", "replaced", "unsupported")
-"""Why a link ends: this node goes offline; another link of the same friendship stays; there is no common version, or
-the two halves of the session contradict each other. Who broke the protocol gets no reason."""
+    encoded: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ResyncAnswer:
+    """The other side's part: ``head``, a map like the one it answers but with a ciphertext in ``kem``, and the first
+    message of the new ratchet."""
+
+    head: bytes
+    ratchet_header: bytes
+    ratchet_ciphertext: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ResyncDone:
+    """The side that began has the new session on disk."""
+
+
+Resync = ResyncStart | ResyncAnswer | ResyncDone
+Frame = Hello | EnvelopeFrame | AckFrame | SignalFrame | KeepAlive | Onions | Bye | Resync
+
+BYE_REASONS: Final = ("closing", "renewed", "replaced", "too-soon", "unsupported")
+"""Why a link ends: this node goes offline; the session was renewed, and the next link uses it; another link of the
+same friendship stays; the session was renewed less than a day ago; there is no common version. Who broke the protocol
+gets no reason."""
 
 _HEAD_SIZE: Final = 3
 _OPTIONAL: Final = 0x80
@@ -153,6 +183,7 @@ def _encode_body(frame: Frame) -> tuple[int, bytes]:
                     "epoch": frame.epoch,
                     "sent": frame.highest_sent,
                     "received": frame.highest_received,
+                    "seen": frame.seen,
                 }
             )
         case EnvelopeFrame(envelope):
@@ -168,6 +199,12 @@ def _encode_body(frame: Frame) -> tuple[int, bytes]:
             return _ONIONS, cbor.encode({name: bytes(onion) for name, onion in known.items() if onion is not None})
         case Bye(reason):
             return _BYE, reason.encode()
+        case ResyncStart(encoded):
+            return _RESYNC_START, encoded
+        case ResyncAnswer(head, header, ciphertext):
+            return _RESYNC_ANSWER, cbor.encode({"head": head, "ratchet": [header, ciphertext]})
+        case ResyncDone():
+            return _RESYNC_DONE, b""
 
 
 def _decode_hello(body: bytes) -> Hello:
@@ -181,6 +218,7 @@ def _decode_hello(body: bytes) -> Hello:
         epoch=fields.integer("epoch", low=0, high=MAX_EPOCH),
         highest_sent=fields.integer("sent", low=0, high=MAX_SEQ),
         highest_received=fields.integer("received", low=0, high=MAX_SEQ),
+        seen=fields.bytes("seen", length=SEEN_SIZE),
     )
 
 
@@ -198,6 +236,38 @@ def _decode_signal(body: bytes) -> SignalFrame:
     if not 1 <= len(body) <= MAX_SIGNAL:
         raise MalformedData("signal: empty or too large")
     return SignalFrame(body)
+
+
+def _decode_resync_start(body: bytes) -> ResyncStart:
+    _check_resync(body, KEM_PUBLIC_SIZE)
+    return ResyncStart(body)
+
+
+def _decode_resync_answer(body: bytes) -> ResyncAnswer:
+    if len(body) > MAX_RESYNC:
+        raise MalformedData("resync: too large")
+    fields = Fields(cbor.decode(body), "resync")
+    head = fields.bytes("head", at_most=MAX_RESYNC)
+    _check_resync(head, KEM_CIPHERTEXT_SIZE)
+    match fields.raw("ratchet"):
+        case [bytes(header), bytes(ciphertext)] if len(header) == HEADER_SIZE:
+            return ResyncAnswer(head, header, ciphertext)
+        case _:
+            raise fields.wrong("ratchet")
+
+
+def _check_resync(encoded: bytes, kem_size: int) -> None:
+    if len(encoded) > MAX_RESYNC:
+        raise MalformedData("resync: too large")
+    fields = Fields(cbor.decode(encoded), "resync")
+    fields.bytes("key", length=KEY_SIZE)
+    fields.bytes("kem", length=kem_size)
+
+
+def _decode_resync_done(body: bytes) -> ResyncDone:
+    if body:
+        raise MalformedData("resync: its end is not empty")
+    return ResyncDone()
 
 
 def _decode_keep_alive(body: bytes) -> KeepAlive:
@@ -234,6 +304,9 @@ _SIGNAL: Final = 0x04
 _BYE: Final = 0x05
 _KEEP_ALIVE: Final = 0x06
 _ONIONS: Final = 0x07
+_RESYNC_START: Final = 0x08
+_RESYNC_ANSWER: Final = 0x09
+_RESYNC_DONE: Final = 0x0A
 
 _DECODERS: Final[Mapping[int, Callable[[bytes], Frame]]] = {
     _HELLO: _decode_hello,
@@ -242,5 +315,8 @@ _DECODERS: Final[Mapping[int, Callable[[bytes], Frame]]] = {
     _SIGNAL: _decode_signal,
     _BYE: _decode_bye,
     _KEEP_ALIVE: _decode_keep_alive,
+    _RESYNC_START: _decode_resync_start,
+    _RESYNC_ANSWER: _decode_resync_answer,
+    _RESYNC_DONE: _decode_resync_done,
     _ONIONS: _decode_onions,
 }

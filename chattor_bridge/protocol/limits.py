@@ -94,6 +94,13 @@ MAX_LIVE_EPOCHS: Final = 64
 """Epochs whose receive keys are kept at a time: with at most 1,000 events past a gap honest friends come to 20; each
 costs a try at every envelope that opens under none."""
 
+RESYNC_INTERVAL: Final = 86_400
+"""Seconds between two resyncs of a friendship: two copies of one node that take turns, or a friend who wants to keep a
+node busy, get one a day; and a person who is told of each can act before the next."""
+
+MAX_RESYNC_CANDIDATES: Final = 4
+"""Sessions kept beside the one in use, of resyncs whose end was not heard of: one for each link that may be up."""
+
 # --- events --------------------------------------------------------------------------------------------------------
 
 EVENT_ID_SIZE: Final = 16
@@ -131,6 +138,12 @@ MAX_HELLO: Final = 2_048
 
 MAX_ONIONS_FRAME: Final = 1_000
 """Bytes of an encoded onions frame: two keys, and room to add to it."""
+
+SEEN_SIZE: Final = 16
+"""Bytes of the digest in a hello by which a friend knows its own envelope again."""
+
+MAX_RESYNC: Final = 2_048
+"""Bytes of a frame of a resync: an ML-KEM key or ciphertext, an X25519 key, a ratchet message, and room to add."""
 
 MAX_SIGNAL: Final = 1_000
 """Bytes of one signal: with its head it fits the smallest link message."""

@@ -115,6 +115,12 @@ class Link:
         """Whether the handshake is through."""
         return self._secured is not None
 
+    @property
+    def handshake_hash(self) -> bytes:
+        """Noise's hash of this link's handshake, 32 bytes, once it is through."""
+        assert self._secured is not None
+        return self._secured.handshake_hash
+
     def receive(self, data: bytes) -> list[LinkEvent]:
         """Take some bytes of the stream; what they say, in order.
 

@@ -23,7 +23,7 @@ from chattor_bridge.errors import AuthenticationFailed, LimitReached, MalformedD
 from chattor_bridge.ids import OnionKey, PeerId
 from chattor_bridge.protocol import cbor
 from chattor_bridge.protocol.epoch import Epochs, SessionRole, other
-from chattor_bridge.protocol.limits import ENVELOPE_SIZES, MAX_INNER, MAX_SEQ
+from chattor_bridge.protocol.limits import ENVELOPE_SIZES, MAX_INNER, MAX_SEQ, SEEN_SIZE
 from chattor_bridge.protocol.primitives import (
     KEY_SIZE,
     NONCE_SIZE,
@@ -36,6 +36,7 @@ from chattor_bridge.protocol.primitives import (
     labelled,
 )
 from chattor_bridge.protocol.ratchet import HEADER_SIZE, OVERHEAD, Ratchet, RatchetMessage
+from chattor_bridge.protocol.renewal import Renewal
 from chattor_bridge.protocol.window import Ack, ReceiveWindow
 
 ID_SIZE: Final = 16
@@ -107,6 +108,8 @@ class Session:
         ratchet: Ratchet,
         highest_sent: int,
         received: ReceiveWindow,
+        seen: bytes,
+        renewal: Renewal,
     ) -> None:
         self.role = role
         self.peer_id = peer_id
@@ -116,6 +119,8 @@ class Session:
         self.epochs = epochs
         self.highest_sent = highest_sent
         self.received = received
+        self.seen = seen
+        self.renewal = renewal
         self._friendship_secret = friendship_secret
         self._ratchet = ratchet
 
@@ -132,6 +137,8 @@ class Session:
             ratchet=ratchet,
             highest_sent=0,
             received=ReceiveWindow(),
+            seen=bytes(SEEN_SIZE),
+            renewal=Renewal(),
         )
 
     @classmethod
@@ -175,6 +182,60 @@ class Session:
         if plaintext != _FIRST_MESSAGE:
             raise AuthenticationFailed("the first message of a ratchet is not its first")
         return cls._begin("owner", root, transcript, ratchet, now)
+
+    # --- beginning anew ----------------------------------------------------------------------------------------------
+
+    def renewed_by_answering(
+        self, root: bytes, transcript: bytes, *, peer_key: bytes, random: RandomBytes, now: int
+    ) -> tuple[Session, RatchetMessage]:
+        """The session of a resync on the answering side, from its root and transcript (32 bytes each) and the X25519
+        key of the starting one, which becomes its first ratchet key. The message goes into the answer.
+
+        Raises: AuthenticationFailed on a key of small order.
+        """
+        ratchet, first = Ratchet.begin_sending(
+            hkdf(root, label="ratchet"),
+            peer_key,
+            _FIRST_MESSAGE,
+            _ratchet_ad(self.peer_id, self.role, 0),
+            padded_size=len(_FIRST_MESSAGE) + 1,
+            random=random,
+        )
+        return self._renewed(root, transcript, ratchet, now), first
+
+    def renewed_by_starting(
+        self, root: bytes, transcript: bytes, *, own_key: bytes, first: RatchetMessage, random: RandomBytes, now: int
+    ) -> Session:
+        """The other side: ``own_key`` is its X25519 private key. Raises: AuthenticationFailed, MalformedData."""
+        ratchet, plaintext = Ratchet.begin_receiving(
+            hkdf(root, label="ratchet"),
+            own_key,
+            first,
+            _ratchet_ad(self.peer_id, other(self.role), 0),
+            random=random,
+            now=now,
+        )
+        if plaintext != _FIRST_MESSAGE:
+            raise AuthenticationFailed("the first message of a ratchet is not its first")
+        return self._renewed(root, transcript, ratchet, now)
+
+    def _renewed(self, root: bytes, transcript: bytes, ratchet: Ratchet, now: int) -> Session:
+        """What lasts as long as the friendship stays: its id and secret, and the link key, without which two sides of
+        which one has lost the resync could never meet again."""
+        return Session(
+            role=self.role,
+            peer_id=self.peer_id,
+            session_id=hash256("session", transcript)[:ID_SIZE],
+            transcript=self.transcript,
+            friendship_secret=self._friendship_secret,
+            link_psk=self.link_psk,
+            epochs=Epochs.begin(hkdf(root, label="epoch"), self.role, now),
+            ratchet=ratchet,
+            highest_sent=0,
+            received=ReceiveWindow(),
+            seen=bytes(SEEN_SIZE),
+            renewal=Renewal(at=now, replaced=self.session_id),
+        )
 
     def onion_auth_key(self, onion: OnionKey) -> bytes:
         """The X25519 private key, 32 bytes, that opens the descriptor of this friendship's ``onion``.
@@ -251,6 +312,8 @@ class Session:
         except PeerMisbehaved as error:
             raise SessionBroken("an authentic envelope does not continue this session") from error
         self.received.accept(seq)
+        if seq == self.received.highest:
+            self.seen = envelope_digest(envelope)
         self._note(epoch, seq, ack, now)
         return Opened(seq, inner, ack, epoch)
 
@@ -309,6 +372,8 @@ class Session:
                 "ratchet": self._ratchet.to_fields(),
                 "sent": self.highest_sent,
                 "received": self.received.ack().to_cbor(),
+                "seen": self.seen,
+                "renewal": self.renewal.to_list(),
             }
         )
 
@@ -336,6 +401,8 @@ class Session:
             ratchet=Ratchet.from_fields(cbor.Fields(fields.raw("ratchet"), "stored ratchet")),
             highest_sent=fields.integer("sent", low=0, high=MAX_SEQ),
             received=ReceiveWindow(Ack.from_cbor(fields.raw("received"))),
+            seen=fields.bytes("seen", length=SEEN_SIZE),
+            renewal=Renewal.from_fields(fields, "renewal"),
         )
 
     def clone(self) -> Session:
@@ -346,6 +413,11 @@ class Session:
 def friendship_id(transcript: bytes) -> PeerId:
     """The id under which both sides know a friendship, 16 bytes, from the transcript hash of its knock."""
     return PeerId(hash256("friendship-id", transcript)[:ID_SIZE])
+
+
+def envelope_digest(envelope: bytes) -> bytes:
+    """16 bytes by which the sender of an envelope knows it again."""
+    return hash256("seen", envelope)[:SEEN_SIZE]
 
 
 def _ratchet_ad(peer_id: PeerId, sender: SessionRole, seq: int) -> bytes:

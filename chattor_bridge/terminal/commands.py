@@ -90,6 +90,13 @@ async def rename(arguments: argparse.Namespace, home: Home, output: Output) -> N
     output.show(items[0], f"Contact {items[0]['contact']} is shown as {shown} now.")
 
 
+async def resync(arguments: argparse.Namespace, home: Home, output: Output) -> None:
+    items, _ = await ask_once(home, "resync", contact=arguments.contact)
+    output.show(
+        items[0], f"The encryption with {neutralised(items[0]['name'])} begins anew as soon as both of you are online."
+    )
+
+
 async def profile(arguments: argparse.Namespace, home: Home, output: Output) -> None:
     items, _ = await ask_once(home, "profile", name=arguments.name)
     output.show(items[0], neutralised(items[0]["name"]))
@@ -140,6 +147,7 @@ COMMANDS: dict[str, Command] = {
     "ignore": ignore,
     "contacts": contacts,
     "rename": rename,
+    "resync": resync,
     "profile": profile,
     "send": send,
     "history": history,

@@ -114,6 +114,13 @@ class Friends:
                 yield Item({"contact": number, "name": each.name, "alias": each.alias})
         yield Done({})
 
+    async def resync(self, args: JsonObject) -> AsyncGenerator[Answer, None]:
+        number, contact = find_contact(await self._node.contacts(), arguments.text(args, "contact"))
+        async with self._store.transaction() as tx:
+            await self._node.renew_session(tx, contact.peer_id)
+        yield Item({"contact": number, "name": shown_name(number, contact)})
+        yield Done({})
+
     async def profile(self, args: JsonObject) -> AsyncGenerator[Answer, None]:
         name = arguments.optional_text(args, "name")
         if name is not None:

@@ -244,6 +244,15 @@ def _add_friends(commands: _Commands) -> None:
     rename.add_argument(
         "alias", nargs="?", default="", help="the alias; without it, the friend's own name is shown again"
     )
+    resync = _command(
+        commands,
+        "resync",
+        "begin the encryption with a friend anew",
+        "It begins anew by itself when it has to, for example after a database was restored; you need this only when\n"
+        "messages stay away although both of you are online. Nothing that waits is lost. Once a day at most.",
+        '{"contact": 1, "name": "Bob"}',
+    )
+    resync.add_argument("contact", help="number, alias or name")
 
 
 def _add_messages(commands: _Commands) -> None:

@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping
 
 from chattor_bridge.ids import NodeId, PeerId
 from chattor_bridge.node.happenings import (
-    MISSING,
-    UNREADABLE,
     ContactAdded,
     EventArrived,
     EventDelivered,
@@ -16,8 +14,9 @@ from chattor_bridge.node.happenings import (
     KnockFailed,
     KnockReceived,
 )
+from chattor_bridge.node.notices import in_words
 from chattor_bridge.node.ports import Clock, Transaction
-from chattor_bridge.protocol.events import Receipt, Text, Unknown
+from chattor_bridge.protocol.events import Event, Receipt, Text, Unknown
 from chattor_bridge.terminal.bell import Bell
 from chattor_bridge.terminal.ports import Direction, TerminalStore
 
@@ -65,7 +64,7 @@ class Recorder:
             case Text(text):
                 pass
             case Unknown(type_name, fields):
-                text = _in_words(type_name, fields)
+                text = _in_words(event, type_name, fields)
             case Receipt(_, event_ids):
                 await self._store.history.mark_read(tx, node_id, peer_id, event_ids, Direction.OUT, arrived.received_at)
                 return
@@ -83,10 +82,12 @@ class Recorder:
         )
 
 
-def _in_words(type_name: str, fields: Mapping[str, object]) -> str:
+def _in_words(event: Event, type_name: str, fields: Mapping[str, object]) -> str:
     """What to show for an event that is no text this version knows."""
-    if type_name == UNREADABLE:
-        return "[a message that nobody can read any more: ask for it again]"
-    if type_name == MISSING:
-        return f"[missing here: {fields.get('count', 'some')} messages that never arrived]"
-    return f"[a message of a kind this version cannot show ({type_name}): upgrade chattor to see it]"
+    said = in_words(type_name, fields)
+    if said is None and event.critical:
+        said = (
+            f"WARNING: an important message of a kind this version does not know ({type_name}). Do not go on as if it "
+            "had not been said: upgrade chattor, or ask your friend what it was"
+        )
+    return f"[{said or f'a message of a kind this version cannot show ({type_name}): upgrade chattor to see it'}]"

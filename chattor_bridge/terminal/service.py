@@ -25,6 +25,7 @@ class Service:
             "ignore": friends.ignore,
             "contacts": friends.contacts,
             "rename": friends.rename,
+            "resync": friends.resync,
             "profile": friends.profile,
             "status": friends.status,
             "history": conversation.history,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from chattor_bridge.bridge.records import JsonObject
@@ -118,6 +120,29 @@ async def test_an_event_of_a_newer_version_is_shown_as_such(town: Town, friend: 
         await friend.node.send(tx, peer_id, Unknown("hologram", {"data": b"x"}))
     await town.homeserver.until(lambda: any("hologram" in body for body in room.bodies(BOT)))
     assert "newer version" in room.bodies(BOT)[-1]
+
+
+async def test_an_important_event_of_a_newer_version_is_a_warning(town: Town, friend: Peer) -> None:
+    room = await town.befriend(friend)
+    await town.idle()
+    peer_id = await friend.friend(WAIT)
+    mailbox = friend.node.work.mailbox
+    async with friend.store.transaction() as tx:
+        event = replace(mailbox.event(Unknown("recall", {})), critical=True)
+        await mailbox.send(tx, peer_id, event)
+        tx.after_commit(lambda: friend.node.work.wake(peer_id))
+    await town.homeserver.until(lambda: any("recall" in body for body in room.bodies(BOT)))
+    assert "Do not go on as if it had not been said" in room.bodies(BOT)[-1]
+
+
+async def test_a_session_begun_anew_is_told_in_the_room(town: Town, friend: Peer) -> None:
+    room = await town.befriend(friend)
+    await town.idle()
+    assert "begins anew" in await town.ask(room, "!chattor resync")
+    await town.homeserver.until(lambda: any("you asked for it" in body for body in room.bodies(BOT)))
+    await town.say(room, "and on we go", ALICE)
+    await friend.ears.wait_until(lambda: friend.ears.texts() == ["and on we go"], WAIT)
+    assert "less than a day ago" in await town.ask(room, "!chattor resync")
 
 
 async def test_the_portal_follows_the_friends_name_and_the_owners(town: Town, friend: Peer) -> None:

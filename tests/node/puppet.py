@@ -13,6 +13,7 @@ from chattor_bridge.protocol.events import Body, Event, encode_event
 from chattor_bridge.protocol.frames import AckFrame, Frame, Hello
 from chattor_bridge.protocol.link import Established, FrameReceived, Link, LinkKeys, Pattern
 from chattor_bridge.protocol.negotiation import CAPABILITIES, PROTOCOL_VERSIONS
+from chattor_bridge.protocol.resync import Starting
 from chattor_bridge.protocol.session import Session
 from tests.clock import FakeClock
 from tests.node.world import PATIENCE, Person
@@ -71,6 +72,7 @@ class Puppet:
             self.session.epochs.newest,
             self.session.highest_sent if highest_sent is None else highest_sent,
             self.session.received.highest if highest_received is None else highest_received,
+            self.session.seen,
         )
 
     def seal(self, body: Body, event_id: EventId | None = None) -> bytes:
@@ -80,6 +82,15 @@ class Puppet:
 
     def seal_bytes(self, inner: bytes) -> bytes:
         return self.session.seal(inner, random=secrets.token_bytes, now=self._clock.now()).envelope
+
+    @property
+    def handshake_hash(self) -> bytes:
+        """Of the link that is up."""
+        return self._link.handshake_hash
+
+    def start_resync(self) -> Starting:
+        """The puppet's part in a resync that it starts on the link that is up."""
+        return Starting(self.session, self.handshake_hash, random=secrets.token_bytes)
 
     async def hear(self, kind: type[F]) -> F:
         """The next frame of this kind; what comes before it is passed over. Raises: EOFError when the friend hangs

@@ -179,9 +179,10 @@ class Acknowledgement(RuleBasedStateMachine):
 
     def absorb(self, who: int, ack: Ack, *, crash: bool = False) -> None:
         side = self.sides[who]
+        session_id = self.run(side.on_disk()).session_id
 
         async def delivered(tx: Transaction) -> None:
-            await side.mailbox.delivered(tx, side.peer_id, ack)
+            await side.mailbox.delivered(tx, side.peer_id, ack, session_id)
 
         self.run(side.do(delivered, crash=crash))
 

@@ -164,21 +164,6 @@ async def test_a_selective_acknowledgement_keeps_what_it_does_not_name(anna: Per
     assert (await anna.node.contacts())[0].queued == 2
 
 
-@pytest.mark.parametrize(
-    ("sent", "received"), [(0, None), (None, 1000)], ids=["forgot what it sent", "received what was never sent"]
-)
-async def test_a_friend_whose_session_contradicts_ours_is_not_talked_to(
-    anna: Person, puppet: Puppet, sent: int | None, received: int | None
-) -> None:
-    """Going on would use sequence numbers twice, which loses messages without a word."""
-    await puppet.dial(anna)
-    await puppet.say(puppet.hello(highest_sent=sent, highest_received=received))
-    assert (await puppet.hear(Bye)).reason == "unsupported"
-    assert not anna.online(puppet.session.peer_id)
-    line = next(line for line in (await anna.node.status()).work if line.what == "friend")
-    assert "contradict" in line.reason
-
-
 async def test_a_friend_that_breaks_the_rules_is_hung_up_on(anna: Person, puppet: Puppet) -> None:
     await puppet.dial(anna)
     stream = puppet._stream

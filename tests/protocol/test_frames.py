@@ -19,6 +19,9 @@ from chattor_bridge.protocol.frames import (
     Hello,
     KeepAlive,
     Onions,
+    ResyncAnswer,
+    ResyncDone,
+    ResyncStart,
     SignalFrame,
     decode_frames,
     encode_frame,
@@ -53,6 +56,7 @@ frames: st.SearchStrategy[Frame] = st.one_of(
         st.integers(0, MAX_EPOCH),
         _seqs,
         _seqs,
+        st.binary(min_size=16, max_size=16),
     ),
     st.sampled_from(ENVELOPE_SIZES).map(lambda size: EnvelopeFrame(bytes(size))),
     st.builds(lambda upto, gap, run: AckFrame(Ack(upto, ((upto + gap, upto + gap + run),))), *[st.integers(2, 99)] * 3),
@@ -60,6 +64,9 @@ frames: st.SearchStrategy[Frame] = st.one_of(
     st.just(KeepAlive()),
     st.builds(Onions, *[st.none() | st.text(max_size=9).map(onion_key)] * 2),
     st.sampled_from(BYE_REASONS).map(Bye),
+    st.just(ResyncStart(cbor.encode({"key": bytes(32), "kem": bytes(1_184)}))),
+    st.just(ResyncAnswer(cbor.encode({"key": bytes(32), "kem": bytes(1_088)}), bytes(40), bytes(45))),
+    st.just(ResyncDone()),
 )
 
 
@@ -112,7 +119,7 @@ def test_an_unknown_frame_that_may_be_passed_over_is(kind: int) -> None:
     assert decode_frames(data) == [KeepAlive()]
 
 
-@pytest.mark.parametrize("kind", [0x00, 0x07, 0x7F])
+@pytest.mark.parametrize("kind", [0x00, 0x0B, 0x7F])
 def test_an_unknown_frame_that_matters_is_malformed(kind: int) -> None:
     with pytest.raises(MalformedData):
         decode_frames(_frame(kind, b""))
@@ -125,6 +132,7 @@ _HELLO: dict[str, Any] = {
     "epoch": 0,
     "sent": 3,
     "received": 2,
+    "seen": bytes(16),
 }
 _WRONG_HELLOS: dict[str, dict[str, Any]] = {
     "no versions": {"versions": []},
@@ -146,6 +154,7 @@ _WRONG_HELLOS: dict[str, dict[str, Any]] = {
     "an epoch too high": {"epoch": MAX_EPOCH + 1},
     "sent too high": {"sent": MAX_SEQ + 1},
     "received that is no number": {"received": "2"},
+    "a long digest": {"seen": bytes(17)},
     "too large": {"x": bytes(MAX_HELLO)},
 }
 

@@ -41,6 +41,13 @@ _RULE_OF_TYPE = {
     "epoch_accept": "epoch-accept-event",
 }
 
+_RULE_OF_FRAME = {
+    "hello": "link-hello",
+    "onions": "link-onions",
+    "resync-start": "resync-start",
+    "resync-answer": "resync-answer",
+}
+
 
 def _matches(rule: str, data: bytes) -> bool:
     try:
@@ -55,7 +62,10 @@ def _structures() -> list[tuple[str, bytes]]:
     structures += [
         (rule, bytes.fromhex(vector["bytes"])[3:])
         for vector in plain.load("frames.json")["frames"]
-        if (rule := {"hello": "link-hello", "onions": "link-onions"}.get(vector["frame"]["type"]))
+        if (rule := _RULE_OF_FRAME.get(vector["frame"]["type"]))
+    ]
+    structures += [
+        ("resync-head", plain.read_cbor(data)["head"]) for rule, data in structures if rule == "resync-answer"
     ]
     for vector in plain.load("events.json")["events"]:
         data = bytes.fromhex(vector["bytes"])
@@ -137,14 +147,15 @@ def test_what_is_read_as_an_event_is_described_as_one(fields: dict[str, object])
 
 @given(
     st.dictionaries(
-        st.sampled_from(["versions", "capabilities", "session", "epoch", "sent", "received"]),
+        st.sampled_from(["versions", "capabilities", "session", "epoch", "sent", "received", "seen"]),
         st.sampled_from([[], [1], [2, 1], [0], ["a"], ["b", "a"], ["A"], bytes(16), bytes(15), 0, 7, -1, 2**32, 2**63]),
         max_size=3,
     )
 )
 @settings(max_examples=300, deadline=None)
 def test_what_is_read_as_a_hello_is_described_as_one(changes: dict[str, object]) -> None:
-    hello = {"versions": [1], "capabilities": ["a"], "session": bytes(16), "epoch": 0, "sent": 0, "received": 0}
+    hello: dict[str, object] = {"versions": [1], "capabilities": ["a"], "session": bytes(16), "epoch": 0}
+    hello |= {"sent": 0, "received": 0, "seen": bytes(16)}
     body = plain.cbor(hello | changes)
     try:
         decode_frames(b"\x01" + len(body).to_bytes(2, "big") + body)

@@ -252,6 +252,17 @@ async def test_nobody_commands_the_terminal_of_a_friend(friends: Friends) -> Non
     assert "harmless" in shown
 
 
+async def test_a_session_is_begun_anew_and_both_read_of_it(friends: Friends) -> None:
+    alice, bob = friends.alice, friends.bob
+    assert await alice.get("resync", "bob") == [{"contact": 1, "name": "Bob"}]
+    for person, reason in ((alice, "you asked for it"), (bob, "your friend's side asked for it")):
+        async with asyncio.timeout(WAIT):
+            while not any(reason in each["text"] for each in await person.get("history", "1")):
+                pass
+    await alice.get("send", "bob", "--wait", "and on we go")
+    assert (await bob.get("history", "1"))[-1]["text"] == "and on we go"
+
+
 async def test_names_codes_and_requests_are_managed(friends: Friends) -> None:
     alice, bob = friends.alice, friends.bob
     assert await alice.get("rename", "bob", "Bobby") == [{"contact": 1, "name": "Bob", "alias": "Bobby"}]

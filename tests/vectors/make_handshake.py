@@ -1,4 +1,4 @@
-"""Makes friend-code.json, knock.json, session.json and epochs.json with the code under test.
+"""Makes friend-code.json, knock.json, session.json, epochs.json and resync.json with the code under test.
 
 ``python -m tests.vectors.make_handshake`` writes them anew; a test checks that they are what is written, and
 ``test_handshake_vectors.py`` verifies them without this code. Byte strings are lower-case hexadecimal.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from base64 import b32encode
 from binascii import crc_hqx
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -20,9 +21,10 @@ from chattor_bridge.protocol.knock import DoorSecrets, DoorSide, Introduction, K
 from chattor_bridge.protocol.limits import EPOCH_LIFETIME
 from chattor_bridge.protocol.primitives import ed25519_public, onion_address, x25519_public
 from chattor_bridge.protocol.rekeying import offer_if_due, take_accept, take_offer
+from chattor_bridge.protocol.resync import Starting, answer
 from chattor_bridge.protocol.session import Duplicate, Opened, Session, SessionBroken
 from chattor_bridge.protocol.window import Ack
-from tests.protocol.sources import NOW, Source, onion_key, take
+from tests.protocol.sources import NOW, Source, onion_key, session_pair, take
 from tests.vectors.independent import kem_encapsulate
 
 _HERE = Path(__file__).parent
@@ -309,11 +311,62 @@ def epochs() -> dict[str, object]:
     }
 
 
-FILES = {
+def resyncs() -> list[dict[str, object]]:
+    """One that the knocker starts, and one that the owner starts."""
+    return [_resync("knocker"), _resync("owner")]
+
+
+def _resync(starter_role: str) -> dict[str, object]:
+    sides = {side.role: side for side in session_pair(f"resync {starter_role}")}
+    starter = next(side for role, side in sides.items() if role == starter_role)
+    answerer = next(side for role, side in sides.items() if role != starter_role)
+    handshake_hash, message = Source("resync handshake hash")(32), Source("resync encapsulation")(32)
+    start_random, answer_random = Source(f"resync start {starter_role}"), Source(f"resync answer {starter_role}")
+    finish_random = Source(f"resync finish {starter_role}")
+    starting = Starting(starter, handshake_hash, random=start_random)
+    said, theirs = answer(
+        starting.frame,
+        answerer,
+        handshake_hash,
+        random=answer_random,
+        now=NOW,
+        encapsulate=partial(kem_encapsulate, message=message),
+    )
+    ours = starting.finish(said, starter, random=finish_random, now=NOW)
+    envelope = ours.seal(b"after the resync", random=Source("resync seal"), now=NOW).envelope
+    assert theirs.open(envelope, random=Source("resync open"), now=NOW).inner == b"after the resync"
+    return {
+        "starter": starter_role,
+        "inputs": {
+            "friendship_id": starter.peer_id.hex(),
+            "link_psk": starter.link_psk.hex(),
+            "handshake_hash": handshake_hash.hex(),
+            "encapsulation_message": message.hex(),
+            "starter_draws": [drawn.hex() for drawn in (*start_random.drawn, *finish_random.drawn)],
+            "answerer_draws": [drawn.hex() for drawn in answer_random.drawn],
+        },
+        "start": starting.frame.encoded.hex(),
+        "answer": {
+            "head": said.head.hex(),
+            "ratchet": [said.ratchet_header.hex(), said.ratchet_ciphertext.hex()],
+        },
+        "results": {
+            "session_id": ours.session_id.hex(),
+            "link_psk": ours.link_psk.hex(),
+            "epoch_0_key_starter": ours.epochs.sending_key().hex(),
+            "epoch_0_key_answerer": theirs.epochs.sending_key().hex(),
+        },
+        "inner": b"after the resync".hex(),
+        "envelope": envelope.hex(),
+    }
+
+
+FILES: dict[str, Callable[[], object]] = {
     "friend-code.json": friend_codes,
     "knock.json": knock,
     "session.json": session,
     "epochs.json": epochs,
+    "resync.json": resyncs,
 }
 
 

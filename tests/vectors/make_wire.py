@@ -33,6 +33,9 @@ from chattor_bridge.protocol.frames import (
     Hello,
     KeepAlive,
     Onions,
+    ResyncAnswer,
+    ResyncDone,
+    ResyncStart,
     SignalFrame,
     decode_frames,
     encode_frame,
@@ -45,7 +48,7 @@ from chattor_bridge.protocol.window import Ack
 from tests.protocol.sources import NOW, Source, onion_key
 
 _HERE = Path(__file__).parent
-_HELLO = Hello((1,), ("profile", "receipt", "text"), Source("session id")(16), 0, 7, 5)
+_HELLO = Hello((1,), ("profile", "receipt", "text"), Source("session id")(16), 0, 7, 5, Source("seen")(16))
 _ONION, _OTHER_ONION = onion_key("hosted"), onion_key("dialled")
 _ID = EventId(Source("event")(16))
 
@@ -114,6 +117,8 @@ def _link(name: str, pattern: Pattern, *, dialler: str, largest: int) -> dict[st
 
 
 def frames() -> dict[str, Any]:
+    start = cbor.encode({"key": Source("resync key")(32), "kem": Source("resync kem")(1_184)})
+    head = cbor.encode({"key": Source("resync key")(32), "kem": Source("resync ciphertext")(1_088)})
     good: list[tuple[Frame, Any]] = [
         (_HELLO, _hello_fields(_HELLO)),
         (hello := Hello((1, 2), (), bytes(16), 2**32 - 1, 2**63 - 1, 0), _hello_fields(hello)),
@@ -123,12 +128,18 @@ def frames() -> dict[str, Any]:
         (SignalFrame(b"typing"), {"type": "signal", "signal": b"typing".hex()}),
         (Bye("replaced"), {"type": "bye", "reason": "replaced"}),
         (KeepAlive(), {"type": "keep-alive"}),
+        (ResyncStart(start), {"type": "resync-start"} | _hexed(cbor.decode(start))),
+        (
+            ResyncAnswer(head, bytes(40), bytes(45)),
+            {"type": "resync-answer", "head": head.hex(), "ratchet": [bytes(40).hex(), bytes(45).hex()]},
+        ),
+        (ResyncDone(), {"type": "resync-done"}),
         (Onions(None, None), {"type": "onions"}),
         (Onions(_ONION, _OTHER_ONION), {"type": "onions", "hosts": _ONION.hex(), "dials": _OTHER_ONION.hex()}),
     ]
     known = _hello_fields(_HELLO)
     fields = {name: known[name] for name in ("versions", "capabilities", "epoch", "sent", "received")}
-    fields["session"] = _HELLO.session_id
+    fields |= {"session": _HELLO.session_id, "seen": _HELLO.seen}
     bad = [
         ("no frame at all", b""),
         ("a head cut short", b"\x06\x00"),
@@ -145,6 +156,11 @@ def frames() -> dict[str, Any]:
         ("a hello without versions", _raw(0x01, fields | {"versions": []})),
         ("versions that descend", _raw(0x01, fields | {"versions": [2, 1]})),
         ("capabilities that are not sorted", _raw(0x01, fields | {"capabilities": ["text", "profile"]})),
+        ("a digest of 17 bytes", _raw(0x01, fields | {"seen": bytes(17)})),
+        ("a resync with a ciphertext for a key", b"\x08" + len(head).to_bytes(2, "big") + head),
+        ("an answer without a ratchet message", _raw(0x09, {"head": head})),
+        ("an answer whose head is a start", _raw(0x09, {"head": start, "ratchet": [bytes(40), bytes(45)]})),
+        ("an end of a resync that says something", b"\x0a\x00\x01x"),
         ("a session id of 15 bytes", _raw(0x01, fields | {"session": bytes(15)})),
     ]
     _all_refused(bad, decode_frames)
@@ -164,7 +180,13 @@ def _hello_fields(hello: Hello) -> dict[str, Any]:
         "epoch": hello.epoch,
         "sent": hello.highest_sent,
         "received": hello.highest_received,
+        "seen": hello.seen.hex(),
     }
+
+
+def _hexed(fields: object) -> dict[str, Any]:
+    assert isinstance(fields, dict)
+    return {name: value.hex() for name, value in fields.items()}
 
 
 def _raw(kind: int, value: object) -> bytes:

@@ -291,3 +291,52 @@ def test_the_epochs_change_by_change() -> None:
         assert opened(offerer) == b"under the new epoch"
         assert opened(accepter) == b"so is this"
     assert [vector["epoch"] for vector in vectors["envelopes"]] == [0, 0, 1, 1, 1, 1, 2, 2]
+
+
+# --- resync ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("vector", plain.load("resync.json"), ids=lambda vector: vector["starter"])
+def test_the_resync_step_by_step(vector: Any) -> None:
+    starter = vector["starter"]
+    answerer = "owner" if starter == "knocker" else "knocker"
+    inputs, results = vector["inputs"], vector["results"]
+    friendship_id, psk, handshake_hash, message = (
+        bytes.fromhex(inputs[name]) for name in ("friendship_id", "link_psk", "handshake_hash", "encapsulation_message")
+    )
+    private_s, kem_seed, next_s = map(bytes.fromhex, inputs["starter_draws"])
+    private_a, ratchet_a, nonce_a = map(bytes.fromhex, inputs["answerer_draws"])
+    start, head = bytes.fromhex(vector["start"]), bytes.fromhex(vector["answer"]["head"])
+    assert plain.read_cbor(start) == {"key": plain.x25519_public(private_s), "kem": plain.kem_public(kem_seed)}
+    ciphertext, kem_secret = plain.kem_encapsulate(plain.kem_public(kem_seed), message)
+    assert plain.read_cbor(head) == {"key": plain.x25519_public(private_a), "kem": ciphertext}
+
+    transcript = plain.sha256("resync", friendship_id, handshake_hash, start, head)
+    shared = plain.x25519(private_a, plain.x25519_public(private_s))
+    root = plain.hkdf(shared + kem_secret + psk, "resync-root", transcript)
+    assert plain.sha256("session", transcript)[:16].hex() == results["session_id"]
+    assert results["link_psk"] == inputs["link_psk"]
+    epoch = plain.hkdf(root, "epoch")
+    for name, side in (("starter", starter), ("answerer", answerer)):
+        assert plain.hkdf(epoch, "envelope-key", side.encode()).hex() == results[f"epoch_0_key_{name}"]
+
+    def ad(side: str, seq: int) -> bytes:
+        return plain.labelled("ratchet-ad", friendship_id, side.encode(), seq.to_bytes(8, "big"))
+
+    theirs = plain.Ratchet(plain.hkdf(root, "ratchet"), [ratchet_a], peer=plain.x25519_public(private_s))
+    theirs.begin_sending()
+    first = theirs.encrypt(plain.padded(b"chattor/v1/first", 17), ad(answerer, 0), nonce_a)
+    assert [part.hex() for part in first] == vector["answer"]["ratchet"]
+    ours = plain.Ratchet(plain.hkdf(root, "ratchet"), [next_s], peer=first[0][:32])
+    ours.begin_receiving(private_s)
+    assert plain.unpadded(ours.decrypt(*first, ad(answerer, 0))) == b"chattor/v1/first"
+
+    envelope = bytes.fromhex(vector["envelope"])
+    key = plain.hkdf(epoch, "envelope-key", starter.encode())
+    opened = plain.unseal(
+        key, envelope[:12], envelope[12:], plain.labelled("envelope", friendship_id, starter.encode())
+    )
+    seq, header, body, _ = plain.read_cbor(opened)
+    assert seq == 1
+    theirs.keys.append(bytes(32))  # of its next ratchet key, which this envelope brings about
+    assert plain.unpadded(theirs.decrypt(header, body, ad(starter, 1))).hex() == vector["inner"]

@@ -141,6 +141,7 @@ def _only_message(part: Any) -> bytes:
 # --- frames ----------------------------------------------------------------------------------------------------------
 
 _TYPES = {"hello": 1, "envelope": 2, "ack": 3, "signal": 4, "bye": 5, "keep-alive": 6, "onions": 7}
+_TYPES |= {"resync-start": 8, "resync-answer": 9, "resync-done": 10}
 
 
 @pytest.mark.parametrize("vector", plain.load("frames.json")["frames"])
@@ -151,14 +152,17 @@ def test_frames(vector: Any) -> None:
     assert int.from_bytes(data[1:3], "big") == len(body := data[3:])
     match data[0]:
         case 1:
-            assert plain.read_cbor(body) == frame | {"session": bytes.fromhex(frame["session"])}
+            assert plain.read_cbor(body) == frame | {name: bytes.fromhex(frame[name]) for name in ("session", "seen")}
         case 3:
             assert plain.read_cbor(body) == frame["ack"]
         case 5:
             assert body == frame["reason"].encode()
-        case 6:
+        case 6 | 10:
             assert body == b""
-        case 7:
+        case 9:
+            header, ciphertext = map(bytes.fromhex, frame["ratchet"])
+            assert plain.read_cbor(body) == {"head": bytes.fromhex(frame["head"]), "ratchet": [header, ciphertext]}
+        case 7 | 8:
             assert plain.read_cbor(body) == {name: bytes.fromhex(onion) for name, onion in frame.items()}
         case _:
             assert [body.hex()] == list(frame.values())

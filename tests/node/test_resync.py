@@ -1,0 +1,325 @@
+"""docs/protocol/session.md, "Resync": two halves that no longer belong together begin anew, and nothing is lost."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from chattor_bridge.errors import UsageError
+from chattor_bridge.ids import PeerId
+from chattor_bridge.node.happenings import SESSION_NOT_RENEWED, SESSION_RENEWED, EventArrived
+from chattor_bridge.protocol.events import Text, Unknown
+from chattor_bridge.protocol.frames import AckFrame, Bye, EnvelopeFrame, Hello, ResyncDone, ResyncStart
+from chattor_bridge.protocol.limits import RESYNC_INTERVAL
+from chattor_bridge.protocol.resync import answer
+from chattor_bridge.protocol.session import Session
+from tests.node.puppet import Puppet
+from tests.node.world import House, Person, World
+
+
+def _database(house: House) -> Path:
+    return house.world.directory / f"{house.name}.db"
+
+
+async def _copy(house: House, to: Path) -> None:
+    """Keep a copy of a house's disk."""
+    await house.stop()
+    shutil.copy(_database(house), to)
+    await house.start()
+
+
+async def _restore(house: House, copy: Path) -> None:
+    """The house starts again from an old copy of its disk."""
+    await house.die()
+    for path in house.world.directory.glob(f"{house.name}.db*"):
+        path.unlink()
+    shutil.copy(copy, _database(house))
+    await house.start()
+
+
+async def _session(person: Person, peer_id: PeerId) -> Session:
+    async with person.house.store.transaction() as tx:
+        contact = await person.house.store.contacts.get(tx, person.node_id, peer_id)
+    assert contact is not None
+    return Session.deserialize(contact.session)
+
+
+async def _agree(*people: Person, peer_id: PeerId) -> bool:
+    return len({(await _session(person, peer_id)).session_id for person in people}) == 1
+
+
+def _told(person: Person, what: str) -> list[object]:
+    bodies = [arrived.event.body for arrived in person.of(EventArrived)]
+    return [body.fields.get("reason") for body in bodies if isinstance(body, Unknown) and body.type == what]
+
+
+def _has(person: Person, *texts: str) -> bool:
+    return set(texts) <= set(person.texts())
+
+
+async def _until_both_are_told(*people: Person, times: int = 1) -> None:
+    for person in people:
+        await person.until(
+            lambda person=person: len(_told(person, SESSION_RENEWED)) >= times,  # type: ignore[misc]
+            time_passes=True,
+        )
+
+
+@pytest.fixture
+async def friends(world: World) -> tuple[Person, Person, PeerId]:
+    anna, ben = await world.person("Anna"), await world.person("Ben")
+    return anna, ben, await anna.befriend(ben)
+
+
+Friends = tuple[Person, Person, PeerId]
+
+
+@pytest.mark.parametrize("who", ["knocker", "owner"])
+async def test_a_restored_database_recovers_and_loses_nothing(world: World, friends: Friends, who: str) -> None:
+    """The numbers that the copy would use next were used after it was made; without a resync what is said under them
+    would be acknowledged and dropped."""
+    anna, ben, peer_id = friends
+    restored, other = (anna, ben) if who == "knocker" else (ben, anna)
+    copy = world.directory / "copy"
+    await _copy(restored.house, copy)
+    await restored.until(lambda: restored.online(peer_id), time_passes=True)
+    await restored.say(peer_id, "after the copy 1", "after the copy 2")
+    await other.until(partial(_has, other, "after the copy 2"))
+    await other.say(peer_id, "an answer")
+    await restored.until(partial(_has, restored, "an answer"))
+
+    await other.house.stop()
+    await _restore(restored.house, copy)
+    await restored.say(peer_id, "after the restoring 1", "after the restoring 2")  # under the same two numbers
+    await other.house.start()
+    await other.say(peer_id, "welcome back")
+    await _until_both_are_told(anna, ben)
+    await other.until(partial(_has, other, "after the restoring 1", "after the restoring 2"), time_passes=True)
+    await restored.until(partial(_has, restored, "welcome back"), time_passes=True)
+    assert other.texts() == ["after the copy 1", "after the copy 2", "after the restoring 1", "after the restoring 2"]
+    assert await _agree(anna, ben, peer_id=peer_id)
+    assert "contradiction" in _told(anna, SESSION_RENEWED) + _told(ben, SESSION_RENEWED)
+
+
+@pytest.mark.parametrize("who", ["knocker", "owner"])
+async def test_a_copy_that_has_said_exactly_as_much_is_noticed(world: World, friends: Friends, who: str) -> None:
+    """Neither number in the hellos contradicts the other; the digest of the last envelope does."""
+    anna, ben, peer_id = friends
+    restored, other = (anna, ben) if who == "knocker" else (ben, anna)
+    copy = world.directory / "copy"
+    await _copy(restored.house, copy)
+    await restored.until(lambda: restored.online(peer_id), time_passes=True)
+    await restored.say(peer_id, "one life")
+    await other.until(partial(_has, other, "one life"))
+    await other.house.stop()
+    await _restore(restored.house, copy)
+    await restored.say(peer_id, "another life")
+    await other.house.start()
+    await other.until(partial(_has, other, "another life"), time_passes=True)
+    assert other.texts() == ["one life", "another life"]
+
+
+async def test_a_copy_beside_the_live_one_gets_one_turn_a_day_and_everybody_is_told(
+    world: World, friends: Friends
+) -> None:
+    anna, ben, peer_id = friends
+    copy = world.directory / "copy"
+    await _copy(ben.house, copy)
+    await ben.until(lambda: ben.online(peer_id), time_passes=True)
+    await ben.say(peer_id, "from the live one")
+    await anna.until(partial(_has, anna, "from the live one"))
+    live = world.directory / "live"
+    await _copy(ben.house, live)
+    await ben.until(lambda: ben.online(peer_id), time_passes=True)
+
+    await _restore(ben.house, copy)  # the two take turns here; at once they would do the same, one stream after another
+    await _until_both_are_told(anna, ben)
+    await ben.say(peer_id, "from the copy")
+    await anna.until(partial(_has, anna, "from the copy"), time_passes=True)
+
+    await _restore(ben.house, live)
+    await ben.say(peer_id, "the live one again")
+    for person in (anna, ben):
+        await person.until(
+            lambda person=person: bool(_told(person, SESSION_NOT_RENEWED)),  # type: ignore[misc]
+            time_passes=True,
+        )
+    await world.clock.pass_slowly(3_600, step=300)
+    assert (len(_told(anna, SESSION_NOT_RENEWED)), len(_told(ben, SESSION_NOT_RENEWED))) == (1, 1)  # told once
+    assert not _has(anna, "the live one again")
+    with pytest.raises(UsageError):
+        async with anna.house.store.transaction() as tx:
+            await anna.node.renew_session(tx, peer_id)
+
+    await world.clock.advance(RESYNC_INTERVAL)
+    await anna.until(partial(_has, anna, "the live one again"), time_passes=True)
+    assert anna.texts() == ["from the live one", "from the copy", "the live one again"]
+    assert len(_told(anna, SESSION_RENEWED)) == 2
+
+
+@pytest.mark.parametrize("who", ["knocker", "owner", "both"])
+async def test_a_user_may_ask(world: World, friends: Friends, who: str) -> None:
+    anna, ben, peer_id = friends
+    before = (await _session(anna, peer_id)).session_id
+    for person in {"knocker": [anna], "owner": [ben], "both": [anna, ben]}[who]:
+        async with person.house.store.transaction() as tx:
+            await person.node.renew_session(tx, peer_id)
+    await anna.say(peer_id, "meanwhile")
+    await _until_both_are_told(anna, ben)
+    await ben.until(partial(_has, ben, "meanwhile"), time_passes=True)
+    assert await _agree(anna, ben, peer_id=peer_id)
+    session = await _session(anna, peer_id)
+    assert session.session_id != before
+    assert (session.renewal.wanted, session.renewal.candidates) == (None, ())
+    await ben.say(peer_id, "afterwards")
+    await anna.until(partial(_has, anna, "afterwards"))
+    assert anna.texts() == ["afterwards"]
+    assert ben.texts() == ["meanwhile"]
+
+
+async def test_what_was_under_way_is_sealed_anew_under_the_same_ids(world: World, friends: Friends) -> None:
+    """More than fifty, so that an epoch was offered under the old session, and that offer does not survive it."""
+    anna, ben, peer_id = friends
+    await ben.house.stop()
+    await anna.until(lambda: not anna.online(peer_id))
+    said = await anna.say(peer_id, *[f"{number}" for number in range(70)])
+    async with anna.house.store.transaction() as tx:
+        await anna.node.renew_session(tx, peer_id)
+    await ben.house.start()
+    await ben.until(lambda: len(ben.texts()) == 70, time_passes=True)
+    assert ben.texts() == [f"{number}" for number in range(70)]
+    await anna.until(lambda: set(said) <= set(anna.delivered()), time_passes=True)
+    assert [event_id for event_id in anna.delivered() if event_id in said] == said
+    assert _told(ben, SESSION_RENEWED) == ["friend"]
+
+
+# --- one side moved by hand -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def puppet(friends: Friends) -> AsyncIterator[Puppet]:
+    anna, ben, peer_id = friends
+    puppet = await Puppet.of(ben)
+    await anna.until(lambda: not anna.online(peer_id))
+    yield puppet
+    await puppet.close()
+
+
+async def _greet(anna: Person, puppet: Puppet) -> None:
+    await puppet.dial(anna)
+    await puppet.say(puppet.hello(), AckFrame(puppet.session.received.ack()))
+    await puppet.hear(Hello)
+
+
+_WRONG: dict[str, Callable[[Hello], Hello]] = {
+    "forgot what it sent": lambda hello: replace(hello, highest_sent=hello.highest_sent - 1),
+    "forgot what it acknowledged": lambda hello: replace(hello, highest_received=hello.highest_received - 1),
+    "received what was never sent": lambda hello: replace(hello, highest_received=hello.highest_received + 1_000),
+    "is of another session": lambda hello: replace(hello, session_id=bytes(16)),
+    "is epochs ahead": lambda hello: replace(hello, epoch=hello.epoch + 2),
+}
+
+
+@pytest.mark.parametrize("why", _WRONG)
+async def test_contradicting_hellos_begin_a_resync_and_nothing_else(friends: Friends, puppet: Puppet, why: str) -> None:
+    anna, _, peer_id = friends
+    await anna.say(peer_id, "not on this link")
+    await puppet.dial(anna)
+    await puppet.say(_WRONG[why](puppet.hello()), AckFrame(puppet.session.received.ack()))
+    await puppet.hear(ResyncStart)
+    await puppet.say(EnvelopeFrame(puppet.seal(Text("nor is this"))), Bye("closing"))
+    with pytest.raises(EOFError):
+        await puppet.hear(EnvelopeFrame)
+    assert anna.texts() == []
+
+
+async def test_an_envelope_broken_inside_begins_a_resync(friends: Friends, puppet: Puppet) -> None:
+    anna, _, _ = friends
+    await _greet(anna, puppet)
+    session = puppet.session
+    seq = session.highest_sent + 1
+    broken = session._seal_outer(secrets.token_bytes(12), [seq, bytes(40), bytes(924), None], 1_000)
+    await puppet.say(EnvelopeFrame(broken))
+    await puppet.hear(ResyncStart)
+
+
+async def test_what_opens_under_no_key_never_does(friends: Friends, puppet: Puppet) -> None:
+    anna, _, _ = friends
+    await _greet(anna, puppet)
+    await puppet.say(EnvelopeFrame(secrets.token_bytes(1_000)), EnvelopeFrame(puppet.seal(Text("a good one"))))
+    await puppet.hear_ack_of(puppet.session.highest_sent)
+    assert not any(isinstance(frame, ResyncStart) for frame in puppet._frames)
+
+
+async def test_a_link_that_breaks_before_the_answer_comes_changes_nothing(friends: Friends, puppet: Puppet) -> None:
+    anna, _, peer_id = friends
+    before = (await _session(anna, peer_id)).session_id
+    async with anna.house.store.transaction() as tx:
+        await anna.node.renew_session(tx, peer_id)
+    for _ in range(3):  # as often as it takes: what was not finished does not count as the day's
+        await _greet(anna, puppet)
+        await puppet.hear(ResyncStart)
+        await puppet.close()
+    assert (await _session(anna, peer_id)).session_id == before
+
+
+async def test_an_end_that_got_lost_is_made_up_for_by_the_next_hello(friends: Friends, puppet: Puppet) -> None:
+    """The puppet answers and has the starter's new session as a candidate; it hears of it in the next hello only."""
+    anna, _, peer_id = friends
+    async with anna.house.store.transaction() as tx:
+        await anna.node.renew_session(tx, peer_id)
+    await _greet(anna, puppet)
+    start = await puppet.hear(ResyncStart)
+    said, candidate = answer(
+        start, puppet.session, puppet.handshake_hash, random=secrets.token_bytes, now=puppet.contact.created_at
+    )
+    await puppet.say(said)
+    await puppet.hear(ResyncDone)  # and is lost
+    await puppet.close()
+    await puppet.dial(anna)
+    await puppet.say(puppet.hello(), AckFrame(puppet.session.received.ack()))  # of the old session still
+    assert (await puppet.hear(Hello)).session_id == candidate.session_id
+    await anna.say(peer_id, "not to the old session")
+    await puppet.say(Bye("renewed"))
+    with pytest.raises(EOFError):
+        await puppet.hear(EnvelopeFrame)
+    await puppet.close()
+    puppet.session = candidate
+    await _greet(anna, puppet)
+    await puppet.hear(EnvelopeFrame)
+
+
+async def test_a_second_start_on_one_link_ends_it(friends: Friends, puppet: Puppet) -> None:
+    anna, _, _ = friends
+    await _greet(anna, puppet)
+    start = puppet.start_resync().frame
+    await puppet.say(start, start)
+    with pytest.raises(EOFError):
+        await puppet.hear(Bye)
+
+
+@pytest.mark.parametrize("key", [bytes(32), b"\x01" + bytes(31)], ids=["zero", "one"])
+async def test_a_key_of_small_order_ends_the_link(friends: Friends, puppet: Puppet, key: bytes) -> None:
+    anna, _, peer_id = friends
+    before = (await _session(anna, peer_id)).serialize()
+    await _greet(anna, puppet)
+    start = puppet.start_resync().frame
+    at = start.encoded.index(b"\x58\x20") + 2
+    await puppet.say(ResyncStart(start.encoded[:at] + key + start.encoded[at + 32 :]))
+    with pytest.raises(EOFError):
+        await puppet.hear(Bye)
+    assert (await _session(anna, peer_id)).serialize() == before
+
+
+async def test_answers_and_ends_that_nobody_asked_for_end_the_link(friends: Friends, puppet: Puppet) -> None:
+    anna, _, _ = friends
+    await _greet(anna, puppet)
+    await puppet.say(ResyncDone())
+    with pytest.raises(EOFError):
+        await puppet.hear(Bye)
