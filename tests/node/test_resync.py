@@ -178,7 +178,7 @@ async def test_a_user_may_ask(world: World, friends: Friends, who: str) -> None:
     assert session.session_id != before
     assert (session.renewal.wanted, session.renewal.candidates) == (None, ())
     await ben.say(peer_id, "afterwards")
-    await anna.until(partial(_has, anna, "afterwards"))
+    await anna.until(partial(_has, anna, "afterwards"), time_passes=True)
     assert anna.texts() == ["afterwards"]
     assert ben.texts() == ["meanwhile"]
 
