@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from chattor_bridge.bot.request import Request
+from chattor_bridge.bot.typed_code import split_code
 from chattor_bridge.bridge.listener import Deed
 from chattor_bridge.errors import UsageError
 
@@ -22,9 +23,6 @@ MOST_WORDS = 2
 
 _LEAD = re.compile(r"\A\s*(?:!chattor\b|[!/](?=\w))?\s*", re.IGNORECASE)
 _WORD = re.compile(r"\S+")
-
-_FRIEND_CODE = re.compile(r"\A(?:chattor:\s*)?(?:[a-z2-7]\s*){58}\Z", re.IGNORECASE)
-"""What a bare friend code looks like; whether it is one is for the node to say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +87,8 @@ class Commands:
     def _advice(self, typed: str, words: Sequence[str]) -> str:
         if not words:
             return "There was nothing in this message. Write help to see what I can do."
-        if _FRIEND_CODE.match(typed):
+        code = split_code(typed)
+        if code is not None and not code[1]:
             return "This looks like a friend code. To send a contact request there, write add and the code."
         suggestion = self.suggestion(words)
         if suggestion is not None:

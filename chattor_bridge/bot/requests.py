@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable
 
 from chattor_bridge.bot.notices import answered, from_whom
 from chattor_bridge.bot.numbers import Kind, Numbers
 from chattor_bridge.bot.parser import Command
 from chattor_bridge.bot.request import Request
+from chattor_bridge.bot.typed_code import split_code
 from chattor_bridge.bridge.actions import owner_lane
 from chattor_bridge.bridge.content import literal
 from chattor_bridge.bridge.listener import Deed
@@ -19,9 +19,6 @@ from chattor_bridge.node.records import KnockState
 from chattor_bridge.node.views import MANY_REQUESTS, OutgoingInfo, RequestInfo
 
 GROUP = "Contacts"
-
-_CODE_AND_NOTE = re.compile(r"\A((?:chattor:\s*)?(?:[a-z2-7]\s*){58})(?:(?<=\s)|\Z)(.*)\Z", re.IGNORECASE | re.DOTALL)
-"""A friend code has 58 characters, however it is broken up; the note begins after a space."""
 
 STATES = {
     KnockState.CALLING: "not at the door yet",
@@ -34,8 +31,7 @@ async def add(request: Request) -> Deed:
     node = request.node
     if not request.rest:
         raise UsageError("Put the friend code behind add, and after it a line about who you are if you like.")
-    parts = _CODE_AND_NOTE.match(request.rest)
-    code, note = (parts[1].strip(), parts[2].strip()) if parts is not None else _at_first_space(request.rest)
+    code, note = split_code(request.rest) or _at_first_space(request.rest)
 
     async def deed(tx: Transaction) -> None:
         knock_id = await node.add(tx, code, note)

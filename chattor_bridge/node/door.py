@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from chattor_bridge.errors import LimitReached, PeerMisbehaved, Unavailable
@@ -20,16 +21,17 @@ from chattor_bridge.node.records import DoorRecord, PendingKnock
 from chattor_bridge.node.surroundings import Surroundings
 from chattor_bridge.node.views import Counters
 from chattor_bridge.protocol.knock import DoorSecrets, DoorSide, KnockArrived, Proof
-from chattor_bridge.protocol.limits import DOOR_STREAM_TIMEOUT, MAX_DOOR_STREAMS, MAX_PENDING_KNOCKS
-from chattor_bridge.protocol.primitives import ed25519_public
+from chattor_bridge.protocol.limits import DOOR_STREAM_TIMEOUT, MAX_DOOR_STREAMS, MAX_PENDING_KNOCKS, USED_UP_GRACE
+from chattor_bridge.protocol.primitives import ed25519_public, x25519_public
 
 log = logging.getLogger(__name__)
 
 ID_SIZE: Final = 16
 """Bytes of every identifier we draw."""
 
-STORED, KNOWN, FULL = "stored", "known", "full"
-"""What a receipt says: it waits for its owner; it has been accepted already; come again later."""
+STORED, KNOWN, FULL, CLOSED = "stored", "known", "full", "closed"
+"""What a receipt says: it waits for its owner; it has been accepted already; come again later; this code serves nobody
+any more."""
 
 
 class Door:
@@ -40,9 +42,11 @@ class Door:
         self._record = record
         self._counters = counters
         self._proving = proving
-        self._secrets = DoorSecrets(record.onion_seed, record.identity_key)
+        self._secrets = DoorSecrets(record.onion_seed, record.identity_key, record.secret)
         self._antechamber = Antechamber(MAX_DOOR_STREAMS)
         self.onion = OnionKey(ed25519_public(record.onion_seed))
+        auth_key = self._secrets.code.auth_key
+        self.clients = None if auth_key is None else frozenset({x25519_public(auth_key)})
 
     async def serve(self, stream: Stream) -> None:
         """Serve one stream, to its end. Never raises but for cancellation."""
@@ -99,21 +103,26 @@ class Door:
             session=arrived.session.serialize(),
             received_at=self._around.clock.now(),
             effort=arrived.effort,
+            exempt=bool(self._record.secret),
         )
         async with self._around.store.transaction() as tx:
             return await self._put(tx, knock)
 
     async def _put(self, tx: Transaction, knock: PendingKnock) -> str:
-        store = self._around.store
+        store, now = self._around.store, self._around.clock.now()
+        door = await store.doors.for_update(tx, knock.door_id)
         if await store.contacts.by_static(tx, knock.node_id, knock.peer_static) is not None:
             return KNOWN
-        if await store.knocks.count_pending(tx, knock.node_id) >= MAX_PENDING_KNOCKS:
-            waiting = await store.knocks.pending(tx, knock.node_id)
-            if all(one.peer_static != knock.peer_static for one in waiting):
+        waiting = await store.knocks.pending(tx, knock.node_id)
+        if all(one.peer_static != knock.peer_static for one in waiting):
+            if door is None or door.has_expired(now) or door.is_used_up:
+                return CLOSED
+            if len(waiting) >= MAX_PENDING_KNOCKS and not knock.exempt:
                 weaker = _weakest(waiting, than=knock)
                 if weaker is None:
                     return FULL
                 await store.knocks.remove_pending(tx, weaker.knock_id)
+            await self._use(tx, door, now)
         knock_id = await store.knocks.put_pending(tx, knock)
         standing = await store.knocks.get_pending(tx, knock_id)
         if standing is not None and not standing.ignored:
@@ -121,17 +130,25 @@ class Door:
             await self._around.observer.record(tx, knock.node_id, received)
         return STORED
 
+    async def _use(self, tx: Transaction, door: DoorRecord, now: int) -> None:
+        """Count a request. After the last one the door stays for those whose receipt gets lost, but not for ever."""
+        used = replace(door, uses=door.uses + 1)
+        if used.is_used_up:
+            closes = now + USED_UP_GRACE
+            used = replace(used, expires_at=closes if door.expires_at is None else min(door.expires_at, closes))
+        await self._around.store.doors.save(tx, used)
+
 
 def _weakest(waiting: Sequence[PendingKnock], *, than: PendingKnock) -> PendingKnock | None:
     """Which of these, most effort first, makes room for ``than``; None when it must come again.
 
-    What its owner ignored goes first, whatever it has cost. What its owner has seen stays, and of the rest the newest
-    of those with the least effort goes, if ``than`` shows more.
+    What its owner ignored goes first, whatever it has cost. What its owner has seen, or was left with a one-time code,
+    stays, and of the rest the newest of those with the least effort goes, if ``than`` shows more.
     """
     for one in reversed(waiting):
         if one.ignored:
             return one
     for one in reversed(waiting):
-        if not one.seen:
+        if not one.seen and not one.exempt:
             return one if one.effort < than.effort else None
     return None

@@ -10,11 +10,12 @@ from typing import Final
 from chattor_bridge.errors import AlreadyExists
 from chattor_bridge.ids import NodeId
 from chattor_bridge.node.door import ID_SIZE
-from chattor_bridge.node.node import Node, check_profile_name
+from chattor_bridge.node.node import Node
 from chattor_bridge.node.patience import Pace, describe
 from chattor_bridge.node.ports import Clock, NodeStore, Observer, RandomBytes, Transaction, Transport
 from chattor_bridge.node.records import NodeRecord
 from chattor_bridge.node.surroundings import Surroundings
+from chattor_bridge.node.texts import check_profile_name
 from chattor_bridge.protocol.limits import EFFORT_BITS, WORK_BITS
 
 log = logging.getLogger(__name__)

@@ -24,11 +24,13 @@ WITHDRAW_TIMEOUT = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """An onion to host. ``clients`` are the public keys that may read its descriptor, ``None`` for a door."""
+    """An onion to host. ``clients`` are the public keys that may read its descriptor, ``None`` for everybody.
+    ``proof_of_work``: a door, which strangers dial."""
 
     seed: bytes
     clients: frozenset[bytes] | None
     handler: Callable[[Stream], Coroutine[Any, Any, None]]
+    proof_of_work: bool = False
 
 
 class Hostings:
@@ -135,7 +137,7 @@ class _Hosting:
             wanted.seed,
             lambda stream: self._hostings.enter(wanted.handler, stream),
             clients=None if wanted.clients is None else sorted(wanted.clients),
-            proof_of_work=wanted.clients is None,
+            proof_of_work=wanted.proof_of_work,
         )
         try:
             await publication.published()

@@ -16,8 +16,8 @@ from typing import Final
 from chattor_bridge.errors import OnionUnreachable, PeerMisbehaved, Unavailable
 from chattor_bridge.failpoints import failpoint
 from chattor_bridge.ids import KnockId, OnionKey
-from chattor_bridge.node.door import FULL, KNOWN, STORED
-from chattor_bridge.node.happenings import KnockLeft
+from chattor_bridge.node.door import CLOSED, FULL, KNOWN, STORED
+from chattor_bridge.node.happenings import KnockFailed, KnockLeft
 from chattor_bridge.node.hosting import Hostings
 from chattor_bridge.node.patience import describe, within
 from chattor_bridge.node.ports import Stream
@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 DIAL_TIMEOUT: Final = 120.0
 """Seconds for opening a stream to a door: tor itself gives up after two minutes."""
+
+USED_UP: Final = "this friend code has been used up or has expired; ask for a new one"
 
 PUBLICATION_PATIENCE: Final = 30.0
 """Seconds to wait until our onion is published before the knock leaves all the same: an owner who accepts at once
@@ -103,16 +105,19 @@ class Knocking:
             now=self._around.clock.now(),
             effort_bits=self._effort_bits,
         )
-        stream = await self._around.transport.dial(
-            code.door,
-            client_key=None,
-            isolation=hash256("node/isolation", knock.node_id, knock.knock_id).hex(),
-            timeout=DIAL_TIMEOUT,
-        )
         try:
-            await within(self._around.clock, DOOR_STREAM_TIMEOUT, self._knock(stream, side, introduction.onion))
+            stream = await self._around.transport.dial(
+                code.door,
+                client_key=code.auth_key,
+                isolation=hash256("node/isolation", knock.node_id, knock.knock_id).hex(),
+                timeout=DIAL_TIMEOUT,
+            )
+            try:
+                await within(self._around.clock, DOOR_STREAM_TIMEOUT, self._knock(stream, side, introduction.onion))
+            finally:
+                await stream.close()
         finally:
-            await stream.close()
+            await self._around.transport.forget(code.door)
 
     async def _knock(self, stream: Stream, side: KnockingSide, onion: OnionKey) -> None:
         await stream.write(side.start())
@@ -148,9 +153,21 @@ class Knocking:
         if status == FULL:
             self._effort_bits = min(MAX_EFFORT_BITS, max(EFFORT_BITS, self._effort_bits) + 1)
             raise OnionUnreachable("too many requests are waiting at this door; trying again later, with more work")
+        if status == CLOSED:
+            await self._around.insist(self._give_up, on_failure=self._held_up)
+            return
         if status not in (STORED, KNOWN):
             raise OnionUnreachable("this door says something that only a newer program understands; trying again later")
         await self._around.insist(self._leave, on_failure=self._held_up)
+
+    async def _give_up(self) -> None:
+        async with self._around.store.transaction() as tx:
+            knock = await self._around.store.knocks.get_outgoing(tx, self._knock_id)
+            if knock is None or knock.state is not KnockState.CALLING:
+                return
+            await self._around.store.knocks.save_outgoing(tx, replace(knock, state=KnockState.FAILED, reason=USED_UP))
+            await self._around.observer.record(tx, knock.node_id, KnockFailed(self._knock_id, USED_UP))
+            tx.after_commit(self._on_attempt)  # its onion is not needed any more
 
     async def _leave(self) -> None:
         async with self._around.store.transaction() as tx:

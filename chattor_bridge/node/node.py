@@ -6,53 +6,43 @@ effect on the network when it is committed; rolled back, they never happened.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
 
 from chattor_bridge.errors import AlreadyExists, LimitReached, NotFound, UsageError
 from chattor_bridge.failpoints import failpoint
-from chattor_bridge.ids import DoorId, EventId, KnockId, NodeId, OnionKey, PeerId
+from chattor_bridge.ids import EventId, KnockId, OnionKey, PeerId
 from chattor_bridge.node.answering import NO_VERSION
+from chattor_bridge.node.codes import Codes
 from chattor_bridge.node.door import ID_SIZE
 from chattor_bridge.node.happenings import ContactAdded, ContactRenamed
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.records import (
     Contact,
-    DoorRecord,
     KnockState,
     NodeRecord,
     OutgoingKnock,
     Role,
 )
 from chattor_bridge.node.surroundings import Surroundings
-from chattor_bridge.node.views import CodeInfo, ContactInfo, NodeStatus, OutgoingInfo, RequestInfo
+from chattor_bridge.node.texts import MAX_LABEL, check_profile_name, check_text
+from chattor_bridge.node.views import ContactInfo, NodeStatus, OutgoingInfo, RequestInfo
 from chattor_bridge.node.work import NodeWork
 from chattor_bridge.protocol.events import Body, Profile
 from chattor_bridge.protocol.friendcode import FriendCode
-from chattor_bridge.protocol.limits import MAX_NAME, MAX_NOTE, MAX_OUTGOING_KNOCKS
+from chattor_bridge.protocol.limits import MAX_NOTE, MAX_OUTGOING_KNOCKS
 from chattor_bridge.protocol.primitives import KEY_SIZE, ed25519_public
 from chattor_bridge.protocol.renewal import Reason
 from chattor_bridge.protocol.session import Session
 
-MAX_CODES: Final = 8
-"""Friend codes of one node at a time: each one hosts an onion, and they are told apart by a label."""
 
-MAX_LABEL: Final = 64
-"""Bytes (UTF-8) of a code's label or of an alias: one line of a list, as a profile name is."""
-
-
-class Node:
+class Node(Codes):
     """One Chattor identity. Made by `chattor_bridge.node.host.NodeHost`."""
 
     def __init__(self, around: Surroundings, record: NodeRecord, *, spread: bool = False) -> None:
         """``spread``: it is one of several that start together."""
-        self._around = around
-        self._store = around.store
+        super().__init__(around, record.node_id, NodeWork(around, record, spread=spread))
         self._owner = record.owner
-        self.node_id: NodeId = record.node_id
-        self.work = NodeWork(around, record, spread=spread)
 
     @property
     def owner(self) -> str:
@@ -65,12 +55,6 @@ class Node:
         return self.work.record.profile_name
 
     # --- reading -----------------------------------------------------------------------------------------------------
-
-    async def codes(self) -> list[CodeInfo]:
-        """Friend codes that are not retired, oldest first. Raises: DatabaseUnavailable, as every read does."""
-        async with self._store.transaction() as tx:
-            doors = await self._store.doors.of_node(tx, self.node_id)
-        return [self._code_info(door) for door in doors]
 
     async def requests(self) -> list[RequestInfo]:
         """Contact requests waiting for an answer, ignored ones included. Those on which the most work was spent come
@@ -138,45 +122,6 @@ class Node:
             counters=replace(self.work.counters),
         )
 
-    # --- friend codes ------------------------------------------------------------------------------------------------
-
-    async def create_code(self, tx: Transaction, label: str) -> CodeInfo:
-        """A new friend code. ``label`` is for our owner's eyes, up to `MAX_LABEL` bytes.
-
-        Raises: LimitReached, UsageError when the label cannot be one.
-        """
-        _check_line(label, MAX_LABEL, "the label of a code")
-        if len(await self._store.doors.of_node(tx, self.node_id)) >= MAX_CODES:
-            raise LimitReached(f"there are {MAX_CODES} friend codes, as many as there can be; retire one first")
-        random = self._around.random
-        door = DoorRecord(
-            door_id=DoorId(random(ID_SIZE)),
-            node_id=self.node_id,
-            label=label,
-            onion_seed=random(KEY_SIZE),
-            identity_key=random(KEY_SIZE),
-            created_at=self._around.clock.now(),
-        )
-        await self._store.doors.add(tx, door)
-        tx.after_commit(self.work.look_again)
-        return self._code_info(door)
-
-    async def retire_code(self, tx: Transaction, door_id: DoorId) -> None:
-        """Take a friend code back: its keys are erased, nobody can knock there any more. Requests already left there
-        and friends made through it stay. Raises: NotFound."""
-        if all(door.door_id != door_id for door in await self._store.doors.of_node(tx, self.node_id)):
-            raise NotFound("no such friend code")
-        await self._store.doors.retire(tx, door_id, self._around.clock.now())
-        tx.after_commit(self.work.look_again)
-
-    async def code_published(self, door_id: DoorId) -> None:
-        """Wait until the door behind this code can be reached. Not bounded by itself. Raises: NotFound."""
-        for code in await self.codes():
-            if code.door_id == door_id:
-                await self.work.hostings.reachable(FriendCode.parse(code.code).door)
-                return
-        raise NotFound("no such friend code")
-
     # --- becoming friends --------------------------------------------------------------------------------------------
 
     async def add(self, tx: Transaction, code_text: str, note: str) -> KnockId:
@@ -186,7 +131,7 @@ class Node:
         waits for an answer already; LimitReached when `MAX_OUTGOING_KNOCKS` wait for an answer.
         """
         code = FriendCode.parse(code_text)
-        _check_text(note, MAX_NOTE, "the note", allowed="\n\t")
+        check_text(note, MAX_NOTE, "the note", allowed="\n\t")
         for door in await self._store.doors.of_node(tx, self.node_id):
             if ed25519_public(door.onion_seed) == code.door:
                 raise UsageError("this is a friend code of your own")
@@ -269,7 +214,7 @@ class Node:
 
         Raises: NotFound, UsageError.
         """
-        _check_text(alias, MAX_LABEL, "an alias")
+        check_text(alias, MAX_LABEL, "an alias")
         contact = await self.work.mailbox.locked(tx, peer_id)
         await self._store.contacts.save(tx, replace(contact, alias=alias))
         shown = alias or contact.peer_name
@@ -326,32 +271,5 @@ class Node:
 
     # --- inside ------------------------------------------------------------------------------------------------------
 
-    def _code_info(self, door: DoorRecord) -> CodeInfo:
-        onion = OnionKey(ed25519_public(door.onion_seed))
-        published = self.work.hostings.is_published(onion)
-        return CodeInfo(door.door_id, door.label, FriendCode(onion).encode(), door.created_at, published)
-
     def _renamed(self, name: str) -> None:
         self.work.record = replace(self.work.record, profile_name=name)
-
-
-def check_profile_name(name: str) -> None:
-    """Raises: UsageError when no friend's node would take this name."""
-    _check_line(name, MAX_NAME, "a profile name")
-
-
-def _check_line(text: str, at_most: int, what: str) -> None:
-    if not text.strip():
-        raise UsageError(f"{what} cannot be empty")
-    _check_text(text, at_most, what)
-
-
-def _check_text(text: str, at_most: int, what: str, *, allowed: str = "") -> None:
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError as error:
-        raise UsageError(f"{what} has characters that cannot be sent") from error
-    if size > at_most:
-        raise LimitReached(f"{what} is {size} bytes long; it may have {at_most}")
-    if any(unicodedata.category(character) == "Cc" and character not in allowed for character in text):
-        raise UsageError(f"{what} cannot have control characters")

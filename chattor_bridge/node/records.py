@@ -21,7 +21,10 @@ class NodeRecord:
 
 @dataclass(frozen=True, slots=True)
 class DoorRecord:
-    """One friend code of ours. ``onion_seed`` and ``identity_key`` are 32 bytes each, *sealed*."""
+    """One friend code of ours. ``onion_seed`` and ``identity_key`` are 32 bytes each, *sealed*; so is ``secret``, 16
+    bytes, which makes it a one-time code. ``uses`` counts the requests left there, of ``max_uses`` if that is bounded;
+    it closes at ``expires_at``. ``parked`` is off for now.
+    """
 
     door_id: DoorId
     node_id: NodeId
@@ -30,6 +33,20 @@ class DoorRecord:
     identity_key: bytes
     created_at: int
     retired_at: int | None = None
+    secret: bytes = b""
+    expires_at: int | None = None
+    max_uses: int | None = None
+    uses: int = 0
+    parked: bool = False
+
+    def has_expired(self, now: int) -> bool:
+        """Whether its time is over, ``now`` being in seconds since the epoch."""
+        return self.expires_at is not None and self.expires_at <= now
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether nobody else may knock there."""
+        return self.max_uses is not None and self.uses >= self.max_uses
 
 
 class KnockState(StrEnum):
@@ -87,6 +104,7 @@ class PendingKnock:
     session: bytes  # sealed
     received_at: int
     effort: int  # bits of work that its proof shows
+    exempt: bool = False  # from making room for others: left with a one-time code
     seen: bool = False  # by our owner, in the list of requests
     ignored: bool = False
 

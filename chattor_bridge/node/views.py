@@ -15,13 +15,27 @@ MANY_REQUESTS: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class CodeInfo:
-    """One friend code. ``code`` is the text to hand out; ``published`` says that its door can be reached now."""
+    """One friend code. ``code`` is the text to hand out; ``published`` says that its door can be reached now.
+
+    It is used up after ``max_uses`` requests, of which there were ``uses``, and closes at ``expires_at`` (seconds since
+    the epoch), unless these are None. ``one_time``: its door is hidden from whoever lacks the code. ``parked``: off.
+    """
 
     door_id: DoorId
     label: str
     code: str
     created_at: int
     published: bool
+    one_time: bool = False
+    expires_at: int | None = None
+    max_uses: int | None = None
+    uses: int = 0
+    parked: bool = False
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether nobody else may knock with it."""
+        return self.max_uses is not None and self.uses >= self.max_uses
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,12 +139,12 @@ class NodeWork:
             await self._look.wait()
 
     async def _read(self) -> _OnDisk | None:
-        store = self._around.store
+        store, now = self._around.store, self._around.clock.now()
         async with store.transaction() as tx:
             record = await store.nodes.get(tx, self._node_id)
             if record is None:
                 return None
-            doors = await store.doors.of_node(tx, self._node_id)
+            doors = [one for one in await store.doors.of_node(tx, self._node_id) if not one.has_expired(now)]
             knocks = [
                 (knock, await store.knocks.attempts(tx, knock.knock_id))
                 for knock in await store.knocks.outgoing(tx, self._node_id)
@@ -181,7 +181,8 @@ class NodeWork:
             door = self._doors.get(record.door_id)
             if door is None:
                 door = self._doors[record.door_id] = Door(self._around, record, self.counters, self._proving)
-            wanted[_onion(record.onion_seed)] = Wanted(record.onion_seed, None, door.serve)
+            if not record.parked:
+                wanted[door.onion] = Wanted(record.onion_seed, door.clients, door.serve, proof_of_work=True)
         for knock, attempts in on_disk.knocks:
             onion = _onion(knock.onion_seed)
             clients = frozenset(_client_key(attempt.session, onion) for attempt in attempts)
@@ -276,10 +277,15 @@ class NodeWork:
                 await self._around.insist(self._expire, on_failure=self._held_up)
 
     async def _expire(self) -> None:
-        """Give up what has waited too long."""
-        knocks = self._around.store.knocks
-        expired_before = self._around.clock.now() - KNOCK_LIFETIME
+        """Give up what has waited too long, and retire the codes whose time is over."""
+        knocks, doors = self._around.store.knocks, self._around.store.doors
+        now = self._around.clock.now()
+        expired_before = now - KNOCK_LIFETIME
         async with self._around.store.transaction() as tx:
+            for door in await doors.of_node(tx, self._node_id):
+                if door.has_expired(now):
+                    await doors.retire(tx, door.door_id, now)
+                    tx.after_commit(self.look_again)
             await knocks.expire_pending(tx, self._node_id, expired_before)
             for knock in await knocks.outgoing(tx, self._node_id):
                 if knock.state is not KnockState.FAILED and knock.created_at < expired_before:

@@ -3,7 +3,7 @@
 ::
 
     transcript = H(code, hello, door message, header)
-    root       = HKDF(DH(I_a,E_d) || DH(E_a,I_d) || DH(E_a,E_d) || KEM secret, info = transcript)
+    root       = HKDF(DH(I_a,E_d) || DH(E_a,I_d) || DH(E_a,E_d) || KEM secret || code secret, info = transcript)
 
 X3DH's shape with the signed prekey made fresh for every stream, and PQXDH's KEM beside it. The door is authentic
 through its signature and I_d, the knocker's claim to I_a through DH(I_a,E_d), without any signature that would prove
@@ -48,10 +48,12 @@ def transcript_hash(code: FriendCode, hello: bytes, door_message: bytes, header:
 
 
 def derive_root(
-    transcript: bytes, static_dh: bytes, identity_dh: bytes, ephemeral_dh: bytes, kem_secret: bytes
+    transcript: bytes, static_dh: bytes, identity_dh: bytes, ephemeral_dh: bytes, kem_secret: bytes, code_secret: bytes
 ) -> bytes:
-    """Four secrets of 32 bytes each; nobody who lacks one of them knows the root."""
-    return hkdf(static_dh + identity_dh + ephemeral_dh + kem_secret, label="knock-root", info=[transcript])
+    """Four secrets of 32 bytes each, and the 16 of a one-time code or none, which the flags in the transcript tell;
+    nobody who lacks one of them knows the root."""
+    secrets = static_dh + identity_dh + ephemeral_dh + kem_secret + code_secret
+    return hkdf(secrets, label="knock-root", info=[transcript])
 
 
 def hash_knock(header: bytes, sealed: bytes) -> bytes:

@@ -101,10 +101,17 @@ _MAX_HEADER = 2_048
 
 @dataclass(frozen=True, slots=True)
 class DoorSecrets:
-    """``onion_seed`` (Ed25519) and ``identity_key`` (X25519 private, I_d), 32 bytes each."""
+    """``onion_seed`` (Ed25519) and ``identity_key`` (X25519 private, I_d), 32 bytes each; ``code_secret`` the 16 bytes
+    of a one-time code, or none."""
 
     onion_seed: bytes
     identity_key: bytes
+    code_secret: bytes = b""
+
+    @property
+    def code(self) -> FriendCode:
+        """The friend code of this door."""
+        return FriendCode.of_door(OnionKey(ed25519_public(self.onion_seed)), self.code_secret)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +235,7 @@ class KnockingSide:
             dh(ephemeral, bundle.identity),
             dh(ephemeral, bundle.ephemeral),
             kem_secret,
+            self._code.secret,
         )
         session, first = Session.begin_as_knocker(
             root, transcript, door_key=bundle.ephemeral, random=self._random, now=self._now
@@ -264,7 +272,7 @@ class DoorSide:
         if not (0 <= work_bits <= MAX_WORK_BITS and 0 <= effort_bits <= MAX_EFFORT_BITS):
             raise ValueError(f"{work_bits} and {effort_bits} bits of work are out of bounds")
         self._door = door
-        self._code = FriendCode(OnionKey(ed25519_public(door.onion_seed)))
+        self._code = door.code
         self._random = random
         self._work_bits = work_bits
         self._effort_bits = effort_bits
@@ -398,6 +406,7 @@ class DoorSide:
             dh(self._door.identity_key, peer_ephemeral),
             dh(ephemeral, peer_ephemeral),
             kem_decapsulate(self._kem_seed, parts.bytes("kem", length=KEM_CIPHERTEXT_SIZE)),
+            self._code.secret,
         )
         introduction, first = read_introduction(open_introduction(root, transcript, claim.sealed))
         if introduction.onion == self._code.door:

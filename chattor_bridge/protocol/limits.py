@@ -191,6 +191,19 @@ MAX_KNOCK_ATTEMPTS: Final = 4
 KNOCK_LIFETIME: Final = 30 * 86_400
 """Seconds a request waits, at its door and with its sender: whoever wanted to answer has."""
 
+MAX_CODE_USES: Final = 1_000
+"""Requests that a friend code may be bounded to: more is no bound."""
+
+MAX_CODE_LIFETIME: Final = 366 * 86_400
+"""Seconds after which a friend code may be made to expire: a year, and nobody remembers why."""
+
+MAX_ROTATION_GRACE: Final = 7 * 86_400
+"""Seconds the old code stays open after a rotation: a week, for those who have it on paper."""
+
+USED_UP_GRACE: Final = 86_400
+"""Seconds the door of a used-up code stays, for those who knocked there and come again because their receipt was lost;
+all others are told ``closed``."""
+
 DOOR_STREAM_TIMEOUT: Final = 120
 """Seconds a stream at a door may take from start to end: slow circuits, the stamp, and the publication of the
 knocker's own onion, which it awaits before it knocks."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from chattor_bridge.ids import DoorId, NodeId
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.records import DoorRecord
-from chattor_bridge.storage.engine import Row
+from chattor_bridge.storage.engine import Dialect, Row
 from chattor_bridge.storage.table import SealedRow, Table, update_one
 from chattor_bridge.storage.transaction import sql
 
@@ -16,15 +16,34 @@ class SqlDoors(Table):
     async def add(self, tx: Transaction, door: DoorRecord) -> None:
         sealed = self._row(door.door_id)
         await sql(tx).execute(
-            "INSERT INTO doors (door_id, node_id, label, onion_seed, identity_key, created_at, retired_at) "
-            "VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            "INSERT INTO doors (door_id, node_id, label, onion_seed, identity_key, secret, created_at, retired_at, "
+            "expires_at, max_uses, uses, parked) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
             door.door_id,
             door.node_id,
             sealed.seal_text("label", door.label),
             sealed.seal("onion_seed", door.onion_seed),
             sealed.seal("identity_key", door.identity_key),
+            sealed.seal_optional("secret", door.secret or None),
             door.created_at,
             door.retired_at,
+            door.expires_at,
+            door.max_uses,
+            door.uses,
+            door.parked,
+        )
+
+    async def save(self, tx: Transaction, door: DoorRecord) -> None:
+        """Raises: NotFound when there is no such door, or it is retired."""
+        await update_one(
+            sql(tx),
+            "friend code",
+            "UPDATE doors SET expires_at = $2, max_uses = $3, uses = $4, parked = $5 "
+            "WHERE door_id = $1 AND retired_at IS NULL",
+            door.door_id,
+            door.expires_at,
+            door.max_uses,
+            door.uses,
+            door.parked,
         )
 
     async def retire(self, tx: Transaction, door_id: DoorId, at: int) -> None:
@@ -32,11 +51,18 @@ class SqlDoors(Table):
         await update_one(
             sql(tx),
             "friend code",
-            "UPDATE doors SET retired_at = $2, onion_seed = NULL, identity_key = NULL "
+            "UPDATE doors SET retired_at = $2, onion_seed = NULL, identity_key = NULL, secret = NULL "
             "WHERE door_id = $1 AND retired_at IS NULL",
             door_id,
             at,
         )
+
+    async def for_update(self, tx: Transaction, door_id: DoorId) -> DoorRecord | None:
+        query = "SELECT * FROM doors WHERE door_id = $1 AND retired_at IS NULL"
+        if sql(tx).dialect is Dialect.POSTGRES:
+            query += " FOR NO KEY UPDATE"  # knocks that refer to this one may still be added meanwhile
+        row = await sql(tx).fetch_row(query, door_id)
+        return None if row is None else self._read(row)
 
     async def of_node(self, tx: Transaction, node_id: NodeId) -> list[DoorRecord]:
         rows = await sql(tx).fetch(
@@ -58,4 +84,9 @@ class SqlDoors(Table):
             identity_key=sealed.open("identity_key", row["identity_key"]),
             created_at=row["created_at"],
             retired_at=row["retired_at"],
+            secret=sealed.open_optional("secret", row["secret"]) or b"",
+            expires_at=row["expires_at"],
+            max_uses=row["max_uses"],
+            uses=row["uses"],
+            parked=bool(row["parked"]),
         )

@@ -20,8 +20,8 @@ class SqlPendingKnocks(Table):
         # The conflicting row is touched so that it comes back, and is locked, even if another transaction made it.
         (row,) = await sql(tx).fetch(
             "INSERT INTO pending_knocks (knock_id, node_id, door_id, peer_id, peer_static, peer_onion, name, note, "
-            "capabilities, session, effort, received_at, seen, ignored) "
-            "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) "
+            "capabilities, session, effort, exempt, received_at, seen, ignored) "
+            "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) "
             "ON CONFLICT (node_id, peer_static) DO UPDATE SET door_id = excluded.door_id RETURNING knock_id",
             *self._pending_values(knock),
             knock.received_at,
@@ -32,8 +32,8 @@ class SqlPendingKnocks(Table):
         if knock_id != knock.knock_id:
             await sql(tx).execute(
                 "UPDATE pending_knocks SET node_id = $2, door_id = $3, peer_id = $4, peer_static = $5, "
-                "peer_onion = $6, name = $7, note = $8, capabilities = $9, session = $10, effort = $11 "
-                "WHERE knock_id = $1",
+                "peer_onion = $6, name = $7, note = $8, capabilities = $9, session = $10, effort = $11, "
+                "exempt = $12 WHERE knock_id = $1",
                 *self._pending_values(replace(knock, knock_id=knock_id)),  # sealed anew: for the row that stays
             )
         return knock_id
@@ -92,6 +92,7 @@ class SqlPendingKnocks(Table):
             write_words(knock.capabilities),
             sealed.seal("session", knock.session),
             knock.effort,
+            knock.exempt,
         )
 
     def _read_pending(self, row: Row) -> PendingKnock:
@@ -110,6 +111,7 @@ class SqlPendingKnocks(Table):
             session=sealed.open("session", row["session"]),
             received_at=row["received_at"],
             effort=row["effort"],
+            exempt=bool(row["exempt"]),
             seen=bool(row["seen"]),
             ignored=bool(row["ignored"]),
         )

@@ -31,7 +31,18 @@ Command = Callable[[argparse.Namespace, Home, Output], Coroutine[None, None, Non
 async def code(arguments: argparse.Namespace, home: Home, output: Output) -> None:
     match arguments.action:
         case "new":
-            codes, _ = await ask_once(home, "new_code", label=arguments.label)
+            codes, _ = await ask_once(
+                home,
+                "new_code",
+                label=arguments.label,
+                once=arguments.once,
+                lifetime=arguments.expires,
+                uses=arguments.uses,
+            )
+        case "park" | "unpark":
+            codes, _ = await ask_once(home, "park_code", code=arguments.code, parked=arguments.action == "park")
+        case "rotate":
+            codes, _ = await ask_once(home, "rotate_code", code=arguments.code, grace=arguments.grace)
         case "retire":
             codes, _ = await ask_once(home, "retire_code", code=arguments.code)
             output.show(codes[0], "Retired. Friends you made through it stay.")
@@ -237,7 +248,16 @@ def _short(item: JsonObject) -> str:
 
 
 def _door_state(item: JsonObject) -> str:
-    return "reachable" if item["published"] else "not reachable yet"
+    facts = ["parked" if item["parked"] else "reachable" if item["published"] else "not reachable yet"]
+    if item["once"]:
+        facts.append("one-time")
+    elif item["max_uses"] is not None:
+        facts.append(f"{item['uses']} of {item['max_uses']} uses")
+    if item["max_uses"] is not None and item["uses"] >= item["max_uses"]:
+        facts.append("used up")
+    elif item["expires"] is not None:
+        facts.append(f"closes {local_time(item['expires'])}")
+    return ", ".join(facts)
 
 
 def _qr_lines(text: str) -> list[str]:

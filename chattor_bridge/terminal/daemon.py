@@ -18,10 +18,11 @@ from chattor_bridge.logs import set_up_logging
 from chattor_bridge.node.clock import SystemClock
 from chattor_bridge.node.happenings import ContactAdded, KnockFailed, KnockReceived
 from chattor_bridge.node.host import NodeHost
-from chattor_bridge.node.node import Node, check_profile_name
+from chattor_bridge.node.node import Node
 from chattor_bridge.node.patience import Pace
 from chattor_bridge.node.ports import Clock, Transaction, Transport
 from chattor_bridge.node.records import NodeRecord
+from chattor_bridge.node.texts import check_profile_name
 from chattor_bridge.packaged import packaged_directory
 from chattor_bridge.storage import Store, StoreKey, open_store
 from chattor_bridge.terminal.addressing import SHORT_ID

@@ -36,7 +36,27 @@ class Friends:
     async def new_code(self, args: JsonObject) -> AsyncGenerator[Answer, None]:
         label = arguments.text(args, "label") or _free_label(await self._node.codes())
         async with self._store.transaction() as tx:
-            code = await self._node.create_code(tx, label)
+            code = await self._node.create_code(
+                tx,
+                label,
+                one_time=arguments.flag(args, "once"),
+                lifetime=arguments.optional_number(args, "lifetime"),
+                max_uses=arguments.optional_number(args, "uses"),
+            )
+        yield Item(_code(code))
+        yield Done({})
+
+    async def park_code(self, args: JsonObject) -> AsyncGenerator[Answer, None]:
+        code = find_code(await self._node.codes(), arguments.text(args, "code"))
+        async with self._store.transaction() as tx:
+            code = await self._node.park_code(tx, code.door_id, parked=arguments.flag(args, "parked"))
+        yield Item(_code(code))
+        yield Done({})
+
+    async def rotate_code(self, args: JsonObject) -> AsyncGenerator[Answer, None]:
+        code = find_code(await self._node.codes(), arguments.text(args, "code"))
+        async with self._store.transaction() as tx:
+            code = await self._node.rotate_code(tx, code.door_id, grace=arguments.number(args, "grace"))
         yield Item(_code(code))
         yield Done({})
 
@@ -189,5 +209,10 @@ def _code(code: CodeInfo) -> JsonObject:
         "label": code.label,
         "code": code.code,
         "published": code.published,
+        "once": code.one_time,
+        "expires": code.expires_at,
+        "uses": code.uses,
+        "max_uses": code.max_uses,
+        "parked": code.parked,
         "created": code.created_at,
     }

@@ -7,6 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from chattor_bridge.durations import read_duration
+from chattor_bridge.errors import UsageError
+from chattor_bridge.protocol.limits import MAX_CODE_USES
 from chattor_bridge.terminal.exits import MEANINGS
 from chattor_bridge.terminal.home import DEFAULT_HOME, HOME_VARIABLE
 
@@ -185,17 +188,40 @@ def _add_friends(commands: _Commands) -> None:
         "A friend code is what you hand out so that people can ask to be your friend. Make one for each group of\n"
         "people you meet: retiring it stops further requests through it and changes nothing for friends you have.\n"
         "Whoever has a code can see whether you are online. Without a further word, lists.",
-        '{"id": "9c…", "label": "work", "code": "chattor:…", "published": true, "created": 1793000000}',
+        '{"id": "9c…", "label": "work", "code": "chattor:…", "published": true, "once": false, "expires": null,\n'
+        ' "uses": 0, "max_uses": null, "parked": false, "created": 1793000000}',
     )
     code.add_argument("--qr", action="store_true", help="draw them as QR codes too")
     actions = code.add_subparsers(dest="action", metavar="ACTION")
     listing = _command(actions, "list", "list your friend codes")
     new = _command(actions, "new", "make a friend code")
     new.add_argument("label", nargs="?", default="", help="what you call it; never sent to anybody")
-    for showing in (listing, new):
+    new.add_argument(
+        "--once",
+        action="store_true",
+        help="for one person: longer, good for one request, and nobody without it can see that you are online",
+    )
+    new.add_argument("--expires", type=_duration, metavar="TIME", help="close it after this time: 30m, 12h, 7d, 2w")
+    new.add_argument(
+        "--uses", type=_bounded(1, MAX_CODE_USES), metavar="N", help=f"close it after N requests, up to {MAX_CODE_USES}"
+    )
+    park = _command(actions, "park", "close the door behind a friend code for now; the code stays")
+    unpark = _command(actions, "unpark", "open a parked door again")
+    rotate = _command(
+        actions, "rotate", "put a new friend code in the place of one", "Friends made through the old one stay."
+    )
+    rotate.add_argument(
+        "--grace",
+        type=_duration,
+        metavar="TIME",
+        default="1d",
+        help="how long the old code stays open, 0d to 7d (default 1d)",
+    )
+    for showing in (listing, new, rotate):
         showing.add_argument("--qr", action="store_true", default=argparse.SUPPRESS, help="draw as QR code too")
     retire = _command(actions, "retire", "take a friend code out of use, for good")
-    retire.add_argument("code", help="its id (or the beginning of it) or its label")
+    for one in (park, unpark, rotate, retire):
+        one.add_argument("code", help="its id (or the beginning of it) or its label")
 
     add = _command(
         commands,
@@ -311,6 +337,14 @@ def _add_messages(commands: _Commands) -> None:
     follow.add_argument("--sent", action="store_true", help="show your own messages too")
     for reading in (history, follow):
         reading.add_argument("--no-receipts", action="store_true", help="leave what is shown unread")
+
+
+def _duration(text: str) -> int:
+    """A length of time, in seconds."""
+    try:
+        return read_duration(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _bounded(low: int, high: int) -> Callable[[str], int]:

@@ -18,6 +18,8 @@ class Service:
         self._plain = {
             "codes": friends.codes,
             "new_code": friends.new_code,
+            "park_code": friends.park_code,
+            "rotate_code": friends.rotate_code,
             "retire_code": friends.retire_code,
             "add": friends.add,
             "requests": friends.requests,

@@ -8,10 +8,10 @@ import pytest
 
 from chattor_bridge.errors import AlreadyExists, FriendCodeError, LimitReached, NotFound, UsageError
 from chattor_bridge.ids import KnockId, OnionKey
+from chattor_bridge.node.codes import MAX_CODES
 from chattor_bridge.node.door import Door
 from chattor_bridge.node.happenings import ContactAdded, KnockFailed, KnockLeft, KnockReceived
 from chattor_bridge.node.knocking import Knocking
-from chattor_bridge.node.node import MAX_CODES
 from chattor_bridge.node.records import KnockState
 from chattor_bridge.protocol.friendcode import FriendCode
 from chattor_bridge.protocol.knock import KnockArrived

@@ -68,9 +68,10 @@ def meeting(
     knocker_now: int = NOW,
     random: Callable[[str], RandomBytes] = Source,
     introduction: Introduction | None = None,
+    code_secret: bytes = b"",
 ) -> Meeting:
-    secrets = DoorSecrets(random("door onion")(32), random("door identity")(32))
-    code = FriendCode(OnionKey(ed25519_public(secrets.onion_seed)))
+    secrets = DoorSecrets(random("door onion")(32), random("door identity")(32), code_secret)
+    code = secrets.code
     introduction = introduction or Introduction("Alice", "We met at the market.\nCall me.", onion_key("alice"))
     static_key = random("static")(32)
     return Meeting(

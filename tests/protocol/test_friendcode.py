@@ -21,6 +21,8 @@ _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 _CODE = FriendCode(onion_key("door"))
 _TEXT = _CODE.encode()
 _CHARACTERS = _TEXT.removeprefix(PREFIX)
+_ONE_TIME = FriendCode.of_door(onion_key("door"), bytes(range(16)))
+_ONE_TIME_CHARACTERS = _ONE_TIME.encode().removeprefix(PREFIX)
 
 
 def _with_checksum(payload: bytes) -> str:
@@ -35,6 +37,23 @@ def test_a_code_is_58_characters_and_reads_back(seed: bytes) -> None:
     assert text.startswith("chattor:")
     assert len(text) == len("chattor:") + 58
     assert FriendCode.parse(text) == code
+
+
+@given(st.binary(min_size=32, max_size=32), st.binary(min_size=16, max_size=16))
+def test_a_one_time_code_is_84_characters_and_reads_back(seed: bytes, secret: bytes) -> None:
+    code = FriendCode.of_door(OnionKey(ed25519_public(seed)), secret)
+    text = code.encode()
+    assert len(text) == len("chattor:") + 84
+    assert FriendCode.parse(text.upper()) == code
+    assert code.payload == b"\x01" + code.door + b"\x01"  # what is said in the open has no secret in it
+
+
+def test_the_key_of_a_one_time_door_comes_from_secret_and_door() -> None:
+    other_secret = FriendCode.of_door(_ONE_TIME.door, bytes(16))
+    other_door = FriendCode.of_door(onion_key("other"), _ONE_TIME.secret)
+    keys = {_ONE_TIME.auth_key, other_secret.auth_key, other_door.auth_key}
+    assert len(keys) == 3
+    assert _CODE.auth_key is None
 
 
 @pytest.mark.parametrize(
@@ -53,40 +72,43 @@ def test_spellings_people_use(typed: str) -> None:
     assert FriendCode.parse(typed) == _CODE
 
 
-def test_every_single_wrong_character_is_caught() -> None:
-    for at, wrong in product(range(58), _ALPHABET):
-        if wrong != _CHARACTERS[at]:
+@pytest.mark.parametrize("code", [_CHARACTERS, _ONE_TIME_CHARACTERS], ids=["58", "84"])
+def test_every_single_wrong_character_is_caught(code: str) -> None:
+    for at, wrong in product(range(len(code)), _ALPHABET):
+        if wrong != code[at]:
             with pytest.raises(FriendCodeError):
-                FriendCode.parse(_CHARACTERS[:at] + wrong + _CHARACTERS[at + 1 :])
+                FriendCode.parse(code[:at] + wrong + code[at + 1 :])
 
 
-def test_every_swap_of_neighbours_is_caught() -> None:
-    for at in range(57):
-        first, second = _CHARACTERS[at], _CHARACTERS[at + 1]
+@pytest.mark.parametrize("code", [_CHARACTERS, _ONE_TIME_CHARACTERS], ids=["58", "84"])
+def test_every_swap_of_neighbours_is_caught(code: str) -> None:
+    for at in range(len(code) - 1):
+        first, second = code[at], code[at + 1]
         if first != second:
             with pytest.raises(FriendCodeError):
-                FriendCode.parse(_CHARACTERS[:at] + second + first + _CHARACTERS[at + 2 :])
+                FriendCode.parse(code[:at] + second + first + code[at + 2 :])
 
 
-def test_the_checksum_catches_both_in_every_code_there_is() -> None:
+@pytest.mark.parametrize(("size", "characters", "spare"), [(36, 58, 2), (52, 84, 4)])
+def test_the_checksum_catches_both_in_every_code_there_is(size: int, characters: int, spare: int) -> None:
     """A CRC is linear: an error goes unnoticed in one code exactly when its pattern of changed bits is itself a
     codeword of the CRC without start value, in all codes alike. So it is enough to try every pattern."""
 
     def passes(pattern: int) -> bool:
-        """Whether 290 bits of change leave a right checksum and zero spare bits."""
-        if pattern & 0b11:
+        """Whether these bits of change leave a right checksum and zero spare bits."""
+        if pattern & ((1 << spare) - 1):
             return False
-        data = (pattern >> 2).to_bytes(36, "big")
-        return crc_hqx(data[:34], 0) == int.from_bytes(data[34:], "big")
+        data = (pattern >> spare).to_bytes(size, "big")
+        return crc_hqx(data[:-2], 0) == int.from_bytes(data[-2:], "big")
 
     assert passes(0)
-    for at, change in product(range(58), range(1, 32)):
-        assert not passes(change << 5 * (57 - at))  # one character
-    for at, change in product(range(57), range(1, 32)):
-        assert not passes((change << 5 | change) << 5 * (56 - at))  # two neighbours swapped: both change alike
+    for at, change in product(range(characters), range(1, 32)):
+        assert not passes(change << 5 * at)  # one character
+    for at, change in product(range(characters - 1), range(1, 32)):
+        assert not passes((change << 5 | change) << 5 * at)  # two neighbours swapped: both change alike
     # and two unequal characters that change at once, if they are neighbours
-    for at, one, two in product(range(57), range(1, 32), range(1, 32)):
-        assert not passes((one << 5 | two) << 5 * (56 - at))
+    for at, one, two in product(range(characters - 1), range(1, 32), range(1, 32)):
+        assert not passes((one << 5 | two) << 5 * at)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +141,11 @@ def test_what_is_no_code(typed: str, why: str) -> None:
         (b"\x02" + _CODE.door + b"\x00", "of a version this program does not know"),
         (b"\x02" + bytes(60), "of a version this program does not know"),
         (b"\x00" + _CODE.door + b"\x00", "of a version this program does not know"),
-        (b"\x01" + _CODE.door + b"\x01" + bytes(16), "one-time"),
+        (b"\x01" + _CODE.door + b"\x01", "damaged"),
+        (b"\x01" + _CODE.door + b"\x01" + bytes(15), "damaged"),
+        (b"\x01" + _CODE.door + b"\x01" + bytes(17), "damaged"),
+        (b"\x01" + _CODE.door + b"\x03" + bytes(16), "something this program does not know"),
+        (b"\x01" + bytes(32) + b"\x01" + bytes(16), "damaged"),
         (b"\x01" + _CODE.door + b"\x02", "something this program does not know"),
         (b"\x01" + _CODE.door + b"\x00" + bytes(16), "damaged"),
         (b"\x01" + _CODE.door[:10], "damaged"),

@@ -581,6 +581,33 @@ def test_a_code_binds_what_it_says() -> None:
         take(met.door, ready.message, now=NOW)
 
 
+def test_a_one_time_code() -> None:
+    met = meeting(code_secret=bytes(range(16)))
+    assert met.code.auth_key is not None
+    ready = _ready(met, _bundle(met))
+    arrived = _arrived(met, ready.message)
+    assert arrived.peer_id == ready.peer_id
+    assert met.knocking.receive(met.door.acknowledge("stored")) == [Receipt("stored")]
+
+
+@pytest.mark.parametrize("secret", [b"", bytes(16), bytes(range(1, 17))])
+def test_without_the_secret_of_a_one_time_code_nothing_opens(secret: bytes) -> None:
+    """Somebody who learnt the door's key and got past its descriptor still cannot knock."""
+    met = meeting(work_bits=0, code_secret=bytes(range(16)))
+    knocking = KnockingSide(
+        FriendCode(met.code.door, met.code.flags, secret=secret),
+        met.introduction,
+        static_key=met.static_key,
+        random=Source("knocker"),
+        now=NOW,
+    )
+    met.door.receive(knocking.start(), now=NOW)
+    [ready] = knocking.receive(met.door.data_to_send())
+    assert isinstance(ready, KnockReady)
+    with pytest.raises(AuthenticationFailed):
+        take(met.door, ready.message)
+
+
 # --- the stamp -------------------------------------------------------------------------------------------------------
 
 

@@ -39,8 +39,16 @@ def node(node_id: NodeId = NODE, owner: str = OWNER) -> NodeRecord:
     return NodeRecord(node_id, owner, profile_name="planted profile Ünï🧅", running=True, created_at=1_700_000_000)
 
 
-def door(door_id: DoorId = DOOR, node_id: NodeId = NODE) -> DoorRecord:
-    return DoorRecord(door_id, node_id, "planted label", secret("onion-seed"), secret("identity-key"), 1_700_000_001)
+def door(door_id: DoorId = DOOR, node_id: NodeId = NODE, code_secret: bytes = b"") -> DoorRecord:
+    return DoorRecord(
+        door_id,
+        node_id,
+        "planted label",
+        secret("onion-seed"),
+        secret("identity-key"),
+        1_700_000_001,
+        secret=code_secret,
+    )
 
 
 def outgoing(knock_id: KnockId = KNOCK, node_id: NodeId = NODE) -> OutgoingKnock:

@@ -90,6 +90,25 @@ class TestDoors:
             (row,) = await sql(tx).fetch("SELECT onion_seed, identity_key, retired_at FROM doors")
             assert (row["onion_seed"], row["identity_key"], row["retired_at"]) == (None, None, 1_700_000_100)
 
+    async def test_bounds_and_uses_come_back_as_they_were_saved(self, store: Store) -> None:
+        made = replace(records.door(code_secret=b"planted secret!!"), expires_at=9, max_uses=3)
+        changed = replace(made, expires_at=5, max_uses=2, uses=1, parked=True)
+        async with store.transaction() as tx:
+            await store.nodes.add(tx, records.node())
+            await store.doors.add(tx, made)
+            assert await store.doors.for_update(tx, DOOR) == made
+            await store.doors.save(tx, changed)
+            assert await store.doors.of_node(tx, NODE) == [changed]
+            (row,) = await sql(tx).fetch("SELECT secret FROM doors")
+            assert b"planted" not in row["secret"]
+            await store.doors.retire(tx, DOOR, 7)
+            assert await store.doors.for_update(tx, DOOR) is None
+            (row,) = await sql(tx).fetch("SELECT secret FROM doors")
+            assert row["secret"] is None
+        with pytest.raises(NotFound):
+            async with store.transaction() as tx:
+                await store.doors.save(tx, changed)
+
     async def test_retiring_twice_is_an_error(self, store: Store) -> None:
         await records.settle(store)
         async with store.transaction() as tx:

@@ -62,7 +62,9 @@ async def test_they_become_friends_by_code_and_talk_both_ways(tmp_path: Path) ->
         alices, bobs = await alice.start(), await bob.start()
 
         [code] = await alice.get("code", "new", "work")
-        assert set(code) == {"id", "label", "code", "published", "created"}
+        assert set(code) == {
+            *("id", "label", "code", "published", "once", "expires", "uses", "max_uses", "parked", "created")
+        }
         assert code["code"].startswith("chattor:")
         assert code["label"] == "work"
 
@@ -301,6 +303,34 @@ async def test_names_codes_and_requests_are_managed(friends: Friends) -> None:
         "uptime": status["uptime"],
         "trouble": status["trouble"],
     }
+
+
+async def test_codes_are_bounded_parked_and_rotated(friends: Friends) -> None:
+    alice, bob = friends.alice, friends.bob
+    [once] = await alice.get("code", "new", "for Carol", "--once", "--expires", "2h")
+    assert once["once"]
+    assert once["max_uses"] == 1
+    assert once["expires"] - once["created"] == 7_200
+    assert len(once["code"]) == len("chattor:") + 84
+    await bob.get("add", once["code"], "--note", "through the small door")
+    await friends.alices.saw("request", 2)
+    listed = (await alice.do("code", json=False)).output
+    assert "one-time, used up" in listed
+
+    [bounded] = await alice.get("code", "new", "club", "--uses", "5")
+    assert (bounded["uses"], bounded["max_uses"]) == (0, 5)
+    [parked] = await alice.get("code", "park", "club")
+    assert parked["parked"]
+    assert "parked" in (await alice.do("code", json=False)).output
+    [unparked] = await alice.get("code", "unpark", "club")
+    assert not unparked["parked"]
+    [rotated] = await alice.get("code", "rotate", "club", "--grace", "0d")
+    assert rotated["code"] != bounded["code"]
+    assert (rotated["label"], rotated["max_uses"]) == ("club", 5)
+    assert [each["id"] for each in await alice.get("code") if each["label"] == "club"] == [rotated["id"]]
+    for words in (("--once", "--uses", "2"), ("--expires", "400d"), ("--expires", "soon"), ("--uses", "0")):
+        assert (await alice.do("code", "new", "x", *words)).code in (1, 2)
+    assert (await alice.do("code", "rotate", "club", "--grace", "8d")).code == 1
 
 
 async def test_a_long_text_becomes_several_messages_and_loses_nothing(friends: Friends) -> None:

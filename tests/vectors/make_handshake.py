@@ -1,4 +1,4 @@
-"""Makes friend-code.json, knock.json, session.json, epochs.json and resync.json with the code under test.
+"""Makes the vectors of friend code, knock, session, epochs and resync with the code under test.
 
 ``python -m tests.vectors.make_handshake`` writes them anew; a test checks that they are what is written, and
 ``test_handshake_vectors.py`` verifies them without this code. Byte strings are lower-case hexadecimal.
@@ -34,9 +34,9 @@ _EFFORT_BITS = 3
 
 def friend_codes() -> dict[str, object]:
     codes = []
-    for name in ("first", "second", "third"):
+    for name, secret in (("first", b""), ("second", b""), ("third", b""), ("one-time", Source("code secret")(16))):
         seed = Source(f"friend code {name}")(32)
-        code = FriendCode(OnionKey(ed25519_public(seed)))
+        code = FriendCode.of_door(OnionKey(ed25519_public(seed)), secret)
         text = code.encode()
         codes.append(
             {
@@ -44,7 +44,9 @@ def friend_codes() -> dict[str, object]:
                 "door": code.door.hex(),
                 "address": onion_address(code.door),
                 "payload": code.payload.hex(),
-                "crc": f"{crc_hqx(code.payload, 0xFFFF):04x}",
+                "secret": secret.hex(),
+                "auth_private": None if code.auth_key is None else code.auth_key.hex(),
+                "crc": f"{crc_hqx(code.payload + secret, 0xFFFF):04x}",
                 "code": text,
                 "also": [
                     text.upper(),
@@ -69,7 +71,9 @@ def friend_codes() -> dict[str, object]:
         ("one character too many", characters + "a"),
         ("spare bits that are not zero", characters[:-1] + chr(ord(characters[-1]) + 1)),
         ("version 2", checksummed(b"\x02" + first.door + b"\x00")),
-        ("a one-time code", checksummed(b"\x01" + first.door + b"\x01" + bytes(16))),
+        ("a one-time code without its secret", checksummed(b"\x01" + first.door + b"\x01")),
+        ("a secret of 15 bytes", checksummed(b"\x01" + first.door + b"\x01" + bytes(15))),
+        ("a secret without its flag", checksummed(b"\x01" + first.door + b"\x00" + bytes(16))),
         ("an unknown flag", checksummed(b"\x01" + first.door + b"\x80")),
         ("a key of small order", checksummed(b"\x01" + bytes(32) + b"\x00")),
         ("bytes after the flags", checksummed(b"\x01" + first.door + b"\x00\x00")),
@@ -83,9 +87,13 @@ def friend_codes() -> dict[str, object]:
     return {"codes": codes, "refused": [{"why": why, "text": text} for why, text in refused]}
 
 
-def knock() -> dict[str, object]:
-    secrets = DoorSecrets(Source("knock onion")(32), Source("knock identity")(32))
-    code = FriendCode(OnionKey(ed25519_public(secrets.onion_seed)))
+def one_time_knock() -> dict[str, object]:
+    return knock(Source("knock code secret")(16))
+
+
+def knock(code_secret: bytes = b"") -> dict[str, object]:
+    secrets = DoorSecrets(Source("knock onion")(32), Source("knock identity")(32), code_secret)
+    code = secrets.code
     hosted = onion_key("knock hosted onion")
     introduction = Introduction("Zoë", "We met at the market.\nCall me.", hosted, ("receipt", "text"))
     static_key, kem_message = Source("knock static")(32), Source("knock encapsulation")(32)
@@ -364,6 +372,7 @@ def _resync(starter_role: str) -> dict[str, object]:
 FILES: dict[str, Callable[[], object]] = {
     "friend-code.json": friend_codes,
     "knock.json": knock,
+    "one-time-knock.json": one_time_knock,
     "session.json": session,
     "epochs.json": epochs,
     "resync.json": resyncs,

@@ -1,4 +1,4 @@
-"""friend-code.json, knock.json and session.json, made again and verified by other means."""
+"""friend-code.json, knock.json, one-time-knock.json and session.json, made again and verified by other means."""
 
 from __future__ import annotations
 
@@ -21,19 +21,25 @@ def test_the_files_are_what_the_code_makes(name: str) -> None:
 # --- friend codes ----------------------------------------------------------------------------------------------------
 
 
-def _code_of(door: bytes) -> str:
-    payload = b"\x01" + door + b"\x00"
+def _code_of(door: bytes, secret: bytes = b"") -> str:
+    payload = _payload_of(door, secret) + secret
     return "chattor:" + plain.base32(payload + plain.crc16(payload).to_bytes(2, "big"))
+
+
+def _payload_of(door: bytes, secret: bytes) -> bytes:
+    return b"\x01" + door + (b"\x01" if secret else b"\x00")
 
 
 def test_friend_codes() -> None:
     assert plain.crc16(b"123456789") == 0x29B1  # the check value of CRC-16/IBM-3740
     for vector in plain.load("friend-code.json")["codes"]:
         door = bytes.fromhex(vector["door"])
-        assert vector["payload"] == "01" + vector["door"] + "00"
-        assert plain.crc16(bytes.fromhex(vector["payload"])) == int(vector["crc"], 16)
-        assert vector["code"] == _code_of(door)
-        assert len(vector["code"]) == 66
+        secret = bytes.fromhex(vector["secret"])
+        assert vector["payload"] == _payload_of(door, secret).hex()
+        assert plain.crc16(bytes.fromhex(vector["payload"]) + secret) == int(vector["crc"], 16)
+        assert vector["code"] == _code_of(door, secret)
+        assert len(vector["code"]) == (92 if secret else 66)
+        assert vector["auth_private"] == (plain.hkdf(secret, "door-auth", door).hex() if secret else None)
         for spelling in vector["also"]:
             assert "".join(spelling.lower().split()).removeprefix("chattor:") == vector["code"].removeprefix("chattor:")
         checksum = hashlib.sha3_256(b".onion checksum" + door + b"\x03").digest()[:2]
@@ -49,9 +55,16 @@ def test_refused_friend_codes() -> None:
 # --- the knock -------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def knock() -> Any:
-    return plain.load("knock.json")
+@pytest.fixture(scope="module", params=["knock.json", "one-time-knock.json"])
+def knock(request: pytest.FixtureRequest) -> Any:
+    return plain.load(request.param)
+
+
+def _secret_in(code: str) -> bytes:
+    """The secret of a one-time code, or none."""
+    bits = "".join(f"{'abcdefghijklmnopqrstuvwxyz234567'.index(one):05b}" for one in code.removeprefix("chattor:"))
+    data = bytes(int(bits[at : at + 8], 2) for at in range(0, len(bits) - 7, 8))
+    return data[34:-2]
 
 
 def test_the_knock_from_the_door(knock: Any) -> None:
@@ -68,7 +81,8 @@ def test_the_knock_from_the_door(knock: Any) -> None:
     door_message = plain.read_cbor(messages["door_message"])
     bundle = plain.read_cbor(door_message["bundle"])
     door = bundle["door"]
-    assert inputs["code"] == _code_of(door)
+    secret = _secret_in(inputs["code"])
+    assert inputs["code"] == _code_of(door, secret)
     plain.ed25519_verify(door, plain.labelled("door", door_message["bundle"]), door_message["signature"])
     assert bundle == {
         "door": door,
@@ -96,16 +110,17 @@ def test_the_knock_from_the_door(knock: Any) -> None:
     header = plain.read_cbor(sent["header"])
     assert header["version"] == 1
     assert header["static"].hex() == results["peer_static"]
-    payload = b"\x01" + door + b"\x00"
+    payload = _payload_of(door, secret)
     transcript = plain.sha256("knock-transcript", payload, messages["hello"], messages["door_message"], sent["header"])
     assert transcript.hex() == results["transcript"]
-    secret = (
+    shared = (
         plain.x25519(e_d, header["static"])
         + plain.x25519(identity, header["ephemeral"])
         + plain.x25519(e_d, header["ephemeral"])
         + plain.kem_decapsulate(kem_seed, header["kem"])
+        + secret
     )
-    root = plain.hkdf(secret, "knock-root", transcript)
+    root = plain.hkdf(shared, "knock-root", transcript)
 
     # the introduction
     opened = plain.unseal(
@@ -161,12 +176,14 @@ def test_the_knock_from_the_knocker(knock: Any) -> None:
             "kem": ciphertext,
         }
     )
-    transcript = plain.sha256("knock-transcript", b"\x01" + bundle["door"] + b"\x00", hello, door_message, header)
+    secret = _secret_in(inputs["code"])
+    transcript = plain.sha256("knock-transcript", _payload_of(bundle["door"], secret), hello, door_message, header)
     root = plain.hkdf(
         plain.x25519(static, bundle["ephemeral"])
         + plain.x25519(e_a, bundle["identity"])
         + plain.x25519(e_a, bundle["ephemeral"])
-        + kem_secret,
+        + kem_secret
+        + secret,
         "knock-root",
         transcript,
     )
