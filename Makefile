@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 MARKS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-test demo check fast test fuzz clean
+.PHONY: help install install-test demo check fast test fuzz bench clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -34,6 +34,9 @@ test: check ## Everything that CI runs
 fuzz: install-test ## Fuzz every decoder, guided by coverage (SECONDS=60 for each, TARGETS="cbor html" for some)
 	@.ci/setup fuzz
 	$(PY) -m tests.fuzz.run --seconds $(or $(SECONDS),60) $(TARGETS)
+
+bench: install-test ## Measure, each number beside its floor (JSON=file writes them, PARTS="memory links" for some)
+	$(PY) -m tests.bench $(if $(JSON),--json $(JSON)) $(PARTS)
 
 clean: ## Remove what was installed and built here
 	rm -rf $(VENV) $(SYNAPSE) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .fuzz

@@ -40,6 +40,12 @@ class BridgeProcess:
         self._settings = settings
         self._process: Process | None = None
 
+    @property
+    def pid(self) -> int:
+        """Of the process that runs now."""
+        assert self._process is not None
+        return self._process.pid
+
     async def start(self, failpoint: str = "") -> None:
         """Start it, to die at ``failpoint`` if one is named."""
         with self._log.open("ab") as output:

@@ -1,0 +1,100 @@
+"""What many nodes and many friendships cost, over the memory network: memory, and time until every link is up."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import sys
+from asyncio.subprocess import PIPE, Process, create_subprocess_exec
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from chattor_bridge.node.clock import SystemClock
+from chattor_bridge.node.host import NodeHost
+from chattor_bridge.storage import Store, StoreKey, open_store
+from chattor_bridge.transport.memory import MemoryNetwork
+from tests.bench.figures import Figure
+from tests.peer import PACE, Ears
+
+PATIENCE = 240.0
+"""Seconds for any one step of the measured process; fifty friendships begin within a few."""
+
+
+async def measure_memory(directory: Path, nodes: int, friendships: int) -> list[Figure]:
+    async with _friends(directory, friendships) as friends, _crowd(directory, nodes, friendships) as crowd:
+        said = await _hear(crowd)
+        await friends.ask(said["code"])
+        after = await _hear(crowd)
+    return [
+        Figure("memory of an idle node", said["node"], "MiB"),
+        Figure(f"memory of an idle friendship (of {friendships})", after["friendship"], "MiB", aim="under 1 MiB"),
+    ]
+
+
+async def measure_links(directory: Path, friendships: tuple[int, ...]) -> list[Figure]:
+    figures = []
+    for count in friendships:
+        place = directory / str(count)
+        place.mkdir()
+        async with _friends(place, count) as friends:
+            async with _crowd(place, 1, count) as crowd:
+                await friends.ask((await _hear(crowd))["code"])
+                await _hear(crowd)
+            async with _crowd(place, 1, count) as crowd:
+                figures.append(Figure(f"start to all links up, {count} friendships", (await _hear(crowd))["up"], "s"))
+    return figures
+
+
+class _Friends:
+    """The other halves of the friendships, each a node of its own in this process."""
+
+    def __init__(self, host: NodeHost, store: Store, count: int) -> None:
+        self._host, self._store, self._count = host, store, count
+
+    async def ask(self, code: str) -> None:
+        """Everybody knocks."""
+        for number in range(self._count):
+            async with self._store.transaction() as tx:
+                node = await self._host.create(tx, f"friend {number}", f"Friend {number}")
+            async with self._store.transaction() as tx:
+                await node.add(tx, code, "")
+
+
+@asynccontextmanager
+async def _friends(directory: Path, count: int) -> AsyncIterator[_Friends]:
+    transport = MemoryNetwork(directory / "network").transport(limit=4 * count)
+    async with open_store(f"sqlite:{directory / 'friends.db'}", StoreKey(secrets.token_bytes(32))) as store:
+        host = NodeHost(
+            store, transport, SystemClock(), secrets.token_bytes, Ears(), pace=PACE, work_bits=1, effort_bits=0
+        )
+        await host.start()
+        try:
+            yield _Friends(host, store, count)
+        finally:
+            await host.stop()
+            await transport.stop()
+
+
+@asynccontextmanager
+async def _crowd(directory: Path, nodes: int, friends: int) -> AsyncIterator[Process]:
+    process = await create_subprocess_exec(
+        *(sys.executable, "-m", "tests.bench.crowd", str(directory), str(nodes), str(friends)), stdin=PIPE, stdout=PIPE
+    )
+    try:
+        yield process
+    finally:
+        assert process.stdin is not None
+        process.stdin.close()
+        await process.wait()
+
+
+async def _hear(crowd: Process) -> dict[str, Any]:
+    assert crowd.stdout is not None
+    async with asyncio.timeout(PATIENCE):
+        line = await crowd.stdout.readline()
+    assert line, "the measured process ended"
+    said: dict[str, Any] = json.loads(line)
+    return said

@@ -1,0 +1,48 @@
+"""The floor of throughput: an application service that says again what it hears, on mautrix and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+from mautrix.appservice import AppService, ASStateStore
+from mautrix.client.state_store import MemoryStateStore
+from mautrix.types import Event, EventType, Membership, MessageEvent, RoomID, StateEvent
+from ruamel.yaml import YAML
+
+
+class _State(ASStateStore, MemoryStateStore):
+    def __init__(self) -> None:
+        ASStateStore.__init__(self)
+        MemoryStateStore.__init__(self)
+
+
+async def run(registration: Path, homeserver: str, domain: str, port: int) -> None:
+    document = YAML(typ="safe", pure=True).load(registration)
+    service = AppService(
+        server=homeserver,
+        domain=domain,
+        as_token=document["as_token"],
+        hs_token=document["hs_token"],
+        bot_localpart=document["sender_localpart"],
+        id=document["id"],
+        state_store=_State(),
+    )
+
+    async def echo(event: Event) -> None:
+        room: RoomID = event.room_id
+        if isinstance(event, StateEvent) and event.type == EventType.ROOM_MEMBER:
+            if event.content.membership == Membership.INVITE and event.state_key == service.bot_mxid:
+                await service.intent.join_room(room)
+        elif isinstance(event, MessageEvent) and event.sender != service.bot_mxid:
+            await service.intent.send_text(room, event.content.body)
+
+    service.matrix_event_handler(echo)
+    await service.start("127.0.0.1", port)
+    await service.intent.ensure_registered()
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(run(Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])))
