@@ -49,6 +49,8 @@ class Intake:
         Raises: DatabaseUnavailable, or HomeserverUnavailable when too many wait already; nothing was stored then.
         """
         wanted = [event for event in events if self._is_for_us(event)]
+        if not wanted and not ephemeral:  # as most are: somebody typed, or came online
+            return
         async with self._store.transaction() as tx:
             wanted += await self._receipts(tx, ephemeral)
             if not wanted:
