@@ -228,4 +228,4 @@ class Acknowledgement(RuleBasedStateMachine):
 
 
 TestAcknowledgement = Acknowledgement.TestCase
-TestAcknowledgement.settings = settings(max_examples=25, stateful_step_count=25, deadline=None, derandomize=True)
+TestAcknowledgement.settings = settings(max_examples=16, stateful_step_count=25, deadline=None, derandomize=True)
