@@ -1,4 +1,4 @@
-"""Contacts: list and rename."""
+"""Contacts: list, rename, block and forget."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from chattor_bridge.bot.numbers import Kind, Numbers
 from chattor_bridge.bot.parser import Command
 from chattor_bridge.bot.request import Request
+from chattor_bridge.bot.requests import block_request
 from chattor_bridge.bridge.content import literal
 from chattor_bridge.bridge.listener import Deed
 from chattor_bridge.bridge.showing import NAMELESS
@@ -15,6 +16,9 @@ from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.views import ContactInfo
 
 GROUP = "Contacts"
+
+SURE = "yes"
+"""What has to stand behind a command that cannot be undone."""
 
 
 async def list_contacts(request: Request) -> Deed:
@@ -71,6 +75,65 @@ async def resync(request: Request) -> Deed:
     return deed
 
 
+async def block(request: Request) -> Deed:
+    reply_to = request.heard.reply_to
+    if reply_to is not None and not request.rest and request.heard.portal is None:
+        return await block_request(request)
+    node = request.node
+    contacts = await node.contacts()
+
+    async def deed(tx: Transaction) -> None:
+        contact = await _only(request, tx, contacts, "block")
+        await node.block(tx, contact.peer_id)
+        await request.answer(
+            tx,
+            f"**{_name(contact)}** cannot reach you any more, and sees you offline. Nobody is told. `unblock` ends it.",
+        )
+
+    return deed
+
+
+async def unblock(request: Request) -> Deed:
+    node = request.node
+    contacts = await node.contacts()
+
+    async def deed(tx: Transaction) -> None:
+        contact = await _only(request, tx, contacts, "unblock")
+        await node.unblock(tx, contact.peer_id)
+        await request.answer(tx, f"**{_name(contact)}** can reach you again.")
+
+    return deed
+
+
+async def forget(request: Request) -> Deed:
+    node = request.node
+    contacts = await node.contacts()
+
+    async def deed(tx: Transaction) -> None:
+        contact, word = await meant(request, tx, contacts, "Say which contact: forget 1. contacts shows the numbers.")
+        if word.lower() != SURE:
+            await request.answer(
+                tx,
+                f"This ends the friendship with **{_name(contact)}** for good: its keys are erased, and what has not "
+                f"been sent yet. They are not told, and see you offline. If you are sure, write the same again with "
+                f"`{SURE}` behind it.",
+            )
+            return
+        await node.forget(tx, contact.peer_id)
+        await request.answer(
+            tx, f"**{_name(contact)}** is forgotten. The room of your conversation stays until you leave it."
+        )
+
+    return deed
+
+
+async def _only(request: Request, tx: Transaction, contacts: Sequence[ContactInfo], verb: str) -> ContactInfo:
+    contact, rest = await meant(request, tx, contacts, f"Say which contact: {verb} 1. contacts shows the numbers.")
+    if rest:
+        raise UsageError(f"{verb} takes a contact and nothing more.")
+    return contact
+
+
 async def meant(
     request: Request, tx: Transaction, contacts: Sequence[ContactInfo], missing: str
 ) -> tuple[ContactInfo, str]:
@@ -100,11 +163,15 @@ async def meant(
 
 
 def _line(contact: ContactInfo) -> str:
-    name = literal(contact.alias or contact.name or NAMELESS)
+    name = _name(contact)
     also = f" (calls themselves {literal(contact.name)})" if contact.alias and contact.name != contact.alias else ""
-    state = "online" if contact.online else "offline"
+    state = "blocked" if contact.blocked else "online" if contact.online else "offline"
     queued = f", {contact.queued} on the way" if contact.queued else ""
     return f"**{name}**{also}, {state}{queued}"
+
+
+def _name(contact: ContactInfo) -> str:
+    return literal(contact.alias or contact.name or NAMELESS)
 
 
 COMMANDS = (
@@ -118,6 +185,26 @@ COMMANDS = (
         details="Nobody but you sees it. Without NAME they are called as they call themselves. In the room of a "
         "conversation leave NUMBER out.",
         examples=("rename 1 Ada from the choir", "!chattor rename Ada"),
+    ),
+    Command(
+        "block",
+        "NUMBER",
+        GROUP,
+        "be unreachable for a contact; nobody is told",
+        block,
+        details="They see you offline. What they send meanwhile arrives when you write unblock. In the room of a "
+        "conversation leave NUMBER out. As a reply to the notice of a request, it blocks the request.",
+        examples=("block 1", "!chattor block"),
+    ),
+    Command("unblock", "NUMBER", GROUP, "be there for a blocked contact again", unblock, examples=("unblock 1",)),
+    Command(
+        "forget",
+        "NUMBER",
+        GROUP,
+        "end a friendship for good",
+        forget,
+        details="To be contacts again, one of you needs a friend code of the other.",
+        examples=("forget 1", f"forget 1 {SURE}"),
     ),
     Command(
         "resync",

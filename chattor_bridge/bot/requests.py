@@ -89,6 +89,18 @@ async def ignore(request: Request) -> Deed:
     return await _with_request(request, "ignore", deed)
 
 
+async def block_request(request: Request) -> Deed:
+    node = request.node
+
+    async def deed(tx: Transaction, item: RequestInfo) -> None:
+        await node.block_request(tx, item.knock_id)
+        told = f"\N{CROSS MARK} You blocked the request of **{from_whom(item.name)}**."
+        await answered(tx, request.desk.store, request.desk.voice, request.owner, item.knock_id, told)
+        await request.answer(tx, f"{told} Nobody is told, and it does not come again.")
+
+    return await _with_request(request, "block request", deed)
+
+
 async def answer_knock(request: Request, knock_id: KnockId, *, yes: bool) -> Deed:
     """Accept or ignore the very request a notice told of.
 
@@ -213,5 +225,14 @@ COMMANDS = (
         ignore,
         details="You can also react to its notice with \N{CROSS MARK}, or reply to it with just ignore.",
         examples=("ignore 1", "ignore Ada"),
+    ),
+    Command(
+        "block request",
+        "[NUMBER]",
+        GROUP,
+        "hear no more of a contact request; nobody is told",
+        block_request,
+        details="It is gone from your list, and does not come again. You can also reply to its notice with just block.",
+        examples=("block request 1", "block request Ada"),
     ),
 )

@@ -7,14 +7,13 @@ from typing import Final
 
 from chattor_bridge.errors import LimitReached, NotFound, UsageError
 from chattor_bridge.failpoints import failpoint
-from chattor_bridge.ids import DoorId, NodeId, OnionKey
+from chattor_bridge.ids import DoorId, OnionKey
 from chattor_bridge.node.door import ID_SIZE
+from chattor_bridge.node.part import NodePart
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.records import DoorRecord
-from chattor_bridge.node.surroundings import Surroundings
 from chattor_bridge.node.texts import MAX_LABEL, check_line
 from chattor_bridge.node.views import CodeInfo
-from chattor_bridge.node.work import NodeWork
 from chattor_bridge.protocol.friendcode import SECRET_SIZE, FriendCode
 from chattor_bridge.protocol.limits import MAX_CODE_LIFETIME, MAX_CODE_USES, MAX_ROTATION_GRACE
 from chattor_bridge.protocol.primitives import KEY_SIZE, ed25519_public
@@ -23,14 +22,8 @@ MAX_CODES: Final = 8
 """Friend codes of one node at a time: each one hosts an onion, and they are told apart by a label."""
 
 
-class Codes:
+class Codes(NodePart):
     """The part of a node that is about friend codes."""
-
-    def __init__(self, around: Surroundings, node_id: NodeId, work: NodeWork) -> None:
-        self._around = around
-        self._store = around.store
-        self.node_id: NodeId = node_id
-        self.work = work
 
     async def codes(self) -> list[CodeInfo]:
         """Friend codes that are not retired, oldest first. Raises: DatabaseUnavailable, as every read does."""

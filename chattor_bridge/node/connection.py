@@ -145,7 +145,7 @@ class Connection:
         except* LinkEnded as endings:
             ending = _first(endings)
             bye = ending.bye if isinstance(ending, LinkEnded) else ""
-        except* (PeerMisbehaved, OnionUnreachable) as failures:
+        except* (PeerMisbehaved, OnionUnreachable, NotFound) as failures:
             failure = _first(failures)
             bye = ""
         finally:
@@ -373,7 +373,9 @@ class Connection:
 
     async def _insist(self, work: Callable[[], Awaitable[T]]) -> T:
         """Until the database and the observer have it. Only this link waits."""
-        result = await self._around.insist(work, on_failure=self._held_up, give_up=(PeerMisbehaved, LinkEnded))
+        result = await self._around.insist(
+            work, on_failure=self._held_up, give_up=(PeerMisbehaved, LinkEnded, NotFound)
+        )
         if self._trouble.failures:
             self._trouble.well()
         return result

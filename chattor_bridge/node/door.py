@@ -114,6 +114,8 @@ class Door:
         if await store.contacts.by_static(tx, knock.node_id, knock.peer_static) is not None:
             return KNOWN
         waiting = await store.knocks.pending(tx, knock.node_id)
+        if any(one.blocked and one.peer_static == knock.peer_static for one in waiting):
+            return KNOWN
         if all(one.peer_static != knock.peer_static for one in waiting):
             if door is None or door.has_expired(now) or door.is_used_up:
                 return CLOSED

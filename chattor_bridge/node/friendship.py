@@ -50,6 +50,7 @@ class Friendship:
         self._current: Connection | None = None
         self._up_since: float | None = None
         self._renewed = False
+        self._parted = False
         self.trouble = Trouble()
 
     @property
@@ -66,6 +67,12 @@ class Friendship:
         """Our owner wants the session renewed; it is on disk, and happens on the next link if there is none now."""
         if self._current is not None:
             self._current.renew()
+
+    def part(self) -> None:
+        """Our owner wants no more of this friend: end the link, and take up no other."""
+        self._parted = True
+        if self._current is not None:
+            self._current.end("closing")
 
     async def run(self, *, spread: bool) -> None:
         """Dial for as long as the contact exists, when the friend is the one who hosts. ``spread``: begin at a random
@@ -204,6 +211,9 @@ class Friendship:
 
     def _adopt(self, connection: Connection) -> None:
         """The friend is there, on this link: it is the one that counts from now on."""
+        if self._parted:
+            connection.end("closing")
+            return
         before, self._current = self._current, connection
         self._up_since = self._around.clock.monotonic()
         self.trouble.well()

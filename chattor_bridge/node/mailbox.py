@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from chattor_bridge.errors import AuthenticationFailed, LimitReached, MalformedData, NotFound
+from chattor_bridge.errors import AuthenticationFailed, LimitReached, MalformedData, NotFound, UsageError
 from chattor_bridge.ids import EventId, NodeId, PeerId
 from chattor_bridge.node.happenings import MISSING, UNREADABLE, ContactRenamed, EventArrived, EventDelivered
 from chattor_bridge.node.ports import Transaction
@@ -72,6 +72,8 @@ class Mailbox:
         """
         encoded = encode_event(event)
         contact = await self.locked(tx, peer_id)
+        if contact.blocked and not isinstance(event.body, Profile):
+            raise UsageError("you have blocked this friend; unblock it to write to it")
         # A profile is a handful of bytes our owner cannot repeat by hand; it may exceed the bound.
         if not isinstance(event.body, Profile):
             queued = await self._store.outbox.count(tx, self._node_id, peer_id)

@@ -16,6 +16,7 @@ from chattor_bridge.node.answering import NO_VERSION
 from chattor_bridge.node.codes import Codes
 from chattor_bridge.node.door import ID_SIZE
 from chattor_bridge.node.happenings import ContactAdded, ContactRenamed
+from chattor_bridge.node.parting import Parting
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.records import (
     Contact,
@@ -36,7 +37,7 @@ from chattor_bridge.protocol.renewal import Reason
 from chattor_bridge.protocol.session import Session
 
 
-class Node(Codes):
+class Node(Codes, Parting):
     """One Chattor identity. Made by `chattor_bridge.node.host.NodeHost`."""
 
     def __init__(self, around: Surroundings, record: NodeRecord, *, spread: bool = False) -> None:
@@ -74,6 +75,7 @@ class Node(Codes):
                 one.effort,
             )
             for one in pending
+            if not one.blocked
         ]
 
     async def outgoing(self) -> list[OutgoingInfo]:
@@ -98,6 +100,8 @@ class Node(Codes):
                 self.work.online(one.peer_id),
                 queued[one.peer_id],
                 one.created_at,
+                one.blocked,
+                one.order,
             )
             for one in contacts
         ]
@@ -167,7 +171,7 @@ class Node(Codes):
         Raises: NotFound when there is no such request (any more).
         """
         pending = await self._store.knocks.get_pending(tx, knock_id)
-        if pending is None or pending.node_id != self.node_id:
+        if pending is None or pending.node_id != self.node_id or pending.blocked:
             raise NotFound("no such request; it may have been withdrawn or answered")
         contact = Contact(
             peer_id=pending.peer_id,
@@ -203,7 +207,7 @@ class Node(Codes):
         Raises: NotFound.
         """
         pending = await self._store.knocks.get_pending(tx, knock_id)
-        if pending is None or pending.node_id != self.node_id:
+        if pending is None or pending.node_id != self.node_id or pending.blocked:
             raise NotFound("no such request; it may have been withdrawn or answered")
         await self._store.knocks.ignore_pending(tx, knock_id)
 

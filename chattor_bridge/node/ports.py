@@ -100,6 +100,9 @@ class Knocks(Protocol):
         """Mark these as seen by their owner; ids that are not there change nothing."""
 
     async def ignore_pending(self, tx: Transaction, knock_id: KnockId) -> None: ...
+    async def block_pending(self, tx: Transaction, knock_id: KnockId) -> None:
+        """Mark as blocked, and ignored; it stays until it would have expired."""
+
     async def remove_pending(self, tx: Transaction, knock_id: KnockId) -> None: ...
     async def expire_pending(self, tx: Transaction, node_id: NodeId, received_before: int) -> int: ...
 
@@ -110,6 +113,9 @@ class Contacts(Protocol):
     async def get(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> Contact | None: ...
     async def for_update(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> Contact | None:
         """Read and lock until the end of the transaction: ratchet state has one writer at a time."""
+
+    async def remove(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> None:
+        """Erase a friendship, with its outbox and everything received."""
 
     async def of_node(self, tx: Transaction, node_id: NodeId) -> list[Contact]: ...
     async def by_static(self, tx: Transaction, node_id: NodeId, peer_static: bytes) -> Contact | None: ...

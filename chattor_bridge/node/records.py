@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from chattor_bridge.ids import DoorId, EventId, KnockId, NodeId, OnionKey, PeerId
@@ -107,6 +107,7 @@ class PendingKnock:
     exempt: bool = False  # from making room for others: left with a one-time code
     seen: bool = False  # by our owner, in the list of requests
     ignored: bool = False
+    blocked: bool = False
 
 
 class Role(StrEnum):
@@ -134,6 +135,8 @@ class Contact:
     capabilities: tuple[str, ...]
     established: bool
     created_at: int
+    blocked: bool = False  # by our owner: unreachable for this friend
+    order: int = field(default=0, compare=False)  # drawn by the store, never twice
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,8 @@ class OutgoingInfo:
 
 @dataclass(frozen=True, slots=True)
 class ContactInfo:
-    """A friend. ``name`` is what the friend calls itself and may be empty, ``alias`` what our owner calls it."""
+    """A friend. ``name`` is what the friend calls itself and may be empty, ``alias`` what our owner calls it. ``order``
+    rises with every friend this store has had and is never used twice."""
 
     peer_id: PeerId
     name: str
@@ -73,6 +74,8 @@ class ContactInfo:
     online: bool
     queued: int
     created_at: int
+    blocked: bool = False
+    order: int = 0
 
 
 class Phase(StrEnum):

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
+from chattor_bridge.errors import NotFound
 from chattor_bridge.ids import DoorId, KnockId, NodeId, OnionKey, PeerId
 from chattor_bridge.node.answering import LinkOnion
 from chattor_bridge.node.door import Door
@@ -75,6 +76,8 @@ class NodeWork:
         self._doors: dict[DoorId, Door] = {}
         self._link_onions: dict[OnionKey, LinkOnion] = {}
         self._tasks: dict[KnockId, asyncio.Task[None]] = {}
+        self._dialling: dict[PeerId, asyncio.Task[None]] = {}
+        self._parted: set[PeerId] = set()
         self._group: asyncio.TaskGroup | None = None
         self._look = asyncio.Event()
         self._spread = spread
@@ -95,6 +98,23 @@ class NodeWork:
         if friendship is not None:
             friendship.renew()
 
+    def part(self, peer_id: PeerId, peer_onion: OnionKey | None) -> None:
+        """Our owner has blocked or forgotten this friend: end every link, and keep no key of its onion."""
+        self._parted.add(peer_id)
+        friendship, dialling = self._friendships.pop(peer_id, None), self._dialling.pop(peer_id, None)
+        if friendship is not None:
+            friendship.part()
+        if dialling is not None:
+            dialling.cancel()
+        if peer_onion is not None and self._group is not None:
+            self._group.create_task(self._guard(self._around.transport.forget(peer_onion)))
+        self.look_again()
+
+    def meet_again(self, peer_id: PeerId) -> None:
+        """Our owner has unblocked this friend."""
+        self._parted.discard(peer_id)
+        self.look_again()
+
     def online(self, peer_id: PeerId) -> bool:
         """Whether a link to this friend is up."""
         friendship = self._friendships.get(peer_id)
@@ -111,6 +131,7 @@ class NodeWork:
             self._group = None
             self._tasks.clear()
             self._friendships.clear()
+            self._dialling.clear()
             self._knockings.clear()
             self.hostings.forget()
             self._spread = True
@@ -150,7 +171,7 @@ class NodeWork:
                 for knock in await store.knocks.outgoing(tx, self._node_id)
                 if knock.state is not KnockState.FAILED
             ]
-            contacts = await store.contacts.of_node(tx, self._node_id)
+            contacts = [one for one in await store.contacts.of_node(tx, self._node_id) if not one.blocked]
         if not record.running:
             return _OnDisk(record, [], [], [])
         return _OnDisk(record, doors, knocks, contacts)
@@ -173,7 +194,8 @@ class NodeWork:
             self._knockings[knock_id] = knocking
             self._tasks[knock_id] = group.create_task(self._keep_running(knocking.trouble, knocking.run))
         for contact in on_disk.contacts:
-            self._befriend(contact.peer_id)
+            if contact.peer_id not in self._parted:  # since it was read
+                self._befriend(contact.peer_id)
 
     def _wanted(self, on_disk: _OnDisk) -> dict[OnionKey, Wanted]:
         wanted: dict[OnionKey, Wanted] = {}
@@ -220,14 +242,16 @@ class NodeWork:
         return link_onion
 
     def _befriend(self, peer_id: PeerId) -> Friendship:
-        """The live half of a contact that is on disk, running."""
+        """The live half of a contact that is on disk, running. Raises: NotFound when our owner wants no more of it."""
+        if peer_id in self._parted:
+            raise NotFound("this friend was blocked or forgotten meanwhile")
         friendship = self._friendships.get(peer_id)
         if friendship is None:
             friendship = Friendship(self._around, self._node_id, peer_id, self.mailbox)
             self._friendships[peer_id] = friendship
             assert self._group is not None  # only called by what runs in it
             run = partial(friendship.run, spread=self._spread)
-            self._group.create_task(self._keep_running(friendship.trouble, run))
+            self._dialling[peer_id] = self._group.create_task(self._keep_running(friendship.trouble, run))
             self.look_again()  # its onion is open to one client only, now
         return friendship
 

@@ -17,8 +17,8 @@ class SqlContacts(Table):
         """Raises: AlreadyExists, also when this node has a friend with the same static key."""
         await sql(tx).execute(
             "INSERT INTO contacts (node_id, peer_id, role, own_static, peer_static, hosted_seed, peer_onion, session, "
-            "peer_name, alias, version, capabilities, established, created_at) "
-            "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+            "peer_name, alias, version, capabilities, established, blocked, created_at) "
+            "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
             *self._values(contact),
             contact.created_at,
         )
@@ -29,8 +29,8 @@ class SqlContacts(Table):
             sql(tx),
             "contact",
             "UPDATE contacts SET role = $3, own_static = $4, peer_static = $5, hosted_seed = $6, peer_onion = $7, "
-            "session = $8, peer_name = $9, alias = $10, version = $11, capabilities = $12, established = $13 "
-            "WHERE node_id = $1 AND peer_id = $2",
+            "session = $8, peer_name = $9, alias = $10, version = $11, capabilities = $12, established = $13, "
+            "blocked = $14 WHERE node_id = $1 AND peer_id = $2",
             *self._values(contact),
         )
 
@@ -44,6 +44,12 @@ class SqlContacts(Table):
             query += " FOR NO KEY UPDATE"  # rows that refer to this one may still be added meanwhile
         row = await sql(tx).fetch_row(query, node_id, peer_id)
         return None if row is None else self._read(row)
+
+    async def remove(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> None:
+        """Raises: NotFound."""
+        await update_one(
+            sql(tx), "contact", "DELETE FROM contacts WHERE node_id = $1 AND peer_id = $2", node_id, peer_id
+        )
 
     async def of_node(self, tx: Transaction, node_id: NodeId) -> list[Contact]:
         """Oldest first."""
@@ -75,6 +81,7 @@ class SqlContacts(Table):
             contact.version,
             write_words(contact.capabilities),
             contact.established,
+            contact.blocked,
         )
 
     def _read(self, row: Row) -> Contact:
@@ -96,4 +103,6 @@ class SqlContacts(Table):
             capabilities=read_words(row["capabilities"]),
             established=bool(row["established"]),
             created_at=row["created_at"],
+            blocked=bool(row["blocked"]),
+            order=row["position"],
         )

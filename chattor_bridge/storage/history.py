@@ -146,6 +146,9 @@ class SqlHistory(Table):
         )
         return [self._read(row) for row in rows]
 
+    async def erase(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> None:
+        await sql(tx).execute("DELETE FROM history WHERE node_id = $1 AND peer_id = $2", node_id, peer_id)
+
     async def prune(self, tx: Transaction, stored_before: int) -> int:
         return await sql(tx).execute("DELETE FROM history WHERE stored_at < $1", stored_before)
 

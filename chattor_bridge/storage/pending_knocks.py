@@ -66,6 +66,16 @@ class SqlPendingKnocks(Table):
             sql(tx), "request", "UPDATE pending_knocks SET ignored = $2 WHERE knock_id = $1", knock_id, True
         )
 
+    async def block_pending(self, tx: Transaction, knock_id: KnockId) -> None:
+        """Raises: NotFound."""
+        await update_one(
+            sql(tx),
+            "request",
+            "UPDATE pending_knocks SET ignored = $2, blocked = $2 WHERE knock_id = $1",
+            knock_id,
+            True,
+        )
+
     async def remove_pending(self, tx: Transaction, knock_id: KnockId) -> None:
         await sql(tx).execute("DELETE FROM pending_knocks WHERE knock_id = $1", knock_id)
 
@@ -114,4 +124,5 @@ class SqlPendingKnocks(Table):
             exempt=bool(row["exempt"]),
             seen=bool(row["seen"]),
             ignored=bool(row["ignored"]),
+            blocked=bool(row["blocked"]),
         )

@@ -22,8 +22,9 @@ MIN_ID = 4
 
 
 def numbered(contacts: Sequence[ContactInfo]) -> list[tuple[int, ContactInfo]]:
-    """Contacts with their numbers: from 1, in the order in which they became friends, as the node lists them."""
-    return list(enumerate(contacts, start=1))
+    """Contacts with their numbers: in the order in which they became friends, from 1, and never given twice, so that
+    what is meant for one friend does not go to another when a third was forgotten."""
+    return [(contact.order, contact) for contact in contacts]
 
 
 def shown_name(number: int, contact: ContactInfo) -> str:

@@ -86,6 +86,27 @@ async def ignore(arguments: argparse.Namespace, home: Home, output: Output) -> N
     output.show(items[0], "Ignored. Its sender is not told; you can still accept it.")
 
 
+async def block(arguments: argparse.Namespace, home: Home, output: Output) -> None:
+    items, _ = await ask_once(home, "block", who=arguments.who, request=arguments.request)
+    if arguments.request:
+        output.show(items[0], "Blocked. Its sender is not told, and it does not come again.")
+        return
+    number, name = items[0]["contact"], neutralised(items[0]["name"])
+    output.show(
+        items[0], f"{name} cannot reach you, and sees you offline. {home.command(f'unblock {number}')} ends it."
+    )
+
+
+async def unblock(arguments: argparse.Namespace, home: Home, output: Output) -> None:
+    items, _ = await ask_once(home, "unblock", contact=arguments.contact)
+    output.show(items[0], f"{neutralised(items[0]['name'])} can reach you again.")
+
+
+async def forget(arguments: argparse.Namespace, home: Home, output: Output) -> None:
+    items, _ = await ask_once(home, "forget", contact=arguments.contact)
+    output.show(items[0], f"{neutralised(items[0]['name'])} is forgotten, and what you said to each other is erased.")
+
+
 async def contacts(_arguments: argparse.Namespace, home: Home, output: Output) -> None:
     items, _ = await ask_once(home, "contacts")
     rows = table([_contact_row(item) for item in items])
@@ -156,6 +177,9 @@ COMMANDS: dict[str, Command] = {
     "requests": requests,
     "accept": accept,
     "ignore": ignore,
+    "block": block,
+    "unblock": unblock,
+    "forget": forget,
     "contacts": contacts,
     "rename": rename,
     "resync": resync,
@@ -240,7 +264,8 @@ def _contact_row(item: JsonObject) -> list[str]:
     news = [f"{item['unread']} unread"] if item["unread"] else []
     if item["queued"]:
         news.append(f"{item['queued']} on their way")
-    return [str(item["contact"]), name, "online" if item["online"] else "offline", ", ".join(news)]
+    state = "blocked" if item["blocked"] else "online" if item["online"] else "offline"
+    return [str(item["contact"]), name, state, ", ".join(news)]
 
 
 def _short(item: JsonObject) -> str:

@@ -181,7 +181,7 @@ def _wanted(entry: HistoryEntry, sent_too: bool, known_until: int) -> bool:
 
 def _items(entries: Sequence[HistoryEntry], contacts: Sequence[ContactInfo]) -> list[Item]:
     numbers = {contact.peer_id: (number, shown_name(number, contact)) for number, contact in numbered(contacts)}
-    return [Item(_message(entry, *numbers[entry.peer_id])) for entry in entries]
+    return [Item(_message(entry, *numbers[entry.peer_id])) for entry in entries if entry.peer_id in numbers]
 
 
 def _message(entry: HistoryEntry, number: int, name: str) -> JsonObject:

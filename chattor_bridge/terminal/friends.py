@@ -120,6 +120,34 @@ class Friends:
         yield Item({"id": request.knock_id.hex()})
         yield Done({})
 
+    async def block(self, args: JsonObject) -> AsyncGenerator[Answer, None]:
+        if arguments.flag(args, "request"):
+            request = find_request(await self._node.requests(), arguments.text(args, "who"))
+            async with self._store.transaction() as tx:
+                await self._node.block_request(tx, request.knock_id)
+            yield Item({"id": request.knock_id.hex()})
+        else:
+            number, contact = find_contact(await self._node.contacts(), arguments.text(args, "who"))
+            async with self._store.transaction() as tx:
+                await self._node.block(tx, contact.peer_id)
+            yield Item({"contact": number, "name": shown_name(number, contact)})
+        yield Done({})
+
+    async def unblock(self, args: JsonObject) -> AsyncGenerator[Answer, None]:
+        number, contact = find_contact(await self._node.contacts(), arguments.text(args, "contact"))
+        async with self._store.transaction() as tx:
+            await self._node.unblock(tx, contact.peer_id)
+        yield Item({"contact": number, "name": shown_name(number, contact)})
+        yield Done({})
+
+    async def forget(self, args: JsonObject) -> AsyncGenerator[Answer, None]:
+        number, contact = find_contact(await self._node.contacts(), arguments.text(args, "contact"))
+        async with self._store.transaction() as tx:
+            await self._node.forget(tx, contact.peer_id)
+            await self._store.history.erase(tx, self._node.node_id, contact.peer_id)
+        yield Item({"contact": number, "name": shown_name(number, contact)})
+        yield Done({})
+
     async def contacts(self, _args: JsonObject) -> AsyncGenerator[Answer, None]:
         for number, contact in numbered(await self._node.contacts()):
             yield Item(await self._contact(number, contact))
@@ -187,6 +215,7 @@ class Friends:
             "name": contact.name,
             "alias": contact.alias,
             "online": contact.online,
+            "blocked": contact.blocked,
             "queued": contact.queued,
             "unread": await self._unread(contact),
             "since": contact.created_at,

@@ -252,12 +252,35 @@ def _add_friends(commands: _Commands) -> None:
         answer = _command(commands, name, summary, shape=shape)
         answer.add_argument("request", help="its id (or the beginning of it) or the name in it")
 
+    block = _command(
+        commands,
+        "block",
+        "be unreachable for a friend, or hear no more of a request",
+        "A blocked friend sees you offline; what you had not sent yet waits. Nobody is told. With --request it is a\n"
+        "contact request that is meant: it is gone, and does not come again.",
+        '{"contact": 1, "name": "Bob"} or {"id": "1d…"}',
+    )
+    block.add_argument("who", help="number, alias or name; with --request the request's id or the name in it")
+    block.add_argument("--request", action="store_true", help="block a contact request")
+    unblock = _command(
+        commands, "unblock", "be there for a blocked friend again", shape='{"contact": 1, "name": "Bob"}'
+    )
+    forget = _command(
+        commands,
+        "forget",
+        "end a friendship for good",
+        "Erases the keys of the friendship, what was said and what was not sent yet. This cannot be undone: to be\n"
+        "friends again, one of you needs a friend code of the other. The friend is not told, and sees you offline.",
+        '{"contact": 1, "name": "Bob"}',
+    )
+    for parting in (unblock, forget):
+        parting.add_argument("contact", help="number, alias or name")
     _command(
         commands,
         "contacts",
         "list your friends",
-        shape='{"contact": 1, "name": "Bob", "alias": "", "online": true, "queued": 0, "unread": 2,\n'
-        ' "since": 1793000000}',
+        shape='{"contact": 1, "name": "Bob", "alias": "", "online": true, "blocked": false, "queued": 0,\n'
+        ' "unread": 2, "since": 1793000000}',
     )
     rename = _command(
         commands,

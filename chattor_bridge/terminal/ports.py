@@ -99,6 +99,9 @@ class History(Protocol):
     async def unread(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, limit: int) -> list[HistoryEntry]:
         """What this friend said and our owner has not read, in order, ``limit`` at most."""
 
+    async def erase(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> None:
+        """Forget everything said with this friend."""
+
     async def prune(self, tx: Transaction, stored_before: int) -> int:
         """Forget everything stored before this time; the number of entries forgotten."""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from stem.descriptor.hidden_service import HiddenServiceDescriptorV3  # type: ignore[import-untyped]
 
+from chattor_bridge.errors import OnionUnreachable
 from chattor_bridge.ids import OnionKey
 from chattor_bridge.node.clock import SystemClock
 from chattor_bridge.node.patience import Pace
@@ -19,6 +20,7 @@ from chattor_bridge.protocol.friendcode import FriendCode
 from chattor_bridge.protocol.primitives import onion_address
 from chattor_bridge.transport.tor import ManagedTor, TorSettings, TorTransport
 from chattor_bridge.transport.tor.control import Control
+from tests.hostile.attacker import hosted_by
 from tests.node.world import Person, World
 
 pytestmark = pytest.mark.tor
@@ -64,6 +66,14 @@ async def test_two_nodes_become_friends_and_talk_over_tor(tor_world: World) -> N
     await anna.house.start()
     await anna.until(lambda: anna.texts()[20:] == ["Are you there?"])
     await ben.until(lambda: set(said) <= set(ben.delivered()))
+
+    # She forgets him, and her onion is gone.
+    onion, _ = await hosted_by(anna)
+    async with anna.house.store.transaction() as tx:
+        await anna.node.forget(tx, peer_id)
+    await ben.until(lambda: not ben.online(peer_id))
+    with pytest.raises(OnionUnreachable):
+        await ben.house.transport.dial(onion, client_key=None, isolation="later", timeout=15.0)
 
 
 async def _descriptor(reader: Person, onion: OnionKey) -> str:

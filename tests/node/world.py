@@ -9,7 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from chattor_bridge.ids import EventId, NodeId, PeerId
+from chattor_bridge.errors import OnionNotAuthorised, OnionUnreachable
+from chattor_bridge.ids import EventId, NodeId, OnionKey, PeerId
 from chattor_bridge.node.happenings import (
     EventArrived,
     EventDelivered,
@@ -245,6 +246,21 @@ class World:
     async def stop(self) -> None:
         for house in self._houses:
             await house.stop()
+
+
+async def until_gone(world: World, onion: OnionKey, client_key: bytes | None = None) -> None:
+    """Wait until nobody is at this onion for whoever has this key."""
+    transport = world.network.transport()
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                stream = await transport.dial(onion, client_key=client_key, isolation="gone", timeout=5)
+                await stream.close()
+            except OnionNotAuthorised:
+                pass  # it is there, and closed
+            except OnionUnreachable:
+                return
+            await asyncio.sleep(0.01)
 
 
 async def read_to_end(stream: Stream) -> bytes:

@@ -148,6 +148,17 @@ class TestPendingKnocks:
             async with store.transaction() as tx:
                 await store.knocks.ignore_pending(tx, KNOCK)
 
+    async def test_blocking_ignores_too_and_outlives_a_retry(self, store: Store) -> None:
+        await records.settle(store)
+        async with store.transaction() as tx:
+            await store.knocks.put_pending(tx, records.pending())
+            await store.knocks.block_pending(tx, KNOCK)
+            await store.knocks.put_pending(tx, records.pending(KnockId(numbered(2))))
+            assert await store.knocks.pending(tx, NODE) == [replace(records.pending(), ignored=True, blocked=True)]
+        with pytest.raises(NotFound):
+            async with store.transaction() as tx:
+                await store.knocks.block_pending(tx, KnockId(numbered(2)))
+
     async def test_removing(self, store: Store) -> None:
         await records.settle(store)
         async with store.transaction() as tx:

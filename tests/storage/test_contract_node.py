@@ -124,6 +124,26 @@ class TestDoors:
 
 
 class TestContacts:
+    async def test_a_friend_is_blocked_and_removed_with_everything_of_his(self, store: Store) -> None:
+        await records.settle(store)
+        blocked = replace(records.contact(), blocked=True)
+        async with store.transaction() as tx:
+            await store.outbox.add(tx, NODE, records.entry(1))
+            await store.received.remember(tx, NODE, PEER, records.entry(1).event_id, 5)
+            await store.contacts.save(tx, blocked)
+            (found,) = await store.contacts.of_node(tx, NODE)
+            assert found == blocked
+            await store.contacts.remove(tx, NODE, PEER)
+            assert await store.contacts.get(tx, NODE, PEER) is None
+            assert await store.outbox.count(tx, NODE, PEER) == 0
+            await store.contacts.add(tx, records.contact())
+            assert await store.received.remember(tx, NODE, PEER, records.entry(1).event_id, 5)
+            (again,) = await store.contacts.of_node(tx, NODE)
+            assert again.order > found.order > 0
+        with pytest.raises(NotFound):
+            async with store.transaction() as tx:
+                await store.contacts.remove(tx, OTHER_NODE, PEER)
+
     @pytest.mark.parametrize("role", list(Role))
     async def test_a_contact_comes_back_as_it_was(self, store: Store, role: Role) -> None:
         contact = replace(records.contact(role=role), hosted_seed=None, peer_onion=None)

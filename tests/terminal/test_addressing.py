@@ -18,6 +18,7 @@ def contact(ident: int, name: str, alias: str = "", created_at: int | None = Non
         online=False,
         queued=0,
         created_at=ident if created_at is None else created_at,
+        order=ident,
     )
 
 
@@ -72,9 +73,10 @@ def test_a_friend_cannot_take_a_number_for_its_name() -> None:
         find_contact([contact(1, "Bob"), contact(2, "3")], "3")
 
 
-def test_numbers_follow_the_order_of_friendship_whatever_the_clock_said() -> None:
-    first, second = contact(9, "first", created_at=2), contact(1, "second", created_at=1)
-    assert numbered([first, second]) == [(1, first), (2, second)]
+def test_a_number_stays_with_its_friend_when_another_is_forgotten() -> None:
+    everyone = [contact(1, "first", created_at=2), contact(2, "second", created_at=1), contact(3, "third")]
+    assert numbered(everyone) == [(1, everyone[0]), (2, everyone[1]), (3, everyone[2])]
+    assert numbered(everyone[1:]) == [(2, everyone[1]), (3, everyone[2])]
 
 
 def test_what_a_contact_is_called() -> None:

@@ -112,6 +112,7 @@ async def test_they_become_friends_by_code_and_talk_both_ways(tmp_path: Path) ->
             "name": "Bob",
             "alias": "",
             "online": True,
+            "blocked": False,
             "queued": 0,
             "unread": 0,
             "since": contact["since"],
@@ -303,6 +304,30 @@ async def test_names_codes_and_requests_are_managed(friends: Friends) -> None:
         "uptime": status["uptime"],
         "trouble": status["trouble"],
     }
+
+
+async def test_a_friend_is_blocked_unblocked_and_forgotten(friends: Friends) -> None:
+    alice, bob = friends.alice, friends.bob
+    await bob.get("send", "1", "--wait", "before")
+    assert await alice.get("block", "bob") == [{"contact": 1, "name": "Bob"}]
+    assert (await alice.get("contacts"))[0]["blocked"]
+    assert "blocked" in (await alice.do("contacts", json=False)).output
+    refused = await alice.do("send", "bob", "hello")
+    assert refused.code == 1
+    assert "unblock" in refused.complaint
+    assert (await bob.do("send", "1", "--wait", "--timeout", "1", "during")).code == 5
+    await alice.get("unblock", "1")
+    following = await alice.launch("follow", "--after", "0")
+    await following.saw_all(lambda said: said.get("text") == "during", 1)
+
+    assert await alice.get("forget", "1") == [{"contact": 1, "name": "Bob"}]
+    assert await alice.get("contacts") == []
+    assert (await alice.do("history", "1")).code == 1
+    [code] = await alice.get("code", "new", "again")
+    await bob.get("add", code["code"])
+    request = await friends.alices.saw("request", 2)
+    assert await alice.get("block", "--request", request["request"][:8]) == [{"id": request["request"]}]
+    assert await alice.get("requests") == []
 
 
 async def test_codes_are_bounded_parked_and_rotated(friends: Friends) -> None:
