@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -42,8 +43,8 @@ from chattor_bridge.storage.transaction import Transactions
 @dataclass(frozen=True, slots=True)
 class Inspection:
     """What was found. ``made`` is whether there is a schema at all, ``outstanding`` how many steps of it the next
-    start will take. ``nodes`` is how many are at work, ``doors`` the onions behind their friend codes, which stay
-    closed without a key."""
+    start will take. ``nodes`` is how many are at work, ``doors`` the onions behind those friend codes
+    that are open, none without a key."""
 
     made: bool
     outstanding: int
@@ -75,7 +76,12 @@ async def inspect(url: str, key: StoreKey | None, *, migrations: Path | None = N
             sealer = Sealer(key, identity_from_key_check(key, check))
             # the records of an older schema may have other columns
             doors = [] if missing else [each for node in nodes for each in await SqlDoors(sealer).of_node(tx, node)]
-            onions = tuple(OnionKey(ed25519_public(door.onion_seed)) for door in doors)
+            now = int(time.time())
+            onions = tuple(
+                OnionKey(ed25519_public(door.onion_seed))
+                for door in doors
+                if not (door.parked or door.has_expired(now) or door.is_used_up)
+            )
             return Inspection(made=True, outstanding=len(missing), nodes=len(nodes), doors=onions)
     finally:
         await engine.stop()

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from chattor_bridge.ids import NodeId
-from chattor_bridge.node.records import NodeRecord
+from chattor_bridge.ids import DoorId, NodeId
+from chattor_bridge.node.records import DoorRecord, NodeRecord
 from chattor_bridge.ops.doctor import files
 from chattor_bridge.ops.doctor.finding import Verdict
-from chattor_bridge.storage import StoreKey, open_store
+from chattor_bridge.protocol.primitives import ed25519_public
+from chattor_bridge.storage import StoreKey, inspect, open_store
 from tests.doctor.practice import Practice, of, the_problem
 from tests.postgres import PostgresCluster
 
@@ -55,6 +57,22 @@ async def test_a_sound_database_beside_the_process_that_holds_it(practice: Pract
     assert not of(findings, "permissions", Verdict.PROBLEM)
     async with open_store(practice.options["database"]["url"], practice.key) as store, store.transaction() as tx:
         assert await store.get_setting(tx, "one") == "two"
+
+
+async def test_only_codes_that_are_open_are_to_be_dialled(practice: Practice) -> None:
+    await make_database(practice)
+    node, url = NodeId(b"n" * 16), practice.options["database"]["url"]
+    open_door = DoorRecord(DoorId(b"0" * 16), node, "open", bytes(32), bytes(32), 1)
+    closed = (
+        replace(open_door, door_id=DoorId(b"1" * 16), onion_seed=b"1" * 32, parked=True),
+        replace(open_door, door_id=DoorId(b"2" * 16), onion_seed=b"2" * 32, expires_at=2),
+        replace(open_door, door_id=DoorId(b"3" * 16), onion_seed=b"3" * 32, max_uses=1, uses=1),
+    )
+    async with open_store(url, practice.key) as store, store.transaction() as tx:
+        for door in (open_door, *closed):
+            await store.doors.add(tx, door)
+    assert (await inspect(url, practice.key)).doors == (ed25519_public(bytes(32)),)
+    assert (await inspect(url, None)).doors == ()
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "registration.yaml", "store.key", "bridge.db"])

@@ -32,7 +32,9 @@ async def report(findings: AsyncIterator[Finding], *, as_json: bool) -> int:
 
 
 def _lines(finding: Finding) -> str:
-    head = f"{_SIGNS[finding.verdict]}  {finding.check:<14} {finding.what}\n"
+    """Without what a terminal would obey: some words are the homeserver's or tor's."""
+    what = "".join(character if character.isprintable() else "\ufffd" for character in finding.what)
+    head = f"{_SIGNS[finding.verdict]}  {finding.check:<14} {what}\n"
     return head + (f"{'':<21}-> {finding.mend}\n" if finding.mend else "")
 
 
