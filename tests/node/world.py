@@ -90,15 +90,15 @@ class House:
     def __init__(self, world: World, name: str) -> None:
         self.world = world
         self.diary = Diary()
-        self._url = f"sqlite:{world.directory / name}.db"
-        self._key = StoreKey(secrets.token_bytes(32))
+        self.url = f"sqlite:{world.directory / name}.db"
+        self.key = StoreKey(secrets.token_bytes(32))
         self.name = name
         self.store: Store
         self.transport: Road
         self.host: NodeHost
 
     async def start(self) -> None:
-        self.store = open_store(self._url, self._key)
+        self.store = open_store(self.url, self.key)
         await self.store.start()
         self.transport = self.world.road(self.name)
         await self.transport.start()
