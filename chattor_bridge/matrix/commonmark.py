@@ -16,6 +16,10 @@ from markdown_it.token import Token
 MAXIMUM_NESTING = 40
 """Levels of blocks or of formatting. Nobody writes more than a few; each costs time and stack."""
 
+MAXIMUM_BRACKETS = 500
+"""Opening brackets in one text. The parser looks for the other half of each again and again: 14,000 of them, which fit
+one message, take it half a second in which nobody else is served."""
+
 LINK = re.compile(r"(?:https?|ftp)://|mailto:|magnet:", re.IGNORECASE)
 """How the links begin that Matrix allows in messages."""
 
@@ -57,6 +61,12 @@ def _make_parser() -> MarkdownIt:
 PARSER = _make_parser()
 
 
+def is_laborious(text: str) -> bool:
+    """Whether reading this as CommonMark would take more time than any message deserves; it is then shown as it
+    stands."""
+    return text.count("[") > MAXIMUM_BRACKETS
+
+
 def is_plain(tokens: Sequence[Token]) -> bool:
     """Whether these blocks are nothing but paragraphs of unformatted text."""
     return all(token.type in _PLAIN_TOKENS for token in tokens) and all(
@@ -84,11 +94,17 @@ def _texts(tokens: Sequence[Token]) -> Iterator[str]:
 def from_plain(text: str) -> str:
     """CommonMark that reads as ``text``, line by line and character by character. Most texts stay as they are."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if is_laborious(text):
+        return _escaped_throughout(text)
     if not _READS_DIFFERENTLY.search(text) and is_plain(PARSER.parse(text)):
         return text
     escaped = _INDENTATION.sub(_as_entity, escape(text))
     if is_plain(PARSER.parse(escaped)):
         return escaped
+    return _escaped_throughout(text)
+
+
+def _escaped_throughout(text: str) -> str:
     return _INDENTATION.sub(_as_entity, _PUNCTUATION.sub(r"\\\g<0>", text))
 
 

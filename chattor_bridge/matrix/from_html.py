@@ -20,6 +20,10 @@ from markdownify import MarkdownConverter
 
 from chattor_bridge.matrix.commonmark import MAXIMUM_NESTING, PARSER, escape, from_plain, words
 
+MAXIMUM_ELEMENTS = 1_000
+"""Elements of one message whose formatting is kept. Taking HTML apart costs more than linear time in them: the 12,000
+table cells that fit one event took half a minute."""
+
 _TAGS = {
     *("a", "b", "blockquote", "br", "caption", "code", "del", "details", "div", "em", "font", "h1", "h2", "h3", "h4"),
     *("h5", "h6", "hr", "i", "img", "li", "ol", "p", "pre", "s", "span", "strike", "strong", "sub", "summary", "sup"),
@@ -69,6 +73,8 @@ def html_to_markdown(source: str) -> str:
         link_rel=None,
         strip_comments=True,
     )
+    if clean.count("<") > 2 * MAXIMUM_ELEMENTS:
+        return from_plain(_plain_text(clean))
     soup = BeautifulSoup(clean, "html.parser")
     if _depth(soup) > MAXIMUM_NESTING:
         return from_plain(_plain_text(clean))

@@ -7,15 +7,17 @@ or load something at the reader's.
 
 from __future__ import annotations
 
-from chattor_bridge.matrix.commonmark import PARSER, is_plain, is_too_deep
+from chattor_bridge.matrix.commonmark import PARSER, is_laborious, is_plain, is_too_deep
 from chattor_bridge.matrix.from_html import html_to_markdown
 
 __all__ = ["html_to_markdown", "markdown_to_html"]
 
 
 def markdown_to_html(markdown: str) -> str | None:
-    """Matrix's HTML for a CommonMark text; ``None`` when it has no formatting, or nests beyond reason, and should be
-    shown as it stands. Raw HTML in it is text."""
+    """Matrix's HTML for a CommonMark text; ``None`` when it has no formatting, or nests or brackets beyond reason, and
+    should be shown as it stands. Raw HTML in it is text."""
+    if is_laborious(markdown):
+        return None
     tokens = PARSER.parse(markdown)
     if is_plain(tokens) or is_too_deep(tokens):
         return None
