@@ -21,11 +21,12 @@ from mautrix.util.async_db import Database
 
 from chattor_bridge.errors import DatabaseUnavailable, DatabaseUnusable
 from chattor_bridge.ids import NodeId, OnionKey
+from chattor_bridge.packaged import packaged_directory
 from chattor_bridge.protocol.primitives import ed25519_public
 from chattor_bridge.storage.doors import SqlDoors
 from chattor_bridge.storage.engine import STOP_TIMEOUT, Dialect, Engine, EngineConnection, Row
 from chattor_bridge.storage.key import StoreKey
-from chattor_bridge.storage.migrations import load, migrations_directory, outstanding
+from chattor_bridge.storage.migrations import load, outstanding
 from chattor_bridge.storage.postgres import (
     COMMAND_TIMEOUT,
     CONNECT_TIMEOUT,
@@ -58,7 +59,7 @@ async def inspect(url: str, key: StoreKey | None, *, migrations: Path | None = N
 
     Raises: DatabaseUnavailable, DatabaseUnusable, WrongStoreKey.
     """
-    files = load(migrations or migrations_directory())
+    files = load(migrations or packaged_directory("migrations"))
     engine = _reader(url)
     if engine is None:
         return Inspection(made=False, outstanding=len(files), nodes=0, doors=())

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import chattor_bridge
 from chattor_bridge.errors import DatabaseUnusable
 from chattor_bridge.storage.engine import Dialect
 from chattor_bridge.storage.transaction import SqlTransaction, Transactions
@@ -55,13 +54,6 @@ class Migration:
                 statements.append(pending)
                 pending = ""
         return statements
-
-
-def migrations_directory() -> Path:
-    """Where the files are: inside the package when it was installed, else beside it in a checkout."""
-    package = Path(chattor_bridge.__file__).parent
-    packaged = package / "_data" / "migrations"
-    return packaged if packaged.is_dir() else package.parent / "migrations"
 
 
 def load(directory: Path) -> list[Migration]:

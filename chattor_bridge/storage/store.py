@@ -10,6 +10,7 @@ from mautrix.util.async_db import Database
 
 from chattor_bridge.errors import DatabaseUnusable
 from chattor_bridge.node.ports import Transaction
+from chattor_bridge.packaged import packaged_directory
 from chattor_bridge.storage.actions import SqlActions
 from chattor_bridge.storage.contacts import SqlContacts
 from chattor_bridge.storage.doors import SqlDoors
@@ -20,7 +21,7 @@ from chattor_bridge.storage.inbox import SqlInbox
 from chattor_bridge.storage.key import StoreKey
 from chattor_bridge.storage.knocks import SqlKnocks
 from chattor_bridge.storage.management_rooms import SqlManagementRooms
-from chattor_bridge.storage.migrations import apply, load, migrations_directory, outstanding
+from chattor_bridge.storage.migrations import apply, load, outstanding
 from chattor_bridge.storage.nodes import SqlNodes
 from chattor_bridge.storage.outbox import SqlOutbox
 from chattor_bridge.storage.portals import SqlPortals
@@ -158,10 +159,11 @@ def open_store(url: str, key: StoreKey, *, migrations: Path | None = None) -> St
 
     Raises: DatabaseUnusable for any other address.
     """
+    directory = migrations or packaged_directory("migrations")
     scheme, _, rest = url.partition(":")
     if scheme == "sqlite" and rest:
         path = Path(rest.removeprefix("//"))
-        return Store(SqliteEngine(path), key, migrations or migrations_directory())
+        return Store(SqliteEngine(path), key, directory)
     if scheme in ("postgres", "postgresql"):
-        return Store(PostgresEngine(url), key, migrations or migrations_directory())
+        return Store(PostgresEngine(url), key, directory)
     raise DatabaseUnusable("the address of the database must begin with sqlite: or postgresql://")

@@ -15,8 +15,9 @@ from pathlib import Path
 from chattor_bridge.bridge.records import EventLink, KnockNotice
 from chattor_bridge.ids import EventId, MatrixEventId
 from chattor_bridge.node.records import HeldEvent
+from chattor_bridge.packaged import packaged_directory
 from chattor_bridge.storage import Store, StoreKey, open_store
-from chattor_bridge.storage.migrations import load, migrations_directory
+from chattor_bridge.storage.migrations import load
 from chattor_bridge.terminal.ports import Direction
 from tests.postgres import PostgresCluster, running_cluster
 from tests.storage import records
@@ -99,7 +100,7 @@ def dump_postgres(cluster: PostgresCluster, url: str) -> str:
 
 async def write(cluster: PostgresCluster, directory: Path) -> None:
     """Dump a filled database of the present schema of each engine."""
-    number = f"{len(load(migrations_directory())):04}"
+    number = f"{len(load(packaged_directory('migrations'))):04}"
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / "store.db"
         async with open_store(f"sqlite:{path}", KEY) as store:

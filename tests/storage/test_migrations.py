@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from chattor_bridge.errors import DatabaseUnusable, WrongStoreKey
+from chattor_bridge.packaged import packaged_directory
 from chattor_bridge.storage import Store, StoreKey, open_store
 from chattor_bridge.storage.engine import Dialect
-from chattor_bridge.storage.migrations import load, migrations_directory
+from chattor_bridge.storage.migrations import load
 from chattor_bridge.storage.transaction import sql
 
 ROOT = Path(__file__).parents[2]
@@ -159,7 +160,7 @@ async def test_a_stray_file_among_the_schema_says_so(tmp_path: Path, key: StoreK
 
 
 def test_a_checkout_uses_the_files_beside_the_package() -> None:
-    assert migrations_directory() == ROOT / "migrations"
+    assert packaged_directory("migrations") == ROOT / "migrations"
 
 
 def test_a_wheel_brings_the_files_along(tmp_path: Path) -> None:
@@ -175,8 +176,8 @@ def test_a_wheel_brings_the_files_along(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "installed")
     ask = (
-        "from chattor_bridge.storage.migrations import load, migrations_directory as d;"
-        "print(d()); print(*(m.checksum for m in load(d())))"
+        "from chattor_bridge.packaged import packaged_directory; from chattor_bridge.storage.migrations import load;"
+        "d = packaged_directory('migrations'); print(d); print(*(m.checksum for m in load(d)))"
     )
     answer = subprocess.run(
         [sys.executable, "-c", ask],

@@ -14,8 +14,8 @@ import pytest
 
 from chattor_bridge.errors import ChattorError, DatabaseUnavailable, DatabaseUnusable
 from chattor_bridge.ids import PeerId
+from chattor_bridge.packaged import packaged_directory
 from chattor_bridge.storage import Store, StoreKey, open_store, transaction
-from chattor_bridge.storage.migrations import migrations_directory
 from chattor_bridge.storage.postgres import PostgresEngine, translate
 from tests.postgres import PostgresCluster
 from tests.storage import records
@@ -160,7 +160,7 @@ class TestOneProcess:
         self, postgres: PostgresCluster, store_url: str, key: StoreKey
     ) -> None:
         engine = Oblivious(store_url)
-        async with Store(engine, key, migrations_directory()) as first:
+        async with Store(engine, key, packaged_directory("migrations")) as first:
             await put(first, "first")
             engine.oblivious = True
             self._break_owner(postgres, store_url)
