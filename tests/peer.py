@@ -74,14 +74,16 @@ PACE = Pace(start_jitter=0.1, dial_first=0.2, dial_most=1.0, knock_first=0.2, kn
 
 
 @asynccontextmanager
-async def chattor_user(directory: Path, transport: Transport, name: str = "Bob") -> AsyncIterator[Peer]:
+async def chattor_user(
+    directory: Path, transport: Transport, name: str = "Bob", *, pace: Pace = PACE
+) -> AsyncIterator[Peer]:
     """A new user with everything of it in ``directory``, at work until the block is left."""
     await asyncio.to_thread(directory.mkdir)
     ears = Ears()
     store = open_store(f"sqlite:{directory / 'peer.db'}", StoreKey.create(directory / "store.key"))
     async with store:
         host = NodeHost(
-            store, transport, SystemClock(), secrets.token_bytes, ears, pace=PACE, work_bits=1, effort_bits=0
+            store, transport, SystemClock(), secrets.token_bytes, ears, pace=pace, work_bits=1, effort_bits=0
         )
         await host.start()
         try:
@@ -119,6 +121,11 @@ class Peer:
         """The friend, once there is one."""
         await self.ears.wait_until(lambda: any(isinstance(h, ContactAdded) for h in self.ears.happenings), timeout)
         return next(h.peer_id for h in self.ears.happenings if isinstance(h, ContactAdded))
+
+    async def heard(self, count: int, timeout: float) -> list[str]:
+        """Every text that arrived, in order, once that is ``count``."""
+        await self.ears.wait_until(lambda: len(self.ears.texts()) >= count, timeout)
+        return self.ears.texts()
 
     async def send(self, peer_id: PeerId, text: str) -> EventId:
         async with self.store.transaction() as tx:

@@ -3,75 +3,141 @@
 from __future__ import annotations
 
 import itertools
+import json
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from chattor_bridge.app import ManagedTransport
+from chattor_bridge.node.patience import Pace
 from chattor_bridge.ops.person import Person
 from chattor_bridge.ops.synapse import Synapse, ensure_synapse, free_port
+from chattor_bridge.ops.tornet import TorNetwork
 from chattor_bridge.transport.memory import MemoryNetwork
+from chattor_bridge.transport.tor import ManagedTor, TorSettings, TorTransport
 from tests.kill.stage import BridgeProcess, Conversation, run_to_end
-from tests.peer import chattor_user
+from tests.peer import PACE, chattor_user
 from tests.postgres import PostgresCluster
 from tests.synapse import ENVIRONMENT
 
 PASSWORD = "correct horse"
 
 
-class Ground:
-    """What the whole matrix of one engine stands on."""
+PACE_OVER_TOR = Pace(start_jitter=0.5, dial_first=2.0, dial_most=6.0, knock_first=2.0, knock_most=6.0)
+"""Seconds. Who dials sooner may find a relay that has not noticed yet whose tor died; what it passes on is lost, and
+tor waits for an answer."""
 
-    def __init__(self, directory: Path, synapse: Synapse, bridge: BridgeProcess, network: MemoryNetwork) -> None:
-        self._directory = directory
-        self._synapse = synapse
-        self._bridge = bridge
-        self._network = network
+Road = Callable[[Path], ManagedTransport]
+"""Makes a peer's way to the onion network, with its files in the directory it is given."""
+
+
+class Ground:
+    """What a whole matrix stands on."""
+
+    def __init__(self, directory: Path, synapse: Synapse, bridge: BridgeProcess, road: Road, pace: Pace) -> None:
+        self.directory = directory
+        self.synapse = synapse
+        self.bridge = bridge
+        self._road = road
+        self._pace = pace
         self._numbers = itertools.count()
 
     @asynccontextmanager
     async def strangers(self) -> AsyncIterator[Conversation]:
         """A new Matrix user with a node, and a new Chattor user, who do not know each other."""
         number = next(self._numbers)
-        account = await self._synapse.register(f"alice{number}", password=PASSWORD)
-        alice = await Person.login(self._synapse.address, account.user_id, PASSWORD)
-        transport = self._network.transport()
+        transport = self._road(self.directory / f"road{number}")
+        await transport.start()
         try:
-            async with chattor_user(self._directory / f"peer{number}", transport) as peer:
-                conversation = Conversation(self._synapse, self._bridge, alice, peer)
+            async with (
+                self.alice() as alice,
+                chattor_user(self.directory / f"peer{number}", transport, pace=self._pace) as peer,
+            ):
+                conversation = Conversation(self.synapse, self.bridge, alice, peer)
                 await conversation.start()
                 yield conversation
         finally:
             await transport.stop()
+            await self.bridge.restart()
+
+    @asynccontextmanager
+    async def alice(self) -> AsyncIterator[Person]:
+        """A new Matrix user."""
+        account = await self.synapse.register(f"alice{next(self._numbers)}", password=PASSWORD)
+        alice = await Person.login(self.synapse.address, account.user_id, PASSWORD)
+        try:
+            yield alice
+        finally:
             await alice.close()
-            await self._bridge.restart()
 
 
-@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-async def ground(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ground]:
-    """A running Synapse and a running bridge on each engine in turn."""
+@asynccontextmanager
+async def grounded(
+    directory: Path, program: tuple[str, ...], settings: dict[str, str], road: Road, pace: Pace
+) -> AsyncIterator[Ground]:
+    """A running Synapse, and a running bridge before it: ``program`` with these settings in its environment."""
     await ensure_synapse(ENVIRONMENT)
-    directory = tmp_path_factory.mktemp("kill")
-    config, network = directory / "config.yaml", directory / "network"
+    config = directory / "config.yaml"
     synapse = Synapse(ENVIRONMENT, directory / "synapse", registrations=[directory / "registration.yaml"])
     await run_to_end(
         *(sys.executable, "-m", "chattor_bridge.cli", "init", "--config", str(config), "--port", str(free_port())),
         *("--homeserver", "http://localhost:8008", "--domain", "localhost"),
     )
     async with synapse:
-        settings = {"CHATTOR_HOMESERVER_ADDRESS": synapse.address}
-        if request.param == "postgresql":
-            cluster: PostgresCluster = request.getfixturevalue("postgres")
-            settings["CHATTOR_DATABASE_URL"] = cluster.create_database()
-        command = ("-m", "tests.programs.bridge_memory", "--config", str(config), "--network", str(network))
-        bridge = BridgeProcess(command, directory / "bridge.log", settings)
+        bridge = BridgeProcess(
+            ("-m", *program, "--config", str(config)),
+            directory / "bridge.log",
+            settings | {"CHATTOR_HOMESERVER_ADDRESS": synapse.address},
+        )
         await bridge.start()
         try:
-            yield Ground(directory, synapse, bridge, MemoryNetwork(network))
+            yield Ground(directory, synapse, bridge, road, pace)
         finally:
             await bridge.stop()
+
+
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+async def ground(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ground]:
+    """The memory network, and each engine in turn."""
+    settings = {}
+    if request.param == "postgresql":
+        cluster: PostgresCluster = request.getfixturevalue("postgres")
+        settings["CHATTOR_DATABASE_URL"] = cluster.create_database()
+    async with over_memory(tmp_path_factory.mktemp("kill"), settings) as ground:
+        yield ground
+
+
+@pytest.fixture(scope="module")
+async def ground_on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ground]:
+    """The memory network, and the engine that needs no server."""
+    async with over_memory(tmp_path_factory.mktemp("kill"), {}) as ground:
+        yield ground
+
+
+@asynccontextmanager
+async def over_memory(directory: Path, settings: dict[str, str]) -> AsyncIterator[Ground]:
+    network = MemoryNetwork(directory / "net")
+    program = ("tests.programs.bridge_memory", "--network", str(directory / "net"))
+    async with grounded(directory, program, settings, lambda _: network.transport(), PACE) as ground:
+        yield ground
+
+
+@pytest.fixture(scope="module")
+async def ground_over_tor(tor_network: TorNetwork, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ground]:
+    """Real tor processes, SQLite, and the bridge as it is shipped."""
+    torrc = tor_network.client_torrc
+
+    def road(directory: Path) -> TorTransport:
+        return TorTransport(ManagedTor(TorSettings(directory, extra_torrc=torrc)))
+
+    settings = {"CHATTOR_TOR_TORRC_LINES": json.dumps(torrc)}
+    async with grounded(
+        tmp_path_factory.mktemp("kill"), ("chattor_bridge.cli", "run"), settings, road, PACE_OVER_TOR
+    ) as ground:
+        yield ground
 
 
 @pytest.fixture
@@ -87,4 +153,13 @@ async def conversation(ground: Ground) -> AsyncIterator[Conversation]:
     async with ground.strangers() as conversation:
         await conversation.ask()
         await conversation.friends()
+        yield conversation
+
+
+@pytest.fixture(scope="module")
+async def conversation_over_tor(ground_over_tor: Ground) -> AsyncIterator[Conversation]:
+    """The same, over tor, with the bridge as the one who dials: tor may take most of a minute to notice that an onion
+    it knows has moved to another process, which proves nothing about what is on disk."""
+    async with ground_over_tor.strangers() as conversation:
+        await conversation.be_asked()
         yield conversation

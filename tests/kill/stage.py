@@ -8,8 +8,9 @@ import re
 import signal
 import sys
 from asyncio.subprocess import PIPE, STDOUT, Process
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from chattor_bridge.ids import EventId, PeerId
 from chattor_bridge.ops.person import JsonObject, Person
@@ -84,21 +85,27 @@ class BridgeProcess:
         await self.start(failpoint)
 
 
-class Conversation:
+class Friend(Protocol):
+    """Somebody in Chattor."""
+
+    async def new_code(self) -> str: ...
+    async def heard(self, count: int, timeout: float) -> list[str]:
+        """Every text that arrived, in order, once that is ``count``."""
+
+
+class Acquaintance:
     """Alice in Matrix and her friend in Chattor, and everything they should have heard of each other by now."""
 
-    def __init__(self, synapse: Synapse, bridge: BridgeProcess, alice: Person, peer: Peer) -> None:
+    def __init__(self, synapse: Synapse, bridge: BridgeProcess, alice: Person, friend: Friend) -> None:
         self.synapse = synapse
         self.bridge = bridge
         self.alice = alice
-        self.peer = peer
         self.management = ""
         self.room = ""
         self.ghost = ""
-        self.friend = PeerId(b"")
+        self._friend = friend
         self._said: list[str] = []
         self._told: list[str] = []
-        self._sent: list[EventId] = []
 
     async def start(self) -> None:
         """Alice gets a node."""
@@ -108,14 +115,9 @@ class Conversation:
         await self.alice.next_from(BOT, self.management, PATIENCE)
 
     async def ask(self) -> None:
-        """Alice asks the peer to be her friend."""
-        code = await self.peer.new_code()
+        """Alice asks to be friends."""
+        code = await self._friend.new_code()
         await self.alice.say(self.management, f"add {code} hello")
-
-    async def friends(self) -> None:
-        """The peer accepts; both see their new friend, and exactly one room shows it."""
-        self.friend = await self.peer.accept_next(PATIENCE)
-        await self.shown()
 
     async def code_of_alice(self) -> str:
         """Have the bot make a friend code for Alice."""
@@ -166,20 +168,58 @@ class Conversation:
             await self.alice.say(self.room, text)
         self._said += texts
 
-    async def tell(self, *texts: str) -> None:
-        """The friend says something."""
-        for text in texts:
-            self._sent.append(await self.peer.send(self.friend, text))
+    def told(self, texts: Sequence[str]) -> None:
+        """The friend has said this besides."""
         self._told += texts
 
     async def settled(self) -> None:
         """Wait until both have heard everything; then everything was heard once and in order."""
-        await self.peer.ears.wait_until(lambda: len(self.peer.ears.texts()) >= len(self._said), PATIENCE)
+        heard = await self._friend.heard(len(self._said), PATIENCE)
         if self._told:
             await self.alice.wait_for(lambda _: len(self._heard()) >= len(self._told), PATIENCE)
         await self.alice.sync()
-        assert self.peer.ears.texts() == self._said
+        assert heard == self._said
         assert self._heard() == self._told
+
+    async def receipted(self, event_id: str) -> None:
+        """Wait for the bot's read receipt: delivered."""
+
+        def is_receipt(event: JsonObject) -> bool:
+            read = event["content"].get(event_id, {}).get("m.read", {}) if event["type"] == "m.receipt" else {}
+            return BOT in read
+
+        await self.alice.wait_for(is_receipt, PATIENCE, ephemeral=True)
+
+    def _heard(self) -> list[str]:
+        return self.alice.messages(self.room, self.ghost)
+
+
+class Conversation(Acquaintance):
+    """With a friend in this process."""
+
+    def __init__(self, synapse: Synapse, bridge: BridgeProcess, alice: Person, peer: Peer) -> None:
+        super().__init__(synapse, bridge, alice, peer)
+        self.peer = peer
+        self.friend = PeerId(b"")
+        self._sent: list[EventId] = []
+
+    async def friends(self) -> None:
+        """The peer accepts; both see their new friend, and exactly one room shows it."""
+        self.friend = await self.peer.accept_next(PATIENCE)
+        await self.shown()
+
+    async def be_asked(self) -> None:
+        """The peer asks Alice, who accepts."""
+        await self.peer.add(await self.code_of_alice(), "hello")
+        await self.alice_accepts()
+        self.friend = await self.peer.friend(PATIENCE)
+        await self.shown()
+
+    async def tell(self, *texts: str) -> None:
+        """The friend says something."""
+        for text in texts:
+            self._sent.append(await self.peer.send(self.friend, text))
+        self.told(texts)
 
     async def read(self) -> None:
         """Alice reads the last thing the friend said, whether or not the bridge is there to notice."""
@@ -195,15 +235,3 @@ class Conversation:
         ears = self.peer.ears
         await ears.wait_until(lambda: len(ears.read()) >= len(self._told), PATIENCE)
         assert ears.read() == self._sent
-
-    async def receipted(self, event_id: str) -> None:
-        """Wait for the bot's read receipt: delivered."""
-
-        def is_receipt(event: JsonObject) -> bool:
-            read = event["content"].get(event_id, {}).get("m.read", {}) if event["type"] == "m.receipt" else {}
-            return BOT in read
-
-        await self.alice.wait_for(is_receipt, PATIENCE, ephemeral=True)
-
-    def _heard(self) -> list[str]:
-        return self.alice.messages(self.room, self.ghost)

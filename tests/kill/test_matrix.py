@@ -11,6 +11,8 @@ import pytest
 
 from tests.kill.stage import Conversation
 
+pytestmark = pytest.mark.synapse
+
 FROM_MATRIX = (
     "inbox-committed",  # stored, the homeserver not yet told
     "inbox-answered",

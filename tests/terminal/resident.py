@@ -130,12 +130,13 @@ class Resident:
         await daemon.saw("answering")
         return daemon
 
-    async def launch(self, *words: str) -> Program:
-        """A command that stays up."""
+    async def launch(self, *words: str, **variables: str) -> Program:
+        """A command that stays up, with these environment variables."""
         over_memory = words[0] == "run" and self._torrc is None
         program = ("tests.programs.chattor_memory", str(self._network)) if over_memory else (PROGRAM,)
         command = self._command(*program, words=words, json=True)
-        variables = {} if self._torrc is None else {"CHATTOR_TOR_TORRC_LINES": dumps(list(self._torrc))}
+        if self._torrc is not None:
+            variables["CHATTOR_TOR_TORRC_LINES"] = dumps(list(self._torrc))
         launched = Program(
             await asyncio.create_subprocess_exec(
                 *command, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, env=os.environ | variables
