@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from chattor_bridge.bot import codes, contacts, identity, requests
+from chattor_bridge.bot import codes, contacts, identity, requests, verifying
 from chattor_bridge.bot.parser import Command, Commands
 from chattor_bridge.bot.request import Request
 from chattor_bridge.bridge.actions import Decline, Leave, OpenManagement, Say, Welcome, owner_lane, room_lane
@@ -54,6 +54,7 @@ class Bot:
                 *codes.COMMANDS,
                 *requests.COMMANDS,
                 *contacts.COMMANDS,
+                *verifying.COMMANDS,
             )
         )
 

@@ -13,12 +13,18 @@ from chattor_bridge.bridge.listener import Deed
 from chattor_bridge.bridge.showing import NAMELESS
 from chattor_bridge.errors import NotFound, UsageError
 from chattor_bridge.node.ports import Transaction
-from chattor_bridge.node.views import ContactInfo
+from chattor_bridge.node.views import ContactInfo, Verification
 
 GROUP = "Contacts"
 
 SURE = "yes"
 """What has to stand behind a command that cannot be undone."""
+
+_FOUND = {
+    Verification.NONE: "",
+    Verification.VERIFIED: ", ✅ verified",
+    Verification.MISMATCH: ", ⚠️ a comparison failed",
+}
 
 
 async def list_contacts(request: Request) -> Deed:
@@ -167,7 +173,7 @@ def _line(contact: ContactInfo) -> str:
     also = f" (calls themselves {literal(contact.name)})" if contact.alias and contact.name != contact.alias else ""
     state = "blocked" if contact.blocked else "online" if contact.online else "offline"
     queued = f", {contact.queued} on the way" if contact.queued else ""
-    return f"**{name}**{also}, {state}{queued}"
+    return f"**{name}**{also}, {state}{queued}{_FOUND[contact.verification]}"
 
 
 def _name(contact: ContactInfo) -> str:

@@ -21,6 +21,18 @@ SESSION_RENEWED: Final = "node.renewed"
 SESSION_NOT_RENEWED: Final = "node.not-renewed"
 """Type of the `Unknown` event that says that the session should begin anew, and may not yet."""
 
+EMOJI_INVITED: Final = "node.emoji-invited"
+"""Type of the `Unknown` event that says that a friend wants to compare emoji."""
+
+EMOJI_READY: Final = "node.emoji-ready"
+"""Type of the `Unknown` event with the emoji to compare; its field ``emoji`` is a list of signs with their names."""
+
+VERIFICATION_MATCHED: Final = "node.verification-matched"
+"""Type of the `Unknown` event that says that the friend has found the emoji to be the same."""
+
+VERIFICATION_FAILED: Final = "node.verification-failed"
+"""Type of the `Unknown` event that says that a comparison failed: on the friend's side, or because its node cheated."""
+
 
 @dataclass(frozen=True, slots=True)
 class KnockReceived:

@@ -15,6 +15,7 @@ from chattor_bridge.node.happenings import MISSING, UNREADABLE, ContactRenamed, 
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.records import Contact, HeldEvent, OutboxEntry
 from chattor_bridge.node.surroundings import Surroundings
+from chattor_bridge.node.verifying import REFUSED, Turn, Verifying
 from chattor_bridge.node.views import Counters
 from chattor_bridge.protocol.events import (
     Body,
@@ -23,12 +24,17 @@ from chattor_bridge.protocol.events import (
     Event,
     Profile,
     Unknown,
+    VerifyAccept,
+    VerifyDone,
+    VerifyEvent,
+    VerifyKey,
+    VerifyStart,
     decode_event,
     encode_event,
 )
 from chattor_bridge.protocol.limits import EVENT_ID_SIZE
 from chattor_bridge.protocol.primitives import hash256
-from chattor_bridge.protocol.rekeying import Said, UselessNegotiation, offer_if_due, take_accept, take_offer
+from chattor_bridge.protocol.rekeying import Said, UselessNegotiation, offer_if_due, say, take_accept, take_offer
 from chattor_bridge.protocol.renewal import Reason
 from chattor_bridge.protocol.resync import Standing
 from chattor_bridge.protocol.session import Duplicate, Opened, OutOfWindow, Session, SessionBroken
@@ -61,6 +67,7 @@ class Mailbox:
         self._around = around
         self._store = around.store
         self._counters = counters
+        self.verifying = Verifying(around)
 
     # --- out ---------------------------------------------------------------------------------------------------------
 
@@ -222,23 +229,44 @@ class Mailbox:
     def open(self, session: Session, envelope: bytes) -> Opened:
         return session.open(envelope, random=self._around.random, now=self._around.clock.now())
 
-    async def negotiate(self, tx: Transaction, peer_id: PeerId, session: Session, opened: Opened) -> bool:
-        """Whether this is an event between the two sessions; it is dealt with then, at once, whatever is missing
-        before it. Raises: UselessNegotiation."""
+    async def control(self, tx: Transaction, contact: Contact, session: Session, opened: Opened) -> Contact | None:
+        """The contact after an event between the two nodes, None when this is none. It is dealt with at once, whatever
+        is missing before it. Raises: UselessNegotiation."""
         assert opened.inner is not None
         try:
-            body = decode_event(opened.inner).body
+            event = decode_event(opened.inner)
         except MalformedData:
-            return False
+            return None
         now = self._around.clock.now()
-        match body:
+        match event.body:
             case EpochOffer():
-                await self._put(tx, peer_id, take_offer(session, body, opened, random=self._around.random, now=now))
+                said = take_offer(session, event.body, opened, random=self._around.random, now=now)
+                await self._put(tx, contact.peer_id, said)
             case EpochAccept():
-                take_accept(session, body, opened, now=now)
+                take_accept(session, event.body, opened, now=now)
+            case VerifyStart() | VerifyAccept() | VerifyKey() | VerifyDone():
+                if await self._store.received.remember(tx, self._node_id, contact.peer_id, event.event_id, now):
+                    return await self._verify(tx, contact, session, event.body)
             case _:
-                return False
-        return True
+                return None
+        return contact
+
+    async def _verify(self, tx: Transaction, contact: Contact, session: Session, event: VerifyEvent) -> Contact:
+        try:
+            turn = self.verifying.take(contact, event)
+        except REFUSED:
+            turn = self.verifying.abandon(contact)
+        return await self.perform(tx, turn, session)
+
+    async def perform(self, tx: Transaction, turn: Turn, session: Session) -> Contact:
+        """Say and show what a turn of a verification leads to; the contact, to be stored with ``session``."""
+        peer_id, now = turn.contact.peer_id, self._around.clock.now()
+        for body in turn.said:
+            await self._put(tx, peer_id, say(session, self.event(body), random=self._around.random, now=now))
+        if turn.notice is not None:
+            happening = EventArrived(peer_id, self.event(turn.notice), received_at=now)
+            await self._around.observer.record(tx, self._node_id, happening)
+        return turn.contact
 
     def now(self) -> int:
         return self._around.clock.now()
@@ -289,15 +317,16 @@ class _Arrivals:
                 return  # one more to hold, and no room: not accepted, not acknowledged
             self.session = session
         self.answer = True
+        held: HeldEvent | None = None
         try:
-            control = await self._mailbox.negotiate(self._tx, self._contact.peer_id, self.session, opened)
+            contact = await self._mailbox.control(self._tx, self._contact, self.session, opened)
+            if contact is None:
+                held = HeldEvent(self._contact.peer_id, opened.seq, opened.inner, self._mailbox.now())
+            else:
+                self._contact = contact
         except UselessNegotiation:
             self.counters.unreadable += 1
-            control = True
-        await self._place(
-            opened.seq,
-            None if control else HeldEvent(self._contact.peer_id, opened.seq, opened.inner, self._mailbox.now()),
-        )
+        await self._place(opened.seq, held)
 
     def finished(self) -> Contact:
         return replace(self._contact, session=self.session.serialize())

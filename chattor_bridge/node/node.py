@@ -27,7 +27,8 @@ from chattor_bridge.node.records import (
 )
 from chattor_bridge.node.surroundings import Surroundings
 from chattor_bridge.node.texts import MAX_LABEL, check_profile_name, check_text
-from chattor_bridge.node.views import ContactInfo, NodeStatus, OutgoingInfo, RequestInfo
+from chattor_bridge.node.verifying import Turn, number_of, state_of
+from chattor_bridge.node.views import ContactInfo, NodeStatus, OutgoingInfo, RequestInfo, VerificationInfo
 from chattor_bridge.node.work import NodeWork
 from chattor_bridge.protocol.events import Body, Profile
 from chattor_bridge.protocol.friendcode import FriendCode
@@ -102,9 +103,16 @@ class Node(Codes, Parting):
                 one.created_at,
                 one.blocked,
                 one.order,
+                state_of(one),
             )
             for one in contacts
         ]
+
+    async def verification(self, peer_id: PeerId) -> VerificationInfo:
+        """How to make sure of a friend, and whether that was done. Raises: NotFound."""
+        async with self._store.transaction() as tx:
+            contact = await self.work.mailbox.locked(tx, peer_id)
+        return VerificationInfo(state_of(contact), number_of(contact), self.work.mailbox.verifying.emoji_of(contact))
 
     async def status(self) -> NodeStatus:
         """How the node is doing, and what its workers wait for."""
@@ -224,6 +232,25 @@ class Node(Codes, Parting):
         shown = alias or contact.peer_name
         if shown != (contact.alias or contact.peer_name):
             await self._around.observer.record(tx, self.node_id, ContactRenamed(peer_id, shown))
+
+    async def compare_emoji(self, tx: Transaction, peer_id: PeerId) -> None:
+        """Ask a friend to compare emoji, or agree when the friend has asked. Raises: NotFound."""
+        contact = await self.work.mailbox.locked(tx, peer_id)
+        await self._verify(tx, self.work.mailbox.verifying.begin(contact))
+
+    async def confirm(self, tx: Transaction, peer_id: PeerId, *, match: bool) -> None:
+        """Our owner has compared: the emoji if there are some to compare now, else the safety number.
+
+        Raises: NotFound.
+        """
+        contact = await self.work.mailbox.locked(tx, peer_id)
+        await self._verify(tx, self.work.mailbox.verifying.confirm(contact, match=match))
+
+    async def _verify(self, tx: Transaction, turn: Turn) -> None:
+        session = Session.deserialize(turn.contact.session)
+        contact = await self.work.mailbox.perform(tx, turn, session)
+        await self._store.contacts.save(tx, replace(contact, session=session.serialize()))
+        tx.after_commit(lambda: self.work.wake(contact.peer_id))
 
     async def renew_session(self, tx: Transaction, peer_id: PeerId) -> None:
         """Begin the session with a friend anew, on the link that is up or on the next one.

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from chattor_bridge.node.happenings import MISSING, SESSION_NOT_RENEWED, SESSION_RENEWED, UNREADABLE
+from chattor_bridge.node.happenings import (
+    EMOJI_INVITED,
+    EMOJI_READY,
+    MISSING,
+    SESSION_NOT_RENEWED,
+    SESSION_RENEWED,
+    UNREADABLE,
+    VERIFICATION_FAILED,
+    VERIFICATION_MATCHED,
+)
 from chattor_bridge.protocol.renewal import Reason
 
 _RENEWED: Final[Mapping[object, str]] = {
@@ -34,4 +43,27 @@ def in_words(type_name: str, fields: Mapping[str, object]) -> str | None:
             "the encryption began anew less than a day ago, which is done once a day. Perhaps one identity runs in two "
             "places, a restored copy beside the original: stop one of them. It is tried again by itself."
         )
+    if type_name == EMOJI_INVITED:
+        return (
+            "Your friend wants to compare emoji with you, to be sure that nobody stands between you. While you talk by "
+            "voice or sit together, take part with `verify` and the word `emoji`; it waits for ten minutes."
+        )
+    if type_name == EMOJI_READY:
+        return (
+            f"Compare these with what your friend sees: {_pictured(fields.get('emoji'))}. Say what you find with "
+            "`verify` and the word `match` or `mismatch`."
+        )
+    if type_name == VERIFICATION_MATCHED:
+        return "Your friend has found the emoji to be the same. If you have too, say so with `verify` and `match`."
+    if type_name == VERIFICATION_FAILED:
+        return (
+            "⚠️ WARNING: comparing with this friend failed. Somebody may stand between you and read everything. Do not "
+            "say anything secret here. Meet, exchange new friend codes, and become friends anew."
+        )
     return None
+
+
+def _pictured(emoji: object) -> str:
+    if not isinstance(emoji, list):
+        return ""
+    return ", ".join(f"{sign} {name}" for sign, name in emoji)

@@ -137,6 +137,9 @@ class Contact:
     created_at: int
     blocked: bool = False  # by our owner: unreachable for this friend
     order: int = field(default=0, compare=False)  # drawn by the store, never twice
+    verified: str | None = None  # sealed; the safety number that our owner found to be the same
+    mismatch: bool = False  # one of the two people found a comparison to fail, and none has succeeded since
+    verification: bytes | None = None  # sealed; protocol.verification.Run under way
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from chattor_bridge.node.mailbox import Mailbox
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.records import Contact, OutboxEntry
 from chattor_bridge.node.surroundings import Surroundings
-from chattor_bridge.protocol.events import Control, Event, Unknown, decode_event
+from chattor_bridge.protocol.events import EpochEvent, Event, Unknown, decode_event
 from chattor_bridge.protocol.frames import Hello, Resync, ResyncAnswer, ResyncDone, ResyncStart
 from chattor_bridge.protocol.limits import EVENT_ID_SIZE
 from chattor_bridge.protocol.primitives import hash256, x25519_public
@@ -213,7 +213,7 @@ class Resyncing:
             seq = batch[-1].seq
             await outbox.remove(tx, self._node_id, self._peer_id, [(batch[0].seq, seq)])
             for entry in batch:
-                if not isinstance(decode_event(entry.event).body, Control):  # those end with the session they are of
+                if not isinstance(decode_event(entry.event).body, EpochEvent):  # those end with the session they are of
                     await outbox.add(tx, self._node_id, self._sealed_anew(entry, new))
 
     def _sealed_anew(self, entry: OutboxEntry, new: Session) -> OutboxEntry:

@@ -63,6 +63,27 @@ class OutgoingInfo:
     created_at: int
 
 
+class Verification(StrEnum):
+    """What comparing has shown about a friend."""
+
+    NONE = "unverified"  # nothing was compared
+    VERIFIED = "verified"
+    MISMATCH = "mismatch"  # somebody may stand between
+
+
+Emoji = tuple[tuple[str, str], ...]
+"""Signs and their names."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationInfo:
+    """``number`` has 60 digits and is the same on both sides; ``emoji`` are there while they are to be compared."""
+
+    state: Verification
+    number: str
+    emoji: Emoji | None
+
+
 @dataclass(frozen=True, slots=True)
 class ContactInfo:
     """A friend. ``name`` is what the friend calls itself and may be empty, ``alias`` what our owner calls it. ``order``
@@ -76,6 +97,7 @@ class ContactInfo:
     created_at: int
     blocked: bool = False
     order: int = 0
+    verification: Verification = Verification.NONE
 
 
 class Phase(StrEnum):

@@ -273,9 +273,11 @@ class NodeWork:
         if self._group is None:
             work.close()
             return
+        guarded = self._guard(work)
         try:
-            task = self._group.create_task(self._guard(work))
+            task = self._group.create_task(guarded)
         except RuntimeError:  # the group is ending, and this stream with it
+            guarded.close()
             work.close()
             return
         try:

@@ -28,8 +28,9 @@ from chattor_bridge.protocol.limits import (
     MAX_RECEIPT_EVENTS,
     MAX_TEXT,
     MAX_TIME,
+    VERIFICATION_ID_SIZE,
 )
-from chattor_bridge.protocol.primitives import KEM_CIPHERTEXT_SIZE, KEM_PUBLIC_SIZE
+from chattor_bridge.protocol.primitives import KEM_CIPHERTEXT_SIZE, KEM_PUBLIC_SIZE, KEY_SIZE
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +85,44 @@ class Unknown:
     fields: Mapping[str, object] = field(hash=False)
 
 
-Control = EpochOffer | EpochAccept
-"""What the two sessions say to each other; nobody is shown it."""
+@dataclass(frozen=True, slots=True)
+class VerifyStart:
+    """Emoji are to be compared, in a run with this id of 16 bytes."""
+
+    run_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyAccept:
+    """The other person agrees; ``commitment`` is to the key that will be shown, 32 bytes."""
+
+    run_id: bytes
+    commitment: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyKey:
+    """``key`` is an X25519 public key made for this run, 32 bytes."""
+
+    run_id: bytes
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyDone:
+    """What the person who compared has found."""
+
+    run_id: bytes
+    match: bool
+
+
+EpochEvent = EpochOffer | EpochAccept
+"""What the two halves of one session say to each other."""
+
+VerifyEvent = VerifyStart | VerifyAccept | VerifyKey | VerifyDone
+
+Control = EpochEvent | VerifyEvent
+"""What two nodes say to each other; nobody is shown it."""
 
 Body = Text | Receipt | Profile | Control | Unknown
 
@@ -106,7 +143,17 @@ class Event:
     extra: Mapping[str, object] = field(default_factory=dict, hash=False)
 
 
-EVENT_TYPES: Final = ("epoch_accept", "epoch_offer", "profile", "receipt", "text")
+EVENT_TYPES: Final = (
+    "epoch_accept",
+    "epoch_offer",
+    "profile",
+    "receipt",
+    "text",
+    "verify_accept",
+    "verify_done",
+    "verify_key",
+    "verify_start",
+)
 """Event types this version understands, sorted."""
 
 _COMMON_KEYS: Final = frozenset({"id", "time", "type", "critical"})
@@ -176,6 +223,14 @@ def _type_of(body: Body) -> str:
             return "epoch_offer"
         case EpochAccept():
             return "epoch_accept"
+        case VerifyStart():
+            return "verify_start"
+        case VerifyAccept():
+            return "verify_accept"
+        case VerifyKey():
+            return "verify_key"
+        case VerifyDone():
+            return "verify_done"
         case Unknown(type_name):
             return type_name
 
@@ -192,6 +247,14 @@ def _own_fields(body: Body) -> Mapping[str, object]:
             return {"epoch": epoch, "kem": key}
         case EpochAccept(epoch, ciphertext):
             return {"epoch": epoch, "kem": ciphertext}
+        case VerifyStart(run_id):
+            return {"run": run_id}
+        case VerifyAccept(run_id, commitment):
+            return {"run": run_id, "commitment": commitment}
+        case VerifyKey(run_id, key):
+            return {"run": run_id, "key": key}
+        case VerifyDone(run_id, match):
+            return {"run": run_id, "match": match}
         case Unknown(_, fields):
             return fields
 
@@ -217,8 +280,24 @@ def _read_body(type_name: str, fields: Fields) -> tuple[Body | None, frozenset[s
         case "epoch_accept":
             ciphertext = fields.bytes("kem", length=KEM_CIPHERTEXT_SIZE)
             return EpochAccept(_read_epoch(fields), ciphertext), frozenset({"epoch", "kem"})
+        case "verify_start":
+            return VerifyStart(_read_run(fields)), frozenset({"run"})
+        case "verify_accept":
+            commitment = fields.bytes("commitment", length=KEY_SIZE)
+            return VerifyAccept(_read_run(fields), commitment), frozenset({"run", "commitment"})
+        case "verify_key":
+            return VerifyKey(_read_run(fields), fields.bytes("key", length=KEY_SIZE)), frozenset({"run", "key"})
+        case "verify_done":
+            match = fields.raw("match")
+            if not isinstance(match, bool):
+                raise fields.wrong("match")
+            return VerifyDone(_read_run(fields), match), frozenset({"run", "match"})
         case _:
             return None, frozenset()
+
+
+def _read_run(fields: Fields) -> bytes:
+    return fields.bytes("run", length=VERIFICATION_ID_SIZE)
 
 
 def _read_epoch(fields: Fields) -> int:

@@ -101,6 +101,12 @@ node busy, get one a day; and a person who is told of each can act before the ne
 MAX_RESYNC_CANDIDATES: Final = 4
 """Sessions kept beside the one in use, of resyncs whose end was not heard of: one for each link that may be up."""
 
+VERIFICATION_ID_SIZE: Final = 16
+"""Bytes of the id of one comparing of emoji: random ones never meet."""
+
+VERIFICATION_LIFETIME: Final = 600
+"""Seconds one comparing of emoji may take: both people are there, talking to each other, as in Matrix."""
+
 # --- events --------------------------------------------------------------------------------------------------------
 
 EVENT_ID_SIZE: Final = 16

@@ -32,7 +32,7 @@ class UselessNegotiation(MalformedData):
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """An event of the session's own: its id, its encoding, and the envelope it goes out in."""
+    """An event that goes out: its id, its encoding, and its envelope."""
 
     event_id: EventId
     encoded: bytes
@@ -45,9 +45,8 @@ def offer_if_due(session: Session, *, random: RandomBytes, now: int) -> Said | N
         return None
     seed = random(KEM_SEED_SIZE)
     event = Event(EventId(random(EVENT_ID_SIZE)), now, EpochOffer(session.epochs.sending, kem_public(seed)))
-    encoded = encode_event(event)
-    said = _say(session, event, encoded, random, now)
-    session.epochs.offered(seed, encoded)
+    said = say(session, event, random=random, now=now)
+    session.epochs.offered(seed, said.encoded)
     return said
 
 
@@ -72,9 +71,8 @@ def take_offer(
     except MalformedData as error:
         raise UselessNegotiation("an epoch was offered without a key") from error
     event = Event(EventId(random(EVENT_ID_SIZE)), now, EpochAccept(offer.epoch, ciphertext))
-    encoded = encode_event(event)
-    said = _say(session, event, encoded, random, now)
-    session.epochs.accepted(secret, opened.inner, encoded, seq=said.sealed.seq, now=now)
+    said = say(session, event, random=random, now=now)
+    session.epochs.accepted(secret, opened.inner, said.encoded, seq=said.sealed.seq, now=now)
     return said
 
 
@@ -91,5 +89,8 @@ def take_accept(session: Session, accept: EpochAccept, opened: Opened, *, now: i
     session.epochs.finish(secret, offered.offer, opened.inner, now=now)
 
 
-def _say(session: Session, event: Event, encoded: bytes, random: RandomBytes, now: int) -> Said:
-    return Said(event.event_id, encoded, session.seal(encoded, random=random, now=now, ack=session.received.ack()))
+def say(session: Session, event: Event, *, random: RandomBytes, now: int) -> Said:
+    """Seal an event, with an acknowledgement of what has come. Raises: as `encode_event` and `Session.seal`."""
+    encoded = encode_event(event)
+    sealed = session.seal(encoded, random=random, now=now, ack=session.received.ack())
+    return Said(event.event_id, encoded, sealed)

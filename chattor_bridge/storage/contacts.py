@@ -17,8 +17,9 @@ class SqlContacts(Table):
         """Raises: AlreadyExists, also when this node has a friend with the same static key."""
         await sql(tx).execute(
             "INSERT INTO contacts (node_id, peer_id, role, own_static, peer_static, hosted_seed, peer_onion, session, "
-            "peer_name, alias, version, capabilities, established, blocked, created_at) "
-            "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+            "peer_name, alias, version, capabilities, established, blocked, verified, mismatch, verification, "
+            "created_at) "
+            "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
             *self._values(contact),
             contact.created_at,
         )
@@ -30,7 +31,7 @@ class SqlContacts(Table):
             "contact",
             "UPDATE contacts SET role = $3, own_static = $4, peer_static = $5, hosted_seed = $6, peer_onion = $7, "
             "session = $8, peer_name = $9, alias = $10, version = $11, capabilities = $12, established = $13, "
-            "blocked = $14 WHERE node_id = $1 AND peer_id = $2",
+            "blocked = $14, verified = $15, mismatch = $16, verification = $17 WHERE node_id = $1 AND peer_id = $2",
             *self._values(contact),
         )
 
@@ -82,11 +83,15 @@ class SqlContacts(Table):
             write_words(contact.capabilities),
             contact.established,
             contact.blocked,
+            sealed.seal_optional("verified", None if contact.verified is None else contact.verified.encode()),
+            contact.mismatch,
+            sealed.seal_optional("verification", contact.verification),
         )
 
     def _read(self, row: Row) -> Contact:
         node_id, peer_id = NodeId(row["node_id"]), PeerId(row["peer_id"])
         sealed = self._row(node_id, peer_id)
+        verified = sealed.open_optional("verified", row["verified"])
         peer_onion = sealed.open_optional("peer_onion", row["peer_onion"])
         return Contact(
             peer_id=peer_id,
@@ -105,4 +110,7 @@ class SqlContacts(Table):
             created_at=row["created_at"],
             blocked=bool(row["blocked"]),
             order=row["position"],
+            verified=None if verified is None else verified.decode(),
+            mismatch=bool(row["mismatch"]),
+            verification=sealed.open_optional("verification", row["verification"]),
         )

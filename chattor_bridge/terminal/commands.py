@@ -11,6 +11,7 @@ from contextlib import aclosing, suppress
 
 import segno
 
+from chattor_bridge.node.verifying import in_groups
 from chattor_bridge.node.views import MANY_REQUESTS
 from chattor_bridge.terminal.addressing import SHORT_ID
 from chattor_bridge.terminal.client import ask, ask_once
@@ -24,6 +25,12 @@ MAX_INPUT = 256 * 1024
 
 READ_BATCH = 100
 """Messages marked as read with one request; the daemon's own bound."""
+
+_FOUND = {
+    "unverified": "not compared yet",
+    "verified": "verified",
+    "mismatch": "WARNING: a comparison failed; somebody may stand between you",
+}
 
 Command = Callable[[argparse.Namespace, Home, Output], Coroutine[None, None, None]]
 
@@ -129,6 +136,17 @@ async def resync(arguments: argparse.Namespace, home: Home, output: Output) -> N
     )
 
 
+async def verify(arguments: argparse.Namespace, home: Home, output: Output) -> None:
+    items, _ = await ask_once(home, "verify", contact=arguments.contact, what=arguments.what)
+    item = items[0]
+    lines = [f"{neutralised(item['name'])}: {_FOUND[item['verification']]}", f"  {in_groups(item['number'])}"]
+    if item["emoji"] is not None:
+        lines.append("  " + ", ".join(f"{neutralised(sign)} {neutralised(word)}" for sign, word in item["emoji"]))
+    if arguments.what == "emoji" and item["emoji"] is None:
+        lines.append("Asked; follow and verify show the emoji once your friend takes part, for ten minutes.")
+    output.show(item, *lines)
+
+
 async def profile(arguments: argparse.Namespace, home: Home, output: Output) -> None:
     items, _ = await ask_once(home, "profile", name=arguments.name)
     output.show(items[0], neutralised(items[0]["name"]))
@@ -183,6 +201,7 @@ COMMANDS: dict[str, Command] = {
     "contacts": contacts,
     "rename": rename,
     "resync": resync,
+    "verify": verify,
     "profile": profile,
     "send": send,
     "history": history,
@@ -264,6 +283,8 @@ def _contact_row(item: JsonObject) -> list[str]:
     news = [f"{item['unread']} unread"] if item["unread"] else []
     if item["queued"]:
         news.append(f"{item['queued']} on their way")
+    if item["verification"] != "unverified":
+        news.append("verified" if item["verification"] == "verified" else "COMPARISON FAILED")
     state = "blocked" if item["blocked"] else "online" if item["online"] else "offline"
     return [str(item["contact"]), name, state, ", ".join(news)]
 

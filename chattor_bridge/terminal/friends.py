@@ -169,6 +169,26 @@ class Friends:
         yield Item({"contact": number, "name": shown_name(number, contact)})
         yield Done({})
 
+    async def verify(self, args: JsonObject) -> AsyncGenerator[Answer, None]:
+        number, contact = find_contact(await self._node.contacts(), arguments.text(args, "contact"))
+        what = arguments.text(args, "what")
+        async with self._store.transaction() as tx:
+            if what == "emoji":
+                await self._node.compare_emoji(tx, contact.peer_id)
+            elif what in ("match", "mismatch"):
+                await self._node.confirm(tx, contact.peer_id, match=what == "match")
+        info = await self._node.verification(contact.peer_id)
+        yield Item(
+            {
+                "contact": number,
+                "name": shown_name(number, contact),
+                "verification": info.state.value,
+                "number": info.number,
+                "emoji": None if info.emoji is None else [list(pair) for pair in info.emoji],
+            }
+        )
+        yield Done({})
+
     async def profile(self, args: JsonObject) -> AsyncGenerator[Answer, None]:
         name = arguments.optional_text(args, "name")
         if name is not None:
@@ -219,6 +239,7 @@ class Friends:
             "queued": contact.queued,
             "unread": await self._unread(contact),
             "since": contact.created_at,
+            "verification": contact.verification.value,
         }
 
     async def _unread(self, contact: ContactInfo) -> int:

@@ -280,7 +280,7 @@ def _add_friends(commands: _Commands) -> None:
         "contacts",
         "list your friends",
         shape='{"contact": 1, "name": "Bob", "alias": "", "online": true, "blocked": false, "queued": 0,\n'
-        ' "unread": 2, "since": 1793000000}',
+        ' "unread": 2, "since": 1793000000, "verification": "unverified|verified|mismatch"}',
     )
     rename = _command(
         commands,
@@ -302,6 +302,26 @@ def _add_friends(commands: _Commands) -> None:
         '{"contact": 1, "name": "Bob"}',
     )
     resync.add_argument("contact", help="number, alias or name")
+    verify = _command(
+        commands,
+        "verify",
+        "make sure that nobody stands between you and a friend",
+        "Shows the safety number, 60 digits that are the same on both sides when nobody stands between: compare it by\n"
+        "voice or in person. emoji does the same with seven pictures, while both of you are there: one starts, the\n"
+        "other takes part with the same words. match or mismatch says what you found.",
+        '{"contact": 1, "name": "Bob", "verification": "unverified|verified|mismatch", "number": "0123…",\n'
+        ' "emoji": [["🐶", "Dog"], …]}\n'
+        "emoji is null unless they are to be compared now.",
+    )
+    verify.add_argument("contact", help="number, alias or name")
+    verify.add_argument(
+        "what",
+        nargs="?",
+        default="",
+        choices=("", "emoji", "match", "mismatch"),
+        metavar="WHAT",
+        help="emoji, match or mismatch",
+    )
 
 
 def _add_messages(commands: _Commands) -> None:

@@ -31,6 +31,7 @@ class Service:
             "contacts": friends.contacts,
             "rename": friends.rename,
             "resync": friends.resync,
+            "verify": friends.verify,
             "profile": friends.profile,
             "status": friends.status,
             "history": conversation.history,

@@ -154,3 +154,32 @@ async def test_notices_and_what_is_no_text_start_nothing(town: Town) -> None:
     await town.deliver()
     await town.homeserver.until(lambda: len(room.bodies(BOT)) > before)
     assert "only understand text" in room.bodies(BOT)[-1]
+
+
+async def test_a_contact_is_verified_by_number_and_by_emoji(town: Town, friend: Peer) -> None:
+    room = await town.befriend(friend)
+    await town.idle()
+    peer_id = await friend.friend(WAIT)
+    number = (await friend.node.verification(peer_id)).number
+    answer = await town.ask(room, "!chattor verify")
+    assert number in "".join(answer.split())
+    assert "not compared anything" in answer
+    assert "verify 1 emoji" in await town.ask(room, "!chattor verify perhaps")
+
+    await town.ask(room, "!chattor verify emoji")
+    async with friend.store.transaction() as tx:
+        await friend.node.compare_emoji(tx, peer_id)
+    await town.homeserver.until(lambda: any("Compare these with" in body for body in room.bodies(BOT)))
+    emoji = (await friend.node.verification(peer_id)).emoji
+    assert emoji is not None
+    shown = next(body for body in room.bodies(BOT) if "Compare these with" in body)
+    assert ", ".join(" ".join(pair) for pair in emoji) in shown
+    assert "verified" in await town.ask(room, "!chattor verify match")
+    management = await town.open_management()
+    assert "verified" in await town.ask(management, "contacts")
+
+    async with friend.store.transaction() as tx:
+        await friend.node.confirm(tx, peer_id, match=False)
+    await town.homeserver.until(lambda: any("comparing with this friend failed" in body for body in room.bodies(BOT)))
+    assert "failed" in await town.ask(management, "contacts")
+    assert "stand between" in await town.ask(management, "verify 1 mismatch")

@@ -12,7 +12,19 @@ from hypothesis import strategies as st
 from pycddl import Schema, ValidationError  # type: ignore[import-untyped]
 
 from chattor_bridge.errors import MalformedData
-from chattor_bridge.protocol.events import EpochAccept, EpochOffer, Profile, Receipt, Text, Unknown, decode_event
+from chattor_bridge.protocol.events import (
+    EpochAccept,
+    EpochOffer,
+    Profile,
+    Receipt,
+    Text,
+    Unknown,
+    VerifyAccept,
+    VerifyDone,
+    VerifyKey,
+    VerifyStart,
+    decode_event,
+)
 from chattor_bridge.protocol.frames import decode_frames
 from tests.vectors import independent as plain
 
@@ -31,6 +43,10 @@ _RULE_OF = {
     Profile: "profile-event",
     EpochOffer: "epoch-offer-event",
     EpochAccept: "epoch-accept-event",
+    VerifyStart: "verify-start-event",
+    VerifyAccept: "verify-accept-event",
+    VerifyKey: "verify-key-event",
+    VerifyDone: "verify-done-event",
     Unknown: "unknown-event",
 }
 _RULE_OF_TYPE = {
@@ -39,6 +55,10 @@ _RULE_OF_TYPE = {
     "profile": "profile-event",
     "epoch_offer": "epoch-offer-event",
     "epoch_accept": "epoch-accept-event",
+    "verify_start": "verify-start-event",
+    "verify_accept": "verify-accept-event",
+    "verify_key": "verify-key-event",
+    "verify_done": "verify-done-event",
 }
 
 _RULE_OF_FRAME = {

@@ -168,6 +168,9 @@ class TestContacts:
             capabilities=(),
             established=True,
             hosted_seed=None,
+            verified="planted number",
+            mismatch=True,
+            verification=b"planted run",
         )
         async with store.transaction() as tx:
             await store.contacts.save(tx, saved)

@@ -255,6 +255,34 @@ async def test_nobody_commands_the_terminal_of_a_friend(friends: Friends) -> Non
     assert "harmless" in shown
 
 
+async def _emoji(chattor: Program) -> object:
+    async with asyncio.timeout(WAIT):
+        while (emoji := (await chattor.get("verify", "1"))[0]["emoji"]) is None:
+            pass
+    return emoji
+
+
+async def test_friends_make_sure_of_each_other(friends: Friends) -> None:
+    alice, bob = friends.alice, friends.bob
+    [hers], [his] = await alice.get("verify", "bob"), await bob.get("verify", "alice")
+    assert hers["number"] == his["number"]
+    assert [each["verification"] for each in (hers, his)] == ["unverified"] * 2
+    shown = (await alice.do("verify", "bob", json=False)).output
+    assert hers["number"] == "".join(shown.splitlines()[1].split())
+
+    await alice.get("verify", "bob", "emoji")
+    await bob.get("verify", "alice", "emoji")
+    assert await _emoji(alice) == await _emoji(bob)
+    assert (await alice.get("verify", "bob", "match"))[0]["verification"] == "verified"
+    assert (await alice.get("contacts"))[0]["verification"] == "verified"
+    assert (await bob.get("verify", "alice", "mismatch"))[0]["verification"] == "mismatch"
+    async with asyncio.timeout(WAIT):
+        while (await alice.get("contacts"))[0]["verification"] != "mismatch":
+            pass
+    assert "COMPARISON FAILED" in (await alice.do("contacts", json=False)).output
+    assert any("comparing with this friend failed" in each["text"] for each in await alice.get("history", "1"))
+
+
 async def test_a_session_is_begun_anew_and_both_read_of_it(friends: Friends) -> None:
     alice, bob = friends.alice, friends.bob
     assert await alice.get("resync", "bob") == [{"contact": 1, "name": "Bob"}]

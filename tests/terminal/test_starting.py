@@ -197,7 +197,7 @@ def test_options_may_stand_anywhere(words: list[str]) -> None:
 
 COMMANDS = (
     *("init", "run", "profile", "status", "code", "add", "requests", "accept"),
-    *("ignore", "contacts", "rename", "resync", "send", "history", "follow"),
+    *("ignore", "contacts", "rename", "resync", "verify", "send", "history", "follow"),
 )
 
 

@@ -1,4 +1,4 @@
-"""Makes the vectors of friend code, knock, session, epochs and resync with the code under test.
+"""Makes the vectors from friend code to verification (`FILES`) with the code under test.
 
 ``python -m tests.vectors.make_handshake`` writes them anew; a test checks that they are what is written, and
 ``test_handshake_vectors.py`` verifies them without this code. Byte strings are lower-case hexadecimal.
@@ -15,6 +15,7 @@ from pathlib import Path
 
 from chattor_bridge.errors import AuthenticationFailed, FriendCodeError
 from chattor_bridge.ids import OnionKey
+from chattor_bridge.protocol.emoji import EMOJI
 from chattor_bridge.protocol.events import EpochAccept, EpochOffer, decode_event
 from chattor_bridge.protocol.friendcode import FriendCode
 from chattor_bridge.protocol.knock import DoorSecrets, DoorSide, Introduction, KnockingSide, KnockReady
@@ -23,6 +24,7 @@ from chattor_bridge.protocol.primitives import ed25519_public, onion_address, x2
 from chattor_bridge.protocol.rekeying import offer_if_due, take_accept, take_offer
 from chattor_bridge.protocol.resync import Starting, answer
 from chattor_bridge.protocol.session import Duplicate, Opened, Session, SessionBroken
+from chattor_bridge.protocol.verification import Run, Step, safety_number
 from chattor_bridge.protocol.window import Ack
 from tests.protocol.sources import NOW, Source, onion_key, session_pair, take
 from tests.vectors.independent import kem_encapsulate
@@ -369,6 +371,37 @@ def _resync(starter_role: str) -> dict[str, object]:
     }
 
 
+def verification() -> dict[str, object]:
+    """A safety number, and one comparing of emoji."""
+    source = Source("verification")
+    statics = {"knocker": source(32), "owner": source(32)}
+    transcript, run_id = source(32), source(16)
+    number = safety_number(x25519_public(statics["knocker"]), x25519_public(statics["owner"]), transcript)
+    starter_private, answerer_private = source(32), source(32)
+    starter, answerer = Run(run_id, Step.ASKED, NOW), Run(run_id, Step.INVITED, NOW)
+    answerer, commitment = answerer.agree(answerer_private)
+    starter, key = starter.take_commitment(commitment, starter_private)
+    answerer, answer_key = answerer.take_key(key)
+    assert answer_key is not None
+    starter, _ = starter.take_key(answer_key)
+    emoji = starter.emoji(number)
+    assert emoji == answerer.emoji(number)
+    return {
+        "knocker_static": x25519_public(statics["knocker"]).hex(),
+        "owner_static": x25519_public(statics["owner"]).hex(),
+        "transcript": transcript.hex(),
+        "safety_number": number,
+        "run": run_id.hex(),
+        "starter_private": starter_private.hex(),
+        "answerer_private": answerer_private.hex(),
+        "commitment": commitment.hex(),
+        "starter_key": key.hex(),
+        "answerer_key": answer_key.hex(),
+        "emoji": [list(pair) for pair in emoji],
+        "table": [list(pair) for pair in EMOJI],
+    }
+
+
 FILES: dict[str, Callable[[], object]] = {
     "friend-code.json": friend_codes,
     "knock.json": knock,
@@ -376,6 +409,7 @@ FILES: dict[str, Callable[[], object]] = {
     "session.json": session,
     "epochs.json": epochs,
     "resync.json": resyncs,
+    "verification.json": verification,
 }
 
 

@@ -22,6 +22,10 @@ from chattor_bridge.protocol.events import (
     Receipt,
     Text,
     Unknown,
+    VerifyAccept,
+    VerifyDone,
+    VerifyKey,
+    VerifyStart,
     decode_event,
     encode_event,
 )
@@ -205,6 +209,10 @@ def events() -> dict[str, Any]:
         Event(_ID, NOW, Profile("Zoë")),
         Event(_ID, NOW, EpochOffer(0, Source("epoch offer")(1_184))),
         Event(_ID, NOW, EpochAccept(7, Source("epoch accept")(1_088))),
+        Event(_ID, NOW, VerifyStart(Source("run")(16))),
+        Event(_ID, NOW, VerifyAccept(Source("run")(16), Source("commitment")(32))),
+        Event(_ID, NOW, VerifyKey(Source("run")(16), Source("verify key")(32))),
+        Event(_ID, NOW, VerifyDone(Source("run")(16), True)),
         Event(_ID, NOW, Text("an answer, in a later version"), extra={"reply": bytes(16)}),
         Event(
             _ID, NOW, Unknown("circle.invite", {"circle": b"\x01\x02", "members": [1, -1, None, True]}), critical=True
@@ -228,6 +236,8 @@ def events() -> dict[str, Any]:
         ("a receipt for nothing", cbor.encode(text | {"type": "receipt", "kind": "read", "events": []})),
         ("an epoch offered with a short key", cbor.encode(_epoch("epoch_offer", 0, 1_183))),
         ("an epoch accepted with a long ciphertext", cbor.encode(_epoch("epoch_accept", 0, 1_089))),
+        ("a run of 15 bytes", cbor.encode(text | {"type": "verify_start", "run": bytes(15)})),
+        ("a finding that is neither", cbor.encode(text | {"type": "verify_done", "run": bytes(16), "match": 1})),
         ("an epoch after the last", cbor.encode(_epoch("epoch_accept", 2**32 - 1, 1_088))),
         ("an integer key", cbor.encode(dict([*text.items(), (1, 1)]))),
         ("a byte after it", canonical + b"\x00"),

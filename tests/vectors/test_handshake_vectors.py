@@ -357,3 +357,29 @@ def test_the_resync_step_by_step(vector: Any) -> None:
     assert seq == 1
     theirs.keys.append(bytes(32))  # of its next ratchet key, which this envelope brings about
     assert plain.unpadded(theirs.decrypt(header, body, ad(starter, 1))).hex() == vector["inner"]
+
+
+# --- verification ----------------------------------------------------------------------------------------------------
+
+
+def test_the_safety_number_and_the_emoji() -> None:
+    vector = plain.load("verification.json")
+    knocker, owner, transcript, run_id, starter, answerer, commitment, starter_key, answerer_key = (
+        bytes.fromhex(vector[name])
+        for name in (
+            *("knocker_static", "owner_static", "transcript", "run", "starter_private", "answerer_private"),
+            *("commitment", "starter_key", "answerer_key"),
+        )
+    )
+    digits = str(int.from_bytes(plain.sha256("safety-number", knocker, owner, transcript), "big"))[-60:].zfill(60)
+    assert digits == vector["safety_number"]
+    assert starter_key == plain.x25519_public(starter)
+    assert answerer_key == plain.x25519_public(answerer)
+    assert commitment == plain.sha256("emoji-commitment", run_id, answerer_key)
+
+    table = vector["table"]
+    assert len({tuple(pair) for pair in table}) == 64
+    keys = sorted([starter_key, answerer_key])
+    drawn = plain.hkdf(plain.x25519(starter, answerer_key), "emoji", run_id, *keys, digits.encode())
+    bits = "".join(f"{byte:08b}" for byte in drawn)
+    assert [table[int(bits[at : at + 6], 2)] for at in range(0, 42, 6)] == vector["emoji"]
