@@ -255,7 +255,7 @@ async def test_nobody_commands_the_terminal_of_a_friend(friends: Friends) -> Non
     assert "harmless" in shown
 
 
-async def _emoji(chattor: Program) -> object:
+async def _emoji(chattor: Resident) -> object:
     async with asyncio.timeout(WAIT):
         while (emoji := (await chattor.get("verify", "1"))[0]["emoji"]) is None:
             pass
