@@ -10,9 +10,20 @@ from dataclasses import dataclass, field
 from chattor_bridge.errors import AuthenticationFailed
 from chattor_bridge.ids import EventId
 from chattor_bridge.protocol.epoch import SessionRole
-from chattor_bridge.protocol.events import EpochAccept, EpochOffer, Event, Text, decode_event, encode_event
+from chattor_bridge.protocol.events import (
+    EpochAccept,
+    EpochEvent,
+    EpochOffer,
+    Event,
+    Text,
+    decode_event,
+    encode_event,
+)
+from chattor_bridge.protocol.frames import Hello, ResyncAnswer, ResyncStart
 from chattor_bridge.protocol.rekeying import Said, offer_if_due, take_accept, take_offer
-from chattor_bridge.protocol.session import Duplicate, OutOfWindow, Session
+from chattor_bridge.protocol.renewal import Reason
+from chattor_bridge.protocol.resync import Standing, Starting, answer, contradicts, hello_of
+from chattor_bridge.protocol.session import Duplicate, OutOfWindow, Session, SessionBroken
 from chattor_bridge.protocol.window import Ack
 from tests.protocol.sources import NOW, Source, session_pair
 
@@ -62,6 +73,9 @@ class Side:
             return [self.ack()]
         except (AuthenticationFailed, OutOfWindow):
             return []
+        except SessionBroken:
+            session.renewal.wanted = Reason.BROKEN
+            return self._commit(disk, session, [], crash)
         sent = []
         if opened.ack is not None:
             _drop(disk, opened.ack)
@@ -94,6 +108,55 @@ class Side:
     def outbox(self) -> list[bytes]:
         """Every envelope that was not acknowledged, in order."""
         return [envelope for _, (_, envelope) in sorted(self.disk.outbox.items())]
+
+    # --- a link ------------------------------------------------------------------------------------------------------
+
+    def hello(self) -> Hello:
+        return hello_of(self.session, versions=(1,), capabilities=())
+
+    def standing(self) -> Standing:
+        session = self.session
+        acknowledged = min(self.disk.outbox) - 1 if self.disk.outbox else session.highest_sent
+        return Standing(session.session_id, session.received.highest, acknowledged)
+
+    def promotes(self, hello: Hello) -> bool:
+        """Take the candidate that the friend's hello names, if there is one."""
+        for stored in self.session.renewal.candidates:
+            candidate = Session.deserialize(stored)
+            if candidate.session_id == hello.session_id:
+                self.renew(candidate)
+                return True
+        return False
+
+    def differs(self, hello: Hello) -> bool:
+        """Whether a resync is due, by the friend's hello or for a reason of our own."""
+        _, envelope = self.disk.outbox.get(hello.highest_received, (b"", None))
+        session = self.session
+        return contradicts(hello, session, self.standing(), envelope) or session.renewal.wanted is not None
+
+    def start(self, handshake_hash: bytes) -> Starting:
+        return Starting(self.session, handshake_hash, random=self.random)
+
+    def answer(self, start: ResyncStart, handshake_hash: bytes) -> ResyncAnswer:
+        session = self.session
+        said, candidate = answer(start, session, handshake_hash, random=self.random, now=self.now)
+        session.renewal.add_candidate(candidate.serialize())
+        self._commit(self.disk.copy(), session, [], crash=False)
+        return said
+
+    def finish(self, starting: Starting, said: ResyncAnswer) -> None:
+        self.renew(starting.finish(said, self.session, random=self.random, now=self.now))
+
+    def renew(self, session: Session) -> None:
+        """Put this session in the place of the one there is: what was not acknowledged is sealed anew."""
+        disk = self.disk.copy()
+        waiting = [encoded for _, (encoded, _) in sorted(disk.outbox.items())]
+        disk.outbox = {}
+        for encoded in waiting:
+            if not isinstance(decode_event(encoded).body, EpochEvent):
+                sealed = session.seal(encoded, random=self.random, now=self.now)
+                disk.outbox[sealed.seq] = (encoded, sealed.envelope)
+        self._commit(disk, session, [], crash=False)
 
     def _rekey(self, disk: Disk, session: Session) -> list[bytes]:
         said = offer_if_due(session, random=self.random, now=self.now)
