@@ -18,7 +18,7 @@ from chattor_bridge.protocol.frames import ResyncAnswer
 from chattor_bridge.protocol.limits import MAX_RESYNC_CANDIDATES, RESYNC_INTERVAL
 from chattor_bridge.protocol.renewal import Reason, Renewal
 from chattor_bridge.protocol.resync import answer
-from tests.protocol.sides import Disk, sides
+from tests.protocol.sides import Disk, Side, sides
 from tests.protocol.sources import NOW
 
 ROLES = st.sampled_from(["knocker", "owner"])
@@ -151,6 +151,16 @@ class Amnesia(RuleBasedStateMachine):
     def restore(self, role: SessionRole) -> None:
         self.sides[role].disk = self.copies[role].copy()
 
+    @rule(role=ROLES, forgotten=st.integers(0, 3), answers=st.integers(0, 2), again=st.integers(0, 4))
+    def forget(self, role: SessionRole, forgotten: int, answers: int, again: int) -> None:
+        """A life of a few words, which is forgotten, and another one that begins where it did."""
+        self.copy(role)
+        self.say(role, forgotten)
+        self.say(other(role), answers)
+        self.link(role, 4, 6, True)
+        self.restore(role)
+        self.say(role, again)
+
     @rule(starter=ROLES, steps=st.integers(0, 4), passes=st.integers(0, 6), acks=st.booleans())
     def link(self, starter: SessionRole, steps: int, passes: int, acks: bool) -> None:
         """A link that breaks after so many steps of a resync, or after so many envelopes of each side."""
@@ -183,19 +193,20 @@ class Amnesia(RuleBasedStateMachine):
             if steps > 3:
                 assert theirs.promotes(ours.hello())
             return False
+        before = {side.role: _waiting(side) for side in (ours, theirs)}
         for sender, receiver in ((ours, theirs), (theirs, ours)):
             for envelope in sender.outbox()[:passes]:
                 receiver.take(envelope)
             self.heard[receiver.role] |= set(receiver.disk.texts)
             if acks:
                 sender.take_ack(receiver.session.received.ack())
+        for side in (ours, theirs):  # nothing is taken for delivered that was not
+            assert before[side.role] - _waiting(side) <= self.heard[other(side.role)]
         return True
 
     def teardown(self) -> None:
         try:
-            waiting = {
-                role: [_text(encoded) for encoded, _ in side.disk.outbox.values()] for role, side in self.sides.items()
-            }
+            waiting = {role: _waiting(side) for role, side in self.sides.items()}
             for _ in range(12):
                 for side in self.sides.values():
                     side.now += RESYNC_INTERVAL
@@ -203,16 +214,17 @@ class Amnesia(RuleBasedStateMachine):
             for role, side in self.sides.items():
                 peer = self.sides[other(role)]
                 assert not side.disk.outbox
-                assert set(filter(None, waiting[role])) <= self.heard[peer.role]
+                assert waiting[role] <= self.heard[peer.role]
                 assert len(side.disk.texts) == len(set(side.disk.texts))
             assert self._link("owner", 4, 1_000, True)
         finally:
             self.patch.undo()
 
 
-def _text(encoded: bytes) -> str:
-    body = decode_event(encoded).body
-    return body.text if isinstance(body, Text) else ""
+def _waiting(side: Side) -> set[str]:
+    """The texts that were not acknowledged."""
+    bodies = [decode_event(encoded).body for encoded, _ in side.disk.outbox.values()]
+    return {body.text for body in bodies if isinstance(body, Text)}
 
 
 TestAmnesia = Amnesia.TestCase
