@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 
 import pytest
@@ -170,8 +171,9 @@ async def test_a_contact_is_verified_by_number_and_by_emoji(town: Town, friend: 
     async with friend.store.transaction() as tx:
         await friend.node.compare_emoji(tx, peer_id)
     await town.homeserver.until(lambda: any("Compare these with" in body for body in room.bodies(BOT)))
-    emoji = (await friend.node.verification(peer_id)).emoji
-    assert emoji is not None
+    async with asyncio.timeout(WAIT):
+        while (emoji := (await friend.node.verification(peer_id)).emoji) is None:
+            pass
     shown = next(body for body in room.bodies(BOT) if "Compare these with" in body)
     assert ", ".join(" ".join(pair) for pair in emoji) in shown
     assert "verified" in await town.ask(room, "!chattor verify match")

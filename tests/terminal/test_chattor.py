@@ -113,6 +113,7 @@ async def test_they_become_friends_by_code_and_talk_both_ways(tmp_path: Path) ->
             "alias": "",
             "online": True,
             "blocked": False,
+            "verification": "unverified",
             "queued": 0,
             "unread": 0,
             "since": contact["since"],
