@@ -2,7 +2,7 @@
 
 Until the first handshake message fits one of the keys we know for exactly this onion, nothing is said at all: a
 stranger learns neither whose onion it is nor that there is one identity behind several. Implements
-docs/protocol/link.md, "The handshake", answering side, and docs/protocol/knock.md, "Accepting", knocker's side.
+docs/protocol/link.md, "Handshake", answering side.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class LinkOnion:
                 link,
                 events,
                 before=candidate.before,
-                pattern=candidate.keys.pattern,
+                keys=candidate.keys,
                 on_proven=lambda: self._unproven.leave(stream),
             )
         except (PeerMisbehaved, TimeoutError) as error:
@@ -153,6 +153,7 @@ class LinkOnion:
             capabilities=(),
             established=False,
             created_at=self._around.clock.now(),
+            hosted_since=knock.created_at,
         )
         await self._around.store.contacts.add(tx, contact)
         await self._around.store.knocks.remove_outgoing(tx, knock.knock_id)
@@ -162,9 +163,11 @@ class LinkOnion:
 
 
 def _of_contact(contact: Contact, before: Standing) -> list[Candidate]:
-    """KK, and until a KK was seen IK too: the friend may not have learnt that its accepting was answered."""
+    """KK, and until a KK was seen IK too: the friend may not have learnt that its accepting was answered. Only the
+    owner of a code accepts."""
     session = Session.deserialize(contact.session)
-    patterns = [Pattern.KK] if contact.established else [Pattern.KK, Pattern.IK]
+    accepting = contact.role is Role.KNOCKER and not contact.established
+    patterns = [Pattern.KK, Pattern.IK] if accepting else [Pattern.KK]
     return [
         Candidate(
             LinkKeys(contact.own_static, contact.peer_static, session.link_psk, pattern, contact.role),

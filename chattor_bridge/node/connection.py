@@ -16,12 +16,12 @@ from typing import Final, TypeVar
 
 from chattor_bridge.errors import NoCommonVersion, NotFound, OnionUnreachable, PeerMisbehaved, UsageError
 from chattor_bridge.failpoints import failpoint
-from chattor_bridge.ids import NodeId, PeerId
+from chattor_bridge.ids import NodeId, OnionKey, PeerId
 from chattor_bridge.node.ending import RENEWED, LinkEnded
 from chattor_bridge.node.mailbox import Mailbox, Taken
 from chattor_bridge.node.patience import describe, heed_cancellation, jitter, within
 from chattor_bridge.node.ports import Stream
-from chattor_bridge.node.records import Contact, OutboxEntry
+from chattor_bridge.node.records import Contact, OutboxEntry, Role
 from chattor_bridge.node.resyncing import Resyncing
 from chattor_bridge.node.surroundings import Surroundings
 from chattor_bridge.node.views import Trouble
@@ -32,6 +32,7 @@ from chattor_bridge.protocol.frames import (
     Frame,
     Hello,
     KeepAlive,
+    Onions,
     ResyncAnswer,
     ResyncDone,
     ResyncStart,
@@ -40,6 +41,7 @@ from chattor_bridge.protocol.frames import (
 from chattor_bridge.protocol.limits import HANDSHAKE_TIMEOUT, KEEPALIVE_INTERVAL, LINK_TIMEOUT, MAX_IN_FLIGHT
 from chattor_bridge.protocol.link import Established, Link, LinkEvent
 from chattor_bridge.protocol.negotiation import CAPABILITIES, PROTOCOL_VERSIONS, Ours, negotiate
+from chattor_bridge.protocol.primitives import ed25519_public
 from chattor_bridge.protocol.renewal import Reason
 from chattor_bridge.protocol.resync import Standing, hello_of
 from chattor_bridge.protocol.session import Session
@@ -78,11 +80,13 @@ class Connection:
         before: Standing,
         settles: bool,
         on_greeted: Callable[[Connection], None],
+        on_moved: Callable[[], None],
     ) -> None:
         """``before``: where our half of the session stood before the stream was opened; the friend's hello, being
         younger, cannot know less. ``settles``: this link shows that the friend has learnt of the friendship, so
         that the accepting handshake is not answered any more. ``on_greeted`` is called once the friend's hello has
-        come: only then is it certain who is there and that it is now. It may `end` this connection or another."""
+        come: only then is it certain who is there and that it is now. It may `end` this connection or another.
+        ``on_moved`` is called when the friend hosts another onion than before, or has learnt of one of ours."""
         self._around = around
         self._node_id = node_id
         self.peer_id = peer_id
@@ -93,11 +97,14 @@ class Connection:
         self._resync = Resyncing(around, node_id, peer_id, mailbox, link.handshake_hash, before)
         self._settles = settles
         self._on_greeted = on_greeted
+        self._on_moved = on_moved
         self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._wake = asyncio.Event()
         self._session_id = b""
         self._greeted = False
         self._ack_due: Ack | None = None
+        self._onions_due = False
+        self._onions_told: Onions | None = None
         self._keep_alive_due = False
         self._sent_up_to = 0
         self._in_flight: set[int] = set()
@@ -118,6 +125,11 @@ class Connection:
     def renewed(self) -> bool:
         """Whether the session was renewed on this link."""
         return self._resync.renewed
+
+    def tell_onions(self) -> None:
+        """What we host or dial may have changed."""
+        self._onions_due = True
+        self._wake.set()
 
     def end(self, bye: str) -> None:
         """End soon, with this last word."""
@@ -186,11 +198,14 @@ class Connection:
             match frame:
                 case Hello():
                     await self._insist(partial(self._take_hello, frame))
-                    self._greeted = True
+                    self._greeted = self._onions_due = True
                     self._on_greeted(self)
                     if self._resync.renewed:
                         raise LinkEnded(RENEWED, bye="renewed")
                     await self._begin_resync()
+                case Onions():
+                    await self._insist(partial(self._take_onions, frame))
+                    self._onions_due = True
                 case AckFrame(ack):
                     await self._insist(partial(self._take_ack, ack))
                     failpoint("ack-committed")
@@ -251,12 +266,25 @@ class Connection:
                 version=agreed.version,
                 capabilities=agreed.capabilities,
                 established=contact.established or self._settles,
+                heard_at=self._around.clock.now(),
             )
             greeted = await self._resync.compare(tx, greeted, hello)
             if not self._resync.muted:
                 greeted = await self._mailbox.rekey(tx, greeted)
-            if greeted != contact:
-                await self._around.store.contacts.save(tx, greeted)
+            await self._around.store.contacts.save(tx, greeted)
+
+    async def _take_onions(self, onions: Onions) -> None:
+        """Remember where the friend can be dialled, and take down what it no longer dials."""
+        async with self._around.store.transaction() as tx:
+            contact = await self._mailbox.locked(tx, self.peer_id)
+            if onions.hosts is None and contact.role is Role.OWNER:
+                raise PeerMisbehaved("a friend who knocked at our door hosts no onion for us")
+            moved = replace(contact, peer_onion=onions.hosts)
+            if onions.dials is not None and onions.dials == hosted_onion(contact):
+                moved = replace(moved, former_seed=None)
+            if moved != contact:
+                await self._around.store.contacts.save(tx, moved)
+                tx.after_commit(self._on_moved)
 
     def _settle(self, acks: Sequence[Ack]) -> None:
         for ack in acks:
@@ -292,6 +320,9 @@ class Connection:
             if ack is not None and not self._resync.muted:
                 self._link.send(AckFrame(ack))
             sent = await self._fill() if self._greeted and not self._resync.muted else 0
+            if self._greeted and self._onions_due:
+                self._onions_due = False
+                await self._say_onions()
             if self._keep_alive_due:
                 self._keep_alive_due = False
                 self._link.send(KeepAlive())
@@ -305,6 +336,13 @@ class Connection:
             if sent:
                 failpoint("envelope-written")
                 self._wake.set()  # there may be more
+
+    async def _say_onions(self) -> None:
+        contact = await self._insist(self._look_up)
+        onions = Onions(hosts=hosted_onion(contact), dials=contact.peer_onion)
+        if onions != self._onions_told:
+            self._onions_told = onions
+            self._link.send(onions)
 
     async def _fill(self) -> int:
         """Queue envelopes that fit the window; how many. What the friend already has it drops and acknowledges."""
@@ -382,6 +420,11 @@ class Connection:
 
     def _held_up(self, error: Exception, delay: float) -> None:
         self._trouble.failed(describe(error), self._around.clock.monotonic() + delay)
+
+
+def hosted_onion(contact: Contact) -> OnionKey | None:
+    """The onion we host for this friend."""
+    return None if contact.hosted_seed is None else OnionKey(ed25519_public(contact.hosted_seed))
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

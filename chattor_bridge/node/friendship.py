@@ -1,27 +1,29 @@
 """One friendship at work: dial the friend's onion, or answer at ours, and keep one live link.
 
-Who hosts follows docs/protocol/knock.md, "Who hosts": the knocker hosts, the owner of the code dials. A contact that
-has both onions would do both; the link whose friend was heard last takes the place of the other, which loses nothing
-because whatever is not acknowledged goes out again on the link that stays.
+Implements docs/protocol/link.md, "Who hosts", "Two links" and "Dialling": the knocker hosts, the owner of the code may
+host a spare, and each side dials what the other hosts. Of several links one stays, which loses nothing because whatever
+is not acknowledged goes out again on it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from chattor_bridge.errors import NotFound, OnionUnreachable, PeerMisbehaved, Unavailable
 from chattor_bridge.ids import NodeId, OnionKey, PeerId
 from chattor_bridge.node.connection import Connection
 from chattor_bridge.node.mailbox import Mailbox
-from chattor_bridge.node.patience import describe, jitter, within
+from chattor_bridge.node.patience import describe, jitter, unless, within
 from chattor_bridge.node.ports import Stream
-from chattor_bridge.node.records import Contact
+from chattor_bridge.node.records import Contact, Role
 from chattor_bridge.node.surroundings import Surroundings
 from chattor_bridge.node.views import Phase, Trouble
-from chattor_bridge.protocol.limits import HANDSHAKE_TIMEOUT
+from chattor_bridge.protocol.limits import HANDSHAKE_TIMEOUT, MAX_LINKS
 from chattor_bridge.protocol.link import Established, Link, LinkEvent, LinkKeys, Pattern
 from chattor_bridge.protocol.primitives import hash256
 from chattor_bridge.protocol.resync import Standing
@@ -42,61 +44,77 @@ REDIAL: Final = (1.0, 4.0)
 class Friendship:
     """The live half of a contact; everything that lasts is in its row."""
 
-    def __init__(self, around: Surroundings, node_id: NodeId, peer_id: PeerId, mailbox: Mailbox) -> None:
+    def __init__(
+        self,
+        around: Surroundings,
+        node_id: NodeId,
+        peer_id: PeerId,
+        mailbox: Mailbox,
+        *,
+        on_change: Callable[[], None],
+    ) -> None:
+        """``on_change`` is called when there may be another onion to host, or one less."""
         self._around = around
         self._node_id = node_id
         self.peer_id = peer_id
         self._mailbox = mailbox
-        self._current: Connection | None = None
-        self._up_since: float | None = None
+        self._on_change = on_change
+        self._live: list[Connection] = []
+        self._up, self._down = asyncio.Event(), asyncio.Event()
+        self._down.set()
+        self._up_since = 0.0
+        self._lived = 0.0
         self._renewed = False
         self._parted = False
+        self._dialled: OnionKey | None = None
         self.trouble = Trouble()
 
     @property
     def online(self) -> bool:
         """Whether a link to the friend is up."""
-        return self._current is not None
+        return bool(self._live)
 
     def wake(self) -> None:
         """Something was put into the outbox."""
-        if self._current is not None:
-            self._current.wake()
+        for connection in self._live:
+            connection.wake()
+
+    def tell_onions(self) -> None:
+        """What we host for the friend may have changed."""
+        for connection in self._live:
+            connection.tell_onions()
 
     def renew(self) -> None:
         """Our owner wants the session renewed; it is on disk, and happens on the next link if there is none now."""
-        if self._current is not None:
-            self._current.renew()
+        for connection in self._live:
+            connection.renew()
 
     def part(self) -> None:
         """Our owner wants no more of this friend: end the link, and take up no other."""
         self._parted = True
-        if self._current is not None:
-            self._current.end("closing")
+        for connection in self._live:
+            connection.end("closing")
 
     async def run(self, *, spread: bool) -> None:
-        """Dial for as long as the contact exists, when the friend is the one who hosts. ``spread``: begin at a random
-        moment, because others begin now too."""
-        contact = await self._contact()
-        if contact is None or contact.peer_onion is None:
-            if not self.online:
-                self.trouble.well(Phase.LISTENING)
-            return
-        if spread:
-            await self._around.clock.sleep(jitter(self._around.random, 0, self._around.pace.start_jitter))
+        """See to it that there is a link for as long as the contact exists: dial while the friend hosts and none is up.
+        ``spread``: begin at a random moment, because others begin now too."""
+        if spread and (contact := await self._contact()) is not None and contact.peer_onion is not None:
+            await unless(
+                self._up, self._around.clock.sleep(jitter(self._around.random, 0, self._around.pace.start_jitter))
+            )
         backoff = self._around.dialling()
-        while True:
-            self._up_since = None
-            reason = await self._dial()
-            if reason is None:
-                return
-            if self._lived() >= GOOD_LINK or self._renewed:
+        while (contact := await self._contact()) is not None:
+            self._lived = 0.0
+            reason = await self._dial(contact)
+            await self._down.wait()
+            if self._lived >= GOOD_LINK or self._renewed:
                 self._renewed = False
                 backoff.reset()
                 delay = min(jitter(self._around.random, *REDIAL), self._around.pace.dial_first)
             else:
                 delay = backoff.next()
-            self.trouble.failed(reason, self._around.clock.monotonic() + delay)
+            if reason is not None:
+                self.trouble.failed(reason, self._around.clock.monotonic() + delay)
             await self._around.clock.sleep(delay)
 
     async def answer(
@@ -106,17 +124,12 @@ class Friendship:
         events: Sequence[LinkEvent],
         *,
         before: Standing,
-        pattern: Pattern,
+        keys: LinkKeys,
         on_proven: Callable[[], None],
     ) -> None:
         """Work on a link that the friend dialled and whose handshake is through on our side. ``on_proven`` is called
         once it is certain that this was no replay."""
-
-        def greeted(connection: Connection) -> None:
-            on_proven()
-            self._adopt(connection)
-
-        connection = self._connection(stream, link, before, pattern, greeted)
+        connection = self._connection(stream, link, before, keys, on_proven)
         try:
             reason = await self._work(connection, events)
         except (PeerMisbehaved, Unavailable, NotFound) as error:
@@ -127,29 +140,48 @@ class Friendship:
 
     # --- dialling ----------------------------------------------------------------------------------------------------
 
-    async def _dial(self) -> str | None:
-        """Dial once and work on the link; why it ended. None when the contact is gone."""
+    async def _dial(self, contact: Contact) -> str | None:
+        """Get a link, by dialling if the friend hosts, and work on it. Why there is none any more; None when it was the
+        friend who dialled."""
+        if contact.peer_onion is None and not self.online:
+            self.trouble.well(Phase.LISTENING)
+        if contact.peer_onion is None or self.online:
+            await self._up.wait()
+            return None
         self.trouble.trying()
         try:
-            async with self._around.store.transaction() as tx:
-                contact = await self._mailbox.locked(tx, self.peer_id)
-                before = await self._mailbox.standing(tx, contact)
-            if contact.peer_onion is None:
-                return None
-            return await self._dial_onion(contact, contact.peer_onion, before)
-        except NotFound:
-            return None
+            if self._dialled not in (None, contact.peer_onion):
+                await self._around.transport.forget(self._dialled)
+            self._dialled = contact.peer_onion
+            return await self._dial_onion(contact, contact.peer_onion)
         except TimeoutError:
             return "the friend did not answer the handshake in time"
         except Exception as error:
-            if not isinstance(error, (Unavailable, PeerMisbehaved)):
+            if not isinstance(error, (Unavailable, PeerMisbehaved, NotFound)):
                 log.error("a link failed: %s", describe(error))
             return describe(error)
 
-    async def _dial_onion(self, contact: Contact, onion: OnionKey, before: Standing) -> str:
+    async def _dial_onion(self, contact: Contact, onion: OnionKey) -> str | None:
+        async with self._around.store.transaction() as tx:
+            contact = await self._mailbox.locked(tx, self.peer_id)
+            before = await self._mailbox.standing(tx, contact)
         session = Session.deserialize(contact.session)
-        pattern = Pattern.KK if contact.established else Pattern.IK
+        accepting = contact.role is Role.OWNER and not contact.established
+        pattern = Pattern.IK if accepting else Pattern.KK
         keys = LinkKeys(contact.own_static, contact.peer_static, session.link_psk, pattern, contact.role)
+        reached = await unless(self._up, self._reach(session, keys, onion))
+        if reached is None:
+            return None
+        stream, link, events = reached
+        try:
+            if accepting:
+                await self._mark_established()
+            return await self._work(self._connection(stream, link, before, keys), events)
+        finally:
+            await stream.close()
+
+    async def _reach(self, session: Session, keys: LinkKeys, onion: OnionKey) -> tuple[Stream, Link, list[LinkEvent]]:
+        """Open a stream and shake hands."""
         stream = await self._around.transport.dial(
             onion,
             client_key=session.onion_auth_key(onion),
@@ -159,23 +191,17 @@ class Friendship:
         try:
             link = Link.dial(keys, onion, self._around.random)
             await stream.write(link.data_to_send())
-            events = await within(self._around.clock, HANDSHAKE_TIMEOUT, shake_hands(stream, link))
-            if not contact.established:
-                await self._mark_established()
-            connection = self._connection(stream, link, before, pattern, self._adopt)
-            return await self._work(connection, events)
-        finally:
+            return stream, link, await within(self._around.clock, HANDSHAKE_TIMEOUT, shake_hands(stream, link))
+        except BaseException:
             await stream.close()
+            raise
 
     async def _mark_established(self) -> None:
         """From now on KK: the friend has stored the contact before its answer left."""
         async with self._around.store.transaction() as tx:
             contact = await self._mailbox.locked(tx, self.peer_id)
             await self._around.store.contacts.save(tx, replace(contact, established=True))
-
-    def _lived(self) -> float:
-        """Seconds since the last link came up, 0 when the last dial gave none."""
-        return 0.0 if self._up_since is None else self._around.clock.monotonic() - self._up_since
+            tx.after_commit(self._on_change)
 
     # --- both --------------------------------------------------------------------------------------------------------
 
@@ -184,8 +210,8 @@ class Friendship:
         stream: Stream,
         link: Link,
         before: Standing,
-        pattern: Pattern,
-        on_greeted: Callable[[Connection], None],
+        keys: LinkKeys,
+        on_proven: Callable[[], None] = lambda: None,
     ) -> Connection:
         return Connection(
             self._around,
@@ -196,31 +222,39 @@ class Friendship:
             stream,
             self.trouble,
             before=before,
-            settles=pattern is Pattern.KK,
-            on_greeted=on_greeted,
+            settles=keys.pattern is Pattern.KK,
+            on_greeted=partial(self._adopt, decides=keys.role == Role.KNOCKER, on_proven=on_proven),
+            on_moved=self._on_change,
         )
 
     async def _work(self, connection: Connection, events: Sequence[LinkEvent]) -> str:
         try:
             return await connection.run(events)
         finally:
-            self._renewed = connection.renewed
-            if self._current is connection:
-                self._current = None
-                self._tell(up=False)
+            self._renewed = self._renewed or connection.renewed
+            if connection in self._live:
+                self._live.remove(connection)
+                if not self._live:
+                    self._lived = self._around.clock.monotonic() - self._up_since
+                    self._up.clear()
+                    self._down.set()
+                    self._tell(up=False)
 
-    def _adopt(self, connection: Connection) -> None:
-        """The friend is there, on this link: it is the one that counts from now on."""
+    def _adopt(self, connection: Connection, *, decides: bool, on_proven: Callable[[], None]) -> None:
+        """The friend is there, on this link. The knocker ends every other; see docs/protocol/link.md, "Two links"."""
+        on_proven()
         if self._parted:
             connection.end("closing")
             return
-        before, self._current = self._current, connection
-        self._up_since = self._around.clock.monotonic()
+        self._live.append(connection)
         self.trouble.well()
-        if before is None:
+        if not self._up.is_set():
+            self._up_since = self._around.clock.monotonic()
+            self._down.clear()
+            self._up.set()
             self._tell(up=True)
-        else:
-            before.end("replaced")
+        for other in self._live[:-1] if decides else self._live[:-MAX_LINKS]:
+            other.end("replaced")
 
     def _tell(self, *, up: bool) -> None:
         try:

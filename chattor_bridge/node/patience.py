@@ -9,7 +9,7 @@ import asyncio
 import traceback
 from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from chattor_bridge.errors import ChattorError
 from chattor_bridge.node.ports import Clock, RandomBytes
@@ -70,17 +70,28 @@ def jitter(random: RandomBytes, low: float, high: float) -> float:
 
 async def within(clock: Clock, seconds: float, work: Coroutine[Any, Any, T]) -> T:
     """Run ``work`` for at most ``seconds`` of the given clock. Raises: TimeoutError, after ``work`` was cancelled."""
-    working = asyncio.ensure_future(work)
-    timer = asyncio.ensure_future(clock.sleep(seconds))
-    try:
-        await asyncio.wait({working, timer}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            return working.result()
+    done, result = await _race(work, clock.sleep(seconds))
+    if not done:
         raise TimeoutError
+    return cast(T, result)
+
+
+async def unless(event: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """Run ``work`` while ``event`` is not set; None when that cut it short."""
+    _, result = await _race(work, event.wait())
+    return result
+
+
+async def _race(work: Coroutine[Any, Any, T], end: Coroutine[Any, Any, object]) -> tuple[bool, T | None]:
+    """Whether ``work`` was done before ``end`` was, and its result; neither goes on afterwards."""
+    working, ending = asyncio.ensure_future(work), asyncio.ensure_future(end)
+    try:
+        await asyncio.wait({working, ending}, return_when=asyncio.FIRST_COMPLETED)
+        return (True, working.result()) if working.done() else (False, None)
     finally:
-        timer.cancel()
+        ending.cancel()
         working.cancel()
-        await asyncio.wait({working, timer})
+        await asyncio.wait({working, ending})
         if not working.cancelled():
             working.exception()  # looked at, even where nobody is left to be told
 

@@ -119,7 +119,11 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """A friendship. ``established`` is false on the owner's side until the accepting handshake (IKpsk1) completed."""
+    """A friendship. ``established`` is false on the owner's side until the accepting handshake (IKpsk1) completed.
+
+    ``hosted_since`` is when ``hosted_seed`` took its place; ``former_seed`` is the onion before it, hosted until the
+    friend says that it dials the new one. ``heard_at`` is when a link last came up.
+    """
 
     peer_id: PeerId
     node_id: NodeId
@@ -140,6 +144,9 @@ class Contact:
     verified: str | None = None  # sealed; the safety number that our owner found to be the same
     mismatch: bool = False  # one of the two people found a comparison to fail, and none has succeeded since
     verification: bytes | None = None  # sealed; protocol.verification.Run under way
+    hosted_since: int = 0
+    former_seed: bytes | None = None  # sealed
+    heard_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from chattor_bridge.node.budget import OnionBudget
 from chattor_bridge.node.patience import Backoff, Pace, heed_cancellation
 from chattor_bridge.node.ports import Clock, NodeStore, Observer, RandomBytes, Transport
 from chattor_bridge.protocol.limits import EFFORT_BITS, WORK_BITS
@@ -15,8 +16,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """The ports of a process's nodes and how patient they are. ``work_bits`` and ``effort_bits`` are what our doors ask
-    of a knocker's stamp and proof."""
+    """The ports of a process's nodes, how patient they are, and the onions they share. ``work_bits`` and
+    ``effort_bits`` are what our doors ask of a knocker's stamp and proof."""
 
     store: NodeStore
     transport: Transport
@@ -26,6 +27,7 @@ class Surroundings:
     pace: Pace = field(default_factory=Pace)
     work_bits: int = WORK_BITS
     effort_bits: int = EFFORT_BITS
+    budget: OnionBudget = field(default_factory=OnionBudget)
 
     def dialling(self) -> Backoff:
         return Backoff(self.pace.dial_first, self.pace.dial_most, self.random)

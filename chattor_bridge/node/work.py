@@ -20,6 +20,7 @@ from chattor_bridge.node.answering import LinkOnion
 from chattor_bridge.node.door import Door
 from chattor_bridge.node.friendship import Friendship
 from chattor_bridge.node.happenings import KnockFailed
+from chattor_bridge.node.hosted import HostedOnions
 from chattor_bridge.node.hosting import Hostings, Wanted
 from chattor_bridge.node.knocking import Knocking
 from chattor_bridge.node.mailbox import Mailbox
@@ -69,6 +70,9 @@ class NodeWork:
         self.counters = Counters()
         self.mailbox = Mailbox(record.node_id, around, self.counters)
         self.hostings = Hostings(around, self._in_own_task)
+        self._hosted = HostedOnions(
+            around, record.node_id, self.mailbox, look_again=self.look_again, tell=self._tell_onions
+        )
         self.trouble = Trouble()
         self._proving = Proving(around.clock)
         self._friendships: dict[PeerId, Friendship] = {}
@@ -115,6 +119,11 @@ class NodeWork:
         self._parted.discard(peer_id)
         self.look_again()
 
+    def _tell_onions(self, peer_id: PeerId) -> None:
+        friendship = self._friendships.get(peer_id)
+        if friendship is not None:
+            friendship.tell_onions()
+
     def online(self, peer_id: PeerId) -> bool:
         """Whether a link to this friend is up."""
         friendship = self._friendships.get(peer_id)
@@ -134,6 +143,7 @@ class NodeWork:
             self._dialling.clear()
             self._knockings.clear()
             self.hostings.forget()
+            self._around.budget.leave(self._node_id)
             self._spread = True
 
     def work_status(self) -> tuple[WorkStatus, ...]:
@@ -171,9 +181,12 @@ class NodeWork:
                 for knock in await store.knocks.outgoing(tx, self._node_id)
                 if knock.state is not KnockState.FAILED
             ]
+            if not record.running:
+                self._around.budget.leave(self._node_id)
+                return _OnDisk(record, [], [], [])
+            others = len(doors) + sum(bool(attempts) for _, attempts in knocks)
             contacts = [one for one in await store.contacts.of_node(tx, self._node_id) if not one.blocked]
-        if not record.running:
-            return _OnDisk(record, [], [], [])
+            contacts = await self._hosted.settle(tx, others, contacts)
         return _OnDisk(record, doors, knocks, contacts)
 
     def _reconcile(self, on_disk: _OnDisk, onions: asyncio.TaskGroup, group: asyncio.TaskGroup) -> None:
@@ -214,12 +227,12 @@ class NodeWork:
                     link_onion.knock_id = knock.knock_id
                 wanted[onion] = Wanted(knock.onion_seed, clients, link_onion.serve)
         for contact in on_disk.contacts:
-            if contact.hosted_seed is not None:
-                onion = _onion(contact.hosted_seed)
+            for seed in filter(None, (contact.hosted_seed, contact.former_seed)):
+                onion = _onion(seed)
                 link_onion = self._link_onion(onion)
                 link_onion.peer_id, link_onion.knock_id = contact.peer_id, None
                 clients = frozenset({_client_key(contact.session, onion)})
-                wanted[onion] = Wanted(contact.hosted_seed, clients, link_onion.serve)
+                wanted[onion] = Wanted(seed, clients, link_onion.serve)
         self._forget_handlers({door.door_id for door in on_disk.doors}, wanted)
         return wanted
 
@@ -247,7 +260,7 @@ class NodeWork:
             raise NotFound("this friend was blocked or forgotten meanwhile")
         friendship = self._friendships.get(peer_id)
         if friendship is None:
-            friendship = Friendship(self._around, self._node_id, peer_id, self.mailbox)
+            friendship = Friendship(self._around, self._node_id, peer_id, self.mailbox, on_change=self.look_again)
             self._friendships[peer_id] = friendship
             assert self._group is not None  # only called by what runs in it
             run = partial(friendship.run, spread=self._spread)
@@ -308,6 +321,7 @@ class NodeWork:
         now = self._around.clock.now()
         expired_before = now - KNOCK_LIFETIME
         async with self._around.store.transaction() as tx:
+            await self._hosted.renew(tx)
             for door in await doors.of_node(tx, self._node_id):
                 if door.has_expired(now):
                     await doors.retire(tx, door.door_id, now)

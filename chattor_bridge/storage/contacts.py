@@ -18,8 +18,9 @@ class SqlContacts(Table):
         await sql(tx).execute(
             "INSERT INTO contacts (node_id, peer_id, role, own_static, peer_static, hosted_seed, peer_onion, session, "
             "peer_name, alias, version, capabilities, established, blocked, verified, mismatch, verification, "
-            "created_at) "
-            "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
+            "hosted_since, former_seed, heard_at, created_at) "
+            "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, "
+            "$20, $21)",
             *self._values(contact),
             contact.created_at,
         )
@@ -31,7 +32,8 @@ class SqlContacts(Table):
             "contact",
             "UPDATE contacts SET role = $3, own_static = $4, peer_static = $5, hosted_seed = $6, peer_onion = $7, "
             "session = $8, peer_name = $9, alias = $10, version = $11, capabilities = $12, established = $13, "
-            "blocked = $14, verified = $15, mismatch = $16, verification = $17 WHERE node_id = $1 AND peer_id = $2",
+            "blocked = $14, verified = $15, mismatch = $16, verification = $17, hosted_since = $18, former_seed = $19, "
+            "heard_at = $20 WHERE node_id = $1 AND peer_id = $2",
             *self._values(contact),
         )
 
@@ -86,6 +88,9 @@ class SqlContacts(Table):
             sealed.seal_optional("verified", None if contact.verified is None else contact.verified.encode()),
             contact.mismatch,
             sealed.seal_optional("verification", contact.verification),
+            contact.hosted_since,
+            sealed.seal_optional("former_seed", contact.former_seed),
+            contact.heard_at,
         )
 
     def _read(self, row: Row) -> Contact:
@@ -113,4 +118,7 @@ class SqlContacts(Table):
             verified=None if verified is None else verified.decode(),
             mismatch=bool(row["mismatch"]),
             verification=sealed.open_optional("verification", row["verification"]),
+            hosted_since=row["hosted_since"],
+            former_seed=sealed.open_optional("former_seed", row["former_seed"]),
+            heard_at=row["heard_at"],
         )

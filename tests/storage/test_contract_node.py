@@ -171,6 +171,9 @@ class TestContacts:
             verified="planted number",
             mismatch=True,
             verification=b"planted run",
+            hosted_since=7,
+            former_seed=records.secret("former-seed"),
+            heard_at=8,
         )
         async with store.transaction() as tx:
             await store.contacts.save(tx, saved)

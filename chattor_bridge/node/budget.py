@@ -1,0 +1,73 @@
+"""How many onions the nodes of one process host. Implements docs/protocol/link.md, "Who hosts"."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from chattor_bridge.errors import LimitReached
+from chattor_bridge.ids import NodeId, PeerId
+from chattor_bridge.protocol.limits import MAX_ONIONS, SPARE_ONIONS_UP_TO
+
+
+@dataclass(frozen=True, slots=True)
+class Spare:
+    """An onion a node may host for a friend who hosts one for it too. ``hosted``: it does so now."""
+
+    peer_id: PeerId
+    hosted: bool
+    heard_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    needed: int
+    spares: tuple[Spare, ...]
+    on_change: Callable[[], None]
+
+
+class OnionBudget:
+    """Grants spare onions while there are few onions in all. What is hosted stays as long as it can, so that a crowded
+    process does not keep publishing and withdrawing."""
+
+    def __init__(self) -> None:
+        self._claims: dict[NodeId, _Claim] = {}
+        self._granted: dict[NodeId, frozenset[PeerId]] = {}
+
+    @property
+    def needed(self) -> int:
+        """Onions that no node can do without."""
+        return sum(claim.needed for claim in self._claims.values())
+
+    def check_room(self) -> None:
+        """Raises: LimitReached when no onion more may be needed."""
+        if self.needed >= MAX_ONIONS:
+            raise LimitReached(
+                f"this program hosts {MAX_ONIONS} onion services, as many as its Tor serves well; "
+                "retire a friend code that is not needed any more, and try again"
+            )
+
+    def settle(
+        self, node_id: NodeId, needed: int, spares: Sequence[Spare], on_change: Callable[[], None]
+    ) -> frozenset[PeerId]:
+        """State what one node needs and would like; the friends it may host a spare for. ``on_change`` is called when
+        another node's claim changes that."""
+        self._claims[node_id] = _Claim(needed, tuple(spares), on_change)
+        self._share(asking=node_id)
+        return self._granted[node_id]
+
+    def leave(self, node_id: NodeId) -> None:
+        """This node hosts nothing any more."""
+        if self._claims.pop(node_id, None) is not None:
+            self._share(asking=node_id)
+
+    def _share(self, asking: NodeId) -> None:
+        wishes = [(node_id, spare) for node_id, claim in self._claims.items() for spare in claim.spares]
+        wishes.sort(key=lambda wish: (wish[1].hosted, wish[1].heard_at), reverse=True)
+        fulfilled = wishes[: max(0, SPARE_ONIONS_UP_TO - self.needed)]
+        before, self._granted = self._granted, {node_id: frozenset() for node_id in self._claims}
+        for node_id, spare in fulfilled:
+            self._granted[node_id] |= {spare.peer_id}
+        for node_id, claim in self._claims.items():
+            if node_id != asking and self._granted[node_id] != before.get(node_id):
+                claim.on_change()

@@ -1,0 +1,179 @@
+"""Who hosts which onion, and who decides between two links: docs/protocol/link.md, "Who hosts" and "Two links"."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from chattor_bridge.errors import LimitReached, OnionUnreachable
+from chattor_bridge.ids import NodeId
+from chattor_bridge.node.connection import hosted_onion
+from chattor_bridge.node.records import Contact
+from chattor_bridge.node.work import HOUSEKEEPING
+from chattor_bridge.protocol.frames import Bye, Onions
+from chattor_bridge.protocol.limits import LINK_ONION_LIFETIME, MAX_LINKS, MAX_ONIONS, SPARE_ONIONS_UP_TO
+from chattor_bridge.protocol.primitives import ed25519_public
+from tests.node.puppet import Puppet
+from tests.node.world import PATIENCE, Person, World
+
+STRANGERS = NodeId(b"another node of this process")
+
+
+async def _contact(person: Person) -> Contact:
+    """The person's only friend, as it is on disk."""
+    async with person.house.store.transaction() as tx:
+        (contact,) = await person.house.store.contacts.of_node(tx, person.node_id)
+    return contact
+
+
+async def _until_on_disk(person: Person, holds: Callable[[Contact], bool]) -> Contact:
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            if holds(contact := await _contact(person)):
+                return contact
+            await asyncio.sleep(0.01)
+
+
+async def _both_host(knocker: Person, owner: Person) -> None:
+    """Wait until each side hosts what the other dials."""
+    for one, other in ((knocker, owner), (owner, knocker)):
+        hosted = hosted_onion(await _until_on_disk(one, lambda contact: contact.hosted_seed is not None))
+        await _until_on_disk(other, lambda contact, hosted=hosted: contact.peer_onion == hosted)  # type: ignore[misc]
+        assert hosted is not None
+        await asyncio.wait_for(one.node.work.hostings.reachable(hosted), PATIENCE)
+
+
+def _cannot_dial(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def dial(*_: object, **__: object) -> None:
+        raise OnionUnreachable("not today")
+
+    monkeypatch.setattr(person.house.transport, "dial", dial)
+
+
+async def test_who_was_knocked_on_hosts_a_spare_by_which_the_knocker_comes_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anna, ben = await world.person("Anna"), await world.person("Ben")
+    peer_id = await anna.befriend(ben)
+    await _both_host(anna, ben)
+    await anna.house.stop()
+    _cannot_dial(ben, monkeypatch)
+    await ben.until(lambda: not ben.online(peer_id))
+    await ben.say(peer_id, "welcome back")
+    await anna.house.start()
+    await anna.until(lambda: anna.texts() == ["welcome back"], time_passes=True)
+
+
+async def test_a_spare_goes_when_there_are_many_onions_and_comes_again(world: World) -> None:
+    anna, ben = await world.person("Anna"), await world.person("Ben")
+    await anna.befriend(ben)
+    await _both_host(anna, ben)
+    budget = ben.house.host._around.budget
+    budget.settle(STRANGERS, SPARE_ONIONS_UP_TO, [], lambda: None)
+    await _until_on_disk(anna, lambda contact: contact.peer_onion is None)
+    assert (await _contact(ben)).hosted_seed is None
+    assert (await _contact(anna)).hosted_seed is not None  # what is no spare stays
+    budget.leave(STRANGERS)
+    ben.node.work.look_again()
+    await _both_host(anna, ben)
+
+
+async def test_a_full_process_makes_no_code_and_knocks_nowhere(world: World) -> None:
+    anna, ben = await world.person("Anna"), await world.person("Ben")
+    code = await ben.code()
+    anna.house.host._around.budget.settle(STRANGERS, MAX_ONIONS, [], lambda: None)
+    async with anna.house.store.transaction() as tx:
+        with pytest.raises(LimitReached, match="60 onion services"):
+            await anna.node.create_code(tx, "one too many")
+        with pytest.raises(LimitReached, match="60 onion services"):
+            await anna.node.add(tx, code, "hello")
+
+
+@pytest.mark.parametrize("away", [False, True])
+async def test_another_onion_takes_the_place_of_an_old_one(world: World, away: bool) -> None:
+    anna, ben = await world.person("Anna"), await world.person("Ben")
+    peer_id = await anna.befriend(ben)
+    await _both_host(anna, ben)
+    before = [await _contact(anna), await _contact(ben)]
+    if away:
+        await ben.house.stop()
+    world.clock.set_wall(world.clock.now() + LINK_ONION_LIFETIME)
+    await world.clock.pass_slowly(3 * HOUSEKEEPING)
+    if away:
+        assert (await _contact(anna)).former_seed == before[0].hosted_seed
+        await ben.house.start()
+        await ben.until(lambda: ben.online(peer_id), time_passes=True)
+        await world.clock.pass_slowly(2 * HOUSEKEEPING)
+    for one, was in zip((anna, ben), before, strict=True):
+        changed = await _until_on_disk(one, lambda contact: contact.former_seed is None)
+        assert changed.hosted_seed not in (None, was.hosted_seed)
+    await _both_host(anna, ben)
+    for person in (anna, ben):
+        await person.house.stop()
+    for person in (anna, ben):
+        await person.house.start()
+    await anna.say(peer_id, "found you")
+    await ben.until(lambda: ben.texts() == ["found you"], time_passes=True)
+
+
+async def test_two_who_dial_at_once_keep_one_link_and_lose_nothing(world: World) -> None:
+    anna, ben = await world.person("Anna"), await world.person("Ben")
+    peer_id = await anna.befriend(ben)
+    await _both_host(anna, ben)
+    for turn in range(5):
+        for person in (anna, ben):
+            await person.house.die()
+        for person in (anna, ben):
+            await person.house.start()
+        await anna.say(peer_id, f"a{turn}")
+        await ben.say(peer_id, f"b{turn}")
+        await asyncio.gather(
+            anna.until(lambda turn=turn: len(anna.texts()) == turn + 1, time_passes=True),  # type: ignore[misc]
+            ben.until(lambda turn=turn: len(ben.texts()) == turn + 1),  # type: ignore[misc]
+        )
+    assert anna.texts() == [f"b{turn}" for turn in range(5)]
+    assert ben.texts() == [f"a{turn}" for turn in range(5)]
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            if all(len(one.node.work._friendships[peer_id]._live) == 1 for one in (anna, ben)):
+                break
+            await asyncio.sleep(0.01)
+
+
+async def test_the_owner_ends_no_link_but_one_too_many(world: World) -> None:
+    anna, ben = await world.person("Anna"), await world.person("Ben")
+    peer_id = await anna.befriend(ben)
+    await _both_host(anna, ben)
+    puppet = await Puppet.of(anna)
+    await ben.until(lambda: not ben.online(peer_id))
+    opened = []
+    for _ in range(MAX_LINKS + 1):
+        await puppet.dial(ben)
+        await puppet.say(puppet.hello())
+        await puppet.hear(Onions)  # so its greeting was taken
+        opened.append((puppet._link, puppet._stream))
+    puppet._link, puppet._stream = opened[0]
+    assert (await puppet.hear(Bye)).reason == "replaced"
+    assert ben.online(peer_id)
+    assert len(ben.node.work._friendships[peer_id]._live) == MAX_LINKS
+    await puppet.close()
+
+
+async def test_a_knocker_that_says_it_hosts_nothing_is_hung_up_on(world: World) -> None:
+    anna, ben = await world.person("Anna"), await world.person("Ben")
+    peer_id = await anna.befriend(ben)
+    await _both_host(anna, ben)
+    puppet = await Puppet.of(anna)
+    await ben.until(lambda: not ben.online(peer_id))
+    await puppet.dial(ben)
+    await puppet.say(puppet.hello())
+    await puppet.hear(Onions)
+    await puppet.say(Onions(None, None))
+    with pytest.raises(EOFError):
+        await puppet.hear(Bye)
+    onion = (await _contact(ben)).peer_onion
+    assert puppet.contact.hosted_seed is not None
+    assert onion == ed25519_public(puppet.contact.hosted_seed)
+    await puppet.close()
