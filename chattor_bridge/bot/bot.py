@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from chattor_bridge.bot import codes, contacts, identity, requests, verifying
+from chattor_bridge.bot import codes, contacts, identity, leaving, overview, parked, requests, verifying
 from chattor_bridge.bot.parser import Command, Commands
 from chattor_bridge.bot.request import Request
 from chattor_bridge.bridge.actions import Decline, Leave, OpenManagement, Say, Welcome, owner_lane, room_lane
@@ -34,6 +34,11 @@ CROWDED = (
     "in a room with just you; please talk to me there. I am leaving this one."
 )
 NOT_ALLOWED = "I am sorry: you may not use this bridge. Whoever runs it can allow it."
+NOT_ALLOWED_ANY_MORE = (
+    "You may not use this bridge any more; your node rests, and whoever runs the bridge can allow it again. Write "
+    "delete-everything to have your node and everything of it removed."
+)
+FOR_ADMINS = "Only who runs this bridge may do that."
 ONLY_TEXT = "I only understand text. Write help to see what I can do. If you corrected a command, please send it again."
 
 ACCEPT_MARKS = frozenset({ACCEPT_MARK, "\N{HEAVY CHECK MARK}", "\N{BALLOT BOX WITH CHECK}"})
@@ -55,6 +60,9 @@ class Bot:
                 *requests.COMMANDS,
                 *contacts.COMMANDS,
                 *verifying.COMMANDS,
+                *parked.COMMANDS,
+                *leaving.COMMANDS,
+                *overview.COMMANDS,
             )
         )
 
@@ -74,7 +82,7 @@ class Bot:
         return welcome
 
     async def heard(self, heard: Heard) -> Deed:
-        if not self._may_use(heard.sender):
+        if not self._may_use(heard.sender) and self._desk.host.node_of(heard.sender) is None:
             raise UsageError(NOT_ALLOWED)
         if heard.text is None:
             raise UsageError(ONLY_TEXT)
@@ -83,6 +91,8 @@ class Bot:
             command, rest = self._commands.find("accept" if sign in ACCEPT_MARKS else "ignore"), ""
         else:
             command, rest = self._commands.parse(heard.text)
+        if not self._may_run(command, heard.sender):
+            raise UsageError(FOR_ADMINS if self._may_use(heard.sender) else NOT_ALLOWED_ANY_MORE)
         return await command.run(Request(self._desk, heard, rest))
 
     async def reacted(self, sender: MatrixUserId, place: Place, target: MatrixEventId, emoji: str) -> Deed:
@@ -129,10 +139,15 @@ class Bot:
     async def _help(self, request: Request) -> Deed:
         if request.rest:
             command = self._commands.find(request.rest)
-            shown = [command, *(each for each in self._commands.related(command.name) if each is not command)]
+            related = [each for each in self._commands.related(command.name) if each is not command]
+            shown = [each for each in (command, *related) if self._may_run(each, request.owner)]
+            if not shown:
+                raise UsageError(FOR_ADMINS)
             return request.answering("\n\n".join(_explain(each) for each in shown))
         groups: dict[str, list[Command]] = defaultdict(list)
         for command in self._commands.all:
+            if not self._may_run(command, request.owner):
+                continue
             groups[command.group].append(command)
         text = [
             f"**{group}**\n\n" + "\n".join(f"- `{each.usage}`: {each.about}" for each in members)
@@ -140,6 +155,10 @@ class Bot:
         ]
         tail = "`help add` explains a command with examples. In the room of a conversation begin with `!chattor`."
         return request.answering("\n\n".join([*text, tail]))
+
+    def _may_run(self, command: Command, user: MatrixUserId) -> bool:
+        may = self._desk.level_of(user).grants(command.level)
+        return may or (command.everybody_with_a_node and self._desk.host.node_of(user) is not None)
 
     def _may_use(self, user: MatrixUserId) -> bool:
         return self._desk.level_of(user) is not Level.NONE

@@ -8,6 +8,7 @@ from chattor_bridge.bot.parser import Command
 from chattor_bridge.bot.request import Request
 from chattor_bridge.bridge.content import literal
 from chattor_bridge.bridge.listener import Deed
+from chattor_bridge.node.node import Node
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.views import NodeStatus, WorkStatus
 
@@ -27,8 +28,10 @@ WORK = {
 
 async def start(request: Request) -> Deed:
     existing = request.desk.host.node_of(request.owner)
-    if existing is not None:
+    if existing is not None and existing.running:
         return request.answering("You have a Chattor node already. `status` shows how it is; `help` what you can do.")
+    if existing is not None:
+        return _resume(request, existing)
     name = request.rest or _localpart(request.owner)
 
     async def deed(tx: Transaction) -> None:
@@ -38,6 +41,33 @@ async def start(request: Request) -> Deed:
             f"Your Chattor node is running. Contacts will see you as **{literal(name)}**; `profile` and another name "
             "changes that.\n\nNext: `code new friends` makes a friend code to give away, so that others can ask to be "
             "your contact. If you were given one, write `add` and the code.",
+        )
+
+    return deed
+
+
+def _resume(request: Request, node: Node) -> Deed:
+    async def deed(tx: Transaction) -> None:
+        await request.desk.host.resume(tx, node)
+        await request.answer(
+            tx,
+            f"Your Chattor node is running again, and contacts see you as **{literal(node.profile_name)}** as before. "
+            "What they wrote meanwhile arrives when their nodes have found yours.",
+        )
+
+    return deed
+
+
+async def logout(request: Request) -> Deed:
+    request.nothing_more("logout")
+    node = request.node
+
+    async def deed(tx: Transaction) -> None:
+        await request.desk.host.pause(tx, node)
+        await request.answer(
+            tx,
+            "Your Chattor node is stopped: your contacts see you offline, and nobody can knock at your friend codes. "
+            "Everything is kept. `start` brings it back; `delete-everything` takes it away for good.",
         )
 
     return deed
@@ -62,7 +92,7 @@ async def profile(request: Request) -> Deed:
 
 async def status(request: Request) -> Deed:
     request.nothing_more("status")
-    return request.answering(describe_status(await request.node.status()))
+    return request.answering(describe_status(await request.any_node.status()))
 
 
 def describe_status(status: NodeStatus) -> str:
@@ -101,11 +131,19 @@ COMMANDS = (
         "start",
         "[NAME]",
         GROUP,
-        "get a Chattor node of your own",
+        "get a Chattor node of your own, or bring back a stopped one",
         start,
         details="NAME is what contacts will see; without it, the first part of your Matrix id.",
         examples=("start", "start Ada"),
     ),
     Command("profile", "[NAME]", GROUP, "show or change the name contacts see", profile, examples=("profile Ada",)),
     Command("status", "", GROUP, "how your node is", status),
+    Command(
+        "logout",
+        "",
+        GROUP,
+        "stop your node; everything is kept, and start brings it back",
+        logout,
+        details="Your contacts see you offline meanwhile, and what they write waits with them.",
+    ),
 )

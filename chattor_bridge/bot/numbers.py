@@ -26,6 +26,7 @@ class Kind(StrEnum):
     REQUEST = "request"
     KNOCK = "request of yours"
     CONTACT = "contact"
+    PARKED = "parked row"
 
 
 class Numbers:
@@ -88,6 +89,10 @@ class Numbers:
             raise UsageError(f"More than one {kind} has that name. Use its number: {which}.")
         raise UsageError(f"There is no such {kind}.")
 
+    async def forget(self, tx: Transaction, node_id: NodeId) -> None:
+        """Every number of this node's things."""
+        await self._store.remove_settings(tx, _prefix(node_id))
+
     async def _read(self, tx: Transaction, node_id: NodeId, kind: Kind) -> _Series:
         stored = await self._store.get_setting(tx, _name(node_id, kind))
         return _Series() if stored is None else _Series(**json.loads(stored))
@@ -107,4 +112,8 @@ class _Series:
 
 
 def _name(node_id: NodeId, kind: Kind) -> str:
-    return f"numbers:{kind.name.lower()}:{node_id.hex()}"
+    return f"{_prefix(node_id)}{kind.name.lower()}"
+
+
+def _prefix(node_id: NodeId) -> str:
+    return f"numbers:{node_id.hex()}:"

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from chattor_bridge.bot.request import Request
 from chattor_bridge.bot.typed_code import split_code
 from chattor_bridge.bridge.listener import Deed
+from chattor_bridge.bridge.permissions import Level
 from chattor_bridge.errors import UsageError
 
 Handler = Callable[[Request], Awaitable[Deed]]
@@ -28,7 +29,8 @@ _WORD = re.compile(r"\S+")
 @dataclass(frozen=True, slots=True)
 class Command:
     """``name`` is its words; ``arguments`` how its usage goes on; ``about`` one line for the list; ``details`` and
-    ``examples`` for its own help. ``group`` is the heading it stands under."""
+    ``examples`` for its own help. ``group`` is the heading it stands under. It is there for users of ``level`` and
+    above, and with ``everybody_with_a_node`` also for who has a node and may not use the bridge any more."""
 
     name: str
     arguments: str
@@ -38,6 +40,8 @@ class Command:
     details: str = ""
     examples: Sequence[str] = ()
     aliases: Sequence[str] = ()
+    level: Level = Level.USER
+    everybody_with_a_node: bool = False
 
     @property
     def usage(self) -> str:

@@ -26,7 +26,16 @@ class Request:
 
     @property
     def node(self) -> Node:
-        """The node of whoever asks. Raises: UsageError, with what to do about it, when there is none."""
+        """The node of whoever asks. Raises: UsageError, with what to do about it, when there is none or it is
+        stopped."""
+        node = self.any_node
+        if not node.running:
+            raise UsageError("Your Chattor node is stopped. Write start to bring it back.")
+        return node
+
+    @property
+    def any_node(self) -> Node:
+        """The same, stopped or not. Raises: UsageError."""
         node = self.desk.host.node_of(self.owner)
         if node is None:
             raise UsageError("You have no Chattor node here yet. Write start to get one.")

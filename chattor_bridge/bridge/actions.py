@@ -129,6 +129,18 @@ class RenamePortal:
 
 
 @dataclass(frozen=True, slots=True)
+class ClosePortal:
+    """The conversation is over for good: say so in its room if there is one, and leave it."""
+
+    owner: str
+    node: str
+    peer: str
+    ghost: str
+    room: str | None
+    key: str = field(default_factory=_new_key)
+
+
+@dataclass(frozen=True, slots=True)
 class ShowText:
     """Show what a friend said, as the ghost; ``text`` is CommonMark, ``event`` the id of the Chattor event."""
 
@@ -169,6 +181,7 @@ Action = (
     | Leave
     | OpenPortal
     | RenamePortal
+    | ClosePortal
     | ShowText
     | ShowUnknown
     | MarkRead
@@ -185,6 +198,7 @@ _KINDS: dict[str, type[Any]] = {
     "leave": Leave,
     "open-portal": OpenPortal,
     "rename-portal": RenamePortal,
+    "close-portal": ClosePortal,
     "show-text": ShowText,
     "show-unknown": ShowUnknown,
     "mark-read": MarkRead,

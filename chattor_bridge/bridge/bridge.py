@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from chattor_bridge.bridge.ghosts import Household
@@ -15,14 +15,16 @@ from chattor_bridge.bridge.listener import Announcer, Listener
 from chattor_bridge.bridge.missed import MissedReceipts
 from chattor_bridge.bridge.observer import NodeObserver
 from chattor_bridge.bridge.outgoing import PortalSpeech
+from chattor_bridge.bridge.parking import Parking
 from chattor_bridge.bridge.performer import Performer
-from chattor_bridge.bridge.permissions import LevelOf
+from chattor_bridge.bridge.permissions import Level, LevelOf
 from chattor_bridge.bridge.ports import BridgeStore, Homeserver, TextConversion
 from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.bridge.router import Router
 from chattor_bridge.bridge.voice import Voice
 from chattor_bridge.bridge.worker import ActionWorker
 from chattor_bridge.errors import Unavailable
+from chattor_bridge.ids import MatrixUserId
 from chattor_bridge.node.host import NodeHost
 from chattor_bridge.node.patience import describe
 from chattor_bridge.node.ports import Clock, Observer
@@ -52,14 +54,18 @@ class Desk:
     voice: Voice
     clock: Clock
     level_of: LevelOf
+    parking: Parking
+    status: Callable[[], Awaitable[BridgeStatus]]
 
 
 @dataclass(frozen=True, slots=True)
 class BridgeStatus:
-    """``inbox`` Matrix events and ``actions`` for the homeserver wait; ``resting`` says which lanes stand still."""
+    """``inbox`` Matrix events and ``actions`` for the homeserver wait, ``parked`` of either were set aside; ``resting``
+    says which lanes stand still."""
 
     inbox: int
     actions: int
+    parked: int
     resting: dict[str, Resting]
 
 
@@ -84,11 +90,13 @@ class Bridge:
     ) -> None:
         self._store = store
         self._clock = clock
+        self._level_of = level_of
         household = Household(homeserver.bot, homeserver.domain)
         voice = Voice(store, clock, homeserver.bot, lambda lane: self._actions.wake(lane))
         self.observer = NodeObserver(store, clock, household, voice, make_announcer(store, voice))
         self.host = make_host(self.observer)
-        bot = make_bot(Desk(store, self.host, voice, clock, level_of))
+        self._parking = Parking(store, lambda room: self._inbox.wake(room), lambda lane: self._actions.wake(lane))
+        bot = make_bot(Desk(store, self.host, voice, clock, level_of, self._parking, self.status))
         speech = PortalSpeech(store, self.host, conversion, clock, voice, level_of, bot)
         router = Router(store, household, voice, speech, bot)
         performer = Performer(store, homeserver, conversion, clock, voice)
@@ -107,7 +115,7 @@ class Bridge:
         async with self._store.transaction() as tx:
             rooms = await self._store.inbox.rooms(tx)
             lanes = await self._store.actions.lanes(tx)
-        await self.host.start()
+        await self.host.start(self._may_run)
         self._tasks = asyncio.create_task(self._work(), name="bridge")
         self._tasks.add_done_callback(_complain)
         for room_id in rooms:
@@ -148,7 +156,12 @@ class Bridge:
         """How much waits, and why. Raises: DatabaseUnavailable."""
         async with self._store.transaction() as tx:
             inbox, actions = await self._store.inbox.count(tx), await self._store.actions.count(tx)
-        return BridgeStatus(inbox, actions, {**self._inbox.resting(), **self._actions.resting()})
+            parked = await self._parking.count(tx)
+        return BridgeStatus(inbox, actions, parked, {**self._inbox.resting(), **self._actions.resting()})
+
+    def _may_run(self, owner: str) -> bool:
+        """Somebody who may not use the bridge any more has a node that rests, until they may again."""
+        return self._level_of(MatrixUserId(owner)) is not Level.NONE
 
     async def _work(self) -> None:
         async with asyncio.TaskGroup() as group:

@@ -23,8 +23,8 @@ from chattor_bridge.node.ports import Transaction
 REFUSED = "⚠ {reason}"
 
 POISONED = (
-    "⚠ This could not be processed because of an error in the bridge; it was **not** sent. "
-    "It is kept aside, and whoever runs this bridge finds the reason in its log."
+    "⚠ This could not be processed because of an error in the bridge; it was **not** sent. It is kept aside: write "
+    "`parked` to me to see it and to try it again. Whoever runs this bridge finds the reason in its log."
 )
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from chattor_bridge.bridge.permissions import Level, LevelOf
 from chattor_bridge.bridge.ports import BridgeStore, TextConversion
 from chattor_bridge.bridge.records import EventLink, InboxItem, JsonObject, Portal
 from chattor_bridge.bridge.voice import Place, Voice
-from chattor_bridge.errors import NotFound, Unavailable, UsageError
+from chattor_bridge.errors import Unavailable, UsageError
 from chattor_bridge.ids import MatrixEventId, MatrixUserId
 from chattor_bridge.node.host import NodeHost
 from chattor_bridge.node.ports import Clock, Transaction
@@ -43,12 +43,19 @@ ENCRYPTED = "it is encrypted, and I cannot read encrypted messages yet."
 NOT_ALLOWED = "you may not use this bridge any more. Whoever runs it can allow it."
 EMPTY = "there is no text in it."
 
+STOPPED = "This was not sent: your Chattor node is stopped. Write start to me, and then send it again."
+
 NOT_CHANGED = "⚠ This change was not sent, because edits are not carried yet: your friend still sees the first version."
 NOT_DELETED = "⚠ This was removed here only, because removing is not carried yet: your friend still has it."
 NOT_REACTED = "⚠ Your reaction was not sent, because reactions are not carried yet."
 NO_RELATION = "Your answer was sent as an ordinary message: what it answers, and threads, are not carried yet."
 NOT_KNOWN = "⚠ Something you sent (“{kind}”) is nothing I can carry to your friend. I say this once for its kind."
 STRANGER = "Only what {owner} writes here is sent. {sender}, your messages stay in this room."
+
+
+def told_prefix(portal: Portal) -> str:
+    """How the settings begin that say what this portal was told once and for all."""
+    return f"told:{portal.ghost}:"
 
 
 class PortalSpeech:
@@ -119,8 +126,8 @@ class PortalSpeech:
 
         async def deed(tx: Transaction) -> None:
             node = self._host.node(portal.node_id)
-            if node is None:
-                raise NotFound("your Chattor node is not running; write start to me")
+            if node is None or not node.running:
+                raise UsageError(STOPPED)
             for part, piece in enumerate(split_text(text)):
                 try:
                     sent = await node.send(tx, portal.peer_id, Text(piece), time=time)
@@ -161,9 +168,9 @@ class PortalSpeech:
     def _once(self, portal: Portal, topic: str, text: str, event_id: MatrixEventId) -> Deed:
         """Say it the first time this topic comes up in this portal."""
         digest = hashlib.sha256(f"{portal.ghost}\0{topic}".encode()).hexdigest()[:32]
+        name = told_prefix(portal) + digest
 
         async def deed(tx: Transaction) -> None:
-            name = f"told:{digest}"
             if await self._store.get_setting(tx, name) is None:
                 await self._store.set_setting(tx, name, "1")
                 await self._voice.say(tx, Place.portal(portal), text, reply_to=event_id)

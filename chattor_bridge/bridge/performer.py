@@ -39,6 +39,8 @@ class Performer:
                 return await self._showing.open_portal(action, pending)
             case actions.RenamePortal():
                 await self._showing.rename(action)
+            case actions.ClosePortal():
+                return await self._showing.close_portal(action, pending)
             case actions.Say():
                 return await self._speaking.say(action, pending)
             case actions.ShowImage():

@@ -15,6 +15,11 @@ class Level(StrEnum):
     USER = "user"
     ADMIN = "admin"
 
+    def grants(self, needed: Level) -> bool:
+        """Whether somebody of this level may do what needs ``needed``."""
+        ranks = list(Level)
+        return ranks.index(self) >= ranks.index(needed)
+
 
 LevelOf = Callable[[MatrixUserId], Level]
 """Asked at every command, so that a changed permission counts at once."""

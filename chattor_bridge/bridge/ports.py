@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from chattor_bridge.bridge.records import EventLink, InboxItem, JsonObject, KnockNotice, PendingAction, Portal
+from chattor_bridge.bridge.records import EventLink, InboxItem, JsonObject, KnockNotice, Parked, PendingAction, Portal
 from chattor_bridge.ids import EventId, KnockId, MatrixEventId, MatrixRoomId, MatrixUserId, NodeId, PeerId
 from chattor_bridge.node.ports import NodeStore, Transaction
 
@@ -27,11 +27,22 @@ class MatrixInbox(Protocol):
         """The oldest item of the room that is not parked."""
 
     async def remove(self, tx: Transaction, order: int) -> None: ...
+    async def remove_room(self, tx: Transaction, room_id: MatrixRoomId) -> None:
+        """Everything of this room, parked or not."""
+
     async def park(self, tx: Transaction, order: int, reason: str) -> None:
         """Set a poisoned item aside: it blocks nobody and is kept for the operator."""
 
+    async def parked(self, tx: Transaction, rooms: Sequence[MatrixRoomId]) -> list[Parked]:
+        """The parked items of these rooms, oldest first."""
+
+    async def unpark(self, tx: Transaction, order: int) -> None:
+        """Let a parked item wait again, in its old place. Raises: NotFound."""
+
     async def count(self, tx: Transaction) -> int:
         """Items waiting, parked ones left out."""
+
+    async def count_parked(self, tx: Transaction) -> int: ...
 
     async def forget(self, tx: Transaction, before: int) -> None:
         """Forget known event ids first seen before this time; items still waiting stay."""
@@ -51,8 +62,18 @@ class PendingActions(Protocol):
         """Count one more attempt."""
 
     async def remove(self, tx: Transaction, order: int) -> None: ...
+    async def remove_lane(self, tx: Transaction, lane: str) -> None:
+        """Everything in this lane, parked or not."""
+
     async def park(self, tx: Transaction, order: int, reason: str) -> None: ...
+    async def parked(self, tx: Transaction, lanes: Sequence[str]) -> list[Parked]:
+        """The parked actions of these lanes, oldest first."""
+
+    async def unpark(self, tx: Transaction, order: int) -> None:
+        """Let a parked action wait again, in its old place; its attempts stay counted. Raises: NotFound."""
+
     async def count(self, tx: Transaction) -> int: ...
+    async def count_parked(self, tx: Transaction) -> int: ...
 
 
 class Portals(Protocol):
@@ -62,6 +83,7 @@ class Portals(Protocol):
     async def by_peer(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> Portal | None: ...
     async def by_room(self, tx: Transaction, room_id: MatrixRoomId) -> Portal | None: ...
     async def of_owner(self, tx: Transaction, owner: MatrixUserId) -> list[Portal]: ...
+    async def remove(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> None: ...
 
 
 class ManagementRooms(Protocol):
@@ -69,6 +91,9 @@ class ManagementRooms(Protocol):
 
     async def save(self, tx: Transaction, owner: MatrixUserId, room_id: MatrixRoomId, at: int) -> None: ...
     async def of_owner(self, tx: Transaction, owner: MatrixUserId) -> MatrixRoomId | None: ...
+    async def all_of_owner(self, tx: Transaction, owner: MatrixUserId) -> list[MatrixRoomId]:
+        """The newest last."""
+
     async def owner_of(self, tx: Transaction, room_id: MatrixRoomId) -> MatrixUserId | None: ...
     async def remove(self, tx: Transaction, room_id: MatrixRoomId) -> None: ...
 
@@ -81,6 +106,8 @@ class EventLinks(Protocol):
         """In order of part."""
 
     async def by_matrix_event(self, tx: Transaction, matrix_event_id: MatrixEventId) -> list[EventLink]: ...
+    async def remove(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> None:
+        """All of this conversation."""
 
 
 class Unread(Protocol):
@@ -96,6 +123,8 @@ class Unread(Protocol):
         """Take out everything up to and including this Matrix event: the event ids in it, in order. Nothing when that
         event is not unread."""
 
+    async def remove_room(self, tx: Transaction, room_id: MatrixRoomId) -> None: ...
+
 
 class KnockNotices(Protocol):
     async def save(self, tx: Transaction, notice: KnockNotice) -> None:
@@ -104,6 +133,7 @@ class KnockNotices(Protocol):
     async def by_knock(self, tx: Transaction, knock_id: KnockId) -> KnockNotice | None: ...
     async def by_matrix_event(self, tx: Transaction, matrix_event_id: MatrixEventId) -> KnockNotice | None: ...
     async def remove(self, tx: Transaction, knock_id: KnockId) -> None: ...
+    async def remove_room(self, tx: Transaction, room_id: MatrixRoomId) -> None: ...
 
 
 class BridgeStore(NodeStore, Protocol):
@@ -131,6 +161,8 @@ class BridgeStore(NodeStore, Protocol):
         """A small piece of state under a name, such as a sync token. Sealed."""
 
     async def set_setting(self, tx: Transaction, name: str, value: str) -> None: ...
+    async def remove_settings(self, tx: Transaction, prefix: str) -> None:
+        """Remove every setting whose name begins so."""
 
 
 class Homeserver(Protocol):

@@ -35,6 +35,18 @@ class PendingAction:
 
 
 @dataclass(frozen=True, slots=True)
+class Parked:
+    """An inbox item or a pending action that was set aside, and why. ``queue`` is its room or lane, ``content`` its
+    event or action, ``since`` when it came; ``content`` and ``reason`` are *sealed*."""
+
+    order: int
+    queue: str
+    content: JsonObject
+    since: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Portal:
     """One conversation of one owner's node, and the room that shows it. ``room_id`` is ``None`` until it exists."""
 

@@ -70,12 +70,20 @@ class PortalRooms:
         await self._homeserver.set_state(portal.ghost, portal.room_id, "m.room.name", {"name": name})
         for event_type in BRIDGE_STATES:
             await self._homeserver.set_state(
-                portal.ghost, portal.room_id, event_type, self._bridge_state(portal, name), _bridge_key(portal)
+                portal.ghost, portal.room_id, event_type, self._bridge_state(portal, name), _bridge_key(portal.ghost)
             )
+
+    async def unbridge(self, ghost: MatrixUserId, room_id: MatrixRoomId) -> None:
+        """Let a portal's room say no longer that it leads anywhere.
+
+        Raises: HomeserverUnavailable, HomeserverRefused.
+        """
+        for event_type in BRIDGE_STATES:
+            await self._homeserver.set_state(ghost, room_id, event_type, {}, _bridge_key(ghost))
 
     async def _find(self, portal: Portal) -> MatrixRoomId | None:
         async def is_it(room_id: MatrixRoomId) -> bool:
-            key = _bridge_key(portal)
+            key = _bridge_key(portal.ghost)
             return await self._homeserver.get_state(portal.ghost, room_id, BRIDGE_STATES[0], key) is not None
 
         return await _first_joined(self._homeserver, portal.ghost, is_it)
@@ -90,7 +98,7 @@ class PortalRooms:
             is_direct=True,
             initial_state=[
                 *(
-                    {"type": event_type, "state_key": _bridge_key(portal), "content": bridge_state}
+                    {"type": event_type, "state_key": _bridge_key(portal.ghost), "content": bridge_state}
                     for event_type in BRIDGE_STATES
                 ),
                 {
@@ -118,7 +126,7 @@ class PortalRooms:
             "bridgebot": self._homeserver.bot,
             "creator": portal.ghost,
             "protocol": {"id": "chattor", "displayname": "Chattor"},
-            "channel": {"id": _bridge_key(portal), "displayname": name},
+            "channel": {"id": _bridge_key(portal.ghost), "displayname": name},
         }
 
 
@@ -206,5 +214,5 @@ async def _first_joined(
     return None
 
 
-def _bridge_key(portal: Portal) -> str:
-    return f"chattor_bridge:{portal.ghost}"
+def _bridge_key(ghost: MatrixUserId) -> str:
+    return f"chattor_bridge:{ghost}"

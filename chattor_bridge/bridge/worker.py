@@ -23,7 +23,7 @@ should not hold up what waits behind it for longer than some seconds."""
 
 NOT_SHOWN = (
     "⚠ A message from **{name}** could not be shown: the homeserver does not take it ({reason}). "
-    "It is kept in the bridge's database; ask {name} to say it again in other words."
+    "It is kept in the bridge's database: `parked` shows it. Or ask {name} to say it again in other words."
 )
 
 NOT_OPENED = (
@@ -78,7 +78,7 @@ class ActionWorker:
         """Set aside what can never be done, and say so where a person loses something by it."""
         kind = type(action).__name__
         async with self._store.transaction() as tx:
-            if isinstance(action, actions.MarkRead | actions.React | actions.Leave):
+            if isinstance(action, actions.MarkRead | actions.React | actions.Leave | actions.ClosePortal):
                 log.info("gave up %s: %s", kind, reason)
                 await self._store.actions.remove(tx, pending.order)
                 return

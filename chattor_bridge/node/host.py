@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from chattor_bridge.errors import AlreadyExists
+from chattor_bridge.errors import AlreadyExists, NotFound
 from chattor_bridge.ids import NodeId
 from chattor_bridge.node.door import ID_SIZE
 from chattor_bridge.node.node import Node
@@ -44,11 +46,16 @@ class NodeHost:
         proof of a knock, leading zero bits."""
         self._around = Surroundings(store, transport, clock, random, observer, pace or Pace(), work_bits, effort_bits)
         self._nodes: dict[NodeId, Node] = {}
-        self._arrived = asyncio.Event()
+        self._look = asyncio.Event()
+        self._may_run: Callable[[str], bool] = lambda _owner: True
         self._root: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
-        """Load every node and set it to work. Raises: DatabaseUnavailable."""
+    async def start(self, may_run: Callable[[str], bool] = lambda _owner: True) -> None:
+        """Load every node, and set it to work if it is not stopped and ``may_run`` allows it to its owner.
+
+        Raises: DatabaseUnavailable.
+        """
+        self._may_run = may_run
         async with self._around.store.transaction() as tx:
             records = await self._around.store.nodes.all(tx)
         for record in records:
@@ -88,6 +95,21 @@ class NodeHost:
         tx.after_commit(lambda: self._welcome(node))
         return node
 
+    async def pause(self, tx: Transaction, node: Node) -> None:
+        """Stop this node until `resume`, restarts of the process included: its friends see it offline, everything
+        of it is kept. Raises: NotFound."""
+        await self._save(tx, node, running=False)
+
+    async def resume(self, tx: Transaction, node: Node) -> None:
+        """Set a stopped node to work again. Raises: NotFound."""
+        await self._save(tx, node, running=True)
+
+    async def remove(self, tx: Transaction, node: Node) -> None:
+        """Delete this node with its keys, codes, requests, friends and everything on the way to them. Nobody is told;
+        its friends see it offline for good."""
+        await self._around.store.nodes.remove(tx, node.node_id)
+        tx.after_commit(lambda: self._dismiss(node))
+
     def node_of(self, owner: str) -> Node | None:
         """The node of this owner, once its creation is committed."""
         return next((node for node in self._nodes.values() if node.owner == owner), None)
@@ -100,19 +122,39 @@ class NodeHost:
         """Every node, in the order they were loaded and made."""
         return list(self._nodes.values())
 
+    async def _save(self, tx: Transaction, node: Node, *, running: bool) -> None:
+        record = await self._around.store.nodes.get(tx, node.node_id)
+        if record is None:
+            raise NotFound("no such node")
+        await self._around.store.nodes.save(tx, replace(record, running=running))
+        tx.after_commit(lambda: self._saved(node, replace(record, running=running)))
+
+    def _saved(self, node: Node, record: NodeRecord) -> None:
+        node.work.record = record
+        self._look.set()
+
     def _welcome(self, node: Node) -> None:
         self._nodes[node.node_id] = node
-        self._arrived.set()
+        self._look.set()
+
+    def _dismiss(self, node: Node) -> None:
+        self._nodes.pop(node.node_id, None)
+        self._look.set()
 
     async def _run(self) -> None:
-        working: set[NodeId] = set()
+        working: dict[Node, asyncio.Task[None]] = {}
         async with asyncio.TaskGroup() as group:
             while True:
-                self._arrived.clear()
-                for node_id in self._nodes.keys() - working:
-                    working.add(node_id)
-                    group.create_task(self._keep_working(self._nodes[node_id]))
-                await self._arrived.wait()
+                self._look.clear()
+                working = {node: task for node, task in working.items() if not task.done()}
+                wanted = {node for node in self._nodes.values() if node.running and self._may_run(node.owner)}
+                for node in working.keys() - wanted:
+                    if not working[node].cancelling():  # it takes its onions down, once
+                        working[node].cancel()
+                for node in wanted - working.keys():
+                    working[node] = group.create_task(self._keep_working(node))
+                    working[node].add_done_callback(lambda _: self._look.set())
+                await self._look.wait()
 
     async def _keep_working(self, node: Node) -> None:
         await self._around.insist(node.work.run, on_failure=partial(_failed, self._around, node))

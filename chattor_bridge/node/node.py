@@ -52,6 +52,11 @@ class Node(Codes, Parting):
         return self._owner
 
     @property
+    def running(self) -> bool:
+        """Whether it is to be at work: its owner has not stopped it."""
+        return self.work.record.running
+
+    @property
     def profile_name(self) -> str:
         """What friends are told to call us."""
         return self.work.record.profile_name

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 
-from chattor_bridge.bridge.records import JsonObject, PendingAction
+from chattor_bridge.bridge.records import JsonObject, Parked, PendingAction
 from chattor_bridge.node.ports import Transaction
-from chattor_bridge.storage.table import Table, update_one
+from chattor_bridge.storage.table import Table, parked_of, update_one
 from chattor_bridge.storage.transaction import sql
 
 ACTION_ID_LENGTH = 16
@@ -54,6 +55,9 @@ class SqlActions(Table):
     async def remove(self, tx: Transaction, order: int) -> None:
         await sql(tx).execute("DELETE FROM actions WHERE position = $1", order)
 
+    async def remove_lane(self, tx: Transaction, lane: str) -> None:
+        await sql(tx).execute("DELETE FROM actions WHERE lane = $1", lane)
+
     async def park(self, tx: Transaction, order: int, reason: str) -> None:
         """Raises: NotFound."""
         await update_one(
@@ -63,6 +67,31 @@ class SqlActions(Table):
             order,
             self._sealer.seal_text(reason, "actions", "parked", order),
         )
+
+    async def parked(self, tx: Transaction, lanes: Sequence[str]) -> list[Parked]:
+        rows = await parked_of(tx, "actions", "lane", lanes)
+        return [
+            Parked(
+                order=row["position"],
+                queue=row["lane"],
+                content=self._sealer.open_json(row["action"], "actions", "action", row["action_id"], row["lane"]),
+                since=row["created_at"],
+                reason=self._sealer.open_text(row["parked"], "actions", "parked", row["position"]),
+            )
+            for row in rows
+        ]
+
+    async def unpark(self, tx: Transaction, order: int) -> None:
+        await update_one(
+            sql(tx),
+            "parked action",
+            "UPDATE actions SET parked = NULL WHERE position = $1 AND parked IS NOT NULL",
+            order,
+        )
+
+    async def count_parked(self, tx: Transaction) -> int:
+        count: int = await sql(tx).fetch_value("SELECT COUNT(*) AS value FROM actions WHERE parked IS NOT NULL")
+        return count
 
     async def count(self, tx: Transaction) -> int:
         count: int = await sql(tx).fetch_value("SELECT COUNT(*) AS value FROM actions WHERE parked IS NULL")

@@ -44,6 +44,9 @@ class SqlEventLinks:
         )
         return [_read_link(row) for row in rows]
 
+    async def remove(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> None:
+        await sql(tx).execute("DELETE FROM event_links WHERE node_id = $1 AND peer_id = $2", node_id, peer_id)
+
 
 class SqlKnockNotices:
     """See `chattor_bridge.bridge.ports.KnockNotices`."""
@@ -68,6 +71,9 @@ class SqlKnockNotices:
 
     async def remove(self, tx: Transaction, knock_id: KnockId) -> None:
         await sql(tx).execute("DELETE FROM knock_notices WHERE knock_id = $1", knock_id)
+
+    async def remove_room(self, tx: Transaction, room_id: MatrixRoomId) -> None:
+        await sql(tx).execute("DELETE FROM knock_notices WHERE room_id = $1", room_id)
 
 
 def _read_link(row: Row) -> EventLink:

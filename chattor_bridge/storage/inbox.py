@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from chattor_bridge.bridge.records import InboxItem, JsonObject
+from chattor_bridge.bridge.records import InboxItem, JsonObject, Parked
 from chattor_bridge.errors import UsageError
 from chattor_bridge.ids import MatrixRoomId
 from chattor_bridge.node.ports import Transaction
-from chattor_bridge.storage.table import Table, update_one
+from chattor_bridge.storage.table import Table, parked_of, update_one
 from chattor_bridge.storage.transaction import sql
 
 
@@ -64,6 +64,9 @@ class SqlInbox(Table):
     async def remove(self, tx: Transaction, order: int) -> None:
         await sql(tx).execute("DELETE FROM inbox WHERE position = $1", order)
 
+    async def remove_room(self, tx: Transaction, room_id: MatrixRoomId) -> None:
+        await sql(tx).execute("DELETE FROM inbox WHERE room_id = $1", room_id)
+
     async def park(self, tx: Transaction, order: int, reason: str) -> None:
         """Raises: NotFound."""
         await update_one(
@@ -73,6 +76,28 @@ class SqlInbox(Table):
             order,
             self._sealer.seal_text(reason, "inbox", "parked", order),
         )
+
+    async def parked(self, tx: Transaction, rooms: Sequence[MatrixRoomId]) -> list[Parked]:
+        rows = await parked_of(tx, "inbox", "room_id", rooms)
+        return [
+            Parked(
+                order=row["position"],
+                queue=row["room_id"],
+                content=self._sealer.open_json(row["event"], "inbox", "event", row["event_id"], row["room_id"]),
+                since=row["received_at"],
+                reason=self._sealer.open_text(row["parked"], "inbox", "parked", row["position"]),
+            )
+            for row in rows
+        ]
+
+    async def unpark(self, tx: Transaction, order: int) -> None:
+        await update_one(
+            sql(tx), "parked event", "UPDATE inbox SET parked = NULL WHERE position = $1 AND parked IS NOT NULL", order
+        )
+
+    async def count_parked(self, tx: Transaction) -> int:
+        count: int = await sql(tx).fetch_value("SELECT COUNT(*) AS value FROM inbox WHERE parked IS NOT NULL")
+        return count
 
     async def count(self, tx: Transaction) -> int:
         count: int = await sql(tx).fetch_value("SELECT COUNT(*) AS value FROM inbox WHERE parked IS NULL")

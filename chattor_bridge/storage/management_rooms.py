@@ -22,6 +22,12 @@ class SqlManagementRooms:
         )
         return None if row is None else MatrixRoomId(row["room_id"])
 
+    async def all_of_owner(self, tx: Transaction, owner: MatrixUserId) -> list[MatrixRoomId]:
+        rows = await sql(tx).fetch(
+            "SELECT room_id FROM management_rooms WHERE owner = $1 ORDER BY saved_at, position", owner
+        )
+        return [MatrixRoomId(row["room_id"]) for row in rows]
+
     async def owner_of(self, tx: Transaction, room_id: MatrixRoomId) -> MatrixUserId | None:
         """Whose room this is, also when a newer one counts."""
         row = await sql(tx).fetch_row("SELECT owner FROM management_rooms WHERE room_id = $1", room_id)

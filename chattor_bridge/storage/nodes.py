@@ -36,6 +36,10 @@ class SqlNodes(Table):
             node.running,
         )
 
+    async def remove(self, tx: Transaction, node_id: NodeId) -> None:
+        await sql(tx).execute("DELETE FROM history WHERE node_id = $1", node_id)
+        await sql(tx).execute("DELETE FROM nodes WHERE node_id = $1", node_id)  # the rest goes with it
+
     async def get(self, tx: Transaction, node_id: NodeId) -> NodeRecord | None:
         row = await sql(tx).fetch_row("SELECT * FROM nodes WHERE node_id = $1", node_id)
         return None if row is None else self._read(row)

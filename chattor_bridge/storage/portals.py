@@ -39,6 +39,9 @@ class SqlPortals:
         rows = await sql(tx).fetch("SELECT * FROM portals WHERE owner = $1 ORDER BY position", owner)
         return [_read(row) for row in rows]
 
+    async def remove(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> None:
+        await sql(tx).execute("DELETE FROM portals WHERE node_id = $1 AND peer_id = $2", node_id, peer_id)
+
 
 def _read(row: Row) -> Portal:
     return Portal(

@@ -36,3 +36,6 @@ class SqlSettings(Table):
             name,
             self._sealer.seal_text(value, "settings", "value", name),
         )
+
+    async def remove(self, tx: Transaction, prefix: str) -> None:
+        await sql(tx).execute("DELETE FROM settings WHERE SUBSTR(name, 1, LENGTH($1)) = $1", prefix)

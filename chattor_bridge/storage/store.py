@@ -121,6 +121,10 @@ class Store:
         """Keep a small piece of state under a name."""
         await self._settings.set(tx, name, value)
 
+    async def remove_settings(self, tx: Transaction, prefix: str) -> None:
+        """Remove every setting whose name begins so."""
+        await self._settings.remove(tx, prefix)
+
     async def _identity(self) -> bytes | None:
         """Who this database is; ``None`` when it was left before it knew. Raises: WrongStoreKey."""
         async with self._transactions.begin() as tx:

@@ -6,8 +6,10 @@ import json
 from collections.abc import Sequence
 
 from chattor_bridge.errors import NotFound
+from chattor_bridge.node.ports import Transaction
+from chattor_bridge.storage.engine import Row
 from chattor_bridge.storage.sealing import Part, Sealer
-from chattor_bridge.storage.transaction import SqlTransaction
+from chattor_bridge.storage.transaction import SqlTransaction, sql
 
 MAX_INTEGER = 2**63 - 1
 """The largest value of a BIGINT column."""
@@ -51,6 +53,12 @@ async def update_one(tx: SqlTransaction, what: str, query: str, *args: object) -
     """Run an UPDATE of one row. Raises: NotFound, naming ``what``, when there is none."""
     if not await tx.execute(query, *args):
         raise NotFound(f"there is no such {what}")
+
+
+async def parked_of(tx: Transaction, table: str, column: str, queues: Sequence[str]) -> list[Row]:
+    """The parked rows of ``table`` whose ``column`` is one of ``queues``, in order."""
+    rows = await sql(tx).fetch(f"SELECT * FROM {table} WHERE parked IS NOT NULL ORDER BY position")  # noqa: S608
+    return [row for row in rows if row[column] in queues]
 
 
 def write_words(words: Sequence[str]) -> str:

@@ -42,3 +42,6 @@ class SqlUnread:
         )
         await sql(tx).execute("DELETE FROM unread WHERE room_id = $1 AND position <= $2", room_id, last)
         return [EventId(row["event_id"]) for row in rows]
+
+    async def remove_room(self, tx: Transaction, room_id: MatrixRoomId) -> None:
+        await sql(tx).execute("DELETE FROM unread WHERE room_id = $1", room_id)

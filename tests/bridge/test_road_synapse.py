@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -14,7 +15,7 @@ from chattor_bridge.bridge.bridge import Bridge
 from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.matrix.service import MatrixService
 from chattor_bridge.node.clock import SystemClock
-from chattor_bridge.ops.person import Person
+from chattor_bridge.ops.person import Condition, Person
 from chattor_bridge.storage.key import StoreKey
 from chattor_bridge.storage.store import Store, open_store
 from chattor_bridge.transport.memory import MemoryNetwork
@@ -186,6 +187,48 @@ async def test_stopping_in_the_middle_of_it_all_loses_and_doubles_nothing(travel
     await _hear(alice, room_id, ghost, SAID)
     await friend.ears.wait_until(lambda: len(friend.ears.texts()) >= len(SAID), WAIT)
     assert friend.ears.texts() == SAID
+
+
+async def test_somebody_stops_comes_back_and_has_everything_removed(travelled: tuple[Road, Peer]) -> None:
+    road, friend = travelled
+    alice, room_id, ghost = await _befriended(road, friend)
+    await until_idle(road.bridge)
+    management = await alice.open_chat(road.bot)
+
+    async def ask(command: str) -> str:
+        await alice.say(management, command)
+        answer = await alice.wait_for(fresh(), WAIT)
+        return str(answer["content"]["body"])
+
+    def fresh() -> Condition:
+        seen = {event["event_id"] for event in alice.timeline if "event_id" in event}
+        return lambda event: (
+            event["room_id"] == management
+            and event["sender"] == road.bot
+            and event["type"] == "m.room.message"
+            and event["event_id"] not in seen
+        )
+
+    await alice.wait_for(lambda event: "Hello again" in event["content"].get("body", ""), WAIT)
+    assert "is stopped" in await ask("logout")
+    await friend.send(await friend.friend(WAIT), "are you there?")
+    assert "running again" in await ask("start")
+    await _hear(alice, room_id, ghost, ["are you there?"])
+    found = re.search(r"delete-everything \d{4}", await ask("delete-everything"))
+    assert found is not None
+    assert "Everything is removed" in await ask(found[0])
+    for user in (ghost, road.bot):
+        await alice.wait_for(left(user, room_id), WAIT)
+    await until_idle(road.bridge)
+    assert road.bridge.host.nodes() == []
+    assert (await road.bridge.status()).parked == 0
+
+
+def left(user: str, room_id: str) -> Condition:
+    return lambda event: (
+        (event["type"], event["room_id"], event.get("state_key")) == ("m.room.member", room_id, user)
+        and event["content"]["membership"] == "leave"
+    )
 
 
 async def test_a_homeserver_that_goes_away_and_comes_back(private_homestead: Homestead, tmp_path: Path) -> None:

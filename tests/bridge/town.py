@@ -12,7 +12,7 @@ from pathlib import Path
 from chattor_bridge.bot.bot import Bot
 from chattor_bridge.bot.notices import Announcements
 from chattor_bridge.bridge.bridge import Bridge
-from chattor_bridge.bridge.permissions import Level
+from chattor_bridge.bridge.permissions import Level, LevelOf
 from chattor_bridge.bridge.ports import Homeserver
 from chattor_bridge.bridge.records import JsonObject, Portal
 from chattor_bridge.ids import EventId, MatrixUserId
@@ -49,7 +49,9 @@ def level_of(user: MatrixUserId) -> Level:
     return Level.USER if user.endswith(f":{HOME}") else Level.NONE
 
 
-def make_bridge(store: Store, network: MemoryNetwork, homeserver: Homeserver, clock: Clock) -> Bridge:
+def make_bridge(
+    store: Store, network: MemoryNetwork, homeserver: Homeserver, clock: Clock, allowed: LevelOf = level_of
+) -> Bridge:
     def make_host(observer: Observer) -> NodeHost:
         transport = network.transport()
         return NodeHost(
@@ -64,7 +66,7 @@ def make_bridge(store: Store, network: MemoryNetwork, homeserver: Homeserver, cl
         homeserver=homeserver,
         conversion=text,
         clock=clock,
-        level_of=level_of,
+        level_of=allowed,
     )
 
 
@@ -115,7 +117,15 @@ class Town:
         self.clock = SystemClock()
         self.homeserver = FakeHomeserver(self.clock)
         self.store = open_store(f"sqlite:{directory / 'bridge.db'}", StoreKey(secrets.token_bytes(32)))
-        self.bridge = make_bridge(self.store, self.network, self.homeserver, self.clock)
+        self.levels: dict[MatrixUserId, Level] = {}
+        """Permissions other than those of `level_of`."""
+        self.bridge = self._make_bridge()
+
+    def _make_bridge(self) -> Bridge:
+        def allowed(user: MatrixUserId) -> Level:
+            return self.levels.get(user, level_of(user))
+
+        return make_bridge(self.store, self.network, self.homeserver, self.clock, allowed)
 
     async def start(self) -> None:
         await self.store.start()
@@ -127,7 +137,7 @@ class Town:
 
     async def restart(self) -> None:
         await self.bridge.stop()
-        self.bridge = make_bridge(self.store, self.network, self.homeserver, self.clock)
+        self.bridge = self._make_bridge()
         await self.bridge.start()
 
     async def deliver(self, *, twice: bool = False) -> None:

@@ -48,6 +48,38 @@ class TestInbox:
                 assert await store.inbox.next(tx, room) is None
             assert await store.inbox.rooms(tx) == []
 
+    async def test_parked_items_are_listed_and_come_back_in_their_old_place(self, store: Store) -> None:
+        async with store.transaction() as tx:
+            await store.inbox.add(tx, [event(1), event(2), event(3, OTHER_ROOM)], 5)
+            for number in (1, 2):
+                item = await store.inbox.next(tx, ROOM)
+                assert item is not None
+                await store.inbox.park(tx, item.order, f"reason {number} žluťoučký")
+        async with store.transaction() as tx:
+            assert await store.inbox.parked(tx, [OTHER_ROOM]) == []
+            assert (await store.inbox.count_parked(tx), await store.inbox.count(tx)) == (2, 1)
+            first, second = await store.inbox.parked(tx, [ROOM, OTHER_ROOM])
+            assert (first.queue, first.content, first.since, first.reason) == (ROOM, event(1), 5, "reason 1 žluťoučký")
+            assert second.content == event(2)
+            await store.inbox.unpark(tx, second.order)
+            await store.inbox.unpark(tx, first.order)
+            item = await store.inbox.next(tx, ROOM)
+            assert item is not None
+            assert item.event == event(1)
+            assert await store.inbox.count_parked(tx) == 0
+        with pytest.raises(NotFound):
+            async with store.transaction() as tx:
+                await store.inbox.unpark(tx, first.order)
+
+    async def test_everything_of_a_room_can_be_removed(self, store: Store) -> None:
+        async with store.transaction() as tx:
+            await store.inbox.add(tx, [event(1), event(2), event(3, OTHER_ROOM)], 5)
+            item = await store.inbox.next(tx, ROOM)
+            assert item is not None
+            await store.inbox.park(tx, item.order, "reason")
+            await store.inbox.remove_room(tx, ROOM)
+            assert (await store.inbox.count_parked(tx), await store.inbox.rooms(tx)) == (0, [OTHER_ROOM])
+
     async def test_an_event_id_stays_known_after_its_item_is_done(self, store: Store) -> None:
         async with store.transaction() as tx:
             assert await store.inbox.add(tx, [event(1), event(2), event(1)], 5) == 2
@@ -156,6 +188,28 @@ class TestActions:
             assert await store.actions.count(tx) == 1
             await store.actions.park(tx, behind.order, "too")
             assert await store.actions.lanes(tx) == []
+
+    async def test_parked_actions_come_back_in_their_old_place_with_their_attempts(self, store: Store) -> None:
+        async with store.transaction() as tx:
+            for number in range(3):
+                await store.actions.add(tx, "lane", {"n": number}, 5 + number)
+            pending = await store.actions.next(tx, "lane")
+            assert pending is not None
+            await store.actions.begun(tx, pending.order)
+            await store.actions.park(tx, pending.order, "reason")
+        async with store.transaction() as tx:
+            (parked,) = await store.actions.parked(tx, ["lane", "other"])
+            assert (parked.queue, parked.content, parked.since, parked.reason) == ("lane", {"n": 0}, 5, "reason")
+            assert await store.actions.count_parked(tx) == 1
+            await store.actions.unpark(tx, parked.order)
+            again = await store.actions.next(tx, "lane")
+            assert again is not None
+            assert (again.order, again.action, again.attempts) == (parked.order, {"n": 0}, 1)
+            await store.actions.remove_lane(tx, "lane")
+            assert await store.actions.count(tx) == 0
+        with pytest.raises(NotFound):
+            async with store.transaction() as tx:
+                await store.actions.unpark(tx, parked.order)
 
     async def test_orders_are_never_used_twice(self, store: Store) -> None:
         orders = []
@@ -305,6 +359,14 @@ class TestSettings:
             assert await store.secret(tx, "ghosts", 32) == first
             with pytest.raises(ValueError, match="ghosts"):
                 await store.secret(tx, "ghosts", 16)
+
+    async def test_settings_are_removed_by_the_beginning_of_their_name(self, store: Store) -> None:
+        async with store.transaction() as tx:
+            for name in ("a%:1", "a%:2", "ab:1", "A%:1"):
+                await store.set_setting(tx, name, "planted")
+            await store.remove_settings(tx, "a%:")
+            kept = [name for name in ("a%:1", "a%:2", "ab:1", "A%:1") if await store.get_setting(tx, name)]
+            assert kept == ["ab:1", "A%:1"]
 
     async def test_a_setting_is_what_was_set_last(self, store: Store) -> None:
         async with store.transaction() as tx:

@@ -16,6 +16,10 @@ from tests.storage import records
 from tests.storage.records import DOOR, NODE, PEER, numbered
 
 OTHER_NODE = NodeId(b"M" * 16)
+OF_A_NODE = (
+    *("doors", "outgoing_knocks", "knock_attempts", "pending_knocks", "contacts", "outbox", "received_events"),
+    *("held_events", "history"),
+)
 OTHER_PEER = PeerId(b"Q" * 16)
 
 
@@ -61,6 +65,21 @@ class TestNodes:
             for node in nodes:
                 await store.nodes.add(tx, node)
             assert await store.nodes.all(tx) == nodes
+
+    async def test_a_removed_node_takes_everything_of_it_along(self, store: Store) -> None:
+        await records.settle(store)
+        async with store.transaction() as tx:
+            await store.nodes.add(tx, records.node(OTHER_NODE, "@other:example.org"))
+            await store.knocks.put_pending(tx, records.pending())
+            await store.knocks.add_outgoing(tx, records.outgoing())
+            await store.outbox.add(tx, NODE, records.entry(1))
+            await store.received.remember(tx, NODE, PEER, EventId(numbered(1)), 1)
+            await store.received.hold(tx, NODE, HeldEvent(PEER, 2, b"event", 1))
+            await store.nodes.remove(tx, NODE)
+        async with store.transaction() as tx:
+            assert [node.node_id for node in await store.nodes.all(tx)] == [OTHER_NODE]
+            for table in OF_A_NODE:
+                assert await sql(tx).fetch_value(f"SELECT COUNT(*) AS value FROM {table}") == 0
 
     async def test_any_text_is_a_profile_name(self, store: Store) -> None:
         odd = replace(records.node(), profile_name="\0 \ud83e 🧅 \u202e" * 100)

@@ -1,0 +1,76 @@
+"""What was set aside because it could not be worked off, and how it comes back.
+
+A parked row keeps its place: tried again, it goes before everything of its queue that came after it. What has
+overtaken it meanwhile stays ahead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from chattor_bridge.bridge.actions import owner_lane, portal_lane
+from chattor_bridge.bridge.ports import BridgeStore, MatrixInbox, PendingActions
+from chattor_bridge.bridge.records import Parked, Portal
+from chattor_bridge.ids import MatrixRoomId, MatrixUserId
+from chattor_bridge.node.ports import Transaction
+
+
+class Side(StrEnum):
+    """Which of the two queues it was taken out of."""
+
+    INBOX = "inbox"
+    ACTIONS = "actions"
+
+
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """One parked row, and the conversation it belongs to; ``None`` when it is about the owner and the bot."""
+
+    side: Side
+    row: Parked
+    portal: Portal | None
+
+    @property
+    def ident(self) -> bytes:
+        """Stays the same for as long as the row is there."""
+        return f"{self.side}:{self.row.order}".encode()
+
+
+class Parking:
+    """Looks after parked rows. ``wake_inbox`` and ``wake_actions`` are told which queue has work again."""
+
+    def __init__(
+        self, store: BridgeStore, wake_inbox: Callable[[str], None], wake_actions: Callable[[str], None]
+    ) -> None:
+        self._store = store
+        self._wake = {Side.INBOX: wake_inbox, Side.ACTIONS: wake_actions}
+
+    async def of(self, tx: Transaction, owner: MatrixUserId) -> list[Aside]:
+        """Everything of this owner, oldest first."""
+        portals = await self._store.portals.of_owner(tx, owner)
+        rooms: dict[str, Portal] = {portal.room_id: portal for portal in portals if portal.room_id is not None}
+        lanes = {portal_lane(portal): portal for portal in portals}
+        managed = await self._store.management_rooms.all_of_owner(tx, owner)
+        inbox = await self._store.inbox.parked(tx, [*(MatrixRoomId(room_id) for room_id in rooms), *managed])
+        pending = await self._store.actions.parked(tx, [*lanes, owner_lane(owner)])
+        found = [Aside(Side.INBOX, row, rooms.get(row.queue)) for row in inbox]
+        found += [Aside(Side.ACTIONS, row, lanes.get(row.queue)) for row in pending]
+        return sorted(found, key=lambda aside: aside.row.since)
+
+    async def count(self, tx: Transaction) -> int:
+        """How much is parked in all."""
+        return await self._store.inbox.count_parked(tx) + await self._store.actions.count_parked(tx)
+
+    async def retry(self, tx: Transaction, aside: Aside) -> None:
+        """Put it back into its queue. Raises: NotFound when it is gone."""
+        await self._table(aside).unpark(tx, aside.row.order)
+        tx.after_commit(lambda: self._wake[aside.side](aside.row.queue))
+
+    async def drop(self, tx: Transaction, aside: Aside) -> None:
+        """Remove it for good."""
+        await self._table(aside).remove(tx, aside.row.order)
+
+    def _table(self, aside: Aside) -> MatrixInbox | PendingActions:
+        return self._store.inbox if aside.side is Side.INBOX else self._store.actions
