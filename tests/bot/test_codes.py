@@ -44,9 +44,9 @@ async def test_a_one_time_code_is_made_used_and_listed_as_such(town: Town, frien
 
 async def test_bounds_parking_and_rotation(town: Town) -> None:
     room = await _started(town)
-    made = await town.ask(room, "code new club --uses 5 --expires 2w")
+    made = await town.ask(room, "code new club --uses 5 --expires 3w")
     listed = await town.ask(room, "code")
-    assert "0 of 5 uses; closes in 2 weeks" in listed
+    assert "0 of 5 uses; closes in 3 weeks" in listed
     assert "is parked" in await town.ask(room, "code park club")
     assert "parked" in await town.ask(room, "code")
     assert "is open again" in await town.ask(room, "code unpark 1")
