@@ -32,19 +32,13 @@ from chattor_bridge.protocol.events import (
     decode_event,
     encode_event,
 )
-from chattor_bridge.protocol.limits import EVENT_ID_SIZE
+from chattor_bridge.protocol.limits import EVENT_ID_SIZE, MAX_HELD, MAX_QUEUED
 from chattor_bridge.protocol.primitives import hash256
 from chattor_bridge.protocol.rekeying import Said, UselessNegotiation, offer_if_due, say, take_accept, take_offer
 from chattor_bridge.protocol.renewal import Reason
 from chattor_bridge.protocol.resync import Standing
 from chattor_bridge.protocol.session import Duplicate, Opened, OutOfWindow, Session, SessionBroken
 from chattor_bridge.protocol.window import Ack
-
-MAX_QUEUED = 10_000
-"""Envelopes that may wait for one friend: weeks of lively talk to somebody who is away, at most 160 MB on disk."""
-
-MAX_HELD = 1_000
-"""Events kept past a gap, per friend. The next one is not acknowledged, so its sender keeps it."""
 
 
 @dataclass(frozen=True, slots=True)

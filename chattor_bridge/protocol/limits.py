@@ -124,6 +124,12 @@ MAX_RECEIPT_EVENTS: Final = 40
 MAX_TIME: Final = 253_402_300_799
 """Highest event time, in seconds since the epoch: the end of the year 9999, where calendars of programs end."""
 
+MAX_QUEUED: Final = 10_000
+"""Envelopes that may wait for one friend: weeks of lively talk to somebody who is away, at most 160 MB on disk."""
+
+MAX_HELD: Final = 1_000
+"""Events kept past a gap, per friend. The next one is not acknowledged, so its sender keeps it."""
+
 # --- link ----------------------------------------------------------------------------------------------------------
 
 LINK_SIZES: Final = (1_024, 4_096, 18_432, 65_535)
