@@ -217,7 +217,9 @@ async def test_the_host_sees_the_guest_leave(parties: Parties) -> None:
     left: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
     async def listen(stream: Stream) -> None:
-        left.set_result(await read_to_end(stream))
+        # An attempt of the dial that was given up while it got through is a stream that ends without a byte.
+        if words := await read_to_end(stream):
+            left.set_result(words)
 
     async with published(parties.host, listen) as onion:
         async with dialled(parties.guest, onion.onion) as stream:
