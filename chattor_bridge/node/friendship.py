@@ -23,7 +23,7 @@ from chattor_bridge.node.ports import Stream
 from chattor_bridge.node.records import Contact, Role
 from chattor_bridge.node.surroundings import Surroundings
 from chattor_bridge.node.views import Phase, Trouble
-from chattor_bridge.protocol.limits import HANDSHAKE_TIMEOUT, MAX_LINKS
+from chattor_bridge.protocol.limits import HANDSHAKE_TIMEOUT, MAX_LINKS, MAX_NEW_ONIONS
 from chattor_bridge.protocol.link import Established, Link, LinkEvent, LinkKeys, Pattern
 from chattor_bridge.protocol.primitives import hash256
 from chattor_bridge.protocol.resync import Standing
@@ -39,6 +39,10 @@ GOOD_LINK: Final = 60.0
 
 REDIAL: Final = (1.0, 4.0)
 """Seconds, drawn evenly, before dialling again after a good link ended: circuits break, friends restart."""
+
+
+DAY: Final = 86_400.0
+"""Seconds in which `MAX_NEW_ONIONS` of a friend are dialled."""
 
 
 class Friendship:
@@ -67,6 +71,7 @@ class Friendship:
         self._renewed = False
         self._parted = False
         self._dialled: OnionKey | None = None
+        self._followed: list[float] = []
         self.trouble = Trouble()
 
     @property
@@ -150,7 +155,9 @@ class Friendship:
             return None
         self.trouble.trying()
         try:
-            if self._dialled not in (None, contact.peer_onion):
+            if self._dialled is not None and self._dialled != contact.peer_onion:
+                if not self._may_follow():
+                    return "the friend changes its onion too often; it is followed no more today"
                 await self._around.transport.forget(self._dialled)
             self._dialled = contact.peer_onion
             return await self._dial_onion(contact, contact.peer_onion)
@@ -160,6 +167,16 @@ class Friendship:
             if not isinstance(error, (Unavailable, PeerMisbehaved, NotFound)):
                 log.error("a link failed: %s", describe(error))
             return describe(error)
+
+    def _may_follow(self) -> bool:
+        """Whether to dial where the friend has moved to: only so often in a day, for it could move us to build circuits
+        until one betrays our guard."""
+        now = self._around.clock.monotonic()
+        self._followed = [at for at in self._followed if now - at < DAY]
+        if len(self._followed) >= MAX_NEW_ONIONS:
+            return False
+        self._followed.append(now)
+        return True
 
     async def _dial_onion(self, contact: Contact, onion: OnionKey) -> str | None:
         async with self._around.store.transaction() as tx:

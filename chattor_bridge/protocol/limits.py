@@ -242,5 +242,9 @@ and is the first to go when there are more."""
 LINK_ONION_LIFETIME: Final = 30 * 86_400
 """Seconds after which another onion takes the place of one that is hosted for a friend."""
 
+MAX_NEW_ONIONS: Final = 4
+"""Onions a friend has moved to that are dialled within a day: a friend who kept moving could have us build circuits
+until one of them betrays our guard."""
+
 MAX_LINKS: Final = 4
 """Live links of one friendship: the old one, and one each that both sides have begun anew, and one to spare."""

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Callable
 
 import pytest
 
 from chattor_bridge.errors import LimitReached, OnionUnreachable
-from chattor_bridge.ids import NodeId
+from chattor_bridge.ids import NodeId, OnionKey
 from chattor_bridge.node.connection import hosted_onion
+from chattor_bridge.node.friendship import DAY
 from chattor_bridge.node.records import Contact
 from chattor_bridge.node.work import HOUSEKEEPING
 from chattor_bridge.protocol.frames import Bye, Onions
-from chattor_bridge.protocol.limits import LINK_ONION_LIFETIME, MAX_LINKS, MAX_ONIONS, SPARE_ONIONS_UP_TO
+from chattor_bridge.protocol.limits import (
+    LINK_ONION_LIFETIME,
+    MAX_LINKS,
+    MAX_NEW_ONIONS,
+    MAX_ONIONS,
+    SPARE_ONIONS_UP_TO,
+)
 from chattor_bridge.protocol.primitives import ed25519_public
 from tests.node.puppet import Puppet
 from tests.node.world import PATIENCE, Person, World
@@ -159,6 +167,36 @@ async def test_the_owner_ends_no_link_but_one_too_many(world: World) -> None:
     assert ben.online(peer_id)
     assert len(ben.node.work._friendships[peer_id]._live) == MAX_LINKS
     await puppet.close()
+
+
+async def test_a_friend_who_keeps_moving_is_not_followed_for_ever(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anna, ben = await world.person("Anna"), await world.person("Ben")
+    peer_id = await anna.befriend(ben)
+    await _both_host(anna, ben)
+    puppet = await Puppet.of(anna)
+    await ben.until(lambda: not ben.online(peer_id))
+    dialled: list[OnionKey] = []
+
+    async def dial(onion: OnionKey, **_: object) -> None:
+        dialled.append(onion)
+        raise OnionUnreachable("nobody is there")
+
+    monkeypatch.setattr(ben.house.transport, "dial", dial)
+    moves = [OnionKey(ed25519_public(secrets.token_bytes(32))) for _ in range(MAX_NEW_ONIONS + 3)]
+    for onion in moves:
+        await puppet.dial(ben)
+        await puppet.say(puppet.hello())
+        await puppet.hear(Onions)
+        await puppet.say(Onions(onion, None))
+        await _until_on_disk(ben, lambda contact, onion=onion: contact.peer_onion == onion)  # type: ignore[misc]
+        await puppet.close()
+        await ben.until(lambda: not ben.online(peer_id))
+        await world.clock.pass_slowly(1_200, step=60)  # twice the longest wait between two dials
+    assert [onion for onion in moves if onion in dialled] == moves[:MAX_NEW_ONIONS]
+    await world.clock.pass_slowly(DAY, step=600)
+    assert moves[-1] in dialled
 
 
 async def test_a_knocker_that_says_it_hosts_nothing_is_hung_up_on(world: World) -> None:
