@@ -10,6 +10,10 @@ from pathlib import Path
 import pytest
 
 from chattor_bridge.errors import OnionNotAuthorised, OnionUnreachable, TorUnavailable, Unavailable
+from chattor_bridge.ids import OnionKey
+from chattor_bridge.protocol.primitives import ed25519_public
+from chattor_bridge.transport.tor import ManagedTor, TorSettings, TorTransport
+from chattor_bridge.transport.tor import transport as tor_transport
 from chattor_bridge.transport.tor.socks import connect_through
 
 ADDRESS = "a" * 56 + ".onion"
@@ -19,10 +23,15 @@ Asked = Callable[[bytes, bytes], None]
 
 
 @asynccontextmanager
-async def socks_server(path: Path, answer: bytes, asked: Asked = lambda password, request: None) -> AsyncIterator[None]:
-    """Answers every request with ``answer`` and hangs up, or echoes one byte when that is a yes."""
+async def socks_server(
+    path: Path, answer: bytes, asked: Asked = lambda password, request: None, *, silent: int = 0
+) -> AsyncIterator[None]:
+    """Answers every request with ``answer`` and hangs up, or echoes one byte when that is a yes. The first ``silent``
+    requests get no answer at all."""
+    unanswered = silent
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal unanswered
         version, methods = await reader.readexactly(2)
         assert version == 5
         assert 2 in await reader.readexactly(methods)
@@ -33,7 +42,11 @@ async def socks_server(path: Path, answer: bytes, asked: Asked = lambda password
         writer.write(b"\x01\x00")
         head = await reader.readexactly(5)
         asked(password, head + await reader.readexactly(head[4] + 2))
-        writer.write(answer)
+        if unanswered:
+            unanswered -= 1
+            await reader.read()  # until the asker gives up
+        else:
+            writer.write(answer)
         if answer == ANSWERED:
             writer.write(await reader.read(1))
         writer.close()
@@ -121,3 +134,19 @@ async def test_a_tor_that_says_nothing_times_out(tmp_path: Path) -> None:
         with pytest.raises(TimeoutError):
             await connect_through(tmp_path / "socks", ADDRESS, 9999, isolation="x", timeout=0.2)
         done.set()
+
+
+async def test_a_dial_gives_up_a_lost_introduction_soon_and_tries_other_circuits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tor_transport, "ATTEMPT_FIRST", 0.2)
+    monkeypatch.setattr(tor_transport, "ATTEMPT_PAUSE", 0.0)
+    passwords: list[bytes] = []
+    tor = ManagedTor(TorSettings(tmp_path))
+    tor.sockets.mkdir()
+    onion = OnionKey(ed25519_public(bytes(32)))
+    async with socks_server(tor.socks_socket, ANSWERED, lambda password, _: passwords.append(password), silent=2):
+        dialling = TorTransport(tor).dial(onion, client_key=None, isolation="x", timeout=120)
+        stream = await asyncio.wait_for(dialling, 30)
+        await stream.close()
+    assert len(set(passwords)) == 3

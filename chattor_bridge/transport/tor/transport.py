@@ -28,14 +28,15 @@ ONIONS_PER_TOR = 60
 """Onions one tor hosts. Its cost grows faster than their number: 60 are all reachable and cost it 4 seconds of
 processor time, of 250 a tenth are not."""
 
-DIAL_ATTEMPTS = 3
+DIAL_ATTEMPTS = 4
 """Tries within one dial, each but the last with at most half of the time that is left, and each with circuits of its
 own. The first dial of an onion fails now and then on a healthy network: a circuit does, or an introduction is lost
 with the tor it was for. Somebody who is offline stays so, and coming back to them later is for the caller."""
 
-ATTEMPT_LONGEST = 30.0
-"""Seconds for any attempt but the last. A cold dial takes a few on a healthy network, and a lost introduction for
-ever."""
+ATTEMPT_FIRST = 10.0
+"""Seconds for the first attempt, doubled with each further one; the last has what is left. A cold dial takes a few on
+a healthy network. An introduction to a tor that has just ended is taken by its introduction point and answered by
+nobody, for half a minute after that end: the sooner the attempt is given up, the sooner the friend is back."""
 
 ATTEMPT_PAUSE = 2.0
 """Seconds before another attempt; half to all of it, at random."""
@@ -183,10 +184,10 @@ class TorTransport:
     async def _attempts(self, onion: OnionKey, isolation: str, timeout: float) -> SocketStream:
         deadline = asyncio.get_running_loop().time() + timeout
         circuit = isolation
-        for _ in range(DIAL_ATTEMPTS - 1):
+        for number in range(DIAL_ATTEMPTS - 1):
             left = deadline - asyncio.get_running_loop().time()
             try:
-                return await self._attempt(onion, circuit, min(left / 2, ATTEMPT_LONGEST))
+                return await self._attempt(onion, circuit, min(left / 2, ATTEMPT_FIRST * 2**number))
             except (OnionUnreachable, TimeoutError) as error:
                 log.debug("a dial failed and is tried again: %s", error)
             # Away from a circuit on which an introduction got lost: tor would wait on it for two minutes.
