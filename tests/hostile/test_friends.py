@@ -1,0 +1,98 @@
+"""A friend who turned hostile: what it may say on its link, and what that costs."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+
+import pytest
+
+from chattor_bridge.ids import PeerId
+from chattor_bridge.node.ports import Transaction
+from chattor_bridge.protocol.events import Text
+from chattor_bridge.protocol.frames import AckFrame, EnvelopeFrame, Hello, KeepAlive, SignalFrame
+from chattor_bridge.protocol.limits import ENVELOPE_SIZES, MAX_SEQ, MAX_SKIPPED
+from chattor_bridge.protocol.window import Ack
+from tests.node.puppet import Puppet
+from tests.node.world import Person, World
+
+ACKS = 12_000
+"""As many acknowledgements fit the largest message of a link."""
+
+
+@pytest.fixture
+async def anna(world: World) -> Person:
+    return await world.person("Anna")
+
+
+@pytest.fixture
+async def puppet(world: World, anna: Person) -> AsyncIterator[Puppet]:
+    """Ben, moved by hand, greeted by Anna."""
+    ben = await world.person("Ben")
+    peer_id = await anna.befriend(ben)
+    puppet = await Puppet.of(ben)
+    await anna.until(lambda: not anna.online(peer_id))
+    await _greet(anna, puppet)
+    yield puppet
+    await puppet.close()
+
+
+async def _greet(anna: Person, puppet: Puppet) -> None:
+    await puppet.dial(anna)
+    await puppet.say(puppet.hello())
+    await puppet.hear(Hello)
+
+
+async def test_a_message_full_of_acknowledgements_costs_few_transactions(
+    anna: Person, puppet: Puppet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = 0
+    begin = anna.house.store.transaction
+
+    def counting() -> AbstractAsyncContextManager[Transaction]:
+        nonlocal begun
+        begun += 1
+        return begin()
+
+    monkeypatch.setattr(anna.house.store, "transaction", counting)
+    frames = [KeepAlive(), AckFrame(puppet.session.received.ack()), SignalFrame(b"x")] * (ACKS // 3)
+    await puppet.say(*frames, EnvelopeFrame(puppet.seal(Text("after the flood"))))
+    await anna.until(lambda: anna.texts() == ["after the flood"])
+    assert begun < 50
+
+
+async def test_what_was_acknowledged_before_it_was_sent_is_sent_all_the_same(anna: Person, puppet: Puppet) -> None:
+    """The acknowledgement of numbers that no envelope has yet says nothing about those that get them later."""
+    await puppet.say(AckFrame(Ack(MAX_SEQ)), EnvelopeFrame(puppet.seal(Text("taken?"))))
+    await anna.until(lambda: anna.texts() == ["taken?"])
+    await anna.say(_peer(puppet), "said afterwards")
+    for _ in range(2):  # and again on the next link, for nobody has it yet
+        envelope = (await puppet.hear(EnvelopeFrame)).envelope
+        assert len(envelope) in ENVELOPE_SIZES
+        await puppet.close()
+        await anna.until(lambda: not anna.online(_peer(puppet)))
+        await _greet(anna, puppet)
+    opened = puppet.session.open((await puppet.hear(EnvelopeFrame)).envelope, random=secrets.token_bytes, now=0)
+    assert opened.inner is not None
+    assert b"said afterwards" in opened.inner
+
+
+async def test_an_envelope_too_far_ahead_is_not_taken_and_costs_no_friendship(anna: Person, puppet: Puppet) -> None:
+    """More than may be missing is refused without an acknowledgement; what comes in order is served as ever."""
+    ahead = [puppet.seal(Text(f"{number}")) for number in range(MAX_SKIPPED + 3)]
+    await puppet.say(EnvelopeFrame(ahead[-1]), EnvelopeFrame(ahead[0]))
+    await anna.until(lambda: anna.texts() == ["0"])
+    assert (await anna.node.status()).counters.undecryptable == 1
+
+
+async def test_an_envelope_sent_back_to_its_sender_opens_nowhere(anna: Person, puppet: Puppet) -> None:
+    await anna.say(_peer(puppet), "mine")
+    envelope = (await puppet.hear(EnvelopeFrame)).envelope
+    await puppet.say(EnvelopeFrame(envelope), EnvelopeFrame(puppet.seal(Text("yours"))))
+    await anna.until(lambda: anna.texts() == ["yours"])
+    assert (await anna.node.status()).counters.undecryptable == 1
+
+
+def _peer(puppet: Puppet) -> PeerId:
+    return puppet.contact.peer_id
