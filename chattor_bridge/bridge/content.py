@@ -5,11 +5,13 @@ from __future__ import annotations
 import html
 import json
 import re
+import unicodedata
 from typing import Any
 
 from chattor_bridge.bridge.ghosts import MARK_KEY
 from chattor_bridge.bridge.ports import TextConversion
 from chattor_bridge.bridge.records import JsonObject
+from chattor_bridge.node.names import presentable
 
 HTML_FORMAT = "org.matrix.custom.html"
 
@@ -19,6 +21,10 @@ CONTENT_LIMIT = 48_000
 
 _UNSENDABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
 """Control characters other than tab and line feed: homeservers refuse some, and the rest can play tricks."""
+
+_ISOLATE, _END_OF_ISOLATE = "\N{FIRST STRONG ISOLATE}", "\N{POP DIRECTIONAL ISOLATE}"
+_RIGHT_TO_LEFT = frozenset({"R", "AL", "AN"})
+"""Unicode's bidirectional classes whose neighbours change their places."""
 
 _ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~\n])|&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 """CommonMark's backslash escapes and entities."""
@@ -96,5 +102,8 @@ def reply_target(content: JsonObject) -> str | None:
 
 
 def literal(text: str) -> str:
-    """Somebody's words inside a CommonMark text of ours, on one line, with nothing in them taken as formatting."""
-    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", " ".join(text.split()))
+    """Somebody's words inside a CommonMark text of ours: on one line, nothing in them taken as formatting, nothing
+    unseen, and words written from right to left kept from turning ours around."""
+    words = re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", presentable(text))
+    turns = any(unicodedata.bidirectional(character) in _RIGHT_TO_LEFT for character in words)
+    return f"{_ISOLATE}{words}{_END_OF_ISOLATE}" if turns else words

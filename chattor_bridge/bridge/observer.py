@@ -6,7 +6,7 @@ Nothing here waits for anything but the database: the rooms, messages and receip
 from __future__ import annotations
 
 from chattor_bridge.bridge import actions
-from chattor_bridge.bridge.actions import portal_lane
+from chattor_bridge.bridge.actions import owner_lane, portal_lane
 from chattor_bridge.bridge.content import literal
 from chattor_bridge.bridge.ghosts import SECRET_BYTES, SECRET_NAME, Household
 from chattor_bridge.bridge.listener import Announcer
@@ -57,21 +57,23 @@ class NodeObserver:
         owner = MatrixUserId(record.owner)
         match happening:
             case EventArrived(peer_id, event):
-                await self._voice.check_room_for_more(tx)
-                await self._arrived(tx, await self._portal(tx, owner, node_id, peer_id), event)
+                portal = await self._portal(tx, owner, node_id, peer_id)
+                await self._voice.check_room_for_more(tx, portal_lane(portal))
+                await self._arrived(tx, portal, event)
             case EventDelivered(peer_id, event_id):
                 await self._delivered(tx, node_id, peer_id, event_id)
             case EventFailed(peer_id, event_id, reason):
                 await self._failed(tx, await self._portal(tx, owner, node_id, peer_id), event_id, reason)
             case ContactRenamed(peer_id):
                 portal = await self._portal(tx, owner, node_id, peer_id)
+                await self._voice.check_room_for_more(tx, portal_lane(portal))
                 action = actions.RenamePortal(node_id.hex(), peer_id.hex())
                 await self._voice.arrange(tx, portal_lane(portal), action)
             case ContactAdded(peer_id):
                 await self._announcer.happened(tx, owner, node_id, happening)
                 await self._open(tx, await self._portal(tx, owner, node_id, peer_id))
             case KnockReceived():
-                await self._voice.check_room_for_more(tx)
+                await self._voice.check_room_for_more(tx, owner_lane(owner))
                 await self._announcer.happened(tx, owner, node_id, happening)
             case KnockLeft() | KnockFailed():
                 await self._announcer.happened(tx, owner, node_id, happening)

@@ -72,7 +72,9 @@ class PendingActions(Protocol):
     async def unpark(self, tx: Transaction, order: int) -> None:
         """Let a parked action wait again, in its old place; its attempts stay counted. Raises: NotFound."""
 
-    async def count(self, tx: Transaction) -> int: ...
+    async def count(self, tx: Transaction, lane: str | None = None) -> int:
+        """How many wait, in one lane or in all; parked ones do not count."""
+
     async def count_parked(self, tx: Transaction) -> int: ...
 
 

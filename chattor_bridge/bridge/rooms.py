@@ -28,6 +28,10 @@ FUNCTIONAL_MEMBERS = "io.element.functional_members"
 MANAGEMENT_STATE = "chattor_bridge.management"
 """Names the owner of a management room the bot opened."""
 
+NO_PREVIEWS = {"type": "org.matrix.room.preview_urls", "state_key": "", "content": {"disable": True}}
+"""Element's word for it: clients ask the homeserver to fetch what a link leads to, and whoever sent the link would
+learn from its own web server where that homeserver is."""
+
 ROOM_LOST = frozenset({"M_FORBIDDEN", "M_NOT_FOUND", "M_UNKNOWN"})
 """Error codes that may mean the room we knew is closed to us: left, purged or shut down."""
 
@@ -101,6 +105,7 @@ class PortalRooms:
                     {"type": event_type, "state_key": _bridge_key(portal.ghost), "content": bridge_state}
                     for event_type in BRIDGE_STATES
                 ),
+                NO_PREVIEWS,
                 {
                     "type": FUNCTIONAL_MEMBERS,
                     "state_key": "",
@@ -164,7 +169,7 @@ class ManagementRooms:
                 topic=MANAGEMENT_TOPIC,
                 invite=[],
                 is_direct=True,
-                initial_state=[{"type": MANAGEMENT_STATE, "state_key": "", "content": {"owner": owner}}],
+                initial_state=[NO_PREVIEWS, {"type": MANAGEMENT_STATE, "state_key": "", "content": {"owner": owner}}],
             )
             failpoint("room-created")
         async with self._store.transaction() as tx:

@@ -15,10 +15,11 @@ from chattor_bridge.bridge.ghosts import transaction_id
 from chattor_bridge.bridge.listener import Deed
 from chattor_bridge.bridge.ports import BridgeStore, Homeserver, TextConversion
 from chattor_bridge.bridge.records import EventLink, PendingAction, Portal
-from chattor_bridge.bridge.rooms import ROOM_LOST, PortalRooms
+from chattor_bridge.bridge.rooms import BOT_NAME, ROOM_LOST, PortalRooms
 from chattor_bridge.bridge.sender import Sender
 from chattor_bridge.errors import HomeserverRefused
 from chattor_bridge.ids import EventId, MatrixEventId, MatrixRoomId, MatrixUserId, NodeId, PeerId
+from chattor_bridge.node.names import presentable, told_apart
 from chattor_bridge.node.ports import Transaction
 
 NAMELESS = "A Chattor friend"
@@ -59,11 +60,12 @@ class Showing:
         self._portals = PortalRooms(store, homeserver)
 
     async def rename(self, action: actions.RenamePortal) -> None:
-        portal, name = await self._portal(action.node, action.peer)
-        await self._portals.rename(portal, name)
+        portal = await self._portal(action.node, action.peer)
+        await self._portals.rename(portal, await self._name(portal))
 
     async def open_portal(self, action: actions.OpenPortal, pending: PendingAction) -> Deed:
-        portal, name = await self._portal(action.node, action.peer)
+        portal = await self._portal(action.node, action.peer)
+        name = await self._name(portal)
         try:
             room_id = await self._portals.open(portal, name)
         except HomeserverRefused as error:
@@ -120,20 +122,20 @@ class Showing:
                 await self._homeserver.leave(user, room_id)
 
     async def text(self, action: actions.ShowText, pending: PendingAction) -> Deed:
-        portal, name = await self._portal(action.node, action.peer)
-        return await self._show(portal, name, portal.ghost, action.event, action.text, pending, notice=False)
+        portal = await self._portal(action.node, action.peer)
+        return await self._show(portal, portal.ghost, action.event, action.text, pending, notice=False)
 
     async def unknown(self, action: actions.ShowUnknown, pending: PendingAction) -> Deed:
-        portal, name = await self._portal(action.node, action.peer)
+        portal = await self._portal(action.node, action.peer)
+        name = await self._name(portal)
         text = (CRITICAL if action.critical else UNKNOWN).format(
             name=content.literal(name), type=content.literal(action.type)
         )
-        return await self._show(portal, name, self._homeserver.bot, action.event, text, pending, notice=True)
+        return await self._show(portal, self._homeserver.bot, action.event, text, pending, notice=True)
 
     async def _show(
         self,
         portal: Portal,
-        name: str,
         sender: MatrixUserId,
         event: str,
         text: str,
@@ -149,13 +151,13 @@ class Showing:
             message = content.written(self._conversion, text, mark, notice=notice)
             return await self._sender.send(sender, room_id, "m.room.message", message, mark, pending)
 
-        room_id = portal.room_id or await self._portals.open(portal, name)
+        room_id = portal.room_id or await self._portals.open(portal, await self._name(portal))
         try:
             matrix_event_id = await send(room_id)
         except HomeserverRefused as error:
             if error.errcode not in ROOM_LOST:
                 raise
-            room_id = await self._portals.open(await self._without_room(portal), name)
+            room_id = await self._portals.open(await self._without_room(portal), await self._name(portal))
             await self._welcome_to(portal, room_id, pending)
             matrix_event_id = await send(room_id)
 
@@ -166,16 +168,24 @@ class Showing:
 
         return deed
 
-    async def _portal(self, node: str, peer: str) -> tuple[Portal, str]:
-        """The portal as it is now, and the friend's name as it is now."""
-        node_id, peer_id = NodeId(bytes.fromhex(node)), PeerId(bytes.fromhex(peer))
+    async def _portal(self, node: str, peer: str) -> Portal:
+        """The portal as it is now."""
         async with self._store.transaction() as tx:
-            portal = await self._store.portals.by_peer(tx, node_id, peer_id)
-            contact = await self._store.contacts.get(tx, node_id, peer_id)
+            portal = await self._store.portals.by_peer(tx, NodeId(bytes.fromhex(node)), PeerId(bytes.fromhex(peer)))
         if portal is None:
             raise LookupError("an action for a portal that is not in the database")
-        name = (contact.alias or contact.peer_name) if contact is not None else ""
-        return portal, name or NAMELESS
+        return portal
+
+    async def _name(self, portal: Portal) -> str:
+        """What to show for the friend's name now: as our owner says, else its own, told apart from other people's."""
+        async with self._store.transaction() as tx:
+            contacts = await self._store.contacts.of_node(tx, portal.node_id)
+        contact = next((one for one in contacts if one.peer_id == portal.peer_id), None)
+        if contact is not None and contact.alias:
+            return contact.alias
+        name = presentable(contact.peer_name) if contact is not None else ""
+        others = [one.alias or one.peer_name for one in contacts if one is not contact]
+        return told_apart(name or NAMELESS, portal.peer_id, [BOT_NAME, *others])
 
     async def _without_room(self, portal: Portal) -> Portal:
         forgotten = replace(portal, room_id=None)

@@ -20,6 +20,11 @@ ACTIONS_LIMIT = 100_000
 """Pending actions, at about 1 KB each: 100 MB of disk. Beyond it nothing new is accepted from friends, who keep their
 messages and send them again, until the homeserver has taken what waits."""
 
+LANE_LIMIT = 4_000
+"""Of them in one lane: a friend who says more than the homeserver takes is kept waiting, and the others are not. More
+than one transaction ever adds, which is what was held past a gap (`chattor_bridge.node.mailbox.MAX_HELD`) and a batch:
+or that one could never be stored."""
+
 WAITED_FOR = 3
 """Tries of an action, which take a few seconds in all."""
 
@@ -72,10 +77,11 @@ class Voice:
         first = await self._store.actions.next(tx, lane)
         return first is not None and 0 < first.attempts <= WAITED_FOR
 
-    async def check_room_for_more(self, tx: Transaction) -> None:
-        """Refuse what comes from outside while too much waits for the homeserver.
+    async def check_room_for_more(self, tx: Transaction, lane: str) -> None:
+        """Refuse what comes from outside, and would wait in ``lane``, while too much waits for the homeserver.
 
         Raises: HomeserverUnavailable.
         """
-        if await self._store.actions.count(tx) >= ACTIONS_LIMIT:
+        counts = self._store.actions.count
+        if await counts(tx, lane) >= LANE_LIMIT or await counts(tx) >= ACTIONS_LIMIT:
             raise HomeserverUnavailable("too much waits for the homeserver; friends have to keep their messages")

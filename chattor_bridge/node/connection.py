@@ -428,8 +428,8 @@ def hosted_onion(contact: Contact) -> OnionKey | None:
 
 
 def _telling(frames: Sequence[Frame]) -> list[Frame]:
-    """Without what says nothing (keep-alives, and signals, of which this version has none), and of acknowledgements in a
-    row the last, which covers the others: a message holds 13,000 of them, and each costs a transaction."""
+    """Without what says nothing (keep-alives; signals, of which this version has none), and of acknowledgements in a
+    row the last, which covers the others: one message holds 13,000 of them, and each costs a transaction."""
     telling: list[Frame] = []
     for frame in frames:
         if isinstance(frame, KeepAlive | SignalFrame):

@@ -93,6 +93,10 @@ class SqlActions(Table):
         count: int = await sql(tx).fetch_value("SELECT COUNT(*) AS value FROM actions WHERE parked IS NOT NULL")
         return count
 
-    async def count(self, tx: Transaction) -> int:
-        count: int = await sql(tx).fetch_value("SELECT COUNT(*) AS value FROM actions WHERE parked IS NULL")
+    async def count(self, tx: Transaction, lane: str | None = None) -> int:
+        waiting = "SELECT COUNT(*) AS value FROM actions WHERE parked IS NULL"
+        if lane is None:
+            count: int = await sql(tx).fetch_value(waiting)
+        else:
+            count = await sql(tx).fetch_value(f"{waiting} AND lane = $1", lane)
         return count

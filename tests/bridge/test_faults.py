@@ -195,9 +195,9 @@ async def test_nothing_is_taken_from_friends_while_too_much_waits(
     refused = asyncio.Event()
     check = Voice.check_room_for_more
 
-    async def noticed(voice: Voice, tx: Transaction) -> None:
+    async def noticed(voice: Voice, tx: Transaction, lane: str) -> None:
         try:
-            await check(voice, tx)
+            await check(voice, tx, lane)
         except HomeserverUnavailable:
             refused.set()
             raise

@@ -1,7 +1,8 @@
-"""The attacked live in the same worlds as everybody else."""
+"""The attacked live in the same worlds and towns as everybody else."""
 
 from __future__ import annotations
 
+from tests.bridge.conftest import friend, town
 from tests.node.conftest import world
 
-__all__ = ["world"]
+__all__ = ["friend", "town", "world"]

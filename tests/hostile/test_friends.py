@@ -11,7 +11,7 @@ import pytest
 from chattor_bridge.ids import PeerId
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.protocol.events import Text
-from chattor_bridge.protocol.frames import AckFrame, EnvelopeFrame, Hello, KeepAlive, SignalFrame
+from chattor_bridge.protocol.frames import AckFrame, EnvelopeFrame, Frame, Hello, KeepAlive, SignalFrame
 from chattor_bridge.protocol.limits import ENVELOPE_SIZES, MAX_SEQ, MAX_SKIPPED
 from chattor_bridge.protocol.window import Ack
 from tests.node.puppet import Puppet
@@ -56,7 +56,8 @@ async def test_a_message_full_of_acknowledgements_costs_few_transactions(
         return begin()
 
     monkeypatch.setattr(anna.house.store, "transaction", counting)
-    frames = [KeepAlive(), AckFrame(puppet.session.received.ack()), SignalFrame(b"x")] * (ACKS // 3)
+    frames: list[Frame] = [KeepAlive(), AckFrame(puppet.session.received.ack()), SignalFrame(b"x")]
+    frames *= ACKS // 3
     await puppet.say(*frames, EnvelopeFrame(puppet.seal(Text("after the flood"))))
     await anna.until(lambda: anna.texts() == ["after the flood"])
     assert begun < 50
