@@ -51,7 +51,7 @@ def presentable(name: str) -> str:
         marks = marks + 1 if category.startswith("M") else 0
         if marks <= MAX_MARKS:
             shown.append(character)
-    joined = "".join(shown).strip()
+    joined = unicodedata.normalize("NFC", " ".join("".join(shown).split()))
     return joined if joined.strip(_JOINERS + " ") else ""
 
 

@@ -251,7 +251,9 @@ async def _comes_at_once(coming: asyncio.Future[Answer | None]) -> bool:
 
 
 def _message_lines(message: JsonObject) -> list[str]:
-    who = "you to " + neutralised(message["name"]) if message["sent"] else neutralised(message["name"])
+    # a friend's line begins with its number, which it cannot choose: its name may be "you to Anna [delivered]"
+    name = neutralised(message["name"])
+    who = f"you to {name}" if message["sent"] else f"{message['contact']} {name}"
     state = f" [{message['state']}]" if message["sent"] else ""
     lines = [f"{local_time(message['time'])}  {who}{state}: {neutralised_lines(message['text'])}"]
     if "reason" in message:

@@ -1,9 +1,9 @@
 """What reaches the terminal: lines for a person, or one JSON object a line for a script.
 
 Names, notes and texts come from other people, and a terminal obeys control characters: colours, the clipboard, the
-title, the cursor; direction marks make a line read as something else. `neutralised` turns all of those into visible
-escapes, so that nobody's message can move, hide or forge another line. JSON is written in ASCII, which does the same
-and loses nothing.
+title, the cursor; direction marks make a line read as something else; accents piled up cover the lines above.
+`neutralised` turns all of those into visible escapes, so that nobody's message can move, hide or forge another line.
+JSON is written in ASCII, which does the same and loses nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import sys
 import time
 import unicodedata
 
+from chattor_bridge.node.names import MAX_MARKS
 from chattor_bridge.terminal.control import JsonObject
 
 _DANGEROUS = {"Cc", "Cf", "Cs", "Zl", "Zp"}
@@ -27,7 +28,12 @@ _CONTINUATION = "    "
 
 def neutralised(text: str) -> str:
     """``text`` on one line, everything a terminal would obey made visible: ESC becomes ``\\x1b``."""
-    return "".join(_visible(character) for character in text)
+    shown: list[str] = []
+    marks = 0
+    for character in text:
+        marks = marks + 1 if unicodedata.category(character).startswith("M") else 0
+        shown.append(_visible(character) if marks <= MAX_MARKS else _escaped(character))
+    return "".join(shown)
 
 
 def neutralised_lines(text: str) -> str:
@@ -39,6 +45,10 @@ def neutralised_lines(text: str) -> str:
 def _visible(character: str) -> str:
     if unicodedata.category(character) not in _DANGEROUS or character in _HARMLESS:
         return character
+    return _escaped(character)
+
+
+def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from chattor_bridge.bridge.content import literal
 from chattor_bridge.ids import PeerId
 from chattor_bridge.node.names import MAX_MARKS, presentable, resemble, told_apart
+from chattor_bridge.terminal.commands import _message_lines
 from chattor_bridge.terminal.output import neutralised
 
 TRICKS = {
@@ -60,6 +61,21 @@ def test_whatever_the_name_it_stays_on_its_line_and_turns_nothing(name: str) -> 
 @given(st.text())
 def test_nothing_a_terminal_obeys_is_left(text: str) -> None:
     assert all(unicodedata.category(c) not in ("Cc", "Cs", "Zl", "Zp") for c in neutralised(text))
+
+
+def test_accents_piled_up_on_a_terminal_are_written_out() -> None:
+    assert neutralised("e" + "\u0301" * 6 + "f") == "e" + "\u0301" * MAX_MARKS + r"\u0301\u0301f"
+
+
+def test_no_name_makes_a_line_of_another_on_a_terminal() -> None:
+    """A line of a friend begins with its number, and one of ours with a word."""
+    message = {"contact": 3, "sent": False, "state": "received", "time": 0, "text": "yes"}
+    for name in ("you to Anna [delivered]", "Anna: I owe you", "\x1b[1A\x1b[2KAnna", "2 Anna"):
+        (line,) = _message_lines({**message, "name": name})
+        assert line.split("  ", 1)[1].startswith("3 ")
+        assert line.isprintable()
+    (ours,) = _message_lines({**message, "name": "Anna", "sent": True, "state": "delivered"})
+    assert ours.endswith("  you to Anna [delivered]: yes")
 
 
 @pytest.mark.parametrize(
