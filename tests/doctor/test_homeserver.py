@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import sys
+import time
 from asyncio.subprocess import PIPE, create_subprocess_exec
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -76,12 +77,13 @@ async def test_all_is_well_while_the_bridge_does_not_run(practice: Practice) -> 
 
 @synapse
 async def test_all_is_well_while_it_runs_and_nothing_is_told_to_it(practice: Practice, running: Intake) -> None:
+    began = int(time.time() * 1_000)  # what was said before may still arrive
     findings = await practice.examine()
     for check in MATRIX:
         assert of(findings, check) == of(findings, check, Verdict.FINE) != []
     [said] = of(findings, "listener")
     assert said.startswith("the bridge runs")
-    assert running.events == []
+    assert [event for event in running.events if event.get("origin_server_ts", began) >= began] == []
 
 
 @synapse
