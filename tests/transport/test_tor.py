@@ -15,6 +15,7 @@ from chattor_bridge.errors import LimitReached
 from chattor_bridge.ids import OnionKey
 from chattor_bridge.ops.tornet import TorNetwork
 from chattor_bridge.protocol.primitives import onion_address, x25519_public
+from chattor_bridge.transport.tor import transport as tor_transport
 from chattor_bridge.transport.tor.control import Control
 from chattor_bridge.transport.tor.onions import WIDTH_FIRST, WIDTH_MOST, Pace
 from tests.transport.conftest import Parties, TorParty, tor_party
@@ -85,6 +86,32 @@ async def test_client_keys_come_back_after_tor_was_killed(fragile: TorParty, tor
         async with dialled(fragile.transport, onion.onion, client_key=key) as stream:
             await stream.write(b"more")
             assert await read_exactly(stream, 4) == b"more"
+
+
+async def test_a_host_that_is_back_is_found_though_its_old_introduction_points_take_introductions(
+    tor_network: TorNetwork, tmp_path: Path, tor_parties: Parties, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tor_transport, "ATTEMPT_FIRST", 3.0)
+    seed, gone = os.urandom(32), tor_party(tor_network, tmp_path / "gone")
+    await gone.transport.start()
+    await asyncio.wait_for(gone.tor.ready(), PUBLISHED_WITHIN)
+    assert gone.tor.pid is not None
+    try:
+        async with published(gone.transport, announcing(b"before"), seed=seed) as onion:
+            async with dialled(tor_parties.guest, onion.onion) as stream:
+                assert await read_to_end(stream) == b"before"
+            # Stopped, and not ended: its circuits stay, as those of a tor that was killed do for a while.
+            os.kill(gone.tor.pid, signal.SIGSTOP)
+            try:
+                async with (
+                    published(tor_parties.host, announcing(b"back"), seed=seed),
+                    dialled(tor_parties.guest, onion.onion, isolation="again") as stream,
+                ):
+                    assert await read_to_end(stream) == b"back"
+            finally:
+                os.kill(gone.tor.pid, signal.SIGCONT)
+    finally:
+        await gone.transport.stop()
 
 
 async def test_different_isolations_never_share_a_circuit(tor_parties: Parties, tor_guest: TorParty) -> None:

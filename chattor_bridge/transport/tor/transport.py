@@ -36,7 +36,10 @@ with the tor it was for. Somebody who is offline stays so, and coming back to th
 ATTEMPT_FIRST = 10.0
 """Seconds for the first attempt, doubled with each further one; the last has what is left. A cold dial takes a few on
 a healthy network. An introduction to a tor that has just ended is taken by its introduction point and answered by
-nobody, for half a minute after that end: the sooner the attempt is given up, the sooner the friend is back."""
+nobody, for a minute or more after that end: the sooner the attempt is given up, the sooner the friend is back."""
+
+REFRESH_TIMEOUT = 10.0
+"""Seconds for fetching a descriptor anew; a directory answers in one or two."""
 
 ATTEMPT_PAUSE = 2.0
 """Seconds before another attempt; half to all of it, at random."""
@@ -66,6 +69,7 @@ class TorTransport:
         self._onions = Onions()
         self._doorways: list[Doorway] = []
         self._client_keys: dict[OnionKey, bytes] = {}
+        self._fetched: dict[str, asyncio.Event] = {}
         self._control: Control | None = None
         self._publishing: asyncio.Task[None] | None = None
 
@@ -167,6 +171,8 @@ class TorTransport:
     def descriptor_news(self, action: str, address: str) -> None:
         """Something happened to a descriptor."""
         self._onions.descriptor_news(action, address)
+        if action in ("RECEIVED", "FAILED") and (fetched := self._fetched.get(address)) is not None:
+            fetched.set()
 
     async def _publish_when_ready(self, control: Control) -> None:
         await self._tor.ready()
@@ -190,10 +196,28 @@ class TorTransport:
                 return await self._attempt(onion, circuit, min(left / 2, ATTEMPT_FIRST * 2**number))
             except (OnionUnreachable, TimeoutError) as error:
                 log.debug("a dial failed and is tried again: %s", error)
+                if isinstance(error, TimeoutError):
+                    await self._refresh(onion)
             # Away from a circuit on which an introduction got lost: tor would wait on it for two minutes.
             circuit = f"{isolation} {secrets.token_hex(8)}"
             await asyncio.sleep(ATTEMPT_PAUSE * _jitter(0.5, 1.0))
         return await self._attempt(onion, circuit, timeout)
+
+    async def _refresh(self, onion: OnionKey) -> None:
+        """Have tor look at what the directories hold now. By itself it goes on with the introduction points it knows
+        for as long as one of them takes introductions, be it for a tor that is no more."""
+        if self._control is None:
+            return
+        address = _service_id(onion)
+        fetched = self._fetched[address] = asyncio.Event()
+        try:
+            await self._control.command(f"HSFETCH {address}")
+            await asyncio.wait_for(fetched.wait(), REFRESH_TIMEOUT)
+        except (TorUnavailable, TimeoutError) as error:
+            log.debug("a descriptor was not fetched anew: %s", error)
+        finally:
+            if self._fetched.get(address) is fetched:
+                del self._fetched[address]
 
     async def _attempt(self, onion: OnionKey, circuit: str, timeout: float) -> SocketStream:
         return await connect_through(
