@@ -145,6 +145,9 @@ class SqliteEngine:
         self._file = SqliteFile(path)
         self._database: SQLiteDatabase | None = None
         self._wrapped: TxnConnection | None = None
+        self._turns = asyncio.Lock()
+        """Whoever waits longest is next. mautrix's pool is a queue of asyncio, which gives the connection back to
+        whoever put it there last and asks again at once, for as long as they do."""
 
     @property
     def database(self) -> Database:
@@ -187,16 +190,24 @@ class SqliteEngine:
         turn = self.database.acquire_direct()
         try:
             async with asyncio.timeout(ACQUIRE_TIMEOUT):
-                connection = await turn.__aenter__()
+                await self._turns.acquire()
         except TimeoutError:
-            raise DatabaseUnavailable("the database is busy: another transaction does not end") from None
-        except RuntimeError:  # mautrix's word for a pool that was stopped
-            raise DatabaseUnavailable("the database is closed") from None
+            raise _busy() from None
         try:
-            self._wrapped = cast("TxnConnection", connection.wrapped)
-            yield SqliteConnection(self._wrapped)
+            try:
+                async with asyncio.timeout(ACQUIRE_TIMEOUT):
+                    connection = await turn.__aenter__()
+            except TimeoutError:
+                raise _busy() from None
+            except RuntimeError:  # mautrix's word for a pool that was stopped
+                raise DatabaseUnavailable("the database is closed") from None
+            try:
+                self._wrapped = cast("TxnConnection", connection.wrapped)
+                yield SqliteConnection(self._wrapped)
+            finally:
+                await turn.__aexit__(None, None, None)
         finally:
-            await turn.__aexit__(None, None, None)
+            self._turns.release()
 
     async def _require_durability(self) -> None:
         async with self.acquire() as connection:
@@ -206,3 +217,7 @@ class SqliteEngine:
             raise DatabaseUnusable(
                 "this file system cannot keep SQLite's write-ahead log safe: put the database on a local disk"
             )
+
+
+def _busy() -> DatabaseUnavailable:
+    return DatabaseUnavailable("the database is busy: another transaction does not end")

@@ -169,6 +169,33 @@ async def test_concurrent_writers_take_turns_on_one_contact(store: Store) -> Non
     assert contact.alias == "60"
 
 
+async def test_everybody_gets_a_turn(store: Store) -> None:
+    """Also beside somebody who begins the next transaction as soon as one has ended."""
+    taken = 0
+    begun = asyncio.Event()
+
+    async def greedy() -> None:
+        nonlocal taken
+        while True:
+            async with store.transaction() as tx:
+                await store.nodes.all(tx)
+            taken += 1
+            begun.set()
+
+    hogging = asyncio.ensure_future(greedy())
+    try:
+        await begun.wait()
+        before = taken
+        async with asyncio.timeout(20):
+            for _ in range(3):
+                async with store.transaction() as tx:
+                    await store.nodes.all(tx)
+        assert taken - before < 100
+    finally:
+        hogging.cancel()
+        await asyncio.wait([hogging])
+
+
 async def test_cancelled_while_waiting_for_its_turn(store: Store) -> None:
     """On SQLite there is one connection; on PostgreSQL eight, all taken here."""
     release = asyncio.Event()
