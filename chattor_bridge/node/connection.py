@@ -57,6 +57,10 @@ GAP_PATIENCE: Final = 60.0
 """Seconds of link after which what came behind a gap is shown all the same: the friend has had its turn to send the
 rest again."""
 
+LONG_READ: Final = 0.005
+"""Seconds of work on what was read at once: several times what a message full of envelopes takes, and a fifth of one
+full of the smallest frames."""
+
 WATCH_INTERVAL: Final = 15.0
 """Seconds between two looks at a link's silences: a tenth of the shortest that ends it."""
 
@@ -183,7 +187,17 @@ class Connection:
             data = await self._stream.read()
             if not data:
                 raise LinkEnded("the friend hung up")
-            events = self._link.receive(data)
+            events = await self._receive_fairly(data)
+
+    async def _receive_fairly(self, data: bytes) -> Sequence[LinkEvent]:
+        """What the bytes say. Reading them stops everybody else, so what takes long is followed by as long a pause."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        events = self._link.receive(data)
+        spent = clock() - began
+        if spent > LONG_READ:
+            await asyncio.sleep(spent)
+        return events
 
     async def _take(self, frames: Sequence[Frame]) -> None:
         envelopes: list[bytes] = []

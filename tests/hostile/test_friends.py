@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
+import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
+from itertools import pairwise
 
 import pytest
 
 from chattor_bridge.ids import PeerId
+from chattor_bridge.node.connection import LONG_READ
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.protocol.events import Text
 from chattor_bridge.protocol.frames import AckFrame, EnvelopeFrame, Frame, Hello, KeepAlive, SignalFrame
 from chattor_bridge.protocol.limits import ENVELOPE_SIZES, MAX_SEQ, MAX_SKIPPED
+from chattor_bridge.protocol.link import Link, LinkEvent
 from chattor_bridge.protocol.window import Ack
 from tests.node.puppet import Puppet
 from tests.node.world import Person, World
@@ -93,6 +98,36 @@ async def test_an_envelope_sent_back_to_its_sender_opens_nowhere(anna: Person, p
     await puppet.say(EnvelopeFrame(envelope), EnvelopeFrame(puppet.seal(Text("yours"))))
     await anna.until(lambda: anna.texts() == ["yours"])
     assert (await anna.node.status()).counters.undecryptable == 1
+
+
+async def test_what_takes_long_to_read_is_followed_by_as_long_a_pause(
+    anna: Person, puppet: Puppet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or whoever sends it would have the node for itself."""
+    turns_of_others: list[int] = []
+    turns = 0
+    receive = Link.receive
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    def slowly(link: Link, data: bytes) -> list[LinkEvent]:
+        turns_of_others.append(turns)
+        time.sleep(10 * LONG_READ)
+        return receive(link, data)
+
+    monkeypatch.setattr(Link, "receive", slowly)
+    working = asyncio.ensure_future(others())
+    await puppet.pour([puppet.sealed(*[KeepAlive()] * 20_000) for _ in range(4)])
+    await puppet.say(EnvelopeFrame(puppet.seal(Text("read"))))
+    await anna.until(lambda: anna.texts() == ["read"])
+    working.cancel()
+    between = [later - earlier for earlier, later in pairwise(turns_of_others)]
+    assert len(between) > 3
+    assert sorted(between)[len(between) // 2] > 50  # a few, without the pause
 
 
 def _peer(puppet: Puppet) -> PeerId:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Sequence
 from typing import TypeVar
 
 from chattor_bridge.ids import EventId, OnionKey
@@ -63,6 +64,17 @@ class Puppet:
         for frame in frames:
             self._link.send(frame)
         await self._flush()
+
+    async def pour(self, messages: Sequence[bytes]) -> None:
+        """Write what `sealed` made, as fast as it is taken."""
+        for message in messages:
+            await self._stream.write(message)
+
+    def sealed(self, *frames: Frame) -> bytes:
+        """These frames as bytes for the stream, not sent."""
+        for frame in frames:
+            self._link.send(frame)
+        return self._link.data_to_send()
 
     def hello(self, *, highest_sent: int | None = None, highest_received: int | None = None) -> Hello:
         return Hello(
