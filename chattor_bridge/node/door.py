@@ -20,7 +20,8 @@ from chattor_bridge.node.proving import Proving
 from chattor_bridge.node.records import DoorRecord, PendingKnock
 from chattor_bridge.node.surroundings import Surroundings
 from chattor_bridge.node.views import Counters
-from chattor_bridge.protocol.knock import DoorSecrets, DoorSide, KnockArrived, Proof
+from chattor_bridge.protocol.answered_knock import DoorSecrets, DoorSide, KnockArrived
+from chattor_bridge.protocol.effort import Proof
 from chattor_bridge.protocol.limits import DOOR_STREAM_TIMEOUT, MAX_DOOR_STREAMS, MAX_PENDING_KNOCKS, USED_UP_GRACE
 from chattor_bridge.protocol.primitives import ed25519_public, x25519_public
 

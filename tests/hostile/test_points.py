@@ -12,12 +12,13 @@ import pytest
 from chattor_bridge.errors import AuthenticationFailed, FriendCodeError, MalformedData, PeerMisbehaved
 from chattor_bridge.ids import OnionKey
 from chattor_bridge.protocol import cbor
+from chattor_bridge.protocol.answered_knock import DoorSecrets, DoorSide
 from chattor_bridge.protocol.door import DOOR_NONCE_SIZE, Bundle
 from chattor_bridge.protocol.framing import frame
 from chattor_bridge.protocol.friendcode import FriendCode
 from chattor_bridge.protocol.handshake import Dialling, LinkKeys, Pattern, answer
 from chattor_bridge.protocol.introduction import Introduction
-from chattor_bridge.protocol.knock import DoorSecrets, DoorSide, KnockingSide
+from chattor_bridge.protocol.knock import KnockingSide
 from chattor_bridge.protocol.primitives import (
     KEM_CIPHERTEXT_SIZE,
     KEM_PUBLIC_SIZE,

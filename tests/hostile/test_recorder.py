@@ -9,9 +9,10 @@ import pytest
 from chattor_bridge.errors import AuthenticationFailed
 from chattor_bridge.ids import OnionKey
 from chattor_bridge.protocol import agreement, cbor
+from chattor_bridge.protocol.answered_knock import DoorSecrets, DoorSide, KnockArrived
 from chattor_bridge.protocol.friendcode import FriendCode
 from chattor_bridge.protocol.introduction import Introduction
-from chattor_bridge.protocol.knock import DoorSecrets, DoorSide, KnockArrived, KnockingSide, KnockReady
+from chattor_bridge.protocol.knock import KnockingSide, KnockReady
 from chattor_bridge.protocol.primitives import ed25519_public
 from chattor_bridge.protocol.session import Session, SessionBroken
 from chattor_bridge.protocol.window import ReceiveWindow
@@ -28,7 +29,7 @@ def test_the_keys_of_a_knock_are_worth_nothing_without_the_kem_secret(monkeypatc
         inputs.append(parts)
         return derive(*parts)
 
-    monkeypatch.setattr("chattor_bridge.protocol.knock.derive_root", overheard)
+    monkeypatch.setattr("chattor_bridge.protocol.answered_knock.derive_root", overheard)
     arrived, ready, sealed = _knock()
     transcript, static_dh, identity_dh, ephemeral_dh, kem_secret = inputs[0][:5]
     root = derive(transcript, static_dh, identity_dh, ephemeral_dh, kem_secret, *inputs[0][5:])

@@ -13,8 +13,8 @@ from chattor_bridge.node.happenings import KnockFailed, KnockLeft, KnockReceived
 from chattor_bridge.node.records import KnockState
 from chattor_bridge.node.views import CodeInfo
 from chattor_bridge.node.work import HOUSEKEEPING
+from chattor_bridge.protocol.answered_knock import KnockArrived
 from chattor_bridge.protocol.friendcode import FriendCode
-from chattor_bridge.protocol.knock import KnockArrived
 from chattor_bridge.protocol.limits import (
     MAX_CODE_LIFETIME,
     MAX_CODE_USES,

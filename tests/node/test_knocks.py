@@ -13,8 +13,8 @@ from chattor_bridge.node.door import Door
 from chattor_bridge.node.happenings import ContactAdded, KnockFailed, KnockLeft, KnockReceived
 from chattor_bridge.node.knocking import Knocking
 from chattor_bridge.node.records import KnockState
+from chattor_bridge.protocol.answered_knock import KnockArrived
 from chattor_bridge.protocol.friendcode import FriendCode
-from chattor_bridge.protocol.knock import KnockArrived
 from chattor_bridge.protocol.limits import KNOCK_LIFETIME, MAX_OUTGOING_KNOCKS
 from chattor_bridge.protocol.primitives import ed25519_public
 from tests.node.world import World

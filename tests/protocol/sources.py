@@ -7,8 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from chattor_bridge.ids import OnionKey
+from chattor_bridge.protocol.answered_knock import DoorSecrets, DoorSide, KnockArrived
 from chattor_bridge.protocol.friendcode import FriendCode
-from chattor_bridge.protocol.knock import DoorSecrets, DoorSide, Introduction, KnockArrived, KnockingSide
+from chattor_bridge.protocol.introduction import Introduction
+from chattor_bridge.protocol.knock import KnockingSide
 from chattor_bridge.protocol.primitives import RandomBytes, ed25519_public, x25519_public
 from chattor_bridge.protocol.session import Session
 

@@ -15,10 +15,12 @@ from pathlib import Path
 
 from chattor_bridge.errors import AuthenticationFailed, FriendCodeError
 from chattor_bridge.ids import OnionKey
+from chattor_bridge.protocol.answered_knock import DoorSecrets, DoorSide
 from chattor_bridge.protocol.emoji import EMOJI
 from chattor_bridge.protocol.events import EpochAccept, EpochOffer, decode_event
 from chattor_bridge.protocol.friendcode import FriendCode
-from chattor_bridge.protocol.knock import DoorSecrets, DoorSide, Introduction, KnockingSide, KnockReady
+from chattor_bridge.protocol.introduction import Introduction
+from chattor_bridge.protocol.knock import KnockingSide, KnockReady
 from chattor_bridge.protocol.limits import EPOCH_LIFETIME
 from chattor_bridge.protocol.primitives import ed25519_public, onion_address, x25519_public
 from chattor_bridge.protocol.rekeying import offer_if_due, take_accept, take_offer
