@@ -102,6 +102,7 @@ def describe_status(status: NodeStatus) -> str:
         f"Contacts see you as **{literal(status.profile_name)}**.",
         f"Contacts: {status.contacts}, of them {status.contacts_online} online.",
         f"Friend codes: {status.codes}, of them {status.codes_published} reachable.",
+        f"Onion services: {status.onions}, of them {status.onions_published} published.",
         f"Requests: {status.requests} to you, {status.outgoing} of yours.",
         f"On the way to contacts: {status.queued}.",
     ]

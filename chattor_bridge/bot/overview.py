@@ -33,9 +33,11 @@ async def nodes(request: Request) -> Deed:
 
 def _bridge(bridge: BridgeStatus, statuses: list[NodeStatus]) -> str:
     contacts, online = sum(status.contacts for status in statuses), sum(status.contacts_online for status in statuses)
+    onions, published = sum(one.onions for one in statuses), sum(one.onions_published for one in statuses)
     lines = [
         f"Nodes: {len(statuses)}, of them {sum(status.running for status in statuses)} running.",
         f"Contacts: {contacts}, of them {online} online.",
+        f"Onion services: {onions}, of them {published} published.",
         f"On the way to contacts: {sum(status.queued for status in statuses)}.",
         f"Waiting here: {bridge.inbox} events from the homeserver, {bridge.actions} things to do there.",
         f"Set aside: {bridge.parked}.",

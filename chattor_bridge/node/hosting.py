@@ -7,6 +7,7 @@ that come in are answered by tasks of the node, so that they end with it and not
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,11 +26,13 @@ WITHDRAW_TIMEOUT = 5.0
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """An onion to host. ``clients`` are the public keys that may read its descriptor, ``None`` for everybody.
-    ``proof_of_work``: a door, which strangers dial."""
+    ``recency`` is when it was last of use, in seconds since the epoch; ``proof_of_work``: a door, which strangers
+    dial."""
 
     seed: bytes
     clients: frozenset[bytes] | None
     handler: Callable[[Stream], Coroutine[Any, Any, None]]
+    recency: int
     proof_of_work: bool = False
 
 
@@ -46,19 +49,21 @@ class Hostings:
         self._turn = asyncio.Event()
 
     def want(self, wanted: Mapping[OnionKey, Wanted], group: asyncio.TaskGroup, *, spread: bool) -> None:
-        """Host these and no others. ``spread``: begin with each one at a random moment of its own."""
+        """Host these and no others. ``spread``: others begin too, so begin with each at a random moment of its own,
+        with those of use most recently first; else somebody waits for them."""
         for onion in self._hostings.keys() - wanted.keys():
             del self._hostings[onion]
             self._tasks.pop(onion).cancel()
-        for onion, one in wanted.items():
-            hosting = self._hostings.get(onion)
-            if hosting is not None:
-                hosting.change(one)
-                continue
-            delay = jitter(self._around.random, 0, self._around.pace.start_jitter) if spread else 0.0
-            hosting = _Hosting(self._around, self, one)
+        for onion in wanted.keys() & self._hostings.keys():
+            self._hostings[onion].change(wanted[onion])
+        new = sorted(wanted.keys() - self._hostings.keys(), key=lambda onion: wanted[onion].recency, reverse=True)
+        longest = self._around.pace.start_jitter if spread else 0.0
+        # Who is first is not told by the moments: each is drawn by itself, and only their order is ours.
+        moments = sorted(jitter(self._around.random, 0, longest) for _ in new)
+        for onion, moment in zip(new, moments, strict=True):
+            hosting = _Hosting(self._around, self, wanted[onion])
             self._hostings[onion] = hosting
-            self._tasks[onion] = group.create_task(hosting.run(delay))
+            self._tasks[onion] = group.create_task(hosting.run(moment, wanted[onion].recency if spread else math.inf))
 
     def forget(self) -> None:
         """The tasks have ended with their group."""
@@ -80,6 +85,11 @@ class Hostings:
                 if client is None or clients is None or client in clients:
                     return
             await turn.wait()
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """How many onions there are to host, and how many of them can be reached now, as far as we know."""
+        return len(self._hostings), sum(hosting.published is not None for hosting in self._hostings.values())
 
     def troubles(self) -> dict[OnionKey, Trouble]:
         return {onion: hosting.trouble for onion, hosting in self._hostings.items()}
@@ -110,41 +120,49 @@ class _Hosting:
             self._wanted = wanted
             self._changed.set()
 
-    async def run(self, delay: float) -> None:
+    async def run(self, delay: float, recency: float) -> None:
+        """Be hosted from ``delay`` seconds on, until cancelled; ``recency`` as `Transport.publish` has it."""
         await self._around.clock.sleep(delay)
         async with asyncio.TaskGroup() as group:
             while True:
                 self._changed.clear()
-                publishing = group.create_task(self._keep_published(self._wanted))
+                publishing = group.create_task(self._keep_published(self._wanted, recency))
                 await self._changed.wait()
+                recency = math.inf  # whoever may read it from now on waits for it
                 publishing.cancel()
                 await asyncio.wait({publishing})
 
-    async def _keep_published(self, wanted: Wanted) -> None:
+    async def _keep_published(self, wanted: Wanted, recency: float) -> None:
         backoff = self._around.repairing()
         while True:
             self.trouble.trying()
             try:
-                await self._publish(wanted)
+                await self._publish(wanted, recency)
             except Exception as error:
                 delay = backoff.next()
                 self.trouble.failed(describe(error), self._around.clock.monotonic() + delay)
             await self._around.clock.sleep(delay)
 
-    async def _publish(self, wanted: Wanted) -> None:
+    async def _publish(self, wanted: Wanted, recency: float) -> None:
         """Hold one publication until cancelled. Raises: what the transport raises."""
         publication = await self._around.transport.publish(
             wanted.seed,
             lambda stream: self._hostings.enter(wanted.handler, stream),
             clients=None if wanted.clients is None else sorted(wanted.clients),
             proof_of_work=wanted.proof_of_work,
+            recency=recency,
         )
         try:
-            await publication.published()
-            self.published = wanted
-            self.trouble.well()
-            self._hostings.turned()
-            await asyncio.get_running_loop().create_future()  # until cancelled
+            while True:
+                await publication.published()
+                self.published = wanted
+                self.trouble.well()
+                self._hostings.turned()
+                reason = await publication.lost()
+                self.published = None
+                self.trouble.failed(reason, self._around.clock.monotonic())
+                self.trouble.trying()
+                self._hostings.turned()
         finally:
             self.published = None
             self._hostings.turned()

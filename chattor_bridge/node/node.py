@@ -123,6 +123,7 @@ class Node(Codes, Parting):
         """How the node is doing, and what its workers wait for."""
         codes, contacts = await self.codes(), await self.contacts()
         requests, outgoing = await self.requests(), await self.outgoing()
+        onions, published = self.work.hostings.counts
         return NodeStatus(
             node_id=self.node_id,
             owner=self._owner,
@@ -135,6 +136,8 @@ class Node(Codes, Parting):
             requests=sum(not request.ignored for request in requests),
             outgoing=sum(one.state is not KnockState.FAILED for one in outgoing),
             queued=sum(contact.queued for contact in contacts),
+            onions=onions,
+            onions_published=published,
             work=self.work.work_status(),
             counters=replace(self.work.counters),
         )

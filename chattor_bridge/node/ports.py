@@ -6,6 +6,7 @@ commit: that is how a Matrix event leaves the inbox exactly when its envelope en
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
@@ -201,6 +202,10 @@ class Publication(Protocol):
     async def published(self) -> None:
         """Wait until the descriptor has been uploaded. Raises: TorUnavailable when the publication was withdrawn."""
 
+    async def lost(self) -> str:
+        """Wait until it can no longer be reached, as far as is known; why, in words for `status`. It is published
+        again by itself, and `published` waits for that."""
+
     async def withdraw(self) -> None:
         """Take the onion down (DEL_ONION); open streams go on."""
 
@@ -209,13 +214,20 @@ class Transport(Protocol):
     """The onion network. Implemented over tor, and in memory for tests; one contract suite runs over both."""
 
     async def publish(
-        self, seed: bytes, handler: StreamHandler, *, clients: Sequence[bytes] | None, proof_of_work: bool = False
+        self,
+        seed: bytes,
+        handler: StreamHandler,
+        *,
+        clients: Sequence[bytes] | None,
+        proof_of_work: bool = False,
+        recency: float = math.inf,
     ) -> Publication:
         """Host an onion on a unix socket of its own; nothing in a stream ever chooses the handler.
 
         ``seed`` is the 32-byte Ed25519 seed. ``clients`` are the X25519 public keys (32 bytes each) allowed to read
         the descriptor, ``None`` for a public onion. ``proof_of_work`` turns on Tor's own defence. Returns at once
-        when queued; publication is staged.
+        when queued; publication is staged, and of those that wait the one with the latest ``recency`` is next: when
+        it was last of use, in seconds since the epoch, or infinite when somebody waits for it now.
 
         Raises: LimitReached when this transport hosts as many onions as it can.
         """

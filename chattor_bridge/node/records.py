@@ -122,7 +122,8 @@ class Contact:
     """A friendship. ``established`` is false on the owner's side until the accepting handshake (IKpsk1) completed.
 
     ``hosted_since`` is when ``hosted_seed`` took its place; ``former_seed`` is the onion before it, hosted until the
-    friend says that it dials the new one. ``heard_at`` is when a link last came up.
+    friend says that it dials the new one. ``heard_at`` is when a link was last seen to
+    be up.
     """
 
     peer_id: PeerId

@@ -165,7 +165,8 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class NodeStatus:
-    """A node's state of health. ``queued`` envelopes wait for their friends' acknowledgement."""
+    """A node's state of health. ``queued`` envelopes wait for their friends' acknowledgement; of ``onions``, those of
+    codes included, ``onions_published`` can be reached."""
 
     node_id: NodeId
     owner: str
@@ -178,5 +179,7 @@ class NodeStatus:
     requests: int
     outgoing: int
     queued: int
+    onions: int
+    onions_published: int
     work: tuple[WorkStatus, ...]
     counters: Counters = field(default_factory=Counters)

@@ -217,7 +217,9 @@ class NodeWork:
             if door is None:
                 door = self._doors[record.door_id] = Door(self._around, record, self.counters, self._proving)
             if not record.parked:
-                wanted[door.onion] = Wanted(record.onion_seed, door.clients, door.serve, proof_of_work=True)
+                wanted[door.onion] = Wanted(
+                    record.onion_seed, door.clients, door.serve, record.created_at, proof_of_work=True
+                )
         for knock, attempts in on_disk.knocks:
             onion = _onion(knock.onion_seed)
             clients = frozenset(_client_key(attempt.session, onion) for attempt in attempts)
@@ -225,14 +227,15 @@ class NodeWork:
                 link_onion = self._link_onion(onion)
                 if link_onion.peer_id is None:
                     link_onion.knock_id = knock.knock_id
-                wanted[onion] = Wanted(knock.onion_seed, clients, link_onion.serve)
+                wanted[onion] = Wanted(knock.onion_seed, clients, link_onion.serve, knock.created_at)
         for contact in on_disk.contacts:
             for seed in filter(None, (contact.hosted_seed, contact.former_seed)):
                 onion = _onion(seed)
                 link_onion = self._link_onion(onion)
                 link_onion.peer_id, link_onion.knock_id = contact.peer_id, None
                 clients = frozenset({_client_key(contact.session, onion)})
-                wanted[onion] = Wanted(seed, clients, link_onion.serve)
+                recency = max(contact.heard_at, contact.created_at)
+                wanted[onion] = Wanted(seed, clients, link_onion.serve, recency)
         self._forget_handlers({door.door_id for door in on_disk.doors}, wanted)
         return wanted
 
@@ -312,8 +315,18 @@ class NodeWork:
         while True:
             wall, monotonic = clock.now(), clock.monotonic()
             await clock.sleep(HOUSEKEEPING)
+            for peer_id in [peer_id for peer_id, friendship in self._friendships.items() if friendship.online]:
+                await self._around.insist(partial(self._note_presence, peer_id), on_failure=self._held_up)
             if abs((clock.now() - wall) - (clock.monotonic() - monotonic)) < CLOCK_JUMP:
                 await self._around.insist(self._expire, on_failure=self._held_up)
+
+    async def _note_presence(self, peer_id: PeerId) -> None:
+        """A friend whose link has been up for long was heard from just now, and not when it came up."""
+        contacts = self._around.store.contacts
+        async with self._around.store.transaction() as tx:
+            contact = await contacts.for_update(tx, self._node_id, peer_id)
+            if contact is not None:
+                await contacts.save(tx, replace(contact, heard_at=self._around.clock.now()))
 
     async def _expire(self) -> None:
         """Give up what has waited too long, and retire the codes whose time is over."""

@@ -179,6 +179,7 @@ async def status(_arguments: argparse.Namespace, home: Home, output: Output) -> 
         f"name      {neutralised(state['name'])}",
         f"tor       {'connected' if state['tor']['ready'] else neutralised(state['tor']['summary'])}",
         f"codes     {state['codes']}, {state['published']} of them reachable",
+        f"onions    {state['onions']['published']} of {state['onions']['all']} published",
         f"friends   {state['contacts']}, {state['online']} of them online",
         f"requests  {state['requests']} received, {state['asked']} sent and not answered yet",
         f"messages  {state['unread']} unread, {state['queued']} on their way",

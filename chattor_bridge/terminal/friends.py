@@ -208,6 +208,7 @@ class Friends:
                 "tor": {"ready": self._connection.ready, "summary": self._connection.summary},
                 "codes": status.codes,
                 "published": status.codes_published,
+                "onions": {"all": status.onions, "published": status.onions_published},
                 "contacts": status.contacts,
                 "online": status.contacts_online,
                 "requests": status.requests,

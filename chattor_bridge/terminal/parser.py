@@ -163,6 +163,7 @@ def _add_identity(commands: _Commands) -> None:
         "status",
         "show how things stand: tor, friends, messages on their way",
         shape='{"name": "Alice", "tor": {"ready": true, "summary": "Done"}, "codes": 1, "published": 1,\n'
+        ' "onions": {"all": 3, "published": 3},\n'
         ' "contacts": 2, "online": 1, "requests": 1, "asked": 0, "queued": 0, "unread": 3, "uptime": 3600,\n'
         ' "trouble": []}\n'
         'An object of trouble is {"what": "friend", "reason": "…", "failures": 2, "next_try_in": 60}. Times are in\n'

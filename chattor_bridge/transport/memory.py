@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -67,6 +68,11 @@ class MemoryPublication:
         if self._withdrawn:
             raise TorUnavailable("the onion was withdrawn")
 
+    async def lost(self) -> str:
+        """Wait for ever: nothing can happen to a socket in a directory."""
+        nothing: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        return await nothing
+
     async def withdraw(self) -> None:
         """Take the onion down; open streams go on."""
         self._withdrawn = True
@@ -95,9 +101,16 @@ class MemoryTransport:
             await doorway.stop()
 
     async def publish(
-        self, seed: bytes, handler: StreamHandler, *, clients: Sequence[bytes] | None, proof_of_work: bool = False
+        self,
+        seed: bytes,
+        handler: StreamHandler,
+        *,
+        clients: Sequence[bytes] | None,
+        proof_of_work: bool = False,
+        recency: float = math.inf,
     ) -> MemoryPublication:
-        """Host an onion; see `Transport.publish`. Tor's proof of work has nothing to stand for it here.
+        """Host an onion; see `Transport.publish`. Tor's proof of work has nothing to stand for it here, and nobody
+        waits for a turn.
 
         Raises: LimitReached, UsageError when it is published already.
         """

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import secrets
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -23,6 +25,7 @@ from chattor_bridge.protocol.limits import (
     SPARE_ONIONS_UP_TO,
 )
 from chattor_bridge.protocol.primitives import ed25519_public
+from chattor_bridge.transport.memory import MemoryTransport
 from tests.node.puppet import Puppet
 from tests.node.world import PATIENCE, Person, World
 
@@ -97,6 +100,41 @@ async def test_a_full_process_makes_no_code_and_knocks_nowhere(world: World) -> 
             await anna.node.create_code(tx, "one too many")
         with pytest.raises(LimitReached, match="60 onion services"):
             await anna.node.add(tx, code, "hello")
+
+
+async def test_at_a_start_the_friend_last_heard_from_is_published_first(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anna, ben, cleo = await world.person("Anna"), await world.person("Ben"), await world.person("Cleo")
+    with_ben = await anna.befriend(ben)
+    with_cleo = await anna.befriend(cleo)
+    await cleo.house.stop()
+    await anna.until(lambda: not anna.online(with_cleo))
+    await world.clock.pass_slowly(2 * HOUSEKEEPING, step=60)  # in which Ben is there
+    assert anna.online(with_ben)
+    await anna.house.stop()
+    asked: list[tuple[bytes, float]] = []
+    publish = MemoryTransport.publish
+
+    async def noted(transport: MemoryTransport, seed: bytes, *rest: Any, recency: float, **more: Any) -> Any:
+        asked.append((seed, recency))
+        return await publish(transport, seed, *rest, recency=recency, **more)
+
+    monkeypatch.setattr(MemoryTransport, "publish", noted)
+    await anna.house.start()
+    async with anna.house.store.transaction() as tx:
+        seeds = {one.peer_id: one.hosted_seed for one in await anna.house.store.contacts.of_node(tx, anna.node_id)}
+    await world.clock.pass_until(_until(lambda: len(asked) == 2), step=1.0)
+    assert [seed for seed, _ in asked] == [seeds[with_ben], seeds[with_cleo]]
+    assert asked[0][1] > asked[1][1]
+    asked.clear()
+    await anna.code()
+    assert asked[0][1] == math.inf  # its owner waits for it
+
+
+async def _until(holds: Callable[[], bool]) -> None:
+    while not holds():  # noqa: ASYNC110 - what is watched has no event
+        await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("away", [False, True])

@@ -324,6 +324,7 @@ async def test_names_codes_and_requests_are_managed(friends: Friends) -> None:
         "tor": {"ready": True, "summary": "memory"},
         "codes": 1,
         "published": 1,
+        "onions": status["onions"],
         "contacts": 1,
         "online": 1,
         "requests": 0,

@@ -17,7 +17,8 @@ from chattor_bridge.ops.tornet import TorNetwork
 from chattor_bridge.protocol.primitives import onion_address, x25519_public
 from chattor_bridge.transport.tor import transport as tor_transport
 from chattor_bridge.transport.tor.control import Control
-from chattor_bridge.transport.tor.onions import WIDTH_FIRST, WIDTH_MOST, Pace
+from chattor_bridge.transport.tor.onion import HostedOnion
+from chattor_bridge.transport.tor.stage import WIDTH_FIRST
 from tests.transport.conftest import Parties, TorParty, tor_party
 from tests.transport.streams import PUBLISHED_WITHIN, announcing, dialled, echo, published, read_exactly, read_to_end
 
@@ -126,26 +127,33 @@ async def test_different_isolations_never_share_a_circuit(tor_parties: Parties, 
     assert len(set(circuits)) == 2
 
 
-async def test_more_onions_than_the_stage_holds_are_all_published(tor_parties: Parties) -> None:
-    onions = [await tor_parties.host.publish(os.urandom(32), echo, clients=None) for _ in range(2 * WIDTH_MOST)]
+async def test_onions_are_published_a_few_at_a_time_and_those_of_use_last_first(
+    tor_network: TorNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    added: list[str] = []
+    published_before: list[int] = []
+    add_command = HostedOnion.add_command
+
+    def noted(onion: HostedOnion) -> str:
+        added.append(onion.service_id)
+        published_before.append(party.transport.status.published)
+        return add_command(onion)
+
+    monkeypatch.setattr(HostedOnion, "add_command", noted)
+    party = tor_party(tor_network, tmp_path / "staged")
+    party.tor.sockets.mkdir(parents=True)
+    old = [await party.transport.publish(os.urandom(32), echo, clients=None, recency=at) for at in range(6)]
+    new = await party.transport.publish(os.urandom(32), echo, clients=None)
+    assert str(party.transport.status).endswith("0 of 7 onions published")
+    await party.transport.start()
     try:
-        await asyncio.wait_for(asyncio.gather(*(onion.published() for onion in onions)), PUBLISHED_WITHIN)
+        await asyncio.wait_for(asyncio.gather(*(onion.published() for onion in [*old, new])), PUBLISHED_WITHIN)
+        assert str(party.transport.status).endswith("7 of 7 onions published")
     finally:
-        for onion in onions:
-            await onion.withdraw()
-
-
-def test_the_stage_narrows_when_publishing_is_slow_and_widens_when_it_is_quick() -> None:
-    pace = Pace()
-    assert pace.width == WIDTH_FIRST
-    for _ in range(5):
-        pace.took(1.0)
-    assert pace.width == WIDTH_MOST
-    for _ in range(5):
-        pace.took(50.0)
-    assert pace.width == 1
-    pace.took(10.0)
-    assert pace.width == 1
+        await party.transport.stop()
+    assert added == [one.service_id for one in [new, *reversed(old)]]
+    assert published_before[:WIDTH_FIRST] == [0] * WIDTH_FIRST
+    assert published_before[WIDTH_FIRST] >= 1  # the fourth waited for one of the three before it
 
 
 async def _not_ready(party: TorParty) -> None:

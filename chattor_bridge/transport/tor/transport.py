@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hashlib
 import logging
+import math
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ from chattor_bridge.transport.doorway import Doorway, socket_path
 from chattor_bridge.transport.stream import SocketStream
 from chattor_bridge.transport.tor.control import CommandRefused, Control
 from chattor_bridge.transport.tor.managed import ManagedTor
-from chattor_bridge.transport.tor.onions import ONION_PORT, HostedOnion, Onions
+from chattor_bridge.transport.tor.onion import ONION_PORT, HostedOnion
+from chattor_bridge.transport.tor.onions import Onions
 from chattor_bridge.transport.tor.socks import connect_through
 from chattor_bridge.transport.tor.status import TorStatus
 
@@ -93,7 +95,13 @@ class TorTransport:
             await doorway.stop()
 
     async def publish(
-        self, seed: bytes, handler: StreamHandler, *, clients: Sequence[bytes] | None, proof_of_work: bool = False
+        self,
+        seed: bytes,
+        handler: StreamHandler,
+        *,
+        clients: Sequence[bytes] | None,
+        proof_of_work: bool = False,
+        recency: float = math.inf,
     ) -> HostedOnion:
         """Host an onion; see `Transport.publish`.
 
@@ -105,20 +113,20 @@ class TorTransport:
         if len(self._onions) >= self._limit:
             raise LimitReached(f"this tor hosts {self._limit} onions, as many as it may")
         name = hashlib.blake2b(onion, digest_size=8, person=b"chattor socket").hexdigest()
-        doorway = Doorway(socket_path(self._tor.sockets, name), handler)
         hosted = HostedOnion(
-            self._onions,
-            onion,
             seed,
-            doorway,
+            socket_path(self._tor.sockets, name),
+            handler,
             clients=clients,
             proof_of_work=proof_of_work,
+            recency=recency,
+            remove=self._onions.remove,
         )
         self._onions.add(hosted)
         self._doorways = [each for each in self._doorways if each.in_use]
-        self._doorways.append(doorway)
+        self._doorways.append(hosted.doorway)
         try:
-            await doorway.open()
+            await hosted.doorway.open()
         except BaseException:
             await hosted.withdraw()
             raise
