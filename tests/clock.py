@@ -57,6 +57,11 @@ class FakeClock:
         """Let the wall clock jump, as it does when a machine learns the time; monotonic time does not notice."""
         self._wall = float(now)
 
+    def suspend(self, seconds: float) -> None:
+        """Let the machine sleep: both clocks go on, and every timer stands still meanwhile."""
+        self._sleepers = [(due + seconds, order, woken) for due, order, woken in self._sleepers]
+        self._move(self._monotonic + seconds)
+
     def sleeping(self, *, at_least: float = 0.0) -> int:
         """How many sleepers have at least this many seconds to go."""
         return sum(1 for due, _, woken in self._sleepers if not woken.done() and due - self._monotonic >= at_least)

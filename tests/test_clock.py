@@ -38,6 +38,18 @@ async def test_a_jump_of_the_wall_clock_wakes_nobody() -> None:
     assert clock.now() == START + 1_000_060
 
 
+async def test_a_machine_that_sleeps_stops_its_timers_and_not_its_clocks() -> None:
+    clock = FakeClock()
+    task = asyncio.ensure_future(clock.sleep(60))
+    await asyncio.sleep(0)
+    clock.suspend(3_600)
+    assert (clock.monotonic(), clock.now()) == (3_600, START + 3_600)
+    await clock.advance(59)
+    assert not task.done()
+    await clock.advance(1)
+    assert task.done()
+
+
 async def test_a_cancelled_sleeper_is_passed_over() -> None:
     clock = FakeClock()
     task = asyncio.ensure_future(clock.sleep(5))

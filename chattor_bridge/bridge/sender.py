@@ -38,7 +38,7 @@ class Sender:
 
         Raises: HomeserverUnavailable, HomeserverRefused.
         """
-        if pending.attempts > 0 and self._clock.now() - pending.created_at > TRUSTED_MEMORY:
+        if pending.attempts > 0 and not 0 <= self._clock.now() - pending.created_at <= TRUSTED_MEMORY:
             since = pending.created_at - CLOCK_TOLERANCE
             found = await self._homeserver.find_sent(user, room_id, MARK_KEY, txn_id, since)
             if found is not None:

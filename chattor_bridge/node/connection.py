@@ -64,6 +64,10 @@ full of the smallest frames."""
 WATCH_INTERVAL: Final = 15.0
 """Seconds between two looks at a link's silences: a tenth of the shortest that ends it."""
 
+AWAKE_PATIENCE: Final = KEEPALIVE_INTERVAL + WATCH_INTERVAL
+"""Seconds after a sleep in which a friend who is still there has said something; how long it was silent before was not
+ours to hear."""
+
 FAREWELL_TIMEOUT: Final = 1.0
 """Seconds a last word may take to leave; the closed stream says the same, only less clearly."""
 
@@ -113,6 +117,7 @@ class Connection:
         self._sent_up_to = 0
         self._in_flight: set[int] = set()
         self._began = self._heard = self._spoke = around.clock.monotonic()
+        self._woken_at = float("-inf")
         self._storing = False
         self._gap_since: float | None = None
 
@@ -133,6 +138,13 @@ class Connection:
     def tell_onions(self) -> None:
         """What we host or dial may have changed."""
         self._onions_due = True
+        self._wake.set()
+
+    def woken(self) -> None:
+        """The machine slept, or its clock jumped: say something, so that a road that is gone breaks, and expect to hear
+        from the friend as soon as from any that is there."""
+        self._woken_at = self._around.clock.monotonic()
+        self._keep_alive_due = True
         self._wake.set()
 
     def end(self, bye: str) -> None:
@@ -395,8 +407,11 @@ class Connection:
             silence = jitter(self._around.random, KEEPALIVE_INTERVAL / 2, KEEPALIVE_INTERVAL)
             speak_at = clock.monotonic() + silence
             while clock.monotonic() < speak_at:
-                await clock.sleep(min(speak_at - clock.monotonic(), WATCH_INTERVAL))
-                self._look_at_silence()
+                pause = min(speak_at - clock.monotonic(), WATCH_INTERVAL)
+                due = clock.monotonic() + pause
+                await clock.sleep(pause)
+                if clock.monotonic() - due < WATCH_INTERVAL:  # else we slept, and what came meanwhile is read first
+                    self._look_at_silence()
                 await self._look_at_gap()
                 speak_at = max(speak_at, self._spoke + silence)
             self._keep_alive_due = True
@@ -410,6 +425,8 @@ class Connection:
             raise LinkEnded("the friend did not say hello in time")
         if now - self._heard >= LINK_TIMEOUT:
             raise LinkEnded("nothing was heard from the friend for too long")
+        if self._heard < self._woken_at <= now - AWAKE_PATIENCE:
+            raise LinkEnded("nothing was heard from the friend since this machine woke up")
 
     async def _look_at_gap(self) -> None:
         if self._gap_since is None or self._around.clock.monotonic() - self._gap_since < GAP_PATIENCE:

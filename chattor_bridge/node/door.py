@@ -82,7 +82,7 @@ class Door:
     async def _listen(self, stream: Stream, side: DoorSide) -> Proof | None:
         """Talk until a knock has come, whose proof is to be checked; None when the stream ends first."""
         while data := await stream.read():
-            for proof in side.receive(data, now=self._around.clock.now()):
+            for proof in side.receive(data, now=self._around.clock.wall()):
                 return proof
             answer = side.data_to_send()
             if answer:

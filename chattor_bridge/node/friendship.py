@@ -18,7 +18,7 @@ from chattor_bridge.errors import NotFound, OnionUnreachable, PeerMisbehaved, Un
 from chattor_bridge.ids import NodeId, OnionKey, PeerId
 from chattor_bridge.node.connection import Connection
 from chattor_bridge.node.mailbox import Mailbox
-from chattor_bridge.node.patience import describe, jitter, unless, within
+from chattor_bridge.node.patience import Alarm, describe, jitter, unless, within
 from chattor_bridge.node.ports import Stream
 from chattor_bridge.node.records import Contact, Role
 from chattor_bridge.node.surroundings import Surroundings
@@ -66,6 +66,7 @@ class Friendship:
         self._live: list[Connection] = []
         self._up, self._down = asyncio.Event(), asyncio.Event()
         self._down.set()
+        self._alarm = Alarm(around.clock)
         self._up_since = 0.0
         self._lived = 0.0
         self._renewed = False
@@ -94,6 +95,12 @@ class Friendship:
         for connection in self._live:
             connection.renew()
 
+    def woken(self) -> None:
+        """The machine slept, or its clock jumped: the road may be gone, and nobody tells. Try it, or dial again."""
+        for connection in self._live:
+            connection.woken()
+        self._alarm.ring()
+
     def part(self) -> None:
         """Our owner wants no more of this friend: end the link, and take up no other."""
         self._parted = True
@@ -104,9 +111,7 @@ class Friendship:
         """See to it that there is a link for as long as the contact exists: dial while the friend hosts and none is up.
         ``spread``: begin at a random moment, because others begin now too."""
         if spread and (contact := await self._contact()) is not None and contact.peer_onion is not None:
-            await unless(
-                self._up, self._around.clock.sleep(jitter(self._around.random, 0, self._around.pace.start_jitter))
-            )
+            await self._pause_at_random(self._around.pace.start_jitter)
         backoff = self._around.dialling()
         while (contact := await self._contact()) is not None:
             self._lived = 0.0
@@ -120,7 +125,9 @@ class Friendship:
                 delay = backoff.next()
             if reason is not None:
                 self.trouble.failed(reason, self._around.clock.monotonic() + delay)
-            await self._around.clock.sleep(delay)
+            if await self._alarm.sleep(delay):
+                backoff.reset()
+                await self._pause_at_random(self._around.pace.start_jitter)
 
     async def answer(
         self,
@@ -142,6 +149,10 @@ class Friendship:
         if not self.online:
             self.trouble.well(Phase.LISTENING)
             self.trouble.reason = reason
+
+    async def _pause_at_random(self, longest: float) -> None:
+        """Others begin now too."""
+        await unless(self._up, self._around.clock.sleep(jitter(self._around.random, 0, longest)))
 
     # --- dialling ----------------------------------------------------------------------------------------------------
 

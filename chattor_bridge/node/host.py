@@ -11,6 +11,7 @@ from typing import Final
 
 from chattor_bridge.errors import AlreadyExists, NotFound
 from chattor_bridge.ids import NodeId
+from chattor_bridge.node.clock import SteadyClock
 from chattor_bridge.node.door import ID_SIZE
 from chattor_bridge.node.node import Node
 from chattor_bridge.node.patience import Pace, describe
@@ -18,6 +19,7 @@ from chattor_bridge.node.ports import Clock, NodeStore, Observer, RandomBytes, T
 from chattor_bridge.node.records import NodeRecord
 from chattor_bridge.node.surroundings import Surroundings
 from chattor_bridge.node.texts import check_profile_name
+from chattor_bridge.node.waking import watch
 from chattor_bridge.protocol.limits import EFFORT_BITS, WORK_BITS
 
 log = logging.getLogger(__name__)
@@ -44,7 +46,9 @@ class NodeHost:
     ) -> None:
         """``pace`` is how patient the nodes are; ``work_bits`` and ``effort_bits`` what their doors ask of stamp and
         proof of a knock, leading zero bits."""
-        self._around = Surroundings(store, transport, clock, random, observer, pace or Pace(), work_bits, effort_bits)
+        steady = SteadyClock(clock)
+        self._around = Surroundings(store, transport, steady, random, observer, pace or Pace(), work_bits, effort_bits)
+        self._clock = clock
         self._nodes: dict[NodeId, Node] = {}
         self._look = asyncio.Event()
         self._may_run: Callable[[str], bool] = lambda _owner: True
@@ -144,6 +148,7 @@ class NodeHost:
     async def _run(self) -> None:
         working: dict[Node, asyncio.Task[None]] = {}
         async with asyncio.TaskGroup() as group:
+            group.create_task(watch(self._clock, self._woken))
             while True:
                 self._look.clear()
                 working = {node: task for node, task in working.items() if not task.done()}
@@ -155,6 +160,14 @@ class NodeHost:
                     working[node] = group.create_task(self._keep_working(node))
                     working[node].add_done_callback(lambda _: self._look.set())
                 await self._look.wait()
+
+    async def _woken(self, slept: float) -> None:
+        for node in self._nodes.values():
+            node.work.woken()
+        try:
+            await self._around.transport.woken(slept)
+        except Exception as error:
+            log.error("the transport could not be woken: %s", describe(error))
 
     async def _keep_working(self, node: Node) -> None:
         await self._around.insist(node.work.run, on_failure=partial(_failed, self._around, node))

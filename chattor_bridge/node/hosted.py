@@ -56,9 +56,13 @@ class HostedOnions:
 
     async def renew(self, tx: Transaction) -> None:
         """Put another onion in the place of each that is old, and keep the old one until the friend has heard."""
-        due = self._around.clock.now() - LINK_ONION_LIFETIME
+        now = self._around.clock.now()
+        due = now - LINK_ONION_LIFETIME
         for contact in await self._around.store.contacts.of_node(tx, self._node_id):
-            if contact.hosted_seed is not None and contact.former_seed is None and contact.hosted_since <= due:
+            if contact.hosted_since > now:  # by a clock that was wrong
+                contact = await self._mailbox.locked(tx, contact.peer_id)
+                await self._around.store.contacts.save(tx, replace(contact, hosted_since=now))
+            elif contact.hosted_seed is not None and contact.former_seed is None and contact.hosted_since <= due:
                 await self._change(tx, contact.peer_id, former=contact.hosted_seed)
                 tx.after_commit(self._look_again)
 

@@ -19,7 +19,7 @@ from chattor_bridge.ids import KnockId, OnionKey
 from chattor_bridge.node.door import CLOSED, FULL, KNOWN, STORED
 from chattor_bridge.node.happenings import KnockFailed, KnockLeft
 from chattor_bridge.node.hosting import Hostings
-from chattor_bridge.node.patience import describe, within
+from chattor_bridge.node.patience import Alarm, describe, jitter, within
 from chattor_bridge.node.ports import Stream
 from chattor_bridge.node.records import KnockAttempt, KnockState, OutgoingKnock
 from chattor_bridge.node.surroundings import Surroundings
@@ -61,7 +61,12 @@ class Knocking:
         self._profile_name = profile_name
         self._on_attempt = on_attempt
         self._effort_bits = 0
+        self._alarm = Alarm(around.clock)
         self.trouble = Trouble()
+
+    def woken(self) -> None:
+        """The machine slept, or its clock jumped: knock again now."""
+        self._alarm.ring()
 
     async def run(self) -> None:
         """Knock, with back-off, until the door has it or the knock is gone."""
@@ -71,7 +76,7 @@ class Knocking:
             return
         # The wall clock may have jumped since the next attempt was planned.
         planned = min(max(0, knock.next_attempt_at - self._around.clock.now()), self._around.pace.knock_most)
-        await self._around.clock.sleep(planned)
+        await self._alarm.sleep(planned)
         while True:
             self.trouble.trying()
             try:
@@ -88,7 +93,9 @@ class Knocking:
             delay = backoff.next()
             self.trouble.failed(reason, self._around.clock.monotonic() + delay)
             await self._around.insist(partial(self._plan, reason, delay), on_failure=self._held_up)
-            await self._around.clock.sleep(delay)
+            if await self._alarm.sleep(delay):
+                backoff.reset()
+                await self._around.clock.sleep(jitter(self._around.random, 0, self._around.pace.start_jitter))
 
     async def _attempt(self, knock: OutgoingKnock) -> None:
         """One stream to the door, to the receipt.
@@ -102,7 +109,7 @@ class Knocking:
             introduction,
             static_key=knock.static_key,
             random=self._around.random,
-            now=self._around.clock.now(),
+            now=self._around.clock.wall(),
             effort_bits=self._effort_bits,
         )
         try:

@@ -91,7 +91,7 @@ class Mailbox:
         """An event said now, with an id of its own."""
         return Event(
             event_id or EventId(self._around.random(EVENT_ID_SIZE)),
-            self._around.clock.now() if time is None else time,
+            self._around.clock.wall() if time is None else time,
             body,
         )
 

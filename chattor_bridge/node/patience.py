@@ -1,6 +1,7 @@
 """How a node waits: jittered back-offs, bounded waits, and what it says about a failure.
 
-Every duration here is counted on the monotonic clock, so that a wall clock that jumps moves nothing.
+Every duration here is counted on the monotonic clock, so that a wall clock that jumps moves nothing; what a sleeping
+machine has slept through is begun anew (`Alarm`).
 """
 
 from __future__ import annotations
@@ -61,6 +62,25 @@ class Backoff:
 
     def reset(self) -> None:
         self._step = self._first
+
+
+class Alarm:
+    """Ends a pause before its time."""
+
+    def __init__(self, around_clock: Clock) -> None:
+        self._clock = around_clock
+        self._rung = asyncio.Event()
+
+    def ring(self) -> None:
+        """End the pause that is going on; when there is none, the next one."""
+        self._rung.set()
+
+    async def sleep(self, seconds: float) -> bool:
+        """Pause for at most ``seconds``; whether it was cut short."""
+        await unless(self._rung, self._clock.sleep(seconds))
+        rung = self._rung.is_set()
+        self._rung.clear()
+        return rung
 
 
 def jitter(random: RandomBytes, low: float, high: float) -> float:

@@ -34,9 +34,10 @@ class Clock(Protocol):
         """Wall-clock time, in whole seconds since the epoch."""
 
     def monotonic(self) -> float:
-        """Seconds that never go backwards."""
+        """Seconds that never go backwards, and go on while the machine sleeps."""
 
-    async def sleep(self, seconds: float) -> None: ...
+    async def sleep(self, seconds: float) -> None:
+        """Wait; longer by however long the machine sleeps meanwhile."""
 
 
 # --- store ---------------------------------------------------------------------------------------------------------
@@ -108,7 +109,9 @@ class Knocks(Protocol):
         """Mark as blocked, and ignored; it stays until it would have expired."""
 
     async def remove_pending(self, tx: Transaction, knock_id: KnockId) -> None: ...
-    async def expire_pending(self, tx: Transaction, node_id: NodeId, received_before: int) -> int: ...
+    async def expire_pending(self, tx: Transaction, node_id: NodeId, received_before: int, now: int) -> int:
+        """Remove what came before that; how much it was. What came later than ``now``, by a clock that was wrong, has
+        come now."""
 
 
 class Contacts(Protocol):
@@ -241,6 +244,10 @@ class Transport(Protocol):
 
     async def forget(self, onion: OnionKey) -> None:
         """Drop the client key of an onion that will not be dialled again."""
+
+    async def woken(self, slept: float) -> None:
+        """The machine slept for this many seconds, or its clock jumped (0): see whether what is hosted can still be
+        reached, and publish it again where not. Open streams go on, if they can."""
 
 
 # --- whoever embeds nodes ------------------------------------------------------------------------------------------

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from chattor_bridge.node.budget import OnionBudget
+from chattor_bridge.node.clock import SteadyClock
 from chattor_bridge.node.patience import Backoff, Pace, heed_cancellation
-from chattor_bridge.node.ports import Clock, NodeStore, Observer, RandomBytes, Transport
+from chattor_bridge.node.ports import NodeStore, Observer, RandomBytes, Transport
 from chattor_bridge.protocol.limits import EFFORT_BITS, WORK_BITS
 
 T = TypeVar("T")
@@ -21,7 +22,7 @@ class Surroundings:
 
     store: NodeStore
     transport: Transport
-    clock: Clock
+    clock: SteadyClock
     random: RandomBytes
     observer: Observer
     pace: Pace = field(default_factory=Pace)

@@ -24,7 +24,7 @@ from chattor_bridge.node.hosted import HostedOnions
 from chattor_bridge.node.hosting import Hostings, Wanted
 from chattor_bridge.node.knocking import Knocking
 from chattor_bridge.node.mailbox import Mailbox
-from chattor_bridge.node.patience import describe
+from chattor_bridge.node.patience import describe, unless
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.proving import Proving
 from chattor_bridge.node.records import Contact, DoorRecord, KnockAttempt, KnockState, NodeRecord, OutgoingKnock
@@ -38,10 +38,6 @@ log = logging.getLogger(__name__)
 
 HOUSEKEEPING: Final = 600.0
 """Seconds between two looks at what has expired: lifetimes are counted in days."""
-
-CLOCK_JUMP: Final = 60.0
-"""Seconds by which wall clock and monotonic clock may differ between two looks before neither is believed: nothing
-expires then, and the next look is ten minutes away."""
 
 FAILED_KNOCK_KEPT: Final = 7 * 86_400
 """Seconds a knock that was given up stays in the list, so that its owner sees why."""
@@ -84,6 +80,7 @@ class NodeWork:
         self._parted: set[PeerId] = set()
         self._group: asyncio.TaskGroup | None = None
         self._look = asyncio.Event()
+        self._woken = asyncio.Event()
         self._spread = spread
 
     def look_again(self) -> None:
@@ -101,6 +98,15 @@ class NodeWork:
         friendship = self._friendships.get(peer_id)
         if friendship is not None:
             friendship.renew()
+
+    def woken(self) -> None:
+        """The machine slept, or its clock jumped: look at every link, dial and knock now, and see what is due."""
+        for friendship in self._friendships.values():
+            friendship.woken()
+        for knocking in self._knockings.values():
+            knocking.woken()
+        self._woken.set()
+        self.look_again()
 
     def part(self, peer_id: PeerId, peer_onion: OnionKey | None) -> None:
         """Our owner has blocked or forgotten this friend: end every link, and keep no key of its onion."""
@@ -313,12 +319,11 @@ class NodeWork:
     async def _housekeeping(self) -> None:
         clock = self._around.clock
         while True:
-            wall, monotonic = clock.now(), clock.monotonic()
-            await clock.sleep(HOUSEKEEPING)
+            self._woken.clear()
+            await unless(self._woken, clock.sleep(HOUSEKEEPING))
             for peer_id in [peer_id for peer_id, friendship in self._friendships.items() if friendship.online]:
                 await self._around.insist(partial(self._note_presence, peer_id), on_failure=self._held_up)
-            if abs((clock.now() - wall) - (clock.monotonic() - monotonic)) < CLOCK_JUMP:
-                await self._around.insist(self._expire, on_failure=self._held_up)
+            await self._around.insist(self._expire, on_failure=self._held_up)
 
     async def _note_presence(self, peer_id: PeerId) -> None:
         """A friend whose link has been up for long was heard from just now, and not when it came up."""
@@ -339,9 +344,11 @@ class NodeWork:
                 if door.has_expired(now):
                     await doors.retire(tx, door.door_id, now)
                     tx.after_commit(self.look_again)
-            await knocks.expire_pending(tx, self._node_id, expired_before)
+            await knocks.expire_pending(tx, self._node_id, expired_before, now)
             for knock in await knocks.outgoing(tx, self._node_id):
-                if knock.state is not KnockState.FAILED and knock.created_at < expired_before:
+                if knock.created_at > now:  # by a clock that was wrong
+                    await knocks.save_outgoing(tx, replace(knock, created_at=now))
+                elif knock.state is not KnockState.FAILED and knock.created_at < expired_before:
                     await self._give_up(tx, knock)
                 elif knock.created_at < expired_before - FAILED_KNOCK_KEPT:
                     await knocks.remove_outgoing(tx, knock.knock_id)

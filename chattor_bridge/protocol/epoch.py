@@ -146,7 +146,7 @@ class Epochs:
             self.negotiation is None
             and _OFFERER[self.sending % 2] == self.role
             and self.sending < MAX_EPOCH
-            and (self.counted >= EPOCH_MESSAGES or now - epoch.since >= EPOCH_LIFETIME)
+            and (self.counted >= EPOCH_MESSAGES or not 0 <= now - epoch.since < EPOCH_LIFETIME)
         )
 
     def offered(self, seed: bytes, offer: bytes) -> None:

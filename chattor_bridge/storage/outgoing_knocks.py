@@ -18,7 +18,6 @@ class SqlOutgoingKnocks(Table):
             "INSERT INTO outgoing_knocks (knock_id, node_id, code, note, static_key, onion_seed, state, reason, "
             "attempts, next_attempt_at, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
             *self._outgoing_values(knock),
-            knock.created_at,
         )
 
     async def save_outgoing(self, tx: Transaction, knock: OutgoingKnock) -> None:
@@ -27,7 +26,7 @@ class SqlOutgoingKnocks(Table):
             sql(tx),
             "request of ours",
             "UPDATE outgoing_knocks SET node_id = $2, code = $3, note = $4, static_key = $5, onion_seed = $6, "
-            "state = $7, reason = $8, attempts = $9, next_attempt_at = $10 WHERE knock_id = $1",
+            "state = $7, reason = $8, attempts = $9, next_attempt_at = $10, created_at = $11 WHERE knock_id = $1",
             *self._outgoing_values(knock),
         )
 
@@ -90,6 +89,7 @@ class SqlOutgoingKnocks(Table):
             sealed.seal_text("reason", knock.reason),
             knock.attempts,
             knock.next_attempt_at,
+            knock.created_at,
         )
 
     def _read_outgoing(self, row: Row) -> OutgoingKnock:

@@ -79,8 +79,11 @@ class SqlPendingKnocks(Table):
     async def remove_pending(self, tx: Transaction, knock_id: KnockId) -> None:
         await sql(tx).execute("DELETE FROM pending_knocks WHERE knock_id = $1", knock_id)
 
-    async def expire_pending(self, tx: Transaction, node_id: NodeId, received_before: int) -> int:
+    async def expire_pending(self, tx: Transaction, node_id: NodeId, received_before: int, now: int) -> int:
         """The number removed."""
+        await sql(tx).execute(
+            "UPDATE pending_knocks SET received_at = $2 WHERE node_id = $1 AND received_at > $2", node_id, now
+        )
         return await sql(tx).execute(
             "DELETE FROM pending_knocks WHERE node_id = $1 AND received_at < $2", node_id, received_before
         )

@@ -164,6 +164,9 @@ class MemoryTransport:
     async def forget(self, onion: OnionKey) -> None:
         """Keys are handed in at each dial; there is none to drop."""
 
+    async def woken(self, slept: float) -> None:
+        """Sockets in a directory sleep well."""
+
     def withdrawn(self, onion: OnionKey, publication: MemoryPublication) -> None:
         """Told by a publication that its onion is down."""
         if self._hosted.get(onion) is publication:

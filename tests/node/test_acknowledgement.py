@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from chattor_bridge.ids import EventId, NodeId, OnionKey, PeerId
+from chattor_bridge.node.clock import SteadyClock
 from chattor_bridge.node.happenings import EventArrived, EventDelivered
 from chattor_bridge.node.mailbox import Mailbox, Taken
 from chattor_bridge.node.ports import Transaction
@@ -55,7 +56,8 @@ class Side:
         self.said: list[EventId] = []
         self.store = open_store(f"sqlite:{directory / name}.db", StoreKey(Source(name)(32)))
         transport = MemoryNetwork(directory / "network").transport()
-        self._around = Surroundings(self.store, transport, FakeClock(NOW), Source(f"{name} draws"), self.diary)
+        clock = SteadyClock(FakeClock(NOW))
+        self._around = Surroundings(self.store, transport, clock, Source(f"{name} draws"), self.diary)
         self._start()
 
     def _start(self) -> None:

@@ -74,7 +74,7 @@ async def test_a_one_time_code_lets_one_in_and_hides_its_door(world: World) -> N
 
     await world.clock.pass_slowly(HOUSEKEEPING + 60, step=HOUSEKEEPING / 4)
     assert [one.is_used_up for one in await ben.node.codes()] == [True]
-    world.clock.set_wall(world.clock.now() + USED_UP_GRACE)
+    world.clock.suspend(USED_UP_GRACE)
     await world.clock.pass_slowly(2 * HOUSEKEEPING + 60, step=HOUSEKEEPING / 4)
     assert await ben.node.codes() == []
     async with ben.house.store.transaction() as tx:
@@ -142,7 +142,7 @@ async def test_an_open_stream_does_not_outlive_the_code(world: World, monkeypatc
     stored = Door._store
 
     async def expire_and_store(self: Door, arrived: KnockArrived) -> str:
-        world.clock.set_wall(world.clock.now() + HOUR)
+        world.clock.suspend(HOUR)
         return await stored(self, arrived)
 
     monkeypatch.setattr(Door, "_store", expire_and_store)
@@ -182,7 +182,7 @@ async def test_rotation_makes_a_new_door_and_keeps_friends(world: World, grace: 
     if grace:
         await dial(world, old.code)
         assert len(await ben.node.codes()) == 2
-        world.clock.set_wall(world.clock.now() + grace)
+        world.clock.suspend(grace)
         await world.clock.pass_slowly(2 * HOUSEKEEPING + 60, step=HOUSEKEEPING / 4)
     await closed(world, old.code)
     assert [one.door_id for one in await ben.node.codes()] == [new.door_id]

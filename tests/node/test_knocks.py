@@ -158,9 +158,9 @@ async def test_a_request_nobody_answers_expires_on_both_sides(world: World) -> N
 
 
 async def _days(world: World, days: int) -> None:
-    """Let days pass for what is on disk, and an hour for what is awake: nobody needs to dial for a month."""
-    world.clock.set_wall(world.clock.now() + days * 86_400)
-    await world.clock.pass_slowly(1800, step=300)  # the look at which the clock is not believed, and two more
+    """Let days pass in which every machine sleeps, and half an hour in which they are awake."""
+    world.clock.suspend(days * 86_400)
+    await world.clock.pass_slowly(1800, step=300)
 
 
 async def test_what_cannot_be_asked_for_is_refused_and_changes_nothing(world: World) -> None:

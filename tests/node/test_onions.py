@@ -32,7 +32,7 @@ from tests.node.world import PATIENCE, Person, World
 STRANGERS = NodeId(b"another node of this process")
 
 
-async def _contact(person: Person) -> Contact:
+async def only_contact(person: Person) -> Contact:
     """The person's only friend, as it is on disk."""
     async with person.house.store.transaction() as tx:
         (contact,) = await person.house.store.contacts.of_node(tx, person.node_id)
@@ -42,12 +42,12 @@ async def _contact(person: Person) -> Contact:
 async def _until_on_disk(person: Person, holds: Callable[[Contact], bool]) -> Contact:
     async with asyncio.timeout(PATIENCE):
         while True:
-            if holds(contact := await _contact(person)):
+            if holds(contact := await only_contact(person)):
                 return contact
             await asyncio.sleep(0.01)
 
 
-async def _both_host(knocker: Person, owner: Person) -> None:
+async def both_host(knocker: Person, owner: Person) -> None:
     """Wait until each side hosts what the other dials."""
     for one, other in ((knocker, owner), (owner, knocker)):
         hosted = hosted_onion(await _until_on_disk(one, lambda contact: contact.hosted_seed is not None))
@@ -56,7 +56,7 @@ async def _both_host(knocker: Person, owner: Person) -> None:
         await asyncio.wait_for(one.node.work.hostings.reachable(hosted), PATIENCE)
 
 
-def _cannot_dial(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+def cannot_dial(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     async def dial(*_: object, **__: object) -> None:
         raise OnionUnreachable("not today")
 
@@ -68,9 +68,9 @@ async def test_who_was_knocked_on_hosts_a_spare_by_which_the_knocker_comes_back(
 ) -> None:
     anna, ben = await world.person("Anna"), await world.person("Ben")
     peer_id = await anna.befriend(ben)
-    await _both_host(anna, ben)
+    await both_host(anna, ben)
     await anna.house.stop()
-    _cannot_dial(ben, monkeypatch)
+    cannot_dial(ben, monkeypatch)
     await ben.until(lambda: not ben.online(peer_id))
     await ben.say(peer_id, "welcome back")
     await anna.house.start()
@@ -80,15 +80,15 @@ async def test_who_was_knocked_on_hosts_a_spare_by_which_the_knocker_comes_back(
 async def test_a_spare_goes_when_there_are_many_onions_and_comes_again(world: World) -> None:
     anna, ben = await world.person("Anna"), await world.person("Ben")
     await anna.befriend(ben)
-    await _both_host(anna, ben)
+    await both_host(anna, ben)
     budget = ben.house.host._around.budget
     budget.settle(STRANGERS, SPARE_ONIONS_UP_TO, [], lambda: None)
     await _until_on_disk(anna, lambda contact: contact.peer_onion is None)
-    assert (await _contact(ben)).hosted_seed is None
-    assert (await _contact(anna)).hosted_seed is not None  # what is no spare stays
+    assert (await only_contact(ben)).hosted_seed is None
+    assert (await only_contact(anna)).hosted_seed is not None  # what is no spare stays
     budget.leave(STRANGERS)
     ben.node.work.look_again()
-    await _both_host(anna, ben)
+    await both_host(anna, ben)
 
 
 async def test_a_full_process_makes_no_code_and_knocks_nowhere(world: World) -> None:
@@ -141,21 +141,21 @@ async def _until(holds: Callable[[], bool]) -> None:
 async def test_another_onion_takes_the_place_of_an_old_one(world: World, away: bool) -> None:
     anna, ben = await world.person("Anna"), await world.person("Ben")
     peer_id = await anna.befriend(ben)
-    await _both_host(anna, ben)
-    before = [await _contact(anna), await _contact(ben)]
+    await both_host(anna, ben)
+    before = [await only_contact(anna), await only_contact(ben)]
     if away:
         await ben.house.stop()
-    world.clock.set_wall(world.clock.now() + LINK_ONION_LIFETIME)
+    world.clock.suspend(LINK_ONION_LIFETIME)
     await world.clock.pass_slowly(3 * HOUSEKEEPING)
     if away:
-        assert (await _contact(anna)).former_seed == before[0].hosted_seed
+        assert (await only_contact(anna)).former_seed == before[0].hosted_seed
         await ben.house.start()
         await ben.until(lambda: ben.online(peer_id), time_passes=True)
         await world.clock.pass_slowly(2 * HOUSEKEEPING)
     for one, was in zip((anna, ben), before, strict=True):
         changed = await _until_on_disk(one, lambda contact: contact.former_seed is None)
         assert changed.hosted_seed not in (None, was.hosted_seed)
-    await _both_host(anna, ben)
+    await both_host(anna, ben)
     for person in (anna, ben):
         await person.house.stop()
     for person in (anna, ben):
@@ -167,7 +167,7 @@ async def test_another_onion_takes_the_place_of_an_old_one(world: World, away: b
 async def test_two_who_dial_at_once_keep_one_link_and_lose_nothing(world: World) -> None:
     anna, ben = await world.person("Anna"), await world.person("Ben")
     peer_id = await anna.befriend(ben)
-    await _both_host(anna, ben)
+    await both_host(anna, ben)
     for turn in range(5):
         for person in (anna, ben):
             await person.house.die()
@@ -191,7 +191,7 @@ async def test_two_who_dial_at_once_keep_one_link_and_lose_nothing(world: World)
 async def test_the_owner_ends_no_link_but_one_too_many(world: World) -> None:
     anna, ben = await world.person("Anna"), await world.person("Ben")
     peer_id = await anna.befriend(ben)
-    await _both_host(anna, ben)
+    await both_host(anna, ben)
     puppet = await Puppet.of(anna)
     await ben.until(lambda: not ben.online(peer_id))
     opened = []
@@ -212,7 +212,7 @@ async def test_a_friend_who_keeps_moving_is_not_followed_for_ever(
 ) -> None:
     anna, ben = await world.person("Anna"), await world.person("Ben")
     peer_id = await anna.befriend(ben)
-    await _both_host(anna, ben)
+    await both_host(anna, ben)
     puppet = await Puppet.of(anna)
     await ben.until(lambda: not ben.online(peer_id))
     dialled: list[OnionKey] = []
@@ -240,7 +240,7 @@ async def test_a_friend_who_keeps_moving_is_not_followed_for_ever(
 async def test_a_knocker_that_says_it_hosts_nothing_is_hung_up_on(world: World) -> None:
     anna, ben = await world.person("Anna"), await world.person("Ben")
     peer_id = await anna.befriend(ben)
-    await _both_host(anna, ben)
+    await both_host(anna, ben)
     puppet = await Puppet.of(anna)
     await ben.until(lambda: not ben.online(peer_id))
     await puppet.dial(ben)
@@ -249,7 +249,7 @@ async def test_a_knocker_that_says_it_hosts_nothing_is_hung_up_on(world: World) 
     await puppet.say(Onions(None, None))
     with pytest.raises(EOFError):
         await puppet.hear(Bye)
-    onion = (await _contact(ben)).peer_onion
+    onion = (await only_contact(ben)).peer_onion
     assert puppet.contact.hosted_seed is not None
     assert onion == ed25519_public(puppet.contact.hosted_seed)
     await puppet.close()

@@ -1,13 +1,16 @@
 """`chattor` over the memory network: ``python -m tests.programs.chattor_memory NETWORK chattor's own words``.
 
-``NETWORK`` is the directory in which the programs of one test meet. Everything else is the program its users run.
+``NETWORK`` is the directory in which the programs of one test meet. With ``CHATTOR_PATIENT`` in the environment it
+waits for minutes before it dials again, and a second is a sleep. Everything else is the program its users run.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
+from chattor_bridge.node import waking
 from chattor_bridge.node.patience import Pace
 from chattor_bridge.terminal.app import main
 from chattor_bridge.terminal.connection import DONE, Connection
@@ -19,11 +22,18 @@ QUICK = Pace(start_jitter=0, dial_first=0.1, dial_most=1, knock_first=0.1, knock
 """The memory network answers at once, so waiting proves nothing."""
 
 
+PATIENT = Pace(start_jitter=0, dial_first=600, dial_most=600, knock_first=0.1, knock_most=1, repair_first=0.1)
+"""Whoever dials within a test did not wait for its turn."""
+
+
 def run(network: Path, words: list[str]) -> int:
     def factory(_settings: TerminalSettings, connection: Connection) -> ManagedTransport:
         connection.update(DONE, "memory")
         return MemoryNetwork(network).transport()
 
+    if "CHATTOR_PATIENT" in os.environ:
+        waking.LOOK, waking.OVERSLEPT = 0.2, 1.0  # type: ignore[misc]
+        return main(words, transport_factory=factory, pace=PATIENT)
     return main(words, transport_factory=factory, pace=QUICK)
 
 

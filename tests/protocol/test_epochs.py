@@ -71,6 +71,11 @@ def test_an_epoch_is_offered_after_a_week_at_the_next_occasion(both: dict[Sessio
     assert offer_if_due(owner.session, random=owner.random, now=NOW + EPOCH_LIFETIME) is None  # not its turn
 
 
+def test_an_epoch_from_the_future_is_offered_on_and_does_not_wait_for_its_date(both: dict[SessionRole, Side]) -> None:
+    knocker = both["knocker"]  # its clock was years ahead when the session began
+    assert offer_if_due(knocker.session, random=knocker.random, now=NOW - EPOCH_LIFETIME) is not None
+
+
 def test_who_may_seal_under_the_next_epoch_and_when(both: dict[SessionRole, Side]) -> None:
     knocker, owner, offer = _offering(both)
     assert isinstance(_epochs(knocker).negotiation, Offered)

@@ -121,10 +121,11 @@ class HostedOnion:
 
     async def _answer(self, stream: Stream) -> None:
         self.streams += 1
+        own = self.probed
         self.reached_at = asyncio.get_running_loop().time()
         try:
             await self._handler(stream)
         finally:
             self.streams -= 1
-            if not self.probed:
+            if not own:
                 self.recency = time.time()

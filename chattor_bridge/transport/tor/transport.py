@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chattor_bridge.errors import LimitReached, OnionUnreachable, TorUnavailable, UsageError
+from chattor_bridge.errors import LimitReached, OnionNotAuthorised, OnionUnreachable, TorUnavailable, UsageError
 from chattor_bridge.ids import OnionKey
 from chattor_bridge.node.ports import StreamHandler
 from chattor_bridge.protocol.primitives import ed25519_public, onion_address
@@ -21,6 +21,7 @@ from chattor_bridge.transport.tor.control import CommandRefused, Control
 from chattor_bridge.transport.tor.managed import ManagedTor
 from chattor_bridge.transport.tor.onion import ONION_PORT, HostedOnion
 from chattor_bridge.transport.tor.onions import Onions
+from chattor_bridge.transport.tor.probing import Probing
 from chattor_bridge.transport.tor.socks import connect_through
 from chattor_bridge.transport.tor.status import TorStatus
 
@@ -42,6 +43,13 @@ nobody, for a minute or more after that end: the sooner the attempt is given up,
 
 REFRESH_TIMEOUT = 10.0
 """Seconds for fetching a descriptor anew; a directory answers in one or two."""
+
+PROBE_TIMEOUT = 60.0
+"""Seconds for one probe of an onion of ours: three attempts."""
+
+LONG_SLEEP = 150.0
+"""Seconds of sleep after which no circuit is left at the other end: relays and providers' routers have let go of a
+connection that was silent for so long."""
 
 ATTEMPT_PAUSE = 2.0
 """Seconds before another attempt; half to all of it, at random."""
@@ -69,6 +77,7 @@ class TorTransport:
         self._tor = tor
         self._limit = limit
         self._onions = Onions()
+        self._probing = Probing(self._onions, self._reaches)
         self._doorways: list[Doorway] = []
         self._client_keys: dict[OnionKey, bytes] = {}
         self._fetched: dict[str, asyncio.Event] = {}
@@ -150,11 +159,28 @@ class TorTransport:
 
     async def forget(self, onion: OnionKey) -> None:
         """Drop the client key of an onion that will not be dialled again."""
-        if self._client_keys.pop(onion, None) is not None and self._control is not None:
-            try:
-                await self._control.command(f"ONION_CLIENT_AUTH_REMOVE {_service_id(onion)}")
-            except TorUnavailable:
-                log.info("tor went away, and a client key with it")
+        if self._client_keys.pop(onion, None) is not None:
+            await self._remove_client_key(onion)
+
+    async def woken(self, slept: float) -> None:
+        """See `Transport.woken`. After a long sleep nothing is left to probe: tor begins anew."""
+        control = self._control
+        if slept < LONG_SLEEP or control is None:
+            self._probing.doubt()
+            return
+        log.info("the machine slept; every onion is published again")
+        await self._stop_publishing()
+        self._onions.lost()
+        try:
+            for hosted in self._onions:
+                await control.command(f"DEL_ONION {hosted.service_id}")
+            # Connections that nobody answers any more would keep tor waiting for minutes. Nothing but these ends.
+            for disabled in (1, 0):
+                await control.command(f"SETCONF DisableNetwork={disabled}")
+        except TorUnavailable:
+            log.info("tor went away during the sleep")
+            return
+        self._publishing = asyncio.create_task(self._publish_when_ready(control))
 
     async def attached(self, control: Control) -> None:
         """Put client keys and onions into a fresh tor."""
@@ -171,10 +197,7 @@ class TorTransport:
         """tor is gone: there is nothing to publish through."""
         self._control = None
         self._onions.lost()
-        if self._publishing is not None:
-            self._publishing.cancel()
-            await asyncio.gather(self._publishing, return_exceptions=True)
-            self._publishing = None
+        await self._stop_publishing()
 
     def descriptor_news(self, action: str, address: str) -> None:
         """Something happened to a descriptor."""
@@ -184,7 +207,37 @@ class TorTransport:
 
     async def _publish_when_ready(self, control: Control) -> None:
         await self._tor.ready()
-        await self._onions.keep_published(control)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._onions.keep_published(control))
+            group.create_task(self._probing.run())
+
+    async def _stop_publishing(self) -> None:
+        if self._publishing is not None:
+            self._publishing.cancel()
+            await asyncio.gather(self._publishing, return_exceptions=True)
+            self._publishing = None
+
+    async def _reaches(self, hosted: HostedOnion) -> bool:
+        """Whether an onion of ours answers to one who comes like a friend of it. Raises: TorUnavailable."""
+        # Who of this process dials it, a friend on the same bridge, has a key in tor already: that serves, and stays.
+        borrowed = hosted.onion in self._client_keys
+        hosted.probed = True
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT):
+                if hosted.probe_key is not None and not borrowed:
+                    await self._add_client_key(hosted.onion, hosted.probe_key)
+                await self._refresh(hosted.onion)
+                stream = await self._attempts(hosted.onion, f"probe {secrets.token_hex(8)}", PROBE_TIMEOUT)
+            await stream.close()
+        except (OnionUnreachable, OnionNotAuthorised, TimeoutError) as error:
+            if not await self._has_network():
+                raise TorUnavailable("tor is cut off from its network") from error
+            return False
+        finally:
+            hosted.probed = False
+            if hosted.probe_key is not None and hosted.onion not in self._client_keys:
+                await self._remove_client_key(hosted.onion)
+        return True
 
     async def _add_client_key(self, onion: OnionKey, key: bytes) -> None:
         if self._control is None:
@@ -194,6 +247,19 @@ class TorTransport:
             await self._control.command(line)
         except CommandRefused as error:
             raise OnionUnreachable("tor does not accept the address or the key of the onion service") from error
+
+    async def _remove_client_key(self, onion: OnionKey) -> None:
+        if self._control is not None:
+            try:
+                await self._control.command(f"ONION_CLIENT_AUTH_REMOVE {_service_id(onion)}")
+            except TorUnavailable:
+                log.info("tor went away, and a client key with it")
+
+    async def _has_network(self) -> bool:
+        """Whether tor has heard from its network lately, as far as it knows. Raises: TorUnavailable."""
+        if self._control is None or not self._tor.is_ready:
+            return False
+        return "network-liveness=up" in await self._control.command("GETINFO network-liveness")
 
     async def _attempts(self, onion: OnionKey, isolation: str, timeout: float) -> SocketStream:
         deadline = asyncio.get_running_loop().time() + timeout
