@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from chattor_bridge.bridge.records import EventLink, InboxItem, JsonObject, KnockNotice, Parked, PendingAction, Portal
@@ -25,6 +26,9 @@ class MatrixInbox(Protocol):
 
     async def next(self, tx: Transaction, room_id: MatrixRoomId) -> InboxItem | None:
         """The oldest item of the room that is not parked."""
+
+    async def replace(self, tx: Transaction, item: InboxItem, event: JsonObject) -> None:
+        """Put another reading of the same event in its place, such as the decrypted one."""
 
     async def remove(self, tx: Transaction, order: int) -> None: ...
     async def remove_room(self, tx: Transaction, room_id: MatrixRoomId) -> None:
@@ -138,6 +142,22 @@ class KnockNotices(Protocol):
     async def remove_room(self, tx: Transaction, room_id: MatrixRoomId) -> None: ...
 
 
+class RoomKeys(Protocol):
+    """What our Matrix users need for encrypted rooms, as small records: of one of them (``account``), or with an empty
+    ``account`` of all. Values are sealed."""
+
+    async def get(self, tx: Transaction, account: str, kind: str, name: str) -> JsonObject | None: ...
+    async def put(self, tx: Transaction, account: str, kind: str, name: str, value: JsonObject) -> None: ...
+    async def remove(self, tx: Transaction, account: str, kind: str, name: str) -> None: ...
+    async def names(self, tx: Transaction, account: str, kind: str) -> list[str]: ...
+    async def count(self, tx: Transaction, account: str, kind: str) -> int: ...
+    async def accounts(self, tx: Transaction, kind: str) -> list[str]:
+        """Whoever has a record of this kind."""
+
+    async def forget(self, tx: Transaction, name: str) -> None:
+        """Remove all records of an account, or what all share about a room or a person of this name."""
+
+
 class BridgeStore(NodeStore, Protocol):
     """One database for the nodes and the bridge, so that one transaction spans both."""
 
@@ -155,6 +175,8 @@ class BridgeStore(NodeStore, Protocol):
     def unread(self) -> Unread: ...
     @property
     def knock_notices(self) -> KnockNotices: ...
+    @property
+    def room_keys(self) -> RoomKeys: ...
 
     async def secret(self, tx: Transaction, name: str, length: int) -> bytes:
         """A random secret of this installation, made at the first call and sealed; ``length`` in bytes."""
@@ -193,7 +215,8 @@ class Homeserver(Protocol):
         initial_state: Sequence[JsonObject] = (),
         power_users: dict[MatrixUserId, int] | None = None,
     ) -> MatrixRoomId:
-        """A private room (invite only, no alias, not in any directory). Not idempotent: see `joined_rooms`."""
+        """A private room (invite only, no alias, not in any directory), encrypted from end to end if it was so
+        configured. Not idempotent: see `joined_rooms`."""
 
     async def joined_rooms(self, user: MatrixUserId) -> list[MatrixRoomId]: ...
     async def joined_members(self, user: MatrixUserId, room_id: MatrixRoomId) -> list[MatrixUserId]: ...
@@ -214,7 +237,15 @@ class Homeserver(Protocol):
         self, user: MatrixUserId, room_id: MatrixRoomId, event_type: str, content: JsonObject, txn_id: str
     ) -> MatrixEventId:
         """Send under a device and the given transaction id: the same call again within a day returns the same event,
-        across restarts of the homeserver too."""
+        across restarts of the homeserver too. In an encrypted room it is encrypted, all but `MARK_KEY`."""
+
+    def opened(
+        self, event: JsonObject, received_at: int
+    ) -> AbstractAsyncContextManager[tuple[JsonObject, Callable[[Transaction], Awaitable[None]]]]:
+        """The event inside an ``m.room.encrypted`` one that came at ``received_at``, and what must run in the
+        transaction that keeps it: the same event cannot be opened again after that.
+
+        Raises besides, on entering: KeyMissing, Undecryptable, DatabaseUnavailable."""
 
     async def find_sent(
         self, user: MatrixUserId, room_id: MatrixRoomId, key: str, value: str, since: int
@@ -231,8 +262,11 @@ class Homeserver(Protocol):
         events; only those set after ``since``, which is the second value of an earlier call. One that the homeserver
         does not know any more is as good as ``None``."""
 
-    async def upload(self, user: MatrixUserId, data: bytes, mime_type: str, filename: str) -> str:
-        """Upload to the media repository; the ``mxc://`` address."""
+    async def attach(
+        self, user: MatrixUserId, room_id: MatrixRoomId, data: bytes, mime_type: str, filename: str
+    ) -> JsonObject:
+        """Upload something to be shown in this room; what stands in the content of the event for it: ``url``, or
+        ``file`` where it had to be encrypted."""
 
 
 class TextConversion(Protocol):

@@ -61,6 +61,10 @@ class SqlInbox(Table):
             received_at=row["received_at"],
         )
 
+    async def replace(self, tx: Transaction, item: InboxItem, event: JsonObject) -> None:
+        sealed = self._sealer.seal_json(event, "inbox", "event", event["event_id"], item.room_id)
+        await sql(tx).execute("UPDATE inbox SET event = $2 WHERE position = $1", item.order, sealed)
+
     async def remove(self, tx: Transaction, order: int) -> None:
         await sql(tx).execute("DELETE FROM inbox WHERE position = $1", order)
 

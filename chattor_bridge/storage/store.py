@@ -27,6 +27,7 @@ from chattor_bridge.storage.outbox import SqlOutbox
 from chattor_bridge.storage.portals import SqlPortals
 from chattor_bridge.storage.postgres import PostgresEngine
 from chattor_bridge.storage.received import SqlReceived
+from chattor_bridge.storage.room_keys import SqlRoomKeys
 from chattor_bridge.storage.sealing import Sealer, identity_from_key_check, new_key_check
 from chattor_bridge.storage.settings import SqlSettings
 from chattor_bridge.storage.sqlite import SqliteEngine
@@ -54,6 +55,7 @@ class Store:
     unread: SqlUnread
     knock_notices: SqlKnockNotices
     history: SqlHistory
+    room_keys: SqlRoomKeys
 
     def __init__(self, engine: Engine, key: StoreKey, migrations: Path) -> None:
         self._engine = engine
@@ -152,6 +154,7 @@ class Store:
         self.unread = SqlUnread()
         self.knock_notices = SqlKnockNotices()
         self.history = SqlHistory(sealer)
+        self.room_keys = SqlRoomKeys(sealer)
         self._settings = SqlSettings(sealer)
 
 
