@@ -16,7 +16,7 @@ from chattor_bridge.bot.notices import Announcements
 from chattor_bridge.bridge.bridge import Bridge
 from chattor_bridge.bridge.permissions import Level
 from chattor_bridge.bridge.records import JsonObject
-from chattor_bridge.config import BridgeConfig, TorOptions
+from chattor_bridge.config import BridgeConfig, KeySharing, TorOptions
 from chattor_bridge.ids import MatrixUserId
 from chattor_bridge.matrix import text
 from chattor_bridge.matrix.service import MatrixService
@@ -95,7 +95,7 @@ async def run_bridge(
         async def accept(txn_id: str, events: Sequence[JsonObject], ephemeral: Sequence[JsonObject]) -> None:
             await bridge.accept(txn_id, events, ephemeral)
 
-        service = MatrixService(_matrix_settings(config, registration), accept, clock)
+        service = MatrixService(_matrix_settings(config, registration), accept, clock, store)
         bridge = Bridge(
             store=store,
             make_host=make_host,
@@ -113,6 +113,7 @@ async def run_bridge(
                 bridge.hurry()
 
         service.on_change(homeserver_changed)
+        service.on_keys(lambda: bridge.keys_came())
         # The bridge's workers speak through the service, so it is there before they start and until they have stopped.
         # What the homeserver brings before and after is stored, and worked off when they are there.
         stack.push_async_callback(service.stop)
@@ -168,6 +169,8 @@ def _matrix_settings(config: BridgeConfig, registration: Registration) -> Matrix
         hs_token=registration.hs_token,
         listen_host=config.appservice.listen_host,
         listen_port=config.appservice.listen_port,
+        encrypt_rooms=config.encryption.rooms,
+        only_cross_signed=config.encryption.share_keys_with is KeySharing.CROSS_SIGNED,
     )
 
 

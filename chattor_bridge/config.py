@@ -75,6 +75,21 @@ class TorOptions:
     allow_old: bool
 
 
+class KeySharing(StrEnum):
+    """Which devices of the people in an encrypted room can read what the bridge says there."""
+
+    ALL = "all"
+    CROSS_SIGNED = "cross-signed"
+
+
+@dataclass(frozen=True, slots=True)
+class EncryptionOptions:
+    """``rooms`` says whether rooms that the bridge opens are encrypted."""
+
+    rooms: bool
+    share_keys_with: KeySharing
+
+
 class Permission(StrEnum):
     """What a Matrix user may do with this bridge."""
 
@@ -114,6 +129,7 @@ class BridgeConfig:
     database: DatabaseOptions
     store_key_file: Path
     tor: TorOptions
+    encryption: EncryptionOptions
     permissions: Permissions
     logging: LoggingOptions
 
@@ -131,6 +147,7 @@ def load_config(file: Path, environment: Mapping[str, str] = os.environ) -> Brid
         database=_database(options.section("database"), options.base),
         store_key_file=_store_key(options.section("store_key")),
         tor=read_tor(options.section("tor")),
+        encryption=_encryption(options.section("encryption")),
         permissions=_permissions(options, homeserver.domain),
         logging=_logging(options.section("logging")),
     )
@@ -148,6 +165,18 @@ def read_tor(section: Section) -> TorOptions:
     )
     section.close()
     return tor
+
+
+def _encryption(section: Section) -> EncryptionOptions:
+    values = "|".join(KeySharing)
+    encryption = EncryptionOptions(
+        rooms=section.flag("rooms", True),
+        share_keys_with=KeySharing(
+            section.text("share_keys_with", KeySharing.ALL, pattern=values, wanted=f"one of {', '.join(KeySharing)}")
+        ),
+    )
+    section.close()
+    return encryption
 
 
 def _homeserver(section: Section) -> HomeserverOptions:

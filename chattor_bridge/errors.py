@@ -15,12 +15,14 @@
     │   ├── NoCommonVersion          nothing both sides speak
     │   ├── SessionBroken            authentic outside, wrong inside (protocol/session.py)
     │   └── OutOfWindow              too much would be missing before it (protocol/session.py)
+    ├── Undecryptable                nobody's any more: an encrypted message that will not be opened
     ├── HomeserverRefused            the homeserver's: it said no, and asking again will not change that
     ├── Unavailable                  nobody's: it may work later, so it is retried
     │   ├── OnionUnreachable         offline, unpublished, or the network between is in trouble
     │   ├── OnionNotAuthorised       the descriptor cannot be read with the key we hold
     │   ├── TorUnavailable           tor is not running or not connected to the network
     │   ├── HomeserverUnavailable    the homeserver does not answer or says "later"
+    │   ├── KeyMissing               an encrypted message came before its key
     │   └── DatabaseUnavailable      the database does not answer
     └── Unusable                     the operator's: start-up refuses, with the mend in the message
         ├── TorUnusable              tor is missing or too old
@@ -98,6 +100,10 @@ class HomeserverRefused(ChattorError):
         self.errcode = errcode
 
 
+class Undecryptable(ChattorError):
+    """An encrypted Matrix message cannot be opened; the message says why, to be read after "because"."""
+
+
 class Unavailable(ChattorError):
     """Not now; the caller retries with back-off."""
 
@@ -123,6 +129,10 @@ class HomeserverUnavailable(Unavailable):
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class KeyMissing(Unavailable):
+    """An encrypted Matrix message came, and its key has not yet."""
 
 
 class DatabaseUnavailable(Unavailable):

@@ -24,11 +24,6 @@ GREETING = (
 )
 WELCOME_BACK = "Hello again! From now on this is the room where I tell you what happens. `help` shows what I can do."
 
-ENCRYPTED = (
-    "I cannot read encrypted messages, so I cannot help you in this room: it is encrypted, and that cannot be undone. "
-    "I am in an unencrypted room with you; please talk to me there. You find it among your chats, or I have just "
-    "invited you."
-)
 CROWDED = (
     "There are others in this room. What we talk about (friend codes, who your contacts are) is for you alone, so I am "
     "in a room with just you; please talk to me there. I am leaving this one."
@@ -76,7 +71,7 @@ class Bot:
 
         async def welcome(tx: Transaction) -> None:
             await self._desk.store.management_rooms.save(tx, sender, room_id, self._desk.clock.now())
-            action = Welcome(sender, room_id, self._greeting(sender), ENCRYPTED, CROWDED)
+            action = Welcome(sender, room_id, self._greeting(sender), CROWDED)
             await self._desk.voice.arrange(tx, owner_lane(sender), action)
 
         return welcome
@@ -107,20 +102,6 @@ class Bot:
             return nothing
         request = Request(self._desk, Heard(sender, place, target, sign, target, None), "")
         return await requests.answer_knock(request, notice.knock_id, yes=sign in ACCEPT_MARKS)
-
-    async def unreadable(self, sender: MatrixUserId, room_id: MatrixRoomId) -> Deed:
-        if not self._may_use(sender):
-            return nothing
-
-        async def deed(tx: Transaction) -> None:
-            rooms = self._desk.store.management_rooms
-            await rooms.remove(tx, room_id)
-            if await rooms.of_owner(tx, sender) is None:
-                await self._open_another(tx, sender)
-            # said last, when there is a room to point to
-            await self._desk.voice.arrange(tx, owner_lane(sender), Say(sender, room_id, ENCRYPTED, only_there=True))
-
-        return deed
 
     async def crowded(self, owner: MatrixUserId, room_id: MatrixRoomId) -> Deed:
         async def deed(tx: Transaction) -> None:

@@ -81,14 +81,13 @@ class Welcome:
     owner: str
     room: str
     greeting: str
-    encrypted: str
     crowded: str
     key: str = field(default_factory=_new_key)
 
 
 @dataclass(frozen=True, slots=True)
 class OpenManagement:
-    """Open a new, unencrypted management room, invite the owner and greet there."""
+    """Open a new management room, invite the owner and greet there."""
 
     owner: str
     greeting: str

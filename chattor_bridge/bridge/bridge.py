@@ -100,7 +100,7 @@ class Bridge:
         speech = PortalSpeech(store, self.host, conversion, clock, voice, level_of, bot)
         router = Router(store, household, voice, speech, bot)
         performer = Performer(store, homeserver, conversion, clock, voice)
-        self._inbox = Lanes("inbox", InboxWorker(store, router, voice).step, clock, width=INBOX_WIDTH)
+        self._inbox = Lanes("inbox", InboxWorker(store, homeserver, router, voice).step, clock, width=INBOX_WIDTH)
         self._actions = Lanes("actions", ActionWorker(store, performer, voice).step, clock, width=ACTIONS_WIDTH)
         self._intake = Intake(store, clock, household, self._inbox.wake)
         self._missed = MissedReceipts(store, homeserver, self._intake, clock)
@@ -151,6 +151,10 @@ class Bridge:
         not tell us meanwhile is asked for."""
         self._actions.hurry()
         self._missed.look()
+
+    def keys_came(self) -> None:
+        """Keys of encrypted messages have come: those that wait for theirs are tried now."""
+        self._inbox.hurry()
 
     async def status(self) -> BridgeStatus:
         """How much waits, and why. Raises: DatabaseUnavailable."""

@@ -7,14 +7,15 @@ removal of the event, so a crash neither loses it nor does it twice.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 from chattor_bridge.bridge.content import literal
 from chattor_bridge.bridge.intake import READ_ID_PREFIX
-from chattor_bridge.bridge.ports import BridgeStore
+from chattor_bridge.bridge.ports import BridgeStore, Homeserver
 from chattor_bridge.bridge.records import InboxItem
 from chattor_bridge.bridge.router import Router, Situation
 from chattor_bridge.bridge.voice import Voice
-from chattor_bridge.errors import Unavailable, UsageError
+from chattor_bridge.errors import Unavailable, Undecryptable, UsageError
 from chattor_bridge.failpoints import failpoint
 from chattor_bridge.ids import MatrixEventId, MatrixRoomId
 from chattor_bridge.node.patience import describe
@@ -27,14 +28,23 @@ POISONED = (
     "`parked` to me to see it and to try it again. Whoever runs this bridge finds the reason in its log."
 )
 
+UNOPENED = (
+    "⚠ I could not read this message, so it was **not** sent: {reason}. Please send it again. If that happens again, "
+    "check in your client's settings that it shares keys with unverified devices, or write in a room that is not "
+    "encrypted. The message is kept aside: `parked` shows it."
+)
+
+ENCRYPTED = "m.room.encrypted"
+
 log = logging.getLogger(__name__)
 
 
 class InboxWorker:
     """One step per call, as `Lanes` wants it; a lane is a room."""
 
-    def __init__(self, store: BridgeStore, router: Router, voice: Voice) -> None:
+    def __init__(self, store: BridgeStore, homeserver: Homeserver, router: Router, voice: Voice) -> None:
         self._store = store
+        self._homeserver = homeserver
         self._router = router
         self._voice = voice
 
@@ -49,18 +59,42 @@ class InboxWorker:
                 return False
             situation = await self._router.situation(tx, item.room_id)
         try:
+            place = situation.place(item.room_id)
+            if item.event["type"] == ENCRYPTED and place is not None and item.event["sender"] == place.owner:
+                item = await self._open(item)
             deed = await self._router.deed(item, situation)
             async with self._store.transaction() as tx:
                 await deed(tx)
                 await self._store.inbox.remove(tx, item.order)
         except Unavailable:
             raise
+        except Undecryptable as error:
+            await self._unopened(item, situation, str(error))
         except UsageError as error:
             await self._refuse(item, situation, str(error))
         except Exception as error:
             await self._set_aside(item, situation, describe(error))
         failpoint("inbox-done")
         return True
+
+    async def _open(self, item: InboxItem) -> InboxItem:
+        """The item with the event that was inside the encrypted one, which is on disk when this returns: its key may
+        be good for one use only."""
+        async with (
+            self._homeserver.opened(item.event, item.received_at) as (event, save),
+            self._store.transaction() as tx,
+        ):
+            await save(tx)
+            await self._store.inbox.replace(tx, item, event)
+        failpoint("event-opened")
+        return replace(item, event=event)
+
+    async def _unopened(self, item: InboxItem, situation: Situation, reason: str) -> None:
+        """Keep it: the key may still turn up, and then `parked` has it."""
+        log.warning("inbox item %d cannot be decrypted: %s", item.order, reason)
+        async with self._store.transaction() as tx:
+            await self._answer(tx, item, situation, UNOPENED.format(reason=reason))
+            await self._store.inbox.park(tx, item.order, reason)
 
     async def _refuse(self, item: InboxItem, situation: Situation, reason: str) -> None:
         async with self._store.transaction() as tx:

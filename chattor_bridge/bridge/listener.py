@@ -44,9 +44,6 @@ class Listener(Protocol):
     async def invited(self, sender: MatrixUserId, room_id: MatrixRoomId) -> Deed: ...
     async def heard(self, heard: Heard) -> Deed: ...
     async def reacted(self, sender: MatrixUserId, place: Place, target: MatrixEventId, emoji: str) -> Deed: ...
-    async def unreadable(self, sender: MatrixUserId, room_id: MatrixRoomId) -> Deed:
-        """Something encrypted was said in a room that is no portal, or encryption was switched on there."""
-
     async def crowded(self, owner: MatrixUserId, room_id: MatrixRoomId) -> Deed:
         """Somebody else came into the owner's management room."""
 

@@ -39,7 +39,6 @@ UNSUPPORTED = {
 }
 """By message type or event type; each is said every time, for each is something somebody wanted to say."""
 
-ENCRYPTED = "it is encrypted, and I cannot read encrypted messages yet."
 NOT_ALLOWED = "you may not use this bridge any more. Whoever runs it can allow it."
 EMPTY = "there is no text in it."
 
@@ -93,8 +92,6 @@ class PortalSpeech:
                 return self._answer(portal, NOT_CHANGED, event_id)
             case "m.room.message":
                 return await self._message(portal, item, body, event_id)
-            case "m.room.encrypted":
-                return self._answer(portal, NOT_SENT.format(reason=ENCRYPTED), event_id)
             case "m.reaction":
                 return self._answer(portal, NOT_REACTED, event_id)
             case "m.room.redaction":

@@ -158,7 +158,7 @@ class ManagementRooms:
         return room_id
 
     async def open(self, owner: MatrixUserId, *, again: bool) -> MatrixRoomId:
-        """A new unencrypted room with the owner invited, or with ``again`` the one an earlier try left behind."""
+        """A new room with the owner invited, or with ``again`` the one an earlier try left behind."""
         bot = self._homeserver.bot
         await self._homeserver.ensure_user(bot, BOT_NAME)
         room_id = await self._find(owner) if again else None
@@ -182,9 +182,7 @@ class ManagementRooms:
 
         async def is_it(room_id: MatrixRoomId) -> bool:
             state = await self._homeserver.get_state(bot, room_id, MANAGEMENT_STATE)
-            if state is None or state.get("owner") != owner:
-                return False
-            return await self._homeserver.get_state(bot, room_id, "m.room.encryption") is None
+            return state is not None and state.get("owner") == owner
 
         return await _first_joined(self._homeserver, bot, is_it)
 

@@ -60,14 +60,10 @@ class Router:
             return await self._speech.read(situation.portal, MatrixEventId(event["content"]["event_id"]))
         if event["type"] == "m.room.member" and isinstance(event.get("state_key"), str):
             return await self._membership(item, situation)
-        if event["type"] == "m.room.encryption" and situation.portal is None and situation.manager is not None:
-            return await self._listener.unreadable(situation.manager, item.room_id)
         if "state_key" in event:
             return nothing
         if situation.portal is not None:
             return await self._speech.said(situation.portal, item)
-        if event["type"] == "m.room.encrypted":
-            return await self._listener.unreadable(MatrixUserId(event["sender"]), item.room_id)
         if situation.manager is not None and event["sender"] == situation.manager:
             return await self._to_bot(item, situation.manager)
         return nothing

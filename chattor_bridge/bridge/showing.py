@@ -104,8 +104,10 @@ class Showing:
             if portal is not None:
                 await forget_portal(self._store, tx, portal)
             await self._store.event_links.remove(tx, node_id, peer_id)
+            await self._store.room_keys.forget(tx, ghost)
             for room_id in rooms:
                 await self._store.unread.remove_room(tx, room_id)
+                await self._store.room_keys.forget(tx, room_id)
 
         return deed
 

@@ -89,7 +89,7 @@ class Speaking:
             "msgtype": "m.image",
             "body": action.caption,
             "filename": action.filename,
-            "url": await self._homeserver.upload(self._homeserver.bot, data, "image/png", action.filename),
+            **await self._homeserver.attach(self._homeserver.bot, room_id, data, "image/png", action.filename),
             "info": {"mimetype": "image/png", "size": len(data), "w": action.width, "h": action.width},
             MARK_KEY: mark,
         }
@@ -102,15 +102,13 @@ class Speaking:
             await self._forget_management(room_id)
             return nothing
         crowd = set(await self._homeserver.joined_members(bot, room_id)) - {bot, owner}
-        encrypted = await self._homeserver.get_state(bot, room_id, "m.room.encryption") is not None
-        if not crowd and not encrypted:
+        if not crowd:
             await self._say_in(room_id, action.greeting, action.key, pending)
             return nothing
         await self._forget_management(room_id)
         await self._greet_elsewhere(owner, action.greeting, action.key, pending)
-        await self._say_in(room_id, action.crowded if crowd else action.encrypted, action.key, pending)
-        if crowd:
-            await self._homeserver.leave(bot, room_id)
+        await self._say_in(room_id, action.crowded, action.key, pending)
+        await self._homeserver.leave(bot, room_id)
         return nothing
 
     async def _come_in(self, room_id: MatrixRoomId) -> bool:

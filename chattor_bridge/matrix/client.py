@@ -132,7 +132,7 @@ class Client:
         self._clock = clock
         self._session: aiohttp.ClientSession | None = None
         self._api: QuietAPI | None = None
-        self._with_device: set[MatrixUserId] = set()
+        self._with_device: set[tuple[MatrixUserId, str]] = set()
         self.on_trouble: Callable[[], None] = lambda: None
         """Called when the homeserver could not be used, so that somebody looks after it."""
 
@@ -165,22 +165,23 @@ class Client:
         *,
         query: Mapping[str, str] | None = None,
         content_type: str = "application/json",
+        device: str = DEVICE_ID,
     ) -> JsonObject:
         """Ask something as ``user``, registering it and making its device first if this process has not done so yet.
 
         Raises: HomeserverUnavailable, HomeserverRefused.
         """
         try:
-            await self._ensure_device(user)
+            await self._ensure_device(user, device)
             try:
-                return await self._patiently(user, method, path, content, query, content_type, DEVICE_ID)
+                return await self._patiently(user, method, path, content, query, content_type, device)
             except HomeserverRefused as refusal:
                 if not refusal.errcode.endswith("M_UNKNOWN_DEVICE"):
                     raise
                 # an administrator signed our device out; it can come back
-                self._with_device.discard(user)
-                await self._ensure_device(user)
-                return await self._patiently(user, method, path, content, query, content_type, DEVICE_ID)
+                self._with_device.discard((user, device))
+                await self._ensure_device(user, device)
+                return await self._patiently(user, method, path, content, query, content_type, device)
         except HomeserverUnavailable as trouble:
             if trouble.retry_after is None:
                 self.on_trouble()
@@ -192,11 +193,11 @@ class Client:
         Raises: HomeserverUnavailable (a HomeserverTrouble when it answered), HomeserverRefused.
         """
         path = Path.v1.appservice[self._settings.appservice_id].ping
-        await self._ensure_device(user)
+        await self._ensure_device(user, DEVICE_ID)
         await self._once(user, Method.POST, path, {}, None, "application/json", DEVICE_ID)
 
-    async def _ensure_device(self, user: MatrixUserId) -> None:
-        if user in self._with_device:
+    async def _ensure_device(self, user: MatrixUserId, device: str) -> None:
+        if (user, device) in self._with_device:
             return
         localpart = user[1:].partition(":")[0]
         registration = {"type": "m.login.application_service", "username": localpart, "inhibit_login": True}
@@ -205,8 +206,8 @@ class Client:
         except HomeserverRefused as refusal:
             if refusal.errcode != "M_USER_IN_USE":
                 raise
-        await self._patiently(user, Method.PUT, Path.v3.devices[DEVICE_ID], {"display_name": "chattor-bridge"})
-        self._with_device.add(user)
+        await self._patiently(user, Method.PUT, Path.v3.devices[device], {"display_name": "chattor-bridge"})
+        self._with_device.add((user, device))
 
     async def _patiently(
         self,

@@ -15,3 +15,4 @@ def without_content(error: BaseException) -> str:
 def hush_mautrix() -> None:
     """Hold mautrix's loggers above DEBUG, whatever the level of the root: at DEBUG they print requests whole."""
     logging.getLogger("mau").setLevel(logging.INFO)
+    logging.getLogger("mau.crypto").setLevel(logging.ERROR)  # it names people and their devices below that

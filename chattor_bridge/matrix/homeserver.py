@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from mautrix.api import MediaPath, Method, Path
+from mautrix.crypto.attachments import encrypt_attachment
+from mautrix.types import ContentURI
 
-from chattor_bridge.bridge.ghosts import Household
+from chattor_bridge.bridge.ghosts import MARK_KEY, Household
 from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.errors import HomeserverRefused
+from chattor_bridge.failpoints import failpoint
 from chattor_bridge.ids import MatrixEventId, MatrixRoomId, MatrixUserId
-from chattor_bridge.matrix.client import Client, HomeserverTrouble
+from chattor_bridge.matrix.client import DEVICE_ID, Client, HomeserverTrouble
+from chattor_bridge.matrix.encryption.encryption import ALGORITHM, Encryption
+from chattor_bridge.matrix.encryption.hearing import Save
 from chattor_bridge.matrix.hearing import Hearing
 from chattor_bridge.matrix.receipts import foreign_receipts
 
 FIRST_VERSION_WITH_CREATORS = 12
 """From this room version on the creator stands above all power levels and must not be listed among them."""
+
+ENCRYPTED: JsonObject = {"type": "m.room.encryption", "state_key": "", "content": {"algorithm": ALGORITHM}}
+
+IN_CLEAR = frozenset({"m.reaction"})
+"""Event types that clients send in the clear in encrypted rooms too: a homeserver has to put reactions together."""
 
 SEARCH_PAGE = 100
 """Events asked for at once when a room is searched; Synapse caps a page at 1,000."""
@@ -41,8 +52,12 @@ _RECEIPTS_ONLY = json.dumps(
 class MatrixHomeserver:
     """The homeserver, as our users may use it. See the port for what each method promises."""
 
-    def __init__(self, client: Client, household: Household, hearing: Hearing) -> None:
+    def __init__(
+        self, client: Client, household: Household, hearing: Hearing, encryption: Encryption, *, encrypt_rooms: bool
+    ) -> None:
         self._client = client
+        self._encrypt_rooms = encrypt_rooms
+        self._encryption = encryption
         self._household = household
         self._hearing = hearing
         self._display_names: dict[MatrixUserId, str] = {}
@@ -83,7 +98,7 @@ class MatrixHomeserver:
             "room_version": version,
             "invite": list(invite),
             "is_direct": is_direct,
-            "initial_state": list(initial_state),
+            "initial_state": [*initial_state, *([ENCRYPTED] if self._encrypt_rooms else [])],
         }
         if name is not None:
             content["name"] = name
@@ -135,8 +150,15 @@ class MatrixHomeserver:
     async def send(
         self, user: MatrixUserId, room_id: MatrixRoomId, event_type: str, content: JsonObject, txn_id: str
     ) -> MatrixEventId:
+        device = DEVICE_ID
+        settings = None if event_type in IN_CLEAR else await self._encryption.settings(user, room_id)
+        if settings is not None:
+            mark = {key: value for key, value in content.items() if key == MARK_KEY}
+            encrypted, device = await self._encryption.encrypt(user, room_id, settings, event_type, content)
+            event_type, content = "m.room.encrypted", {**encrypted, **mark}
+            failpoint("message-encrypted")
         path = Path.v3.rooms[room_id].send[event_type][txn_id]
-        event_id = _event_id(await self._client.call(user, Method.PUT, path, content))
+        event_id = _event_id(await self._client.call(user, Method.PUT, path, content, device=device))
         self._hearing.said(event_id)
         return event_id
 
@@ -181,9 +203,21 @@ class MatrixHomeserver:
         ]
         return foreign_receipts(events, self._household.is_ours), _text(answer, "next_batch")
 
-    async def upload(self, user: MatrixUserId, data: bytes, mime_type: str, filename: str) -> str:
+    def opened(self, event: JsonObject, received_at: int) -> AbstractAsyncContextManager[tuple[JsonObject, Save]]:
+        return self._encryption.ears.opened(event, received_at)
+
+    async def attach(
+        self, user: MatrixUserId, room_id: MatrixRoomId, data: bytes, mime_type: str, filename: str
+    ) -> JsonObject:
+        if await self._encryption.settings(user, room_id) is None:
+            return {"url": await self._upload(user, data, mime_type, {"filename": filename})}
+        ciphertext, file = encrypt_attachment(data)
+        file.url = ContentURI(await self._upload(user, ciphertext, "application/octet-stream", {}))
+        return {"file": file.serialize()}
+
+    async def _upload(self, user: MatrixUserId, data: bytes, mime_type: str, query: dict[str, str]) -> str:
         answer = await self._client.call(
-            user, Method.POST, MediaPath.v3.upload, data, query={"filename": filename}, content_type=mime_type
+            user, Method.POST, MediaPath.v3.upload, data, query=query, content_type=mime_type
         )
         return _text(answer, "content_uri")
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from chattor_bridge.bridge.ghosts import Household
+from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.ids import MatrixUserId
 from chattor_bridge.matrix.client import Client
 from chattor_bridge.matrix.discretion import hush_mautrix
+from chattor_bridge.matrix.encryption.encryption import Encryption
+from chattor_bridge.matrix.encryption.keystore import EncryptionStore
 from chattor_bridge.matrix.hearing import Hearing
 from chattor_bridge.matrix.homeserver import MatrixHomeserver
 from chattor_bridge.matrix.listener import Accept, Listener
@@ -20,15 +23,25 @@ from chattor_bridge.node.ports import Clock
 class MatrixService:
     """Start it once everything that ``accept`` needs is ready, stop it before that is taken away."""
 
-    def __init__(self, settings: MatrixSettings, accept: Accept, clock: Clock) -> None:
+    def __init__(self, settings: MatrixSettings, accept: Accept, clock: Clock, store: EncryptionStore) -> None:
         self._client = Client(settings, clock)
         bot = MatrixUserId(f"@{settings.bot_localpart}:{settings.domain}")
         household = Household(bot, settings.domain)
         hearing = Hearing(clock)
-        self._listener = Listener(settings, household, accept, hearing)
-        self._homeserver = MatrixHomeserver(self._client, household, hearing)
+        self._encryption = Encryption(
+            self._client, store, household, clock, only_cross_signed=settings.only_cross_signed
+        )
+        self._accept = accept
+        self._listener = Listener(settings, household, self._heard, hearing)
+        self._homeserver = MatrixHomeserver(
+            self._client, household, hearing, self._encryption, encrypt_rooms=settings.encrypt_rooms
+        )
         self._watch = Watch(self._client, bot, hearing, clock)
-        self._watching: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def _heard(self, txn_id: str, events: Sequence[JsonObject], ephemeral: Sequence[JsonObject]) -> None:
+        self._encryption.heard(events)
+        await self._accept(txn_id, events, ephemeral)
 
     @property
     def homeserver(self) -> MatrixHomeserver:
@@ -50,6 +63,10 @@ class MatrixService:
         """Have ``callback`` told of every change of `status`, to wake workers that wait; it must not block."""
         self._watch.on_change = callback
 
+    def on_keys(self, callback: Callable[[], None]) -> None:
+        """Have ``callback`` told whenever keys of encrypted messages have come; it must not block."""
+        self._encryption.on_keys = callback
+
     async def reachable(self) -> None:
         """Wait until the homeserver answers, for as long as that takes."""
         await self._watch.reachable()
@@ -62,13 +79,16 @@ class MatrixService:
         hush_mautrix()
         await self._listener.start()
         await self._client.open()
-        self._watching = asyncio.create_task(self._watch.run(), name="watch over the homeserver")
+        self._tasks = [
+            asyncio.create_task(self._watch.run(), name="watch over the homeserver"),
+            asyncio.create_task(self._encryption.run(), name="keys of encrypted rooms"),
+        ]
 
     async def stop(self) -> None:
         """Stop listening, then sending. Bounded by `listener.STOPPING_TIME`."""
         await self._listener.stop()
-        if self._watching is not None:
-            self._watching.cancel()
-            await asyncio.gather(self._watching, return_exceptions=True)
-            self._watching = None
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
         await self._client.close()

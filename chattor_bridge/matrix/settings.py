@@ -11,6 +11,8 @@ class MatrixSettings:
 
     ``address`` is the homeserver's base URL, ``domain`` its server name. ``proxy`` is the URL of a SOCKS or HTTP proxy
     through which the homeserver is reached (it may be an onion), or ``None``. ``listen_port`` 0 means any free one.
+    ``encrypt_rooms`` says whether rooms we open are encrypted, ``only_cross_signed`` whether only devices that their
+    owner signed can read in an encrypted one.
     """
 
     address: str
@@ -22,3 +24,5 @@ class MatrixSettings:
     listen_host: str = "127.0.0.1"
     listen_port: int
     proxy: str | None = field(default=None, repr=False)
+    encrypt_rooms: bool = True
+    only_cross_signed: bool = False

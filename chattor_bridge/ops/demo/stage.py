@@ -102,7 +102,8 @@ async def _bridge(directory: Path, synapse: Synapse, tor: dict[str, str], stack:
         "chattor-bridge run",
         (*BRIDGE, "run", "--config", str(directory / "bridge" / "config.yaml")),
         directory / "bridge.log",
-        tor | {"CHATTOR_HOMESERVER_ADDRESS": synapse.address},
+        # the scripted person's client does not encrypt
+        tor | {"CHATTOR_HOMESERVER_ADDRESS": synapse.address, "CHATTOR_ENCRYPTION_ROOMS": "false"},
     )
     stack.push_async_callback(program.stop)
     await program.logged("ready", READY_TIMEOUT)

@@ -5,6 +5,7 @@ Nothing is registered, sent or changed there. The way back, from the homeserver 
 
 from __future__ import annotations
 
+import json
 import secrets
 import time
 from collections.abc import AsyncIterator
@@ -91,6 +92,20 @@ class HomeserverCheck:
             return problem("registration", said, self._load)
         return fine("registration", "the homeserver has loaded it and accepts our as_token")
 
+    async def _encryption(self, homeserver: Asker, bot: str) -> Finding:
+        """Has the bot a device that can read encrypted rooms, and that clients show no warning about?"""
+        asked = json.dumps({"device_keys": {bot: []}}).encode()
+        answer = await homeserver.ask("POST", "/_matrix/client/v3/keys/query", asked, {"user_id": bot})
+        keys = answer.body.get("self_signing_keys", {}).get(bot, {}).get("keys", {})
+        devices = answer.body.get("device_keys", {}).get(bot, {}).values()
+        if any(set(keys) & set(device.get("signatures", {}).get(bot, {})) for device in devices):
+            return fine("encryption", "the bot has a device that can read in encrypted rooms")
+        return warning(
+            "encryption",
+            "the bot has no device of its own yet that could read in encrypted rooms",
+            f"start the bridge, which makes one; if it runs, the homeserver does not let it: {_RENEW} and {self._load}",
+        )
+
     async def _users(self, homeserver: Asker) -> AsyncIterator[Finding]:
         """May we be the bot and the ghosts, and how large may their files be?"""
         domain = self._registration.domain
@@ -102,6 +117,7 @@ class HomeserverCheck:
                 yield problem("namespaces", said, f"{_RENEW}; {self._load}")
             else:  # whoever was never registered is refused too, with other words
                 yield fine("namespaces", f"{what}: ours")
+        yield await self._encryption(homeserver, f"@{self._registration.bot_localpart}:{domain}")
         config = await homeserver.ask("GET", "/_matrix/client/v1/media/config")
         limit = config.body.get("m.upload.size")
         if isinstance(limit, int) and limit < UPLOAD_WANTED:

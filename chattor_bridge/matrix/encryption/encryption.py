@@ -1,0 +1,211 @@
+"""Encrypted rooms, for all our users: who may read in a room, and whose device encrypts."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from mautrix.api import Method, Path
+from mautrix.types import TrustState
+
+from chattor_bridge.bridge.ghosts import Household
+from chattor_bridge.bridge.records import JsonObject
+from chattor_bridge.errors import HomeserverRefused, HomeserverUnavailable
+from chattor_bridge.ids import MatrixRoomId, MatrixUserId
+from chattor_bridge.matrix.client import Client
+from chattor_bridge.matrix.encryption.hearing import KEYS_ONLY, SYNC, Ears
+from chattor_bridge.matrix.encryption.identity import Identity
+from chattor_bridge.matrix.encryption.keystore import ACCOUNT, SHARED, EncryptionStore
+from chattor_bridge.node.patience import Backoff, describe, heed_cancellation
+from chattor_bridge.node.ports import Clock
+
+ROOM = "room"
+"""Kind of the shared record that says how a room is encrypted. It is never taken back: no homeserver can make us speak
+in clear where we did not."""
+
+IDENTITIES_AT_HAND = 1_000
+"""Ghosts whose keys are kept in memory, some 20 KB each; the one used longest ago goes."""
+
+ROOMS_AT_HAND = 1_000
+"""Rooms whose members are remembered, the oldest forgotten first."""
+
+TENDING_INTERVAL = 24 * 3600
+"""Seconds between two looks at what was sent to a ghost. It is thrown away; this is so that it does not pile up at the
+homeserver, and that the one key by which a ghost can be addressed is renewed after use."""
+
+TENDING_PAUSE = 1.0
+"""Seconds between two ghosts: a thousand of them cost the homeserver one cheap request a second, for a quarter of an
+hour a day."""
+
+TENDING_ROUND = 3600.0
+"""Seconds between two looks for ghosts that are due, and for keys that are old."""
+
+ALGORITHM = "m.megolm.v1.aes-sha2"
+
+_log = logging.getLogger(__name__)
+
+
+class Encryption:
+    """Give it every transaction of the homeserver (`heard`), and `run` it."""
+
+    def __init__(
+        self,
+        client: Client,
+        store: EncryptionStore,
+        household: Household,
+        clock: Clock,
+        *,
+        only_cross_signed: bool,
+    ) -> None:
+        self._client = client
+        self._store = store
+        self._household = household
+        self._clock = clock
+        self._send_to = TrustState.CROSS_SIGNED_TOFU if only_cross_signed else TrustState.UNVERIFIED
+        self._identities: OrderedDict[MatrixUserId, Identity] = OrderedDict()
+        bot = self._identities[household.bot] = self._make(household.bot)
+        self._in_use = Counter([household.bot])  # for as long as this object is
+        self._clear: set[MatrixRoomId] = set()
+        self._members: OrderedDict[MatrixRoomId, list[MatrixUserId]] = OrderedDict()
+        self._changes = 0
+        self.on_keys: Callable[[], None] = lambda: None
+        self.ears = Ears(bot, store, clock, lambda: self.on_keys())
+
+    async def run(self) -> None:
+        """Listen for keys, and look after the ghosts' devices, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.ears.run())
+            group.create_task(self._tend_ghosts())
+
+    def heard(self, events: Iterable[Mapping[str, Any]]) -> None:
+        """Forget what these events may have changed: who is in a room, and whether it is encrypted."""
+        for event in events:
+            room_id = event.get("room_id")
+            if not isinstance(room_id, str) or "state_key" not in event:
+                continue
+            if event.get("type") == "m.room.member":
+                self._changes += 1
+                self._members.pop(MatrixRoomId(room_id), None)
+            elif event.get("type") == "m.room.encryption":
+                self._clear.discard(MatrixRoomId(room_id))
+
+    async def settings(self, user: MatrixUserId, room_id: MatrixRoomId) -> JsonObject | None:
+        """The content of the room's ``m.room.encryption``, ``None`` when it is not encrypted.
+
+        Raises: HomeserverUnavailable, HomeserverRefused, DatabaseUnavailable.
+        """
+        if room_id in self._clear:
+            return None
+        async with self._store.transaction() as tx:
+            known = await self._store.room_keys.get(tx, SHARED, ROOM, room_id)
+        if known is not None:
+            return known
+        try:
+            found = await self._client.call(user, Method.GET, Path.v3.rooms[room_id].state["m.room.encryption"])
+        except HomeserverRefused as refusal:
+            if refusal.errcode != "M_NOT_FOUND":
+                raise
+            if len(self._clear) >= ROOMS_AT_HAND:
+                self._clear.pop()
+            self._clear.add(room_id)
+            return None
+        async with self._store.transaction() as tx:
+            await self._store.room_keys.put(tx, SHARED, ROOM, room_id, found)
+        return found
+
+    async def encrypt(
+        self, user: MatrixUserId, room_id: MatrixRoomId, settings: JsonObject, event_type: str, content: JsonObject
+    ) -> tuple[JsonObject, str]:
+        """The content to send as ``m.room.encrypted``, and the device to send it from.
+
+        Raises: HomeserverUnavailable, HomeserverRefused, DatabaseUnavailable.
+        """
+        if settings.get("algorithm") != ALGORITHM:
+            raise HomeserverRefused("this room is encrypted in a way this version does not know", 0, "")
+        if not self.ears.caught_up.is_set():
+            raise HomeserverUnavailable("what devices people have is not known yet")
+        readers = await self._readers(user, room_id)
+        with self._identity(user) as identity:
+            encrypted = await identity.encrypt(room_id, settings, event_type, content, readers)
+            return encrypted, identity.device
+
+    @contextmanager
+    def _identity(self, user: MatrixUserId) -> Iterator[Identity]:
+        """The one `Identity` of this user: two at once would use the same keys twice. It stays while it is used."""
+        if user not in self._identities:
+            idle = [name for name in self._identities if not self._in_use[name]]
+            for name in idle[: max(0, len(self._identities) - IDENTITIES_AT_HAND + 1)]:
+                del self._identities[name]
+            self._identities[user] = self._make(user)
+        self._identities.move_to_end(user)
+        self._in_use[user] += 1
+        try:
+            yield self._identities[user]
+        finally:
+            self._in_use[user] -= 1
+            if not self._in_use[user]:
+                del self._in_use[user]
+
+    def _make(self, user: MatrixUserId) -> Identity:
+        reads = user == self._household.bot
+        return Identity(self._client, self._store, self._clock, user, reads=reads, send_to=self._send_to)
+
+    async def _readers(self, user: MatrixUserId, room_id: MatrixRoomId) -> list[MatrixUserId]:
+        """The people in the room and those invited, who will read what is said before they come. None of ours."""
+        if room_id not in self._members:
+            before = self._changes
+            answer = await self._client.call(user, Method.GET, Path.v3.rooms[room_id].members)
+            while len(self._members) >= ROOMS_AT_HAND:
+                self._members.popitem(last=False)
+            members = [
+                MatrixUserId(event["state_key"])
+                for event in answer.get("chunk", [])
+                if event.get("content", {}).get("membership") in ("join", "invite")
+                and not self._household.is_ours(event["state_key"])
+            ]
+            if before != self._changes:  # somebody came or went meanwhile
+                return members
+            self._members[room_id] = members
+        return self._members[room_id]
+
+    async def _tend_ghosts(self) -> None:
+        backoff = Backoff(TENDING_PAUSE, TENDING_ROUND, secrets.token_bytes)
+        while True:
+            try:
+                async with self._store.transaction() as tx:
+                    users = await self._store.room_keys.accounts(tx, ACCOUNT)
+                await self.ears.forget_old_keys()
+                for user in users:
+                    if user != self._household.bot and await self._tend(MatrixUserId(user)):
+                        await self._clock.sleep(TENDING_PAUSE)
+                backoff.reset()
+                await self._clock.sleep(TENDING_ROUND)
+            except Exception as error:
+                heed_cancellation()
+                _log.info("the devices of ghosts cannot be looked after yet: %s", describe(error))
+                await self._clock.sleep(backoff.next())
+
+    async def _tend(self, user: MatrixUserId) -> bool:
+        """Whether it was this ghost's turn."""
+        with self._identity(user) as identity:
+            return await self._throw_away(identity)
+
+    async def _throw_away(self, identity: Identity) -> bool:
+        async with identity.turn():
+            record = await identity.keys.read(SYNC, "")
+            if record is not None and self._clock.now() < record["at"] + TENDING_INTERVAL:
+                return False
+            query = {"filter": KEYS_ONLY, "timeout": "0", "set_presence": "offline"}
+            if record is not None:
+                query["since"] = record["since"]
+            answer = await identity.api.request(Method.GET, Path.v3.sync, query_params=query)
+            if not answer.get("device_unused_fallback_key_types", [ALGORITHM]):
+                await identity.upload(0, fallback=True)
+            identity.keys.write(SYNC, "", {"since": answer["next_batch"], "at": self._clock.now()})
+            await identity.keys.save()
+        return True

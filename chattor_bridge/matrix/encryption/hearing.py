@@ -1,0 +1,263 @@
+"""The bot's device listens: keys come to it beside the events, over `/sync`, and open what people say in rooms.
+
+What arrives is written down in the same transaction as the place in the stream up to which it was read, and only the
+next request tells the homeserver that it may forget it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import olm
+from mautrix.api import Method, Path
+from mautrix.types import (
+    DeviceID,
+    EncryptionAlgorithm,
+    EventID,
+    ForwardedRoomKeyEventContent,
+    IdentityKey,
+    RoomID,
+    RoomKeyEventContent,
+    SessionID,
+    ToDeviceEvent,
+    UserID,
+)
+
+from chattor_bridge.bridge.records import JsonObject
+from chattor_bridge.errors import HomeserverRefused, KeyMissing, Unavailable, Undecryptable, Unusable
+from chattor_bridge.failpoints import failpoint
+from chattor_bridge.matrix.discretion import without_content
+from chattor_bridge.matrix.encryption.identity import ONE_TIME_KEYS, Identity
+from chattor_bridge.matrix.encryption.keystore import INBOUND, OLM, PERSON, SEEN, SHARED, EncryptionStore
+from chattor_bridge.node.patience import Backoff, describe, heed_cancellation
+from chattor_bridge.node.ports import Clock, Transaction
+
+SYNC_TIMEOUT = 30
+"""Seconds a request for keys waits at the homeserver for some to come."""
+
+KEY_PATIENCE = 60
+"""Seconds an event waits for its key while keys do come. Clients send the key before the event, so one that is not
+there within a minute was never sent to us, or is lost."""
+
+KEYS_KEPT = timedelta(days=30)
+"""How long a key of others is kept. Clients change theirs after a week at most, and an event waits for days only while
+the bridge is down."""
+
+FIRST_RETRY, LAST_RETRY = 1.0, 60.0
+"""Seconds before the next try when the homeserver does not answer, doubled from the first to the last."""
+
+SYNC = "sync"
+"""Kind of the record that says up to where the stream of keys was read."""
+
+KEYS_ONLY = json.dumps(
+    {"room": {"rooms": []}, "presence": {"types": []}, "account_data": {"types": []}}, separators=(",", ":")
+)
+"""The filter of a sync that brings nothing but what concerns devices."""
+
+_log = logging.getLogger(__name__)
+
+
+class Ears:
+    """The reading half of the bot's `Identity`. ``on_keys`` is called whenever keys have come."""
+
+    def __init__(self, bot: Identity, store: EncryptionStore, clock: Clock, on_keys: Callable[[], None]) -> None:
+        self._bot = bot
+        self._store = store
+        self._clock = clock
+        self._on_keys = on_keys
+        self._asked: dict[str, UserID] = {}
+        self._heard_up_to = 0.0
+        self.caught_up = asyncio.Event()
+        """Set once everything that waited at the homeserver is here: what people's devices are is known again."""
+
+    async def run(self) -> None:
+        """Listen until cancelled."""
+        backoff = Backoff(FIRST_RETRY, LAST_RETRY, secrets.token_bytes)
+        while True:
+            try:
+                await self._listen()
+            except Exception as error:
+                heed_cancellation()
+                _log.info("keys of encrypted rooms cannot be fetched yet: %s", describe(error))
+                await self._clock.sleep(backoff.next())
+            else:
+                backoff.reset()
+
+    async def _listen(self) -> None:
+        async with self._bot.turn():
+            record = await self._bot.keys.read(SYNC, "")
+        since = None if record is None else record["since"]
+        begun = self._clock.now()
+        answer = await self._fetch(since, SYNC_TIMEOUT if self.caught_up.is_set() else 0)
+        async with self._bot.turn():
+            keys_came = await self._take(answer)
+        self._heard_up_to = begun
+        if not answer.get("to_device", {}).get("events"):
+            self.caught_up.set()
+        if keys_came:
+            self._on_keys()
+
+    async def forget_old_keys(self) -> None:
+        """Remove the Megolm sessions of others that came longer ago than `KEYS_KEPT`."""
+        oldest = datetime.now(UTC).replace(tzinfo=None) - KEYS_KEPT  # as mautrix writes times
+        async with self._store.transaction() as tx:
+            sessions = await self._store.room_keys.names(tx, self._bot.user, INBOUND)
+        for session_id in sessions:
+            async with self._bot.turn():
+                record = await self._bot.keys.read(INBOUND, session_id)
+                if record is not None and datetime.fromisoformat(record["received"]) < oldest:
+                    self._bot.keys.write(INBOUND, session_id, None)
+                    self._bot.keys.write(SEEN, session_id, None)
+                    await self._bot.keys.save()
+
+    async def _fetch(self, since: str | None, timeout: int) -> JsonObject:
+        query = {"filter": KEYS_ONLY, "timeout": str(timeout * 1000), "set_presence": "offline"}
+        try:
+            return await self._bot.api.request(
+                Method.GET, Path.v3.sync, query_params=query if since is None else {**query, "since": since}
+            )
+        except HomeserverRefused:
+            if since is None:
+                raise
+            # it does not know this place any more, as after its own restore: nothing we know of devices is certain
+            async with self._store.transaction() as tx:
+                people = await self._store.room_keys.names(tx, SHARED, PERSON)
+            async with self._bot.turn():
+                for person in people:
+                    await self._bot.keys.forget_person(UserID(person))
+                await self._bot.keys.save()
+            return await self._bot.api.request(Method.GET, Path.v3.sync, query_params=query)
+
+    async def _take(self, answer: JsonObject) -> bool:
+        """Write down everything in an answer, then the place up to which we have read. Whether a room key was in it."""
+        changes = answer.get("device_lists", {})
+        for person in {*changes.get("changed", []), *changes.get("left", [])}:
+            await self._bot.keys.forget_person(UserID(person))
+        keys_came = False
+        for event in answer.get("to_device", {}).get("events", []):
+            try:
+                keys_came = await self._hear(event) or keys_came
+            except (Unavailable, Unusable):
+                raise
+            except Exception as error:  # anybody may send our device anything; what follows it is to be read
+                _log.info("something sent to our device cannot be read: %s", without_content(error))
+        self._bot.keys.write(SYNC, "", {"since": answer["next_batch"]})
+        await self._bot.keys.save()
+        if keys_came:
+            failpoint("keys-heard")
+        await self._bot.machine.mend_sessions()
+        left = answer.get("device_one_time_keys_count", {}).get("signed_curve25519", 0)
+        fallback = "signed_curve25519" not in answer.get("device_unused_fallback_key_types", ["signed_curve25519"])
+        if left <= ONE_TIME_KEYS // 2 or fallback:
+            await self._bot.upload(ONE_TIME_KEYS - left if left <= ONE_TIME_KEYS // 2 else 0, fallback=fallback)
+        return keys_came
+
+    async def _hear(self, event: JsonObject) -> bool:
+        if event.get("type") != "m.room.encrypted":
+            return False
+        if not await self._is_welcome(event):
+            return False
+        machine = self._bot.machine
+        inner = await machine._decrypt_olm_event(ToDeviceEvent.deserialize(event))  # type: ignore[arg-type]
+        key = inner.content
+        if not isinstance(key, RoomKeyEventContent | ForwardedRoomKeyEventContent):
+            return False
+        session_id = SessionID(str(key.session_id))
+        if await self._bot.keys.has_group_session(RoomID(str(key.room_id)), session_id):
+            return False  # ours may have been ratcheted on, which this would undo
+        if not isinstance(key, ForwardedRoomKeyEventContent):
+            await machine._receive_room_key(inner)
+        elif self._asked.get(session_id) == inner.sender:  # nobody else may say what somebody's key is
+            await machine._receive_forwarded_room_key(inner)
+        return True
+
+    async def _is_welcome(self, event: JsonObject) -> bool:
+        """Everybody whose rooms we know; of others, who may be about to become so, as many as there is room for."""
+        if await self._bot.keys.read(PERSON, str(event.get("sender")), SHARED) is not None:
+            return True
+        async with self._store.transaction() as tx:
+            counts = [await self._store.room_keys.count(tx, self._bot.user, kind) for kind in (OLM, INBOUND)]
+        return max(counts) < MAX_FROM_STRANGERS
+
+    @asynccontextmanager
+    async def opened(self, event: JsonObject, received_at: int) -> AsyncIterator[tuple[JsonObject, Save]]:
+        """The event inside an ``m.room.encrypted`` one, and what saves, in the transaction that keeps the event, that
+        its key was used: the same event cannot be opened again after that.
+
+        Raises: KeyMissing when it may come; Undecryptable, HomeserverUnavailable, DatabaseUnavailable.
+        """
+        async with self._bot.turn():
+            yield await self._open(event, received_at), self._bot.keys.save
+
+    async def _open(self, event: JsonObject, received_at: int) -> JsonObject:
+        content: JsonObject = event["content"]
+        ciphertext, session_id = content.get("ciphertext"), content.get("session_id")
+        if content.get("algorithm") != EncryptionAlgorithm.MEGOLM_V1.value:
+            raise Undecryptable("it is encrypted in a way I do not know")
+        if not isinstance(ciphertext, str) or not isinstance(session_id, str):
+            raise Undecryptable("it is not a proper encrypted message")
+        room_id, sender = RoomID(event["room_id"]), UserID(event["sender"])
+        session = await self._bot.keys.get_group_session(room_id, SessionID(session_id))
+        if session is None:
+            await self._miss(room_id, sender, content, received_at)
+        assert session is not None
+        try:
+            plaintext, index = session.decrypt(ciphertext)
+        except olm.group_session.OlmGroupSessionError:
+            raise Undecryptable("its key is too new for it, or it was changed on the way") from None
+        seen = await self._bot.keys.validate_message_index(
+            session.sender_key, SessionID(session_id), EventID(event["event_id"]), index, event["origin_server_ts"]
+        )
+        if not seen:
+            raise Undecryptable("its key was used for another message already")
+        device = await self._bot.machine.get_or_fetch_device_by_key(sender, session.sender_key)
+        if device is None or device.signing_key != session.signing_key:
+            raise Undecryptable("it was not encrypted by a device of its sender")
+        await self._bot.machine._ratchet_session(session, index)
+        return _inner(event, plaintext)
+
+    async def _miss(self, room_id: RoomID, sender: UserID, content: JsonObject, received_at: int) -> None:
+        """Ask the sender's devices for the key, once, and say whether to wait. Raises: KeyMissing, Undecryptable."""
+        session_id = content["session_id"]
+        if session_id not in self._asked:
+            while len(self._asked) >= MAX_ASKED:
+                del self._asked[next(iter(self._asked))]
+            self._asked[session_id] = sender
+            key = IdentityKey(str(content.get("sender_key", "")))
+            await self._bot.machine.request_room_key(
+                room_id, key, SessionID(session_id), {sender: [DeviceID("*")]}, timeout=0
+            )
+        if self._heard_up_to >= received_at + KEY_PATIENCE:
+            raise Undecryptable("its key never came to me")
+        raise KeyMissing("the key of an encrypted message has not come yet")
+
+
+Save = Callable[[Transaction], Any]
+
+MAX_FROM_STRANGERS = 20_000
+"""Sessions kept, of either kind, above which nobody new can make us keep more: some 40 MB of disk."""
+
+MAX_ASKED = 1_000
+"""Keys we remember having asked for, the oldest forgotten first: each is some 100 bytes."""
+
+
+def _inner(event: JsonObject, plaintext: str) -> JsonObject:
+    try:
+        payload = json.loads(plaintext)
+        kind, content, room_id = payload["type"], payload["content"], payload["room_id"]
+    except (ValueError, KeyError, TypeError):
+        raise Undecryptable("there is no proper message in it") from None
+    if room_id != event["room_id"] or not isinstance(kind, str) or not isinstance(content, dict):
+        raise Undecryptable("there is no proper message in it")
+    if kind == "m.room.encrypted":
+        raise Undecryptable("it is encrypted twice")
+    if "m.relates_to" in event["content"]:
+        content = {**content, "m.relates_to": event["content"]["m.relates_to"]}
+    return {**event, "type": kind, "content": content}
