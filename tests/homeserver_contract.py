@@ -7,7 +7,7 @@ import secrets
 import pytest
 
 from chattor_bridge.bridge.ports import Homeserver
-from chattor_bridge.errors import HomeserverRefused
+from chattor_bridge.errors import HomeserverRefused, Undecryptable
 from chattor_bridge.ids import MatrixRoomId, MatrixUserId
 from tests.synapse import new_ghost
 
@@ -113,8 +113,26 @@ class HomeserverContract:
         assert all(receipt["room_id"] != room_id for receipt in (await homeserver.read_receipts("nonsense"))[0])
 
     async def test_what_is_uploaded_has_an_address(self, homeserver: Homeserver) -> None:
-        ghost = await _user(homeserver)
-        assert (await homeserver.upload(ghost, b"data", "image/png", "a.png")).startswith("mxc://")
+        ghost, room_id = await _room(homeserver)
+        attached = await homeserver.attach(ghost, room_id, b"data", "image/png", "a.png")
+        assert attached["url"].startswith("mxc://")
+
+    async def test_what_is_uploaded_for_an_encrypted_room_is_described_as_encrypted(
+        self, homeserver: Homeserver
+    ) -> None:
+        ghost, room_id = await _room(homeserver)
+        settings = {"algorithm": "m.megolm.v1.aes-sha2"}
+        await homeserver.set_state(ghost, room_id, "m.room.encryption", settings)
+        attached = await homeserver.attach(ghost, room_id, b"data", "image/png", "a.png")
+        assert list(attached) == ["file"]
+        assert attached["file"]["url"].startswith("mxc://")
+
+    async def test_what_only_looks_encrypted_cannot_be_opened(self, homeserver: Homeserver) -> None:
+        _, room_id = await _room(homeserver)
+        event = {"type": "m.room.encrypted", "room_id": room_id, "sender": "@a:b", "event_id": "$1"}
+        with pytest.raises(Undecryptable):
+            async with homeserver.opened({**event, "content": {"algorithm": "rot13"}}, 0):
+                pass
 
 
 async def _user(homeserver: Homeserver) -> MatrixUserId:

@@ -22,6 +22,7 @@ from chattor_bridge.ids import MatrixUserId
 from chattor_bridge.matrix.settings import MatrixSettings
 from chattor_bridge.ops.synapse import Synapse, ensure_synapse, free_port
 from chattor_bridge.registration import Registration
+from chattor_bridge.storage import Store, StoreKey, open_store
 
 JsonObject = dict[str, Any]
 
@@ -62,6 +63,7 @@ def settings(address: str, of: Registration, port: int) -> MatrixSettings:
         as_token=of.as_token,
         hs_token=of.hs_token,
         listen_port=port,
+        encrypt_rooms=False,  # most tests look at rooms through a client that cannot decrypt
     )
 
 
@@ -142,6 +144,13 @@ class Somebody:
         """The messages of a room, oldest first."""
         answer = await self.ask("GET", f"/rooms/{room_id}/messages?dir=b&limit=1000")
         return [event for event in reversed(answer["chunk"]) if event["type"] == "m.room.message"]
+
+
+@pytest_asyncio.fixture
+async def keys(tmp_path: Path) -> AsyncIterator[Store]:
+    """Where a `MatrixService` keeps its keys."""
+    async with open_store(f"sqlite:{tmp_path / 'keys.db'}", StoreKey(secrets.token_bytes(32))) as store:
+        yield store
 
 
 class Intake:

@@ -60,7 +60,7 @@ async def laid(
         bridge = BridgeProcess(
             (*arguments, "--config", str(config)),
             directory / "bridge.log",
-            settings | {"CHATTOR_HOMESERVER_ADDRESS": synapse.address},
+            settings | {"CHATTOR_HOMESERVER_ADDRESS": synapse.address, "CHATTOR_ENCRYPTION_ROOMS": "false"},
         )
         await bridge.start()
         stack.push_async_callback(bridge.stop)

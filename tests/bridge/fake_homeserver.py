@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from chattor_bridge.bridge.records import JsonObject
-from chattor_bridge.errors import HomeserverRefused, HomeserverUnavailable
+from chattor_bridge.errors import HomeserverRefused, HomeserverUnavailable, KeyMissing, Undecryptable
 from chattor_bridge.ids import MatrixEventId, MatrixRoomId, MatrixUserId
-from chattor_bridge.node.ports import Clock
+from chattor_bridge.node.ports import Clock, Transaction
 
 DOMAIN = "example.test"
 BOT = MatrixUserId(f"@chattorbot:{DOMAIN}")
@@ -71,6 +72,10 @@ class FakeHomeserver:
         """Asked with method, user and room before each request; what they return is the error code of a refusal."""
         self.forgets_transactions = False
         """As after a day: the same transaction id makes a new event."""
+        self.keys: set[str] = set()
+        """Of encrypted messages: those that have come. Each opens one message, once."""
+        self.lost_keys: set[str] = set()
+        """Those that will never come."""
 
     # --- as the bridge uses it -----------------------------------------------------------------------------------
 
@@ -207,11 +212,32 @@ class FakeHomeserver:
             if set_at > seen
         ], str(next(self._numbers))
 
-    async def upload(self, user: MatrixUserId, data: bytes, mime_type: str, filename: str) -> str:
-        await self._ask("upload", user)
+    @asynccontextmanager
+    async def opened(
+        self, event: JsonObject, received_at: int
+    ) -> AsyncIterator[tuple[JsonObject, Callable[[Transaction], Awaitable[None]]]]:
+        await self._ask("opened", BOT)
+        inner = event["content"].get("inner")
+        if inner is None:
+            raise Undecryptable("it is not a proper encrypted message")
+        key = event["content"]["key"]
+        if key in self.lost_keys:
+            raise Undecryptable("its key never came to me")
+        if key not in self.keys:
+            raise KeyMissing("the key of an encrypted message has not come yet")
+
+        async def used_up(tx: Transaction) -> None:
+            tx.after_commit(lambda: self.keys.discard(key))
+
+        yield {**event, "type": inner["type"], "content": inner["content"]}, used_up
+
+    async def attach(
+        self, user: MatrixUserId, room_id: MatrixRoomId, data: bytes, mime_type: str, filename: str
+    ) -> JsonObject:
+        room = await self._enter("attach", user, room_id)
         address = f"mxc://{DOMAIN}/{next(self._numbers)}"
         self.media[address] = data
-        return address
+        return {"file": {"url": address}} if ("m.room.encryption", "") in room.state else {"url": address}
 
     # --- as people use it ----------------------------------------------------------------------------------------
 
@@ -247,6 +273,11 @@ class FakeHomeserver:
 
     def person_says(self, person: str, room_id: str, text: str) -> str:
         return self.person_sends(person, room_id, {"msgtype": "m.text", "body": text})
+
+    def person_says_encrypted(self, person: str, room_id: str, text: str, key: str) -> str:
+        """What is inside can be opened once the key is among `keys`."""
+        inner = {"type": "m.room.message", "content": {"msgtype": "m.text", "body": text}}
+        return self.person_sends(person, room_id, {"key": key, "inner": inner}, "m.room.encrypted")
 
     def person_reads(self, person: str, room_id: str, event_id: str) -> None:
         self.rooms[MatrixRoomId(room_id)].read_by[person] = (event_id, next(self._numbers))

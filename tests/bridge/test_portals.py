@@ -37,7 +37,7 @@ UNCARRIED: dict[str, tuple[JsonObject, str]] = {
         {"msgtype": "m.text", "body": "* b", "m.relates_to": {"rel_type": "m.replace", "event_id": "$1"}},
         "m.room.message",
     ),
-    "encrypted message": ({"algorithm": "m.megolm.v1.aes-sha2", "ciphertext": ""}, "m.room.encrypted"),
+    "message that cannot be decrypted": ({"algorithm": "m.megolm.v1.aes-sha2", "ciphertext": ""}, "m.room.encrypted"),
     "text without text": ({"msgtype": "m.text", "body": "  "}, "m.room.message"),
     "call": ({"call_id": "1"}, "m.call.invite"),
     "unheard-of message": ({"msgtype": "org.example.hologram", "body": "x"}, "m.room.message"),

@@ -6,6 +6,7 @@ import re
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from chattor_bridge.storage.store import Store, open_store
 from chattor_bridge.transport.memory import MemoryNetwork
 from tests.bridge.town import FRIEND_NAME, chattor_friend, code_in, make_bridge, marks_all_read, receipts, until_idle
 from tests.peer import Peer
-from tests.synapse import WAIT, Homestead
+from tests.synapse import WAIT, Homestead, Somebody
 
 pytestmark = pytest.mark.synapse
 
@@ -31,12 +32,22 @@ SAID = [f"message {number}: žluťoučký 漢字 👩‍👩‍👧 {'x' * numbe
 class Road:
     """The Matrix side and the bridge, which can be stopped and started again over the same database."""
 
-    def __init__(self, homestead: Homestead, store: Store, network: MemoryNetwork) -> None:
+    def __init__(
+        self,
+        homestead: Homestead,
+        store: Store,
+        network: MemoryNetwork,
+        kind: type[Person],
+        only_cross_signed: bool,
+    ) -> None:
+        self._kind = kind
+        self._only_cross_signed = only_cross_signed
         self._homestead = homestead
         self._store = store
         self._network = network
         self.bot = f"@{homestead.registration.bot_localpart}:{homestead.registration.domain}"
         self.persons: list[Person] = []
+        self._somebodies: dict[str, Somebody] = {}
         self.bridge: Bridge
         self._service: MatrixService
 
@@ -46,9 +57,19 @@ class Road:
         async def accept(txn_id: str, events: Sequence[JsonObject], ephemeral: Sequence[JsonObject]) -> None:
             await self.bridge.accept(txn_id, events, ephemeral)
 
-        self._service = MatrixService(self._homestead.settings(), accept, clock)
+        self._service = MatrixService(
+            replace(
+                self._homestead.settings(),
+                encrypt_rooms=self._kind is not Person,
+                only_cross_signed=self._only_cross_signed,
+            ),
+            accept,
+            clock,
+            self._store,
+        )
         self.bridge = make_bridge(self._store, self._network, self._service.homeserver, clock)
         self._service.on_change(lambda _: self.bridge.hurry())
+        self._service.on_keys(lambda: self.bridge.keys_came())
         await self._service.start()
         await self.bridge.start()
 
@@ -56,22 +77,35 @@ class Road:
         await self.bridge.stop()
         await self._service.stop()
 
+    async def restart(self) -> None:
+        await self.stop()
+        await self.start()
+
     async def person(self) -> Person:
         """A new Matrix user, logged in until the end of the road."""
-        somebody = await self._homestead.person("alice")
-        person = await Person.login(somebody.address, somebody.user_id, somebody.password)
+        return await self._login(await self._homestead.person("alice"))
+
+    async def login_again(self, person: Person) -> Person:
+        """Another device of the same user."""
+        return await self._login(self._somebodies[person.user_id])
+
+    async def _login(self, somebody: Somebody) -> Person:
+        self._somebodies[somebody.user_id] = somebody
+        person = await self._kind.login(somebody.address, somebody.user_id, somebody.password)
         self.persons.append(person)
         return person
 
 
 @asynccontextmanager
-async def _road(homestead: Homestead, directory: Path) -> AsyncIterator[tuple[Road, Peer]]:
+async def road_to(
+    homestead: Homestead, directory: Path, kind: type[Person] = Person, *, only_cross_signed: bool = False
+) -> AsyncIterator[tuple[Road, Peer]]:
     network = MemoryNetwork(directory / "net")
     async with (
         open_store(f"sqlite:{directory / 'bridge.db'}", StoreKey(secrets.token_bytes(32))) as store,
         chattor_friend(directory, network) as friend,
     ):
-        road = Road(homestead, store, network)
+        road = Road(homestead, store, network, kind, only_cross_signed)
         await road.start()
         try:
             yield road, friend
@@ -83,11 +117,11 @@ async def _road(homestead: Homestead, directory: Path) -> AsyncIterator[tuple[Ro
 
 @pytest_asyncio.fixture
 async def travelled(homestead: Homestead, tmp_path: Path) -> AsyncIterator[tuple[Road, Peer]]:
-    async with _road(homestead, tmp_path) as road_and_friend:
+    async with road_to(homestead, tmp_path) as road_and_friend:
         yield road_and_friend
 
 
-async def _befriended(road: Road, friend: Peer) -> tuple[Person, str, str]:
+async def befriended(road: Road, friend: Peer) -> tuple[Person, str, str]:
     """A person who became the friend's friend: themselves, the portal and its ghost."""
     alice = await road.person()
     management = await alice.open_chat(road.bot)
@@ -103,16 +137,16 @@ async def _befriended(road: Road, friend: Peer) -> tuple[Person, str, str]:
     await alice.react(management, notice["event_id"], "✅")
     welcome = await alice.wait_for(lambda event: "yours alone" in event["content"].get("body", ""), WAIT)
     ghost = next(
-        event["sender"]
-        for event in alice.timeline + alice.invites[welcome["room_id"]]["invite_state"]["events"]
+        event["state_key"]
+        for event in alice.timeline
         if event["type"] == "m.room.member"
-        and event.get("state_key") == alice.user_id
-        and event["sender"] != alice.user_id
+        and event["room_id"] == welcome["room_id"]
+        and event["state_key"] not in (alice.user_id, road.bot)
     )
     return alice, welcome["room_id"], ghost
 
 
-async def _hear(alice: Person, room_id: str, ghost: str, said: list[str]) -> None:
+async def hear(alice: Person, room_id: str, ghost: str, said: list[str]) -> None:
     """Wait until Alice has heard this, and exactly this."""
     await alice.wait_for(lambda event: event["sender"] == ghost and event["content"].get("body") == said[-1], WAIT)
     assert alice.messages(room_id, ghost) == said
@@ -120,19 +154,19 @@ async def _hear(alice: Person, room_id: str, ghost: str, said: list[str]) -> Non
 
 async def test_two_people_become_friends_and_talk(travelled: tuple[Road, Peer]) -> None:
     road, friend = travelled
-    alice, room_id, ghost = await _befriended(road, friend)
+    alice, room_id, ghost = await befriended(road, friend)
     peer_id = await friend.friend(WAIT)
     for number, text in enumerate(SAID):
         await friend.send(peer_id, text)
         await alice.say(room_id, text, html=f"<b>{text}</b>" if number % 2 else None)
-    await _hear(alice, room_id, ghost, SAID)
+    await hear(alice, room_id, ghost, SAID)
     await friend.ears.wait_until(lambda: len(friend.ears.texts()) == len(SAID), WAIT)
     assert friend.ears.texts() == [f"**{text}**" if number % 2 else text for number, text in enumerate(SAID)]
 
 
 async def test_the_chat_is_a_direct_one_named_after_the_friend(travelled: tuple[Road, Peer]) -> None:
     road, friend = travelled
-    alice, room_id, ghost = await _befriended(road, friend)
+    alice, room_id, ghost = await befriended(road, friend)
     invitation = alice.invites[room_id]["invite_state"]["events"]
     mine = next(event for event in invitation if event.get("state_key") == alice.user_id)
     assert mine["content"]["is_direct"] is True
@@ -143,7 +177,7 @@ async def test_the_chat_is_a_direct_one_named_after_the_friend(travelled: tuple[
 
 async def test_receipts_tell_what_was_delivered_and_what_was_read_on_both_sides(travelled: tuple[Road, Peer]) -> None:
     road, friend = travelled
-    alice, room_id, ghost = await _befriended(road, friend)
+    alice, room_id, ghost = await befriended(road, friend)
     event_id = await alice.say(room_id, "hello")
 
     def read_by(user: str) -> object:
@@ -161,7 +195,7 @@ async def test_receipts_tell_what_was_delivered_and_what_was_read_on_both_sides(
 
 async def test_what_is_said_while_the_bridge_is_away_arrives_when_it_is_back(travelled: tuple[Road, Peer]) -> None:
     road, friend = travelled
-    alice, room_id, ghost = await _befriended(road, friend)
+    alice, room_id, ghost = await befriended(road, friend)
     await until_idle(road.bridge)
     await road.stop()
     peer_id = await friend.friend(WAIT)
@@ -169,14 +203,14 @@ async def test_what_is_said_while_the_bridge_is_away_arrives_when_it_is_back(tra
         await friend.send(peer_id, text)
         await alice.say(room_id, text)
     await road.start()
-    await _hear(alice, room_id, ghost, SAID)
+    await hear(alice, room_id, ghost, SAID)
     await friend.ears.wait_until(lambda: len(friend.ears.texts()) == len(SAID), WAIT)
     assert friend.ears.texts() == SAID
 
 
 async def test_stopping_in_the_middle_of_it_all_loses_and_doubles_nothing(travelled: tuple[Road, Peer]) -> None:
     road, friend = travelled
-    alice, room_id, ghost = await _befriended(road, friend)
+    alice, room_id, ghost = await befriended(road, friend)
     peer_id = await friend.friend(WAIT)
     for number, text in enumerate(SAID):
         await friend.send(peer_id, text)
@@ -184,14 +218,14 @@ async def test_stopping_in_the_middle_of_it_all_loses_and_doubles_nothing(travel
         if number % 3 == 2:
             await road.stop()
             await road.start()
-    await _hear(alice, room_id, ghost, SAID)
+    await hear(alice, room_id, ghost, SAID)
     await friend.ears.wait_until(lambda: len(friend.ears.texts()) >= len(SAID), WAIT)
     assert friend.ears.texts() == SAID
 
 
 async def test_somebody_stops_comes_back_and_has_everything_removed(travelled: tuple[Road, Peer]) -> None:
     road, friend = travelled
-    alice, room_id, ghost = await _befriended(road, friend)
+    alice, room_id, ghost = await befriended(road, friend)
     await until_idle(road.bridge)
     management = await alice.open_chat(road.bot)
 
@@ -213,7 +247,7 @@ async def test_somebody_stops_comes_back_and_has_everything_removed(travelled: t
     assert "is stopped" in await ask("logout")
     await friend.send(await friend.friend(WAIT), "are you there?")
     assert "running again" in await ask("start")
-    await _hear(alice, room_id, ghost, ["are you there?"])
+    await hear(alice, room_id, ghost, ["are you there?"])
     found = re.search(r"delete-everything \d{4}", await ask("delete-everything"))
     assert found is not None
     assert "Everything is removed" in await ask(found[0])
@@ -233,26 +267,14 @@ def left(user: str, room_id: str) -> Condition:
 
 async def test_a_homeserver_that_goes_away_and_comes_back(private_homestead: Homestead, tmp_path: Path) -> None:
     await private_homestead.synapse.start()
-    async with _road(private_homestead, tmp_path) as (road, friend):
-        alice, room_id, ghost = await _befriended(road, friend)
+    async with road_to(private_homestead, tmp_path) as (road, friend):
+        alice, room_id, ghost = await befriended(road, friend)
         peer_id = await friend.friend(WAIT)
         await friend.send(peer_id, SAID[0])
         await private_homestead.synapse.kill()
         for text in SAID[1:]:
             await friend.delivered(await friend.send(peer_id, text), WAIT)
         await private_homestead.synapse.start()
-        await _hear(alice, room_id, ghost, SAID)
+        await hear(alice, room_id, ghost, SAID)
         await alice.say(room_id, "still there?")
         await friend.ears.wait_until(lambda: friend.ears.texts() == ["still there?"], WAIT)
-
-
-async def test_an_encrypted_room_is_answered_in_clear_with_an_unencrypted_one(travelled: tuple[Road, Peer]) -> None:
-    road, _friend = travelled
-    alice = await road.person()
-    encrypted = await alice.open_chat(road.bot, encrypted=True)
-    notice = await alice.next_from(road.bot, encrypted, WAIT)
-    assert "cannot read encrypted" in notice["content"]["body"]
-    greeting = await alice.wait_for(lambda event: "get your own" in event["content"].get("body", ""), WAIT)
-    assert greeting["room_id"] != encrypted
-    await alice.say(greeting["room_id"], "help")
-    await alice.wait_for(lambda event: "code new" in event["content"].get("body", ""), WAIT)

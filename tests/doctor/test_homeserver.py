@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import secrets
@@ -22,8 +23,9 @@ from chattor_bridge.matrix.service import MatrixService
 from chattor_bridge.node.clock import SystemClock
 from chattor_bridge.ops.doctor.finding import Verdict
 from chattor_bridge.ops.synapse import free_port
+from chattor_bridge.storage import Store
 from tests.doctor.practice import Practice, of, the_problem
-from tests.synapse import Homestead, Intake
+from tests.synapse import WAIT, Homestead, Intake
 
 synapse = pytest.mark.synapse
 
@@ -35,10 +37,10 @@ def practice(homestead: Homestead, tmp_path: Path) -> Practice:
 
 
 @pytest_asyncio.fixture
-async def running(homestead: Homestead) -> AsyncIterator[Intake]:
+async def running(homestead: Homestead, keys: Store) -> AsyncIterator[Intake]:
     """The Matrix side of the bridge, at work."""
     intake = Intake()
-    service = MatrixService(homestead.settings(), intake.accept, SystemClock())
+    service = MatrixService(homestead.settings(), intake.accept, SystemClock(), keys)
     await service.start()
     try:
         await service.reachable()
@@ -87,10 +89,35 @@ async def test_all_is_well_while_it_runs_and_nothing_is_told_to_it(practice: Pra
 
 
 @synapse
-async def test_what_the_homeserver_keeps_for_us_is_not_swallowed(practice: Practice, homestead: Homestead) -> None:
+async def test_a_bot_that_cannot_read_encrypted_rooms_yet(
+    private_homestead: Homestead, tmp_path: Path, keys: Store
+) -> None:
+    """Never started; then started."""
+    await private_homestead.synapse.start()
+    practice = Practice(
+        tmp_path,
+        private_homestead.registration,
+        homeserver=private_homestead.synapse.address,
+        port=private_homestead.port,
+    )
+    assert "no device" in of(await practice.examine(), "encryption", Verdict.WARNING)[0]
+    service = MatrixService(private_homestead.settings(), Intake().accept, SystemClock(), keys)
+    await service.start()
+    try:
+        async with asyncio.timeout(WAIT):
+            while not of(await practice.examine(), "encryption", Verdict.FINE):  # noqa: ASYNC110 - it tells nobody
+                await asyncio.sleep(0.2)
+    finally:
+        await service.stop()
+
+
+@synapse
+async def test_what_the_homeserver_keeps_for_us_is_not_swallowed(
+    practice: Practice, homestead: Homestead, keys: Store
+) -> None:
     """Said while the bridge is down, examined while it is down, heard when it is up."""
     intake = Intake()
-    service = MatrixService(homestead.settings(), intake.accept, SystemClock())
+    service = MatrixService(homestead.settings(), intake.accept, SystemClock(), keys)
     await service.start()
     await service.reachable()
     person = await homestead.person()
@@ -101,7 +128,7 @@ async def test_what_the_homeserver_keeps_for_us_is_not_swallowed(practice: Pract
     event_id = await person.say(room, "are you there?")
     assert not [each for each in await practice.examine() if each.check in MATRIX and each.verdict is Verdict.PROBLEM]
     later = Intake()
-    service = MatrixService(homestead.settings(), later.accept, SystemClock())
+    service = MatrixService(homestead.settings(), later.accept, SystemClock(), keys)
     await service.start()
     try:
         await later.until(lambda: any(event["event_id"] == event_id for event in later.events))

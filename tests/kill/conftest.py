@@ -19,6 +19,7 @@ from chattor_bridge.ops.tornet import TorNetwork
 from chattor_bridge.transport.memory import MemoryNetwork
 from chattor_bridge.transport.tor import ManagedTor, TorSettings, TorTransport
 from tests.kill.stage import BridgeProcess, Conversation, run_to_end
+from tests.nio_person import NioPerson
 from tests.peer import PACE, chattor_user
 from tests.postgres import PostgresCluster
 from tests.synapse import ENVIRONMENT
@@ -37,7 +38,10 @@ Road = Callable[[Path], ManagedTransport]
 class Ground:
     """What a whole matrix stands on."""
 
-    def __init__(self, directory: Path, synapse: Synapse, bridge: BridgeProcess, road: Road, pace: Pace) -> None:
+    def __init__(
+        self, directory: Path, synapse: Synapse, bridge: BridgeProcess, road: Road, pace: Pace, client: type[Person]
+    ) -> None:
+        self._client = client
         self.directory = directory
         self.synapse = synapse
         self.bridge = bridge
@@ -67,7 +71,7 @@ class Ground:
     async def alice(self) -> AsyncIterator[Person]:
         """A new Matrix user."""
         account = await self.synapse.register(f"alice{next(self._numbers)}", password=PASSWORD)
-        alice = await Person.login(self.synapse.address, account.user_id, PASSWORD)
+        alice = await self._client.login(self.synapse.address, account.user_id, PASSWORD)
         try:
             yield alice
         finally:
@@ -76,7 +80,12 @@ class Ground:
 
 @asynccontextmanager
 async def grounded(
-    directory: Path, program: tuple[str, ...], settings: dict[str, str], road: Road, pace: Pace
+    directory: Path,
+    program: tuple[str, ...],
+    settings: dict[str, str],
+    road: Road,
+    pace: Pace,
+    client: type[Person] = Person,
 ) -> AsyncIterator[Ground]:
     """A running Synapse, and a running bridge before it: ``program`` with these settings in its environment."""
     await ensure_synapse(ENVIRONMENT)
@@ -90,23 +99,27 @@ async def grounded(
         bridge = BridgeProcess(
             ("-m", *program, "--config", str(config)),
             directory / "bridge.log",
-            settings | {"CHATTOR_HOMESERVER_ADDRESS": synapse.address},
+            settings
+            | {
+                "CHATTOR_HOMESERVER_ADDRESS": synapse.address,
+                "CHATTOR_ENCRYPTION_ROOMS": "false" if client is Person else "true",
+            },
         )
         await bridge.start()
         try:
-            yield Ground(directory, synapse, bridge, road, pace)
+            yield Ground(directory, synapse, bridge, road, pace, client)
         finally:
             await bridge.stop()
 
 
 @pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 async def ground(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ground]:
-    """The memory network, and each engine in turn."""
+    """The memory network, and each engine in turn, with rooms that are encrypted from end to end."""
     settings = {}
     if request.param == "postgresql":
         cluster: PostgresCluster = request.getfixturevalue("postgres")
         settings["CHATTOR_DATABASE_URL"] = cluster.create_database()
-    async with over_memory(tmp_path_factory.mktemp("kill"), settings) as ground:
+    async with over_memory(tmp_path_factory.mktemp("kill"), settings, NioPerson) as ground:
         yield ground
 
 
@@ -118,10 +131,12 @@ async def ground_on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> AsyncIte
 
 
 @asynccontextmanager
-async def over_memory(directory: Path, settings: dict[str, str]) -> AsyncIterator[Ground]:
+async def over_memory(
+    directory: Path, settings: dict[str, str], client: type[Person] = Person
+) -> AsyncIterator[Ground]:
     network = MemoryNetwork(directory / "net")
     program = ("tests.programs.bridge_memory", "--network", str(directory / "net"))
-    async with grounded(directory, program, settings, lambda _: network.transport(), PACE) as ground:
+    async with grounded(directory, program, settings, lambda _: network.transport(), PACE, client) as ground:
         yield ground
 
 

@@ -15,6 +15,7 @@ from typing import Protocol
 from chattor_bridge.ids import EventId, PeerId
 from chattor_bridge.ops.person import JsonObject, Person
 from chattor_bridge.ops.synapse import Synapse
+from tests.nio_person import NioPerson
 from tests.peer import Peer
 
 PATIENCE = 60.0
@@ -167,6 +168,12 @@ class Acquaintance:
         for text in texts:
             await self.alice.say(self.room, text)
         self._said += texts
+
+    async def say_under_a_new_key(self, *texts: str) -> None:
+        """Alice's client encrypts anew, as it does from time to time."""
+        assert isinstance(self.alice, NioPerson)
+        self.alice.nio.invalidate_outbound_session(self.room)
+        await self.say(*texts)
 
     def told(self, texts: Sequence[str]) -> None:
         """The friend has said this besides."""

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.synapse
 FROM_MATRIX = (
     "inbox-committed",  # stored, the homeserver not yet told
     "inbox-answered",
+    "event-opened",  # decrypted and stored so, its key used up
     "send-committed",
     "inbox-done",  # sealed and in the outbox, the inbox row gone
     "envelope-written",  # on its way, not acknowledged
@@ -25,6 +26,7 @@ TO_MATRIX = (
     "receive-committed",  # stored, not acknowledged
     "ack-written",
     "action-begun",
+    "message-encrypted",  # with a key that nobody will use again
     "matrix-sent",  # in the room, not yet known to be
     "action-done",
 )
@@ -55,6 +57,15 @@ async def test_what_the_friend_says_survives_a_death(conversation: Conversation,
     await conversation.tell(*(f"{failpoint} {number} from Chattor ✓" for number in range(3)))
     await conversation.bridge.dies()
     await conversation.tell(f"{failpoint} while it was dead")
+    await conversation.bridge.start()
+    await conversation.settled()
+
+
+async def test_a_key_that_came_before_a_death_is_kept(conversation: Conversation) -> None:
+    """The homeserver forgets what it brings to a device as soon as we ask for what comes next."""
+    await conversation.bridge.restart("keys-heard")
+    await conversation.say_under_a_new_key("under a new key", "and again")
+    await conversation.bridge.dies()
     await conversation.bridge.start()
     await conversation.settled()
 

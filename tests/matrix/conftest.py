@@ -8,9 +8,10 @@ import pytest_asyncio
 
 from chattor_bridge.matrix.service import MatrixService
 from chattor_bridge.node.clock import SystemClock
-from tests.synapse import Homestead, Intake, homestead, private_homestead
+from chattor_bridge.storage import Store
+from tests.synapse import Homestead, Intake, homestead, keys, private_homestead
 
-__all__ = ["homestead", "private_homestead"]
+__all__ = ["homestead", "keys", "private_homestead"]
 
 
 @pytest_asyncio.fixture
@@ -19,9 +20,9 @@ async def intake() -> Intake:
 
 
 @pytest_asyncio.fixture
-async def service(homestead: Homestead, intake: Intake) -> AsyncIterator[MatrixService]:
+async def service(homestead: Homestead, intake: Intake, keys: Store) -> AsyncIterator[MatrixService]:
     """Started and connected."""
-    service = MatrixService(homestead.settings(), intake.accept, SystemClock())
+    service = MatrixService(homestead.settings(), intake.accept, SystemClock(), keys)
     await service.start()
     try:
         await service.reachable()

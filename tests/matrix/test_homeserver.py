@@ -182,9 +182,11 @@ async def test_redaction_empties_the_message(homeserver: MatrixHomeserver, perso
 
 
 async def test_uploaded_picture_can_be_fetched(homeserver: MatrixHomeserver, person: Somebody) -> None:
+    room_id = await shared_room(homeserver, homeserver.bot, person)
     for size in (1_000, 2_000_000):
         picture = b"\x89PNG\r\n\x1a\n" + secrets.token_bytes(size)
-        address = await homeserver.upload(homeserver.bot, picture, "image/png", "code ü.png")
+        attached = await homeserver.attach(homeserver.bot, room_id, picture, "image/png", "code ü.png")
+        address = attached["url"]
         assert address.startswith(f"mxc://{homeserver.domain}/")
         assert await person.fetch(address) == picture
 

@@ -17,14 +17,15 @@ from chattor_bridge.matrix.service import MatrixService
 from chattor_bridge.matrix.watch import Connection
 from chattor_bridge.node.clock import SystemClock
 from chattor_bridge.ops.synapse import ensure_synapse
+from chattor_bridge.storage import Store
 from tests.synapse import ENVIRONMENT, WAIT, Homestead, Intake, new_ghost, prepare
 
 pytestmark = pytest.mark.synapse
 
 
 @asynccontextmanager
-async def serving(homestead: Homestead, intake: Intake) -> AsyncIterator[MatrixService]:
-    service = MatrixService(homestead.settings(), intake.accept, SystemClock())
+async def serving(homestead: Homestead, intake: Intake, keys: Store) -> AsyncIterator[MatrixService]:
+    service = MatrixService(homestead.settings(), intake.accept, SystemClock(), keys)
     await service.start()
     try:
         yield service
@@ -46,12 +47,14 @@ def text(body: str) -> JsonObject:
     return {"msgtype": "m.text", "body": body}
 
 
-async def test_same_send_across_a_killed_synapse_is_one_message(private_homestead: Homestead, intake: Intake) -> None:
+async def test_same_send_across_a_killed_synapse_is_one_message(
+    private_homestead: Homestead, intake: Intake, keys: Store
+) -> None:
     synapse = private_homestead.synapse
     await synapse.start()
     person = await private_homestead.person()
     ghost = new_ghost()
-    async with serving(private_homestead, intake) as service:
+    async with serving(private_homestead, intake, keys) as service:
         await service.reachable()
         homeserver = service.homeserver
         room_id = await homeserver.create_room(ghost, name=None, topic=None, invite=[person.user_id], is_direct=True)
@@ -62,17 +65,17 @@ async def test_same_send_across_a_killed_synapse_is_one_message(private_homestea
             await homeserver.send(ghost, room_id, "m.room.message", text("once"), "txn")
         await synapse.start()
         assert await homeserver.send(ghost, room_id, "m.room.message", text("once"), "txn") == first
-    async with serving(private_homestead, Intake()) as restarted:  # and across a restart of ours
+    async with serving(private_homestead, Intake(), keys) as restarted:  # and across a restart of ours
         assert await restarted.homeserver.send(ghost, room_id, "m.room.message", text("once"), "txn") == first
     assert [event["event_id"] for event in await person.messages(room_id)] == [first]
 
 
-async def test_homeserver_down_at_start_and_later(private_homestead: Homestead, intake: Intake) -> None:
+async def test_homeserver_down_at_start_and_later(private_homestead: Homestead, intake: Intake, keys: Store) -> None:
     synapse = private_homestead.synapse
     await synapse.start()
     person = await private_homestead.person()
     await synapse.stop()
-    async with serving(private_homestead, intake) as service:
+    async with serving(private_homestead, intake, keys) as service:
         await becomes(service, Connection.UNREACHABLE)
         await synapse.start()
         await becomes(service, Connection.CONNECTED)
@@ -93,11 +96,13 @@ async def test_homeserver_down_at_start_and_later(private_homestead: Homestead, 
         await intake.until(lambda: intake.bodies(room_id) == ["before", "after"])
 
 
-async def test_what_was_said_while_we_were_away_comes_at_once(private_homestead: Homestead, intake: Intake) -> None:
+async def test_what_was_said_while_we_were_away_comes_at_once(
+    private_homestead: Homestead, intake: Intake, keys: Store
+) -> None:
     """Synapse waits longer and longer for an application service that is away; the ping ends the wait."""
     await private_homestead.synapse.start()
     person = await private_homestead.person()
-    async with serving(private_homestead, intake) as service:
+    async with serving(private_homestead, intake, keys) as service:
         await service.reachable()
         bot = service.homeserver.bot
         room_id = await service.homeserver.create_room(
@@ -111,7 +116,7 @@ async def test_what_was_said_while_we_were_away_comes_at_once(private_homestead:
             while await tries.get() < 3:
                 pass
     began = time.monotonic()
-    async with serving(private_homestead, intake):
+    async with serving(private_homestead, intake, keys):
         await intake.until(lambda: "are you there?" in intake.bodies(room_id))
         assert time.monotonic() - began < 6
         await person.say(room_id, "good")
@@ -139,7 +144,7 @@ async def refusing(port: int) -> AsyncIterator[asyncio.Queue[int]]:
 
 
 async def test_synapse_with_a_token_of_ours_it_does_not_know_is_waited_for(
-    private_homestead: Homestead, intake: Intake, tmp_path: Path
+    private_homestead: Homestead, intake: Intake, tmp_path: Path, keys: Store
 ) -> None:
     """The registration was made anew and Synapse not restarted since."""
     await private_homestead.synapse.start()
@@ -147,7 +152,10 @@ async def test_synapse_with_a_token_of_ours_it_does_not_know_is_waited_for(
         private_homestead.synapse.domain, private_homestead.registration.url, "chattorbot"
     )
     service = MatrixService(
-        Homestead(private_homestead.synapse, made_anew, private_homestead.port).settings(), intake.accept, SystemClock()
+        Homestead(private_homestead.synapse, made_anew, private_homestead.port).settings(),
+        intake.accept,
+        SystemClock(),
+        keys,
     )
     await service.start()
     try:
@@ -161,7 +169,7 @@ async def test_synapse_with_a_token_of_ours_it_does_not_know_is_waited_for(
 
 
 async def test_default_limits_of_synapse_lose_nothing(
-    tmp_path: Path, intake: Intake, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, intake: Intake, caplog: pytest.LogCaptureFixture, keys: Store
 ) -> None:
     """With ``rate_limited: true``, which our registration never says, Synapse limits our users as it does people."""
     await ensure_synapse(ENVIRONMENT)
@@ -170,7 +178,7 @@ async def test_default_limits_of_synapse_lose_nothing(
     file.write_text(file.read_text().replace("rate_limited: false", "rate_limited: true"))
     async with homestead.synapse:
         person = await homestead.person()
-        async with serving(homestead, intake) as service:
+        async with serving(homestead, intake, keys) as service:
             await service.reachable()
             homeserver = service.homeserver
             room_id = await homeserver.create_room(

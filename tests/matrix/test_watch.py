@@ -13,6 +13,7 @@ from chattor_bridge.ids import MatrixRoomId
 from chattor_bridge.matrix.hearing import ECHO_EXPECTED_WITHIN
 from chattor_bridge.matrix.service import MatrixService
 from chattor_bridge.matrix.watch import CHECK_INTERVAL, PING_INTERVAL, Connection, ConnectionStatus
+from chattor_bridge.storage import Store
 from tests.clock import FakeClock
 from tests.matrix.fake_homeserver import Answer, FakeHomeserver, Request
 from tests.synapse import Intake
@@ -59,9 +60,11 @@ class Seen:
 
 
 @pytest_asyncio.fixture
-async def service(server: FakeHomeserver, clock: FakeClock, intake: Intake) -> AsyncIterator[MatrixService]:
+async def service(
+    server: FakeHomeserver, clock: FakeClock, intake: Intake, keys: Store
+) -> AsyncIterator[MatrixService]:
     """Not started yet."""
-    service = MatrixService(server.settings(), intake.accept, clock)
+    service = MatrixService(server.settings(), intake.accept, clock, keys)
     yield service
     await service.stop()
 
@@ -163,6 +166,8 @@ async def test_silence_of_the_homeserver_is_noticed(
 
     def behave(request: Request) -> Answer:
         nonlocal number
+        if request.path.endswith("/m.room.encryption"):
+            return Answer(404, {"errcode": "M_NOT_FOUND"})
         number += "/send/" in request.path
         return Answer(body={"event_id": f"${number}"})
 

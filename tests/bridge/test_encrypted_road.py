@@ -1,0 +1,212 @@
+"""The road with rooms that are encrypted from end to end, looked at through a client that encrypts."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from chattor_bridge.bridge.ghosts import MARK_KEY
+from chattor_bridge.matrix.encryption import encryption, hearing, identity
+from chattor_bridge.ops.person import JsonObject
+from tests.bridge.test_road_synapse import (
+    Road,
+    befriended,
+    hear,
+    road_to,
+    test_receipts_tell_what_was_delivered_and_what_was_read_on_both_sides,
+    test_somebody_stops_comes_back_and_has_everything_removed,
+    test_stopping_in_the_middle_of_it_all_loses_and_doubles_nothing,
+    test_what_is_said_while_the_bridge_is_away_arrives_when_it_is_back,
+)
+from tests.nio_person import NioPerson
+from tests.peer import Peer
+from tests.synapse import WAIT, Homestead
+
+__all__ = [
+    "test_receipts_tell_what_was_delivered_and_what_was_read_on_both_sides",
+    "test_somebody_stops_comes_back_and_has_everything_removed",
+    "test_stopping_in_the_middle_of_it_all_loses_and_doubles_nothing",
+    "test_what_is_said_while_the_bridge_is_away_arrives_when_it_is_back",
+]
+
+pytestmark = pytest.mark.synapse
+
+
+@pytest_asyncio.fixture
+async def travelled(homestead: Homestead, tmp_path: Path) -> AsyncIterator[tuple[Road, Peer]]:
+    async with road_to(homestead, tmp_path, NioPerson) as road_and_friend:
+        yield road_and_friend
+
+
+async def _befriended(travelled: tuple[Road, Peer]) -> tuple[NioPerson, str, str]:
+    alice, room_id, ghost = await befriended(*travelled)
+    assert isinstance(alice, NioPerson)
+    return alice, room_id, ghost
+
+
+async def _shown(person: NioPerson, text: str) -> JsonObject:
+    return await person.wait_for(lambda event: event["content"].get("body") == text, WAIT)
+
+
+async def _raw(person: NioPerson, room_id: str, event_id: str) -> JsonObject:
+    """The event as the homeserver has it."""
+    answer = await person.nio.send("GET", f"/_matrix/client/v3/rooms/{room_id}/event/{event_id}", None, _token(person))
+    event: JsonObject = await answer.json()
+    return event
+
+
+def _token(person: NioPerson) -> dict[str, str]:
+    return {"Authorization": f"Bearer {person.nio.access_token}"}
+
+
+async def test_two_people_talk_and_everything_is_encrypted(travelled: tuple[Road, Peer]) -> None:
+    _, friend = travelled
+    alice, room_id, ghost = await _befriended(travelled)
+    peer_id = await friend.friend(WAIT)
+    said = [f"from the friend {number}" for number in range(5)]
+    for number, text in enumerate(said):
+        await friend.send(peer_id, text)
+        await alice.say(room_id, f"from Alice {number}")
+    await hear(alice, room_id, ghost, said)
+    await friend.ears.wait_until(lambda: len(friend.ears.texts()) == 5, WAIT)
+    assert friend.ears.texts() == [f"from Alice {number}" for number in range(5)]
+    messages = [event for event in alice.timeline if event["type"] in ("m.room.message", "m.room.encrypted")]
+    assert all(event.get("decrypted") for event in messages)
+    picture = next(event["content"] for event in messages if event["content"]["msgtype"] == "m.image")
+    assert "url" not in picture
+    assert picture["file"]["url"].startswith("mxc://")
+    raw = await _raw(alice, room_id, (await _shown(alice, said[0]))["event_id"])
+    assert raw["type"] == "m.room.encrypted"
+    assert set(raw["content"]) == {"algorithm", "ciphertext", "session_id", "sender_key", "device_id", MARK_KEY}
+
+
+async def test_a_device_that_is_new_reads_what_is_said_from_then_on(travelled: tuple[Road, Peer]) -> None:
+    road, friend = travelled
+    alice, room_id, _ = await _befriended(travelled)
+    peer_id = await friend.friend(WAIT)
+    await friend.send(peer_id, "before")
+    await _shown(alice, "before")
+    phone = await road.login_again(alice)
+    assert isinstance(phone, NioPerson)
+    await friend.send(peer_id, "after")
+    assert (await _shown(phone, "after"))["decrypted"]
+    assert (await _shown(alice, "after"))["decrypted"]
+    await phone.say(room_id, "from the phone")
+    await friend.ears.wait_until(lambda: friend.ears.texts() == ["from the phone"], WAIT)
+
+
+async def test_who_has_left_is_given_no_more_keys(travelled: tuple[Road, Peer]) -> None:
+    road, friend = travelled
+    alice, room_id, _ = await _befriended(travelled)
+    peer_id = await friend.friend(WAIT)
+    await friend.send(peer_id, "for Alice")
+    first = (await _shown(alice, "for Alice"))["session"]
+    carol = await road.person()
+    assert isinstance(carol, NioPerson)
+    await alice.nio.room_invite(room_id, carol.user_id)
+    await carol.wait_for(lambda event: event["room_id"] == room_id, WAIT)
+    await friend.send(peer_id, "for both")
+    second = (await _shown(carol, "for both"))["session"]
+    await carol.nio.room_leave(room_id)
+    await alice.wait_for(
+        lambda event: event.get("state_key") == carol.user_id and event["content"]["membership"] == "leave", WAIT
+    )
+    await alice.say(room_id, "are you still there?")  # once this is through, the bridge has heard of it too
+    await friend.ears.wait_until(lambda: friend.ears.texts() == ["are you still there?"], WAIT)
+    await friend.send(peer_id, "for Alice again")
+    third = (await _shown(alice, "for Alice again"))["session"]
+    assert len({first, second, third}) == 3
+
+
+async def test_a_key_that_never_comes_is_told_of_and_holds_up_nothing_for_ever(
+    travelled: tuple[Road, Peer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hearing, "KEY_PATIENCE", 2)
+    monkeypatch.setattr(hearing, "SYNC_TIMEOUT", 1)
+    road, friend = travelled
+    alice, room_id, _ = await _befriended(travelled)
+    for device in alice.nio.device_store.active_user_devices(road.bot):
+        alice.nio.blacklist_device(device)
+    alice.nio.invalidate_outbound_session(room_id)
+    await alice.say(room_id, "for your eyes only")
+    await alice.wait_for(lambda event: "could not read this" in event["content"].get("body", ""), WAIT)
+    assert (await road.bridge.status()).parked == 1
+    for device in alice.nio.device_store.active_user_devices(road.bot):
+        alice.nio.unblacklist_device(device)
+    alice.nio.invalidate_outbound_session(room_id)
+    await alice.say(room_id, "and now?")
+    await friend.ears.wait_until(lambda: friend.ears.texts() == ["and now?"], WAIT)
+
+
+async def test_a_message_that_is_played_again_is_not_sent_again(travelled: tuple[Road, Peer]) -> None:
+    road, friend = travelled
+    alice, room_id, _ = await _befriended(travelled)
+    raw = await _raw(alice, room_id, await alice.say(room_id, "once"))
+    await friend.ears.wait_until(lambda: friend.ears.texts() == ["once"], WAIT)
+    await road.bridge.accept("again", [{**raw, "room_id": room_id, "event_id": f"${secrets.token_hex(8)}"}], [])
+    await alice.wait_for(lambda event: "could not read this" in event["content"].get("body", ""), WAIT)
+    await alice.say(room_id, "twice")
+    await friend.ears.wait_until(lambda: len(friend.ears.texts()) == 2, WAIT)
+    assert friend.ears.texts() == ["once", "twice"]
+
+
+async def test_words_put_into_somebodys_mouth_are_not_sent(travelled: tuple[Road, Peer]) -> None:
+    """Encrypted by a device of another person in the room, and said to be the owner's by the homeserver."""
+    road, friend = travelled
+    alice, room_id, _ = await _befriended(travelled)
+    carol = await road.person()
+    assert isinstance(carol, NioPerson)
+    await alice.nio.room_invite(room_id, carol.user_id)
+    await carol.wait_for(lambda event: event["room_id"] == room_id, WAIT)
+    raw = await _raw(carol, room_id, await carol.say(room_id, "I am Alice"))
+    forged = {**raw, "room_id": room_id, "event_id": f"${secrets.token_hex(8)}", "sender": alice.user_id}
+    await road.bridge.accept("forged", [forged], [])
+    await alice.wait_for(lambda event: "not encrypted by a device of its sender" in str(event["content"]), WAIT)
+    await alice.say(room_id, "I am")
+    await friend.ears.wait_until(lambda: friend.ears.texts() == ["I am"], WAIT)
+
+
+async def test_only_devices_that_are_cross_signed_can_read_if_so_wanted(homestead: Homestead, tmp_path: Path) -> None:
+    async with road_to(homestead, tmp_path, NioPerson, only_cross_signed=True) as (road, _friend):
+        alice = await road.person()  # whose client does not know of cross-signing
+        room_id = await alice.open_chat(road.bot)
+        await alice.wait_for(lambda event: event["sender"] == road.bot and event["type"] == "m.room.encrypted", WAIT)
+        assert not [event for event in alice.timeline if event["room_id"] == room_id and event.get("decrypted")]
+
+
+async def test_a_database_that_was_put_back_speaks_under_new_keys(travelled: tuple[Road, Peer], tmp_path: Path) -> None:
+    road, friend = travelled
+    alice, room_id, _ = await _befriended(travelled)
+    peer_id = await friend.friend(WAIT)
+    await friend.send(peer_id, "before")
+    session = (await _shown(alice, "before"))["session"]
+    await road.restart()
+    await friend.send(peer_id, "after")
+    assert (await _shown(alice, "after"))["session"] != session
+    await alice.say(room_id, "heard")
+    await friend.ears.wait_until(lambda: friend.ears.texts() == ["heard"], WAIT)
+
+
+async def test_a_ghosts_device_is_signed_by_the_ghost_and_its_one_key_renewed(
+    travelled: tuple[Road, Peer], homestead: Homestead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encryption, "TENDING_ROUND", 0.2)
+    monkeypatch.setattr(encryption, "TENDING_INTERVAL", 0)
+    road, friend = travelled
+    alice, _, ghost = await _befriended(travelled)
+    await friend.send(await friend.friend(WAIT), "now I need a device")
+    await _shown(alice, "now I need a device")
+    somebody = await homestead.person()
+    answer = await somebody.ask("POST", "/keys/query", {"device_keys": {ghost: []}})
+    own_key = next(iter(answer["self_signing_keys"][ghost]["keys"]))
+    (device,) = [one for one in answer["device_keys"][ghost].values() if own_key in one["signatures"][ghost]]
+    assert len(device["device_id"]) == identity.DEVICE_LETTERS
+    claim = {"one_time_keys": {ghost: {device["device_id"]: "signed_curve25519"}}}
+    first = await somebody.ask("POST", "/keys/claim", claim)
+    await road.restart()
+    while await somebody.ask("POST", "/keys/claim", claim) == first:
+        await alice.sync()
