@@ -1,4 +1,9 @@
-"""SQLite: one file, one process, one connection, one transaction at a time."""
+"""SQLite: one file, one process, one connection, one transaction at a time.
+
+Statements run in the thread of the event loop: most take some 10 microseconds, and handing one to another thread and
+its result back takes ten times as long. Only what has to wait for the disk, a COMMIT with something to write, is handed
+to a thread; and nothing waits inside SQLite for another program's lock.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +14,7 @@ import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from mautrix.util.async_db import Database, SQLiteDatabase, UpgradeTable
 from mautrix.util.async_db.aiosqlite import TxnConnection
@@ -34,7 +39,7 @@ INIT_COMMANDS = (
     "PRAGMA foreign_keys = ON",
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",  # mautrix would say NORMAL, which may lose the last commits in a power cut
-    "PRAGMA busy_timeout = 5000",  # milliseconds; only a backup program could make us wait
+    "PRAGMA busy_timeout = 0",  # `SqliteConnection.begin` waits, and meanwhile others go on
     f"PRAGMA journal_size_limit = {JOURNAL_SIZE_LIMIT}",
     "PRAGMA temp_store = MEMORY",
     "PRAGMA trusted_schema = OFF",
@@ -42,6 +47,12 @@ INIT_COMMANDS = (
 )
 
 SYNCHRONOUS_FULL = 2
+
+LOCK_PATIENCE = 5.0
+"""Seconds to wait for another program's lock on the file; only a backup program could have one."""
+
+LOCK_INTERVAL = 0.02
+"""Seconds between two tries to get it."""
 
 PRIMARY_CODE = 0xFF
 """The low byte of an extended result code (https://www.sqlite.org/rescode.html)."""
@@ -63,19 +74,22 @@ NOT_NOW = {
 
 def translate(error: BaseException) -> ChattorError:
     """One of our errors for one of sqlite3's or aiosqlite's. The message never quotes a value."""
-    code = getattr(error, "sqlite_errorcode", None)
+    code, primary = getattr(error, "sqlite_errorcode", None), _primary_code(error)
     if code is None:
         return DatabaseUnavailable("the database is closed")
     if code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
         return NotFound("what this belongs to is not there")
     if code in (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY):
         return AlreadyExists("this is there already")
-    primary = code & PRIMARY_CODE
     if primary in NOT_NOW:
         return DatabaseUnavailable(f"the database does not answer: {NOT_NOW[primary]}")
     if primary in DAMAGED:
         return DatabaseUnusable("the database file is damaged: restore it from a backup")
     return DatabaseUnusable(f"the database refused a statement: {getattr(error, 'sqlite_errorname', 'unknown')}")
+
+
+def _primary_code(error: BaseException) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & PRIMARY_CODE
 
 
 ARGUMENT = re.compile(r"\$(\d+)")
@@ -86,25 +100,39 @@ ERRORS = (sqlite3.Error, ValueError)
 
 
 class SqliteConnection:
-    """The one connection, for one transaction. Statements run in aiosqlite's thread, in the order they were given,
-    cancelled ones too: so ROLLBACK always comes after whatever was under way."""
+    """The one connection, for one transaction: ``raw`` as it is, and ``wrapped`` for what belongs into its thread."""
 
     dialect = Dialect.SQLITE
 
-    def __init__(self, wrapped: TxnConnection) -> None:
+    def __init__(self, raw: sqlite3.Connection, wrapped: TxnConnection) -> None:
+        self._raw = raw
         self._wrapped = wrapped
+        self._changes_before = 0
 
     async def begin(self) -> None:
-        try:
-            left_open = self._wrapped.in_transaction
-        except ERRORS as error:
-            raise translate(error) from None
-        if left_open:  # an earlier ROLLBACK failed
-            await self.execute("ROLLBACK")
-        await self.execute("BEGIN IMMEDIATE")
+        clock = asyncio.get_running_loop().time
+        give_up_at = clock() + LOCK_PATIENCE
+        while True:
+            try:
+                if self._raw.in_transaction:  # an earlier ROLLBACK failed
+                    self._raw.execute("ROLLBACK")
+                self._raw.execute("BEGIN IMMEDIATE")
+                self._changes_before = self._raw.total_changes
+                return
+            except ERRORS as error:
+                locked = _primary_code(error) == sqlite3.SQLITE_BUSY
+                if not locked or clock() >= give_up_at:
+                    raise translate(error) from None
+            await asyncio.sleep(LOCK_INTERVAL)
 
     async def commit(self) -> None:
-        await self.execute("COMMIT")
+        try:
+            if self._raw.total_changes == self._changes_before:  # then no disk has to be waited for
+                self._raw.execute("COMMIT")
+            else:
+                await self._wrapped.execute("COMMIT")
+        except ERRORS as error:
+            raise translate(error) from None
 
     async def rollback(self) -> None:
         # Mostly it fails because SQLite has rolled back by itself, as it does when the disk is full. Should the
@@ -116,15 +144,17 @@ class SqliteConnection:
         raise AssertionError(f"SQLite always knows what it committed, and never issued {receipt}")
 
     async def execute(self, query: str, *args: object) -> int:
-        try:
-            cursor = await self._wrapped.execute(query, *args)
-        except ERRORS as error:
-            raise translate(error) from None
-        return cursor.rowcount
+        return self._run(query, args).rowcount
 
     async def fetch(self, query: str, *args: object) -> list[Row]:
         try:
-            return list(await self._wrapped.execute_fetchall(ARGUMENT.sub(r"?\1", query), args))
+            return self._run(query, args).fetchall()
+        except ERRORS as error:
+            raise translate(error) from None
+
+    def _run(self, query: str, args: tuple[object, ...]) -> sqlite3.Cursor:
+        try:
+            return self._raw.execute(ARGUMENT.sub(r"?\1", query), args)
         except ERRORS as error:
             raise translate(error) from None
 
@@ -144,6 +174,7 @@ class SqliteEngine:
     def __init__(self, path: Path) -> None:
         self._file = SqliteFile(path)
         self._database: SQLiteDatabase | None = None
+        self._raw: sqlite3.Connection
         self._wrapped: TxnConnection | None = None
         self._turns = asyncio.Lock()
         """Whoever waits longest is next. mautrix's pool is a queue of asyncio, which gives the connection back to
@@ -162,7 +193,12 @@ class SqliteEngine:
         self._database = SQLiteDatabase(
             URL.build(scheme="sqlite", path=str(self._file.path)),
             UpgradeTable(),
-            db_args={"min_size": 1, "init_commands": list(INIT_COMMANDS)},
+            db_args={
+                "min_size": 1,
+                "init_commands": list(INIT_COMMANDS),
+                "check_same_thread": False,
+                "factory": self._connect,
+            },
         )
         try:
             await self._database.start()
@@ -203,11 +239,15 @@ class SqliteEngine:
                 raise DatabaseUnavailable("the database is closed") from None
             try:
                 self._wrapped = cast("TxnConnection", connection.wrapped)
-                yield SqliteConnection(self._wrapped)
+                yield SqliteConnection(self._raw, self._wrapped)
             finally:
                 await turn.__aexit__(None, None, None)
         finally:
             self._turns.release()
+
+    def _connect(self, *args: Any, **kwargs: Any) -> sqlite3.Connection:
+        self._raw = sqlite3.Connection(*args, **kwargs)
+        return self._raw
 
     async def _require_durability(self) -> None:
         async with self.acquire() as connection:

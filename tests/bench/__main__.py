@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench import crowds, latency, throughput
+from tests.bench import crowds, latency, links, throughput
 from tests.bench.figures import Figure, print_figures
 
 
@@ -36,6 +36,7 @@ PARTS: dict[str, Callable[[Path, Scale], Awaitable[list[Figure]]]] = {
     "throughput": lambda directory, scale: throughput.measure(directory, scale.throughput),
     "memory": lambda directory, scale: crowds.measure_memory(directory, scale.nodes, scale.friendships[-1]),
     "links": lambda directory, scale: crowds.measure_links(directory, scale.friendships),
+    "tor-links": lambda directory, scale: links.measure(directory, scale.friendships),
 }
 
 

@@ -1,8 +1,10 @@
-"""One process of nodes, measured from inside: python -m tests.bench.crowd DIRECTORY NODES FRIENDS.
+"""One process of nodes, measured from inside: python -m tests.bench.crowd DIRECTORY NODES FRIENDS [TOR TORRC JITTER].
 
 It makes idle nodes, hands out a code, accepts everybody, and says how much memory each step took; started again on the
-same directory it says how long its links took to come up. JSON, a line for each thing that happened, on its standard
-output; it ends when its standard input does.
+same directory it says how long its links took to come up, and its onions to be published. TOR is the directory of its
+tor, TORRC its torrc lines in JSON and JITTER the seconds over which it spreads its beginnings; in all else it is as
+patient then as any node. Without them it is on the memory network.
+JSON, a line for each thing that happened, on its standard output; it ends when its standard input does.
 """
 
 from __future__ import annotations
@@ -11,15 +13,18 @@ import asyncio
 import json
 import secrets
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from chattor_bridge.ids import NodeId, PeerId
 from chattor_bridge.node.clock import SystemClock
 from chattor_bridge.node.happenings import Happening, KnockReceived
 from chattor_bridge.node.host import NodeHost
+from chattor_bridge.node.patience import Pace
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.storage import StoreKey, open_store
-from chattor_bridge.transport.memory import MemoryNetwork
+from chattor_bridge.transport.memory import MemoryNetwork, MemoryTransport
+from chattor_bridge.transport.tor import ManagedTor, TorSettings, TorTransport
 from tests.bench.figures import own_age, own_memory
 from tests.peer import PACE
 
@@ -51,21 +56,37 @@ def say(**said: object) -> None:
     sys.stdout.flush()
 
 
-async def run(directory: Path, nodes: int, friends: int) -> None:
+OWNER = "first"
+"""Of the node that has the friends."""
+
+POLL = 0.02
+"""Seconds between two looks at how many onions are published."""
+
+
+def road_of(directory: Path, tor: Sequence[str]) -> tuple[TorTransport | MemoryTransport, Pace]:
+    if not tor:
+        return MemoryNetwork(directory / "network").transport(), PACE
+    place, torrc, start_jitter = tor
+    settings = TorSettings(Path(place), extra_torrc=json.loads(torrc))
+    return TorTransport(ManagedTor(settings)), Pace(start_jitter=float(start_jitter))
+
+
+async def run(directory: Path, nodes: int, friends: int, *tor: str) -> None:
     greeter, key_file = Greeter(friends), directory / "store.key"
     known = key_file.exists()
     key = StoreKey.load(key_file) if known else StoreKey.create(key_file)
-    transport = MemoryNetwork(directory / "network").transport()
+    transport, pace = road_of(directory, tor)
+    await transport.start()
     async with open_store(f"sqlite:{directory / 'crowd.db'}", key) as store:
         host = NodeHost(
-            store, transport, SystemClock(), secrets.token_bytes, greeter, pace=PACE, work_bits=1, effort_bits=0
+            store, transport, SystemClock(), secrets.token_bytes, greeter, pace=pace, work_bits=1, effort_bits=0
         )
         await host.start()
         accepting = None
         try:
             if not known:
                 async with store.transaction() as tx:
-                    node = await host.create(tx, "first", "First")
+                    node = await host.create(tx, OWNER, "First")
                 alone = own_memory()
                 for number in range(nodes):
                     async with store.transaction() as tx:
@@ -89,6 +110,11 @@ async def run(directory: Path, nodes: int, friends: int) -> None:
             else:
                 await greeter.all_up.wait()
                 say(up=own_age())
+                first = host.node_of(OWNER)
+                assert first is not None
+                while (counts := first.work.hostings.counts)[1] < counts[0]:  # noqa: ASYNC110 - it has no event
+                    await asyncio.sleep(POLL)
+                say(published=own_age(), onions=counts[0])
             await asyncio.to_thread(sys.stdin.read)
         finally:
             if accepting is not None:
@@ -98,4 +124,4 @@ async def run(directory: Path, nodes: int, friends: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(run(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))
+    asyncio.run(run(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:]))

@@ -16,6 +16,7 @@ from chattor_bridge.node.clock import SystemClock
 from chattor_bridge.node.host import NodeHost
 from chattor_bridge.storage import Store, StoreKey, open_store
 from chattor_bridge.transport.memory import MemoryNetwork
+from chattor_bridge.transport.tor import TorTransport
 from tests.bench.figures import Figure
 from tests.peer import PACE, Ears
 
@@ -24,10 +25,13 @@ PATIENCE = 240.0
 
 
 async def measure_memory(directory: Path, nodes: int, friendships: int) -> list[Figure]:
-    async with _friends(directory, friendships) as friends, _crowd(directory, nodes, friendships) as crowd:
-        said = await _hear(crowd)
+    async with (
+        friends_of_crowd(directory, friendships) as friends,
+        crowd_of_nodes(directory, nodes, friendships) as crowd,
+    ):
+        said = await hear(crowd)
         await friends.ask(said["code"])
-        after = await _hear(crowd)
+        after = await hear(crowd)
     return [
         Figure("memory of an idle node", said["node"], "MiB"),
         Figure(f"memory of an idle friendship (of {friendships})", after["friendship"], "MiB", aim="under 1 MiB"),
@@ -39,49 +43,60 @@ async def measure_links(directory: Path, friendships: tuple[int, ...]) -> list[F
     for count in friendships:
         place = directory / str(count)
         place.mkdir()
-        async with _friends(place, count) as friends:
-            async with _crowd(place, 1, count) as crowd:
-                await friends.ask((await _hear(crowd))["code"])
-                await _hear(crowd)
-            async with _crowd(place, 1, count) as crowd:
-                figures.append(Figure(f"start to all links up, {count} friendships", (await _hear(crowd))["up"], "s"))
+        async with friends_of_crowd(place, count) as friends:
+            await befriend(place, friends, count)
+            async with crowd_of_nodes(place, 1, count) as crowd:
+                figures.append(Figure(f"start to all links up, {count} friendships", (await hear(crowd))["up"], "s"))
     return figures
 
 
-class _Friends:
+async def befriend(directory: Path, friends: Friends, count: int) -> None:
+    """Run the measured process once, and let everybody become its friend."""
+    async with crowd_of_nodes(directory, 1, count) as crowd:
+        await friends.ask((await hear(crowd))["code"])
+        await hear(crowd)
+
+
+class Friends:
     """The other halves of the friendships, each a node of its own in this process."""
 
     def __init__(self, host: NodeHost, store: Store, count: int) -> None:
-        self._host, self._store, self._count = host, store, count
+        self.host, self._store, self._count = host, store, count
 
     async def ask(self, code: str) -> None:
         """Everybody knocks."""
         for number in range(self._count):
             async with self._store.transaction() as tx:
-                node = await self._host.create(tx, f"friend {number}", f"Friend {number}")
+                node = await self.host.create(tx, f"friend {number}", f"Friend {number}")
             async with self._store.transaction() as tx:
                 await node.add(tx, code, "")
 
 
 @asynccontextmanager
-async def _friends(directory: Path, count: int) -> AsyncIterator[_Friends]:
-    transport = MemoryNetwork(directory / "network").transport(limit=4 * count)
-    async with open_store(f"sqlite:{directory / 'friends.db'}", StoreKey(secrets.token_bytes(32))) as store:
-        host = NodeHost(
-            store, transport, SystemClock(), secrets.token_bytes, Ears(), pace=PACE, work_bits=1, effort_bits=0
-        )
+async def friends_of_crowd(
+    directory: Path, count: int, key: StoreKey | None = None, transport: TorTransport | None = None
+) -> AsyncIterator[Friends]:
+    """Running over the memory network unless told otherwise. With the same ``key`` they are the same friends."""
+    road = transport or MemoryNetwork(directory / "network").transport(limit=4 * count)
+    key = key or StoreKey(secrets.token_bytes(32))
+    await road.start()
+    async with open_store(f"sqlite:{directory / 'friends.db'}", key) as store:
+        host = NodeHost(store, road, SystemClock(), secrets.token_bytes, Ears(), pace=PACE, work_bits=1, effort_bits=0)
         await host.start()
         try:
-            yield _Friends(host, store, count)
+            yield Friends(host, store, count)
         finally:
             await host.stop()
-            await transport.stop()
+            await road.stop()
 
 
 @asynccontextmanager
-async def _crowd(directory: Path, nodes: int, friends: int) -> AsyncIterator[Process]:
+async def crowd_of_nodes(directory: Path, nodes: int, friends: int, *tor: str) -> AsyncIterator[Process]:
+    """The measured process. ``tor``: what it says there of tor, instead of the memory network."""
     process = await create_subprocess_exec(
-        *(sys.executable, "-m", "tests.bench.crowd", str(directory), str(nodes), str(friends)), stdin=PIPE, stdout=PIPE
+        *(sys.executable, "-m", "tests.bench.crowd", str(directory), str(nodes), str(friends), *tor),
+        stdin=PIPE,
+        stdout=PIPE,
     )
     try:
         yield process
@@ -91,7 +106,8 @@ async def _crowd(directory: Path, nodes: int, friends: int) -> AsyncIterator[Pro
         await process.wait()
 
 
-async def _hear(crowd: Process) -> dict[str, Any]:
+async def hear(crowd: Process) -> dict[str, Any]:
+    """What it says next."""
     assert crowd.stdout is not None
     async with asyncio.timeout(PATIENCE):
         line = await crowd.stdout.readline()

@@ -61,6 +61,14 @@ async def _is_there(town: Town, onion: OnionKey) -> bool:
     return True
 
 
+async def _until_withdrawn(town: Town) -> None:
+    """Wait until no friend code is open: onions go after the links."""
+    (node,) = town.bridge.host.nodes()
+    async with asyncio.timeout(WAIT):
+        while any(code.published for code in await node.codes()):  # noqa: ASYNC110 - polled, no event
+            await asyncio.sleep(0.02)
+
+
 async def _rows(town: Town) -> dict[str, int]:
     """How many rows each table has that has any."""
     async with town.store.transaction() as tx:
@@ -79,6 +87,7 @@ async def test_logout_takes_the_node_down_and_start_brings_it_back(town: Town, f
 
     assert "stopped" in await town.ask(room, "logout")
     await _online(friend, up=False)
+    await _until_withdrawn(town)
     assert not await _is_there(town, door)
     await friend.send(peer_id, "are you there?")
     assert "start" in await town.ask(room, "contacts")

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from chattor_bridge.errors import ChattorError, DatabaseUnavailable, DatabaseUnusable
+from chattor_bridge.node.records import NodeRecord
 from chattor_bridge.storage import Store, StoreKey, open_store, sqlite
 from chattor_bridge.storage.transaction import sql
 from tests.storage import records
@@ -212,17 +213,28 @@ async def test_a_full_disk_is_waited_out(store: Store) -> None:
     await add(1)
 
 
-async def test_a_backup_program_that_holds_the_lock_is_waited_out(store: Store, path: Path) -> None:
+async def test_a_backup_program_that_holds_the_lock_is_waited_out(
+    store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await records.settle(store)
-    async with store.transaction() as tx:
-        await sql(tx).fetch("PRAGMA busy_timeout = 50")
+
+    async def nodes() -> list[NodeRecord]:
+        async with store.transaction() as tx:
+            return await store.nodes.all(tx)
+
     with contextlib.closing(sqlite3.connect(path)) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(DatabaseUnavailable, match="locked by another program"):
-            await records.settle(store)
+        waiting = asyncio.create_task(nodes())
+        await asyncio.sleep(sqlite.LOCK_INTERVAL)  # it waits and nobody else has to, or we would not get here
+        assert not waiting.done()
         other.rollback()
-    async with store.transaction() as tx:
-        assert await store.nodes.all(tx) == [records.node()]
+        assert await waiting == [records.node()]
+        monkeypatch.setattr(sqlite, "LOCK_PATIENCE", 0.05)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(DatabaseUnavailable, match="locked by another program"):
+            await nodes()
+        other.rollback()
+    assert await nodes() == [records.node()]
 
 
 async def test_what_was_read_cannot_change_before_it_is_written_back(store: Store, path: Path) -> None:

@@ -238,7 +238,9 @@ async def test_cancelled_during_any_call(store: Store, call: int, monkeypatch: p
             calls.append(name)
             if len(calls) == call:
                 asyncio.get_running_loop().call_soon(task.cancel)
-            return await method(connection, *args)
+            result = await method(connection, *args)
+            await asyncio.sleep(0)  # SQLite's statements wait for nothing, so that the cancellation comes after them
+            return result
 
         return wrapper
 

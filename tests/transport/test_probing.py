@@ -109,10 +109,12 @@ async def test_after_a_long_sleep_tor_begins_anew_and_open_streams_end(
             await stream.write(b"before")
             assert await read_exactly(stream, 6) == b"before"
             assert isinstance(onion, HostedOnion)
-            await party.transport.woken(LONG_SLEEP)
+            waiting = await party.transport.publish(os.urandom(32), echo, clients=None)
+            await party.transport.woken(LONG_SLEEP)  # while tor has not heard of one of the two yet
             assert not onion.is_published
             assert await read_to_end(stream) == b""
             await asyncio.wait_for(onion.published(), PUBLISHED_WITHIN)
+            await asyncio.wait_for(waiting.published(), PUBLISHED_WITHIN)
             async with dialled(tor_parties.guest, onion.onion, isolation="again") as again:
                 await again.write(b"after")
                 assert await read_exactly(again, 5) == b"after"

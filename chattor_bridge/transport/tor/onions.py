@@ -123,6 +123,12 @@ class Onions:
                 self._work.clear()
                 await self._work.wait()
 
+    async def take_down(self) -> None:
+        """Take every onion out of tor, for `keep_published` to begin anew."""
+        for hosted in self:
+            hosted.down(TOR_LOST)
+            await self._delete(hosted)
+
     def lost(self) -> None:
         """The control connection is gone, and every onion with it."""
         self._control = None

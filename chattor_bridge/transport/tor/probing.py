@@ -95,8 +95,11 @@ class Probing:
         began = loop.time()
         try:
             reached = await self._reaches(hosted)
-        except TorUnavailable:
-            self._due[hosted] = loop.time() + _jitter(*PROBE_DOUBTED)  # which says nothing about the onion
+        except Exception as error:
+            # Our own side failed, which says nothing about the onion. What else runs for the onions must go on.
+            if not isinstance(error, TorUnavailable):
+                log.error("probing an onion failed with %s", type(error).__name__)
+            self._due[hosted] = loop.time() + _jitter(*PROBE_DOUBTED)
             return
         if reached or hosted.reached_at >= began or not hosted.is_published:
             self._deaf.pop(hosted, None)

@@ -170,17 +170,15 @@ class TorTransport:
             return
         log.info("the machine slept; every onion is published again")
         await self._stop_publishing()
-        self._onions.lost()
+        await self._onions.take_down()
         try:
-            for hosted in self._onions:
-                await control.command(f"DEL_ONION {hosted.service_id}")
             # Connections that nobody answers any more would keep tor waiting for minutes. Nothing but these ends.
             for disabled in (1, 0):
                 await control.command(f"SETCONF DisableNetwork={disabled}")
         except TorUnavailable:
             log.info("tor went away during the sleep")
-            return
-        self._publishing = asyncio.create_task(self._publish_when_ready(control))
+        if self._control is control:
+            self._publishing = asyncio.create_task(self._publish_when_ready(control))
 
     async def attached(self, control: Control) -> None:
         """Put client keys and onions into a fresh tor."""
