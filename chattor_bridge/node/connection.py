@@ -114,6 +114,7 @@ class Connection:
         self._onions_due = False
         self._onions_told: Onions | None = None
         self._keep_alive_due = False
+        self._more_to_send = True
         self._sent_up_to = 0
         self._in_flight: set[int] = set()
         self._began = self._heard = self._spoke = around.clock.monotonic()
@@ -123,6 +124,7 @@ class Connection:
 
     def wake(self) -> None:
         """Something was put into the outbox."""
+        self._more_to_send = True
         self._wake.set()
 
     def renew(self) -> None:
@@ -253,6 +255,7 @@ class Connection:
             return
         taken = await self._insist(lambda: self._receive(envelopes))
         failpoint("receive-committed")
+        self._more_to_send = True  # perhaps: some events are answered by the node itself
         if taken.ack is not None:
             self._ack_due = taken.ack
         self._settle(taken.delivered)
@@ -373,9 +376,12 @@ class Connection:
     async def _fill(self) -> int:
         """Queue envelopes that fit the window; how many. What the friend already has it drops and acknowledges."""
         room = min(MAX_IN_FLIGHT - len(self._in_flight), BATCH)
-        if room <= 0:
+        if room <= 0 or not self._more_to_send:
             return 0
+        self._more_to_send = False
         entries = await self._insist(lambda: self._waiting(room))
+        if len(entries) == room:
+            self._more_to_send = True
         for entry in entries:
             self._link.send(EnvelopeFrame(entry.envelope))
             self._in_flight.add(entry.seq)
