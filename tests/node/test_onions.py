@@ -25,7 +25,7 @@ from chattor_bridge.protocol.limits import (
     SPARE_ONIONS_UP_TO,
 )
 from chattor_bridge.protocol.primitives import ed25519_public
-from chattor_bridge.transport.memory import MemoryTransport
+from chattor_bridge.transport.memory import MemoryPublication, MemoryTransport
 from tests.node.puppet import Puppet
 from tests.node.world import PATIENCE, Person, World
 
@@ -130,6 +130,41 @@ async def test_at_a_start_the_friend_last_heard_from_is_published_first(
     asked.clear()
     await anna.code()
     assert asked[0][1] == math.inf  # its owner waits for it
+
+
+async def test_an_onion_that_was_lost_is_shown_as_such_until_it_is_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone, back = asyncio.Event(), asyncio.Event()
+    back.set()
+
+    async def lost(_: MemoryPublication) -> str:
+        await gone.wait()
+        return "nobody reaches it"
+
+    async def published(_: MemoryPublication) -> None:
+        await back.wait()
+
+    monkeypatch.setattr(MemoryPublication, "lost", lost)
+    monkeypatch.setattr(MemoryPublication, "published", published)
+    anna = await world.person("Anna")
+    await anna.code()
+    status = await anna.node.status()
+    assert (status.onions, status.onions_published, status.codes_published) == (1, 1, 1)
+    back.clear()
+    gone.set()
+    async with asyncio.timeout(PATIENCE):
+        while (status := await anna.node.status()).onions_published:  # noqa: ASYNC110 - status has no event
+            await asyncio.sleep(0.01)
+    assert (status.onions, status.codes_published) == (1, 0)
+    (line,) = [line for line in status.work if line.what == "door"]
+    assert (line.reason, line.failures) == ("nobody reaches it", 1)
+    gone.clear()
+    back.set()
+    async with asyncio.timeout(PATIENCE):
+        while not (status := await anna.node.status()).onions_published:  # noqa: ASYNC110 - nor here
+            await asyncio.sleep(0.01)
+    assert not [line for line in status.work if line.failures]
 
 
 async def _until(holds: Callable[[], bool]) -> None:
