@@ -51,13 +51,13 @@ class SteadyClock:
         wall, monotonic = self._clock.now(), self._clock.monotonic()
         offset = wall - monotonic
         unset = monotonic + self._offset < PLAUSIBLE
-        if abs(offset - self._offset) < CLOCK_JUMP or unset:
+        lasted = self._doubted is not None and abs(offset - self._doubted) < CLOCK_JUMP
+        if abs(offset - self._offset) < CLOCK_JUMP or unset or (lasted and monotonic - self._since >= JUMP_DOUBTED):
             self._offset, self._doubted = offset, None
-        elif self._doubted is None or abs(offset - self._doubted) >= CLOCK_JUMP:
+            return wall
+        if not lasted:
             self._doubted, self._since = offset, monotonic
-        elif monotonic - self._since >= JUMP_DOUBTED:
-            self._offset, self._doubted = offset, None
-        return int(monotonic + self._offset)
+        return round(monotonic + self._offset)
 
     def wall(self) -> int:
         return self._clock.now()
