@@ -14,6 +14,7 @@ from typing import Any
 
 from chattor_bridge.node.clock import SystemClock
 from chattor_bridge.node.host import NodeHost
+from chattor_bridge.node.patience import Pace
 from chattor_bridge.storage import Store, StoreKey, open_store
 from chattor_bridge.transport.memory import MemoryNetwork
 from chattor_bridge.transport.tor import TorTransport
@@ -76,12 +77,14 @@ class Friends:
 async def friends_of_crowd(
     directory: Path, count: int, key: StoreKey | None = None, transport: TorTransport | None = None
 ) -> AsyncIterator[Friends]:
-    """Running over the memory network unless told otherwise. With the same ``key`` they are the same friends."""
+    """Running over the memory network unless told otherwise; over tor they are as patient as any node, for friends who
+    dialled all the time would keep it from everything else. With the same ``key`` they are the same friends."""
+    pace = PACE if transport is None else Pace()
     road = transport or MemoryNetwork(directory / "network").transport(limit=4 * count)
     key = key or StoreKey(secrets.token_bytes(32))
     await road.start()
     async with open_store(f"sqlite:{directory / 'friends.db'}", key) as store:
-        host = NodeHost(store, road, SystemClock(), secrets.token_bytes, Ears(), pace=PACE, work_bits=1, effort_bits=0)
+        host = NodeHost(store, road, SystemClock(), secrets.token_bytes, Ears(), pace=pace, work_bits=1, effort_bits=0)
         await host.start()
         try:
             yield Friends(host, store, count)
