@@ -20,6 +20,9 @@ GROUP = "Contacts"
 SURE = "yes"
 """What has to stand behind a command that cannot be undone."""
 
+ALL = "all"
+"""What stands for every contact."""
+
 _FOUND = {
     Verification.NONE: "",
     Verification.VERIFIED: ", ✅ verified",
@@ -133,6 +136,66 @@ async def forget(request: Request) -> Deed:
     return deed
 
 
+async def merge(request: Request) -> Deed:
+    node = request.node
+    contacts = await node.contacts()
+
+    async def deed(tx: Transaction) -> None:
+        missing = "Say which two contacts are one person: merge 1 2. contacts shows the numbers."
+        contact, word = await meant(request, tx, contacts, missing)
+        other = await by_word(request, tx, contacts, word) if word else None
+        await node.merge(tx, contact.peer_id, None if other is None else other.peer_id)
+        await request.answer(
+            tx,
+            f"I have told **{_name(contact)}** so in both conversations. They become one as soon as your friend says "
+            "the same; if the two are different people, nothing happens but that both are told.",
+        )
+
+    return deed
+
+
+async def retire(request: Request) -> Deed:
+    node = request.node
+    contacts = await node.contacts()
+    words = request.rest.lower().split()
+    if words[:1] == [ALL]:
+        if words != [ALL, SURE]:
+            return request.answering(
+                "This ends the friendship with **every contact** you have and takes every friend code back, because "
+                "somebody else may have your keys. Your friends are told, in the conversation, to exchange new codes "
+                f"with you. If you are sure, write `retire {ALL} {SURE}`."
+            )
+
+        async def everything(tx: Transaction) -> None:
+            ended = await node.retire_all(tx)
+            await request.answer(
+                tx,
+                f"{ended} friendships are ended, and your friend codes taken back. Make new ones with `code new`, and "
+                "hand them out in person or by voice.",
+            )
+
+        return everything
+
+    async def deed(tx: Transaction) -> None:
+        contact, word = await meant(request, tx, contacts, "Say which contact: retire 1. contacts shows the numbers.")
+        if word.lower() != SURE:
+            await request.answer(
+                tx,
+                f"This ends the friendship with **{_name(contact)}** because somebody else may have its keys. They are "
+                "told, and to exchange a new friend code with you. If you are sure, write the same again with "
+                f"`{SURE}` behind it.",
+            )
+            return
+        await node.retire(tx, contact.peer_id)
+        await request.answer(
+            tx,
+            f"The friendship with **{_name(contact)}** is ended; they are told as soon as they can be reached, within "
+            "a week. Exchange a new friend code in person or by voice, and `forget` this contact when you like.",
+        )
+
+    return deed
+
+
 async def _only(request: Request, tx: Transaction, contacts: Sequence[ContactInfo], verb: str) -> ContactInfo:
     contact, rest = await meant(request, tx, contacts, f"Say which contact: {verb} 1. contacts shows the numbers.")
     if rest:
@@ -156,22 +219,26 @@ async def meant(
     reference, _, rest = request.rest.partition(" ")
     if not reference:
         raise UsageError(missing)
-    contact = await Numbers(request.desk.store).find(
+    return await by_word(request, tx, contacts, reference), rest.strip()
+
+
+async def by_word(request: Request, tx: Transaction, contacts: Sequence[ContactInfo], word: str) -> ContactInfo:
+    """The contact of this number or name. Raises: UsageError, NotFound."""
+    return await Numbers(request.desk.store).find(
         tx,
         request.node.node_id,
         Kind.CONTACT,
-        reference,
+        word,
         contacts,
         ident=lambda contact: contact.peer_id,
         names=lambda contact: (contact.alias, contact.name),
     )
-    return contact, rest.strip()
 
 
 def _line(contact: ContactInfo) -> str:
     name = _name(contact)
     also = f" (calls themselves {literal(contact.name)})" if contact.alias and contact.name != contact.alias else ""
-    state = "blocked" if contact.blocked else "online" if contact.online else "offline"
+    state = "ended" if contact.retired else "blocked" if contact.blocked else "online" if contact.online else "offline"
     queued = f", {contact.queued} on the way" if contact.queued else ""
     return f"**{name}**{also}, {state}{queued}{_FOUND[contact.verification]}"
 
@@ -211,6 +278,26 @@ COMMANDS = (
         forget,
         details="To be contacts again, one of you needs a friend code of the other.",
         examples=("forget 1", f"forget 1 {SURE}"),
+    ),
+    Command(
+        "merge",
+        "NUMBER NUMBER",
+        GROUP,
+        "make one of two contacts that are the same person",
+        merge,
+        details="It happens when two people have added each other at the same time. Your friend has to say the same; "
+        "when your friend was first, one of the two numbers is enough, or none in the room of a conversation. What you "
+        "said and what waits goes on in one room, and the other says where.",
+        examples=("merge 1 2", "!chattor merge"),
+    ),
+    Command(
+        "retire",
+        "NUMBER|all",
+        GROUP,
+        "end friendships because somebody else may have your keys",
+        retire,
+        details="For example when a device or a backup was stolen. Your friends are told, and need a new friend code.",
+        examples=("retire 1", f"retire {ALL} {SURE}"),
     ),
     Command(
         "resync",

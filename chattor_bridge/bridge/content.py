@@ -7,10 +7,11 @@ import json
 import re
 import unicodedata
 from typing import Any
+from urllib.parse import quote
 
 from chattor_bridge.bridge.ghosts import MARK_KEY
 from chattor_bridge.bridge.ports import TextConversion
-from chattor_bridge.bridge.records import JsonObject
+from chattor_bridge.bridge.records import JsonObject, Portal
 from chattor_bridge.node.names import presentable
 
 HTML_FORMAT = "org.matrix.custom.html"
@@ -107,3 +108,10 @@ def literal(text: str) -> str:
     words = re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", presentable(text))
     turns = any(unicodedata.bidirectional(character) in _RIGHT_TO_LEFT for character in words)
     return f"{_ISOLATE}{words}{_END_OF_ISOLATE}" if turns else words
+
+
+def room_link(portal: Portal | None) -> str:
+    """A portal's room for a CommonMark text: a link, once there is a room."""
+    if portal is None or portal.room_id is None:
+        return "another room"
+    return f"[the other room](https://matrix.to/#/{quote(portal.room_id)})"

@@ -5,9 +5,11 @@ Nothing here waits for anything but the database: the rooms, messages and receip
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from chattor_bridge.bridge import actions
 from chattor_bridge.bridge.actions import owner_lane, portal_lane
-from chattor_bridge.bridge.content import literal
+from chattor_bridge.bridge.content import literal, room_link
 from chattor_bridge.bridge.ghosts import SECRET_BYTES, SECRET_NAME, Household
 from chattor_bridge.bridge.listener import Announcer
 from chattor_bridge.bridge.ports import BridgeStore
@@ -18,6 +20,7 @@ from chattor_bridge.ids import EventId, MatrixEventId, MatrixUserId, NodeId, Pee
 from chattor_bridge.node.happenings import (
     ContactAdded,
     ContactRenamed,
+    ContactsMerged,
     EventArrived,
     EventDelivered,
     EventFailed,
@@ -29,6 +32,11 @@ from chattor_bridge.node.happenings import (
 from chattor_bridge.node.notices import in_words
 from chattor_bridge.node.ports import Clock, Transaction
 from chattor_bridge.protocol.events import Event, Receipt, Text, Unknown
+
+GOES_ON_ELSEWHERE = (
+    "This conversation has become one with {where}, as both of you wanted: everything goes on there. You can leave "
+    "this room."
+)
 
 NOT_DELIVERED = "⚠ This could not be delivered: {reason}"
 
@@ -69,6 +77,8 @@ class NodeObserver:
                 await self._voice.check_room_for_more(tx, portal_lane(portal))
                 action = actions.RenamePortal(node_id.hex(), peer_id.hex())
                 await self._voice.arrange(tx, portal_lane(portal), action)
+            case ContactsMerged(peer_id, former):
+                await self._merged(tx, owner, node_id, peer_id, former)
             case ContactAdded(peer_id):
                 await self._announcer.happened(tx, owner, node_id, happening)
                 await self._open(tx, await self._portal(tx, owner, node_id, peer_id))
@@ -129,6 +139,22 @@ class NodeObserver:
             target = MatrixEventId(links[-1].matrix_event_id)
             text = NOT_DELIVERED.format(reason=literal(reason))
             await self._voice.say(tx, Place.portal(portal), text, reply_to=target)
+
+    async def _merged(
+        self, tx: Transaction, owner: MatrixUserId, node_id: NodeId, peer_id: PeerId, former_id: PeerId
+    ) -> None:
+        """One room remains; the other stays to be read, and says where the conversation goes on."""
+        portal = await self._portal(tx, owner, node_id, peer_id)
+        former = await self._portal(tx, owner, node_id, former_id)
+        await self._store.event_links.move(tx, node_id, former_id, peer_id)
+        await self._store.portals.save(tx, replace(former, merged_into=peer_id))
+        if former.room_id is not None:
+            text = GOES_ON_ELSEWHERE.format(where=room_link(portal))
+            action = actions.Say(owner, former.room_id, text, only_there=True)
+            await self._voice.arrange(tx, portal_lane(former), action)
+        await self._open_unless_about_to(tx, portal)
+        rename = actions.RenamePortal(node_id.hex(), peer_id.hex())  # it may have the other's alias now
+        await self._voice.arrange(tx, portal_lane(portal), rename)
 
     async def _portal(self, tx: Transaction, owner: MatrixUserId, node_id: NodeId, peer_id: PeerId) -> Portal:
         """The conversation's portal; its record is made if there is none."""

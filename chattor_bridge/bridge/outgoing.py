@@ -17,7 +17,7 @@ from chattor_bridge.bridge.ports import BridgeStore, TextConversion
 from chattor_bridge.bridge.records import EventLink, InboxItem, JsonObject, Portal
 from chattor_bridge.bridge.voice import Place, Voice
 from chattor_bridge.errors import Unavailable, UsageError
-from chattor_bridge.ids import MatrixEventId, MatrixUserId
+from chattor_bridge.ids import MatrixEventId, MatrixUserId, PeerId
 from chattor_bridge.node.host import NodeHost
 from chattor_bridge.node.ports import Clock, Transaction
 from chattor_bridge.protocol.events import Receipt, Text, split_text
@@ -41,6 +41,7 @@ UNSUPPORTED = {
 
 NOT_ALLOWED = "you may not use this bridge any more. Whoever runs it can allow it."
 EMPTY = "there is no text in it."
+MOVED = "this conversation goes on in {where}."
 
 STOPPED = "This was not sent: your Chattor node is stopped. Write start to me, and then send it again."
 
@@ -84,6 +85,8 @@ class PortalSpeech:
         kind, sender, event_id = str(event["type"]), MatrixUserId(event["sender"]), MatrixEventId(event["event_id"])
         if sender != portal.owner:
             return self._stranger(portal, sender, kind, event_id)
+        if portal.merged_into is not None:
+            return await self._goes_on_elsewhere(portal, portal.merged_into, event_id)
         if self._level_of(sender) is Level.NONE:
             return self._answer(portal, NOT_SENT.format(reason=NOT_ALLOWED), event_id)
         body: JsonObject = event["content"]
@@ -137,6 +140,11 @@ class PortalSpeech:
 
         return deed
 
+    async def _goes_on_elsewhere(self, portal: Portal, survivor: PeerId, event_id: MatrixEventId) -> Deed:
+        async with self._store.transaction() as tx:
+            other = await self._store.portals.by_peer(tx, portal.node_id, survivor)
+        return self._answer(portal, NOT_SENT.format(reason=MOVED.format(where=content.room_link(other))), event_id)
+
     async def read(self, portal: Portal, target: MatrixEventId) -> Deed:
         """The deed for the owner having read ``target``: the friend is told of it and what stands above it."""
 
@@ -150,7 +158,7 @@ class PortalSpeech:
             for first in range(0, len(read), MAX_RECEIPT_EVENTS):
                 receipt = Receipt("read", tuple(read[first : first + MAX_RECEIPT_EVENTS]))
                 try:
-                    await node.send(tx, portal.peer_id, receipt)
+                    await node.send(tx, portal.merged_into or portal.peer_id, receipt)
                 except UsageError:  # no such friend any more, or too much waits for them: a receipt may be spared
                     return
 

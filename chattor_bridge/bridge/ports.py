@@ -112,6 +112,9 @@ class EventLinks(Protocol):
         """In order of part."""
 
     async def by_matrix_event(self, tx: Transaction, matrix_event_id: MatrixEventId) -> list[EventLink]: ...
+    async def move(self, tx: Transaction, node_id: NodeId, from_peer: PeerId, to_peer: PeerId) -> None:
+        """Make the links of one conversation those of another: the two have become one."""
+
     async def remove(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> None:
         """All of this conversation."""
 

@@ -56,6 +56,7 @@ class Portal:
     ghost: MatrixUserId
     room_id: MatrixRoomId | None
     created_at: int
+    merged_into: PeerId | None = None  # the conversation in which this one goes on
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from chattor_bridge.node.connection import Connection
 from chattor_bridge.node.mailbox import Mailbox
 from chattor_bridge.node.patience import Alarm, describe, jitter, unless, within
 from chattor_bridge.node.ports import Stream
-from chattor_bridge.node.records import Contact, Role
+from chattor_bridge.node.records import Contact, Retired, Role
 from chattor_bridge.node.surroundings import Surroundings
 from chattor_bridge.node.views import Phase, Trouble
 from chattor_bridge.protocol.limits import HANDSHAKE_TIMEOUT, MAX_LINKS, MAX_NEW_ONIONS
@@ -292,7 +292,8 @@ class Friendship:
 
     async def _contact(self) -> Contact | None:
         async with self._around.store.transaction() as tx:
-            return await self._around.store.contacts.get(tx, self._node_id, self.peer_id)
+            contact = await self._around.store.contacts.get(tx, self._node_id, self.peer_id)
+        return None if contact is None or contact.retired is Retired.OVER else contact
 
 
 async def shake_hands(stream: Stream, link: Link) -> list[LinkEvent]:

@@ -34,6 +34,20 @@ VERIFICATION_FAILED: Final = "node.verification-failed"
 """Type of the `Unknown` event that says that a comparison failed: on the friend's side, or because its node cheated."""
 
 
+MERGE_ASKED: Final = "node.merge-asked"
+"""Type of the `Unknown` event that says that a friend has shown another friendship of ours to be its own too; its field
+``name`` is what that one is called."""
+
+MERGE_UNPROVEN: Final = "node.merge-unproven"
+"""Type of the `Unknown` event that says that a friend claims such a thing and has not shown it."""
+
+MERGED: Final = "node.merged"
+"""Type of the `Unknown` event that says that another friendship has become one with this; ``name`` as above."""
+
+RETIRED: Final = "node.retired"
+"""Type of the `Unknown` event that says that the friend has ended the friendship because of keys in other hands."""
+
+
 @dataclass(frozen=True, slots=True)
 class KnockReceived:
     """Somebody left a request at one of our doors. The same ``knock_id`` again means it was replaced (a retry)."""
@@ -102,12 +116,22 @@ class EventFailed:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class ContactsMerged:
+    """Two friendships have become one: ``peer_id`` goes on, and ``former`` is gone, with what its friend said and was
+    said to it now belonging to ``peer_id``."""
+
+    peer_id: PeerId
+    former: PeerId
+
+
 Happening = (
     KnockReceived
     | KnockLeft
     | KnockFailed
     | ContactAdded
     | ContactRenamed
+    | ContactsMerged
     | EventArrived
     | EventDelivered
     | EventFailed

@@ -6,14 +6,25 @@ row and nowhere else: read and locked, used, written back. See docs/protocol/eve
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final
 
 from chattor_bridge.errors import AuthenticationFailed, LimitReached, MalformedData, NotFound, UsageError
 from chattor_bridge.ids import EventId, NodeId, PeerId
-from chattor_bridge.node.happenings import MISSING, UNREADABLE, ContactRenamed, EventArrived, EventDelivered
+from chattor_bridge.node.claims import survivor_of, take_claim
+from chattor_bridge.node.happenings import (
+    MISSING,
+    RETIRED,
+    UNREADABLE,
+    ContactRenamed,
+    EventArrived,
+    EventDelivered,
+    EventFailed,
+)
 from chattor_bridge.node.ports import Transaction
-from chattor_bridge.node.records import Contact, HeldEvent, OutboxEntry
+from chattor_bridge.node.records import Contact, HeldEvent, OutboxEntry, Retired
 from chattor_bridge.node.surroundings import Surroundings
 from chattor_bridge.node.verifying import REFUSED, Turn, Verifying
 from chattor_bridge.node.views import Counters
@@ -22,7 +33,10 @@ from chattor_bridge.protocol.events import (
     EpochAccept,
     EpochOffer,
     Event,
+    Merge,
+    MergeDone,
     Profile,
+    Retire,
     Unknown,
     VerifyAccept,
     VerifyDone,
@@ -40,6 +54,11 @@ from chattor_bridge.protocol.resync import Standing
 from chattor_bridge.protocol.session import Duplicate, Opened, OutOfWindow, Session, SessionBroken
 from chattor_bridge.protocol.window import Ack
 
+FAILED_AT_ONCE: Final = 64
+"""Entries of an outbox that are failed at a time: a megabyte in memory at most."""
+
+ASK_FOR_A_CODE: Final = "meet or call, exchange a new friend code, and become friends anew"
+
 
 @dataclass(frozen=True, slots=True)
 class Taken:
@@ -56,11 +75,23 @@ class Taken:
 class Mailbox:
     """The outbox, the received events and the session state of one node's friendships."""
 
-    def __init__(self, node_id: NodeId, around: Surroundings, counters: Counters) -> None:
+    def __init__(
+        self,
+        node_id: NodeId,
+        around: Surroundings,
+        counters: Counters,
+        *,
+        on_change: Callable[[], None] = lambda: None,
+        on_parted: Callable[[Contact], None] = lambda _contact: None,
+    ) -> None:
+        """``on_change`` is called after a commit with which there may be a friendship to end; ``on_parted`` after one
+        that has ended it."""
         self._node_id = node_id
         self._around = around
         self._store = around.store
         self._counters = counters
+        self._on_change = on_change
+        self._on_parted = on_parted
         self.verifying = Verifying(around)
 
     # --- out ---------------------------------------------------------------------------------------------------------
@@ -73,6 +104,10 @@ class Mailbox:
         """
         encoded = encode_event(event)
         contact = await self.locked(tx, peer_id)
+        if contact.retired is not None:
+            if isinstance(event.body, Profile):
+                return  # our owner's new name is for friends
+            raise UsageError(f"this friendship was ended because its keys may be in other hands; {ASK_FOR_A_CODE}")
         if contact.blocked and not isinstance(event.body, Profile):
             raise UsageError("you have blocked this friend; unblock it to write to it")
         # A profile is a handful of bytes our owner cannot repeat by hand; it may exceed the bound.
@@ -83,7 +118,7 @@ class Mailbox:
         now = self._around.clock.now()
         session = Session.deserialize(contact.session)
         sealed = session.seal(encoded, random=self._around.random, now=now, ack=session.received.ack())
-        await self._put(tx, peer_id, Said(event.event_id, encoded, sealed))
+        await self.put_said(tx, peer_id, Said(event.event_id, encoded, sealed))
         await self._rekey(tx, peer_id, session)
         await self._store.contacts.save(tx, replace(contact, session=session.serialize()))
 
@@ -101,7 +136,10 @@ class Mailbox:
         session = Session.deserialize(contact.session)
         if session.session_id != session_id:
             return  # renewed on another link meanwhile: these numbers mean other envelopes now
-        if await self._drop(tx, peer_id, ack) and session.acknowledged(ack):
+        dropped = await self._drop(tx, peer_id, ack)
+        if dropped and (contact.merging is not None or contact.retired is not None):
+            tx.after_commit(self._on_change)
+        if dropped and session.acknowledged(ack):
             await self._store.contacts.save(tx, replace(contact, session=session.serialize()))
 
     async def _drop(self, tx: Transaction, peer_id: PeerId, ack: Ack) -> bool:
@@ -111,7 +149,12 @@ class Mailbox:
             await self._around.observer.record(tx, self._node_id, EventDelivered(peer_id, event_id))
         return bool(event_ids)
 
-    async def _put(self, tx: Transaction, peer_id: PeerId, said: Said) -> None:
+    async def put(self, tx: Transaction, peer_id: PeerId, session: Session, event: Event) -> None:
+        """Seal an event between the two nodes; the caller stores the session."""
+        said = say(session, event, random=self._around.random, now=self._around.clock.now())
+        await self.put_said(tx, peer_id, said)
+
+    async def put_said(self, tx: Transaction, peer_id: PeerId, said: Said) -> None:
         sealed = said.sealed
         entry = OutboxEntry(peer_id, sealed.seq, said.event_id, sealed.envelope, said.encoded, self._around.clock.now())
         await self._store.outbox.add(tx, self._node_id, entry)
@@ -120,7 +163,7 @@ class Mailbox:
         """Offer the next epoch if it is time; the caller stores the session."""
         said = offer_if_due(session, random=self._around.random, now=self._around.clock.now())
         if said is not None:
-            await self._put(tx, peer_id, said)
+            await self.put_said(tx, peer_id, said)
 
     async def rekey(self, tx: Transaction, contact: Contact) -> Contact:
         """Offer the next epoch if it is time; the contact as it is to be stored."""
@@ -142,11 +185,14 @@ class Mailbox:
             await arrivals.take(envelope)
         if arrivals.broken and arrivals.session.renewal.wanted is None:
             arrivals.session.renewal.wanted = Reason.BROKEN
-        await self._rekey(tx, peer_id, arrivals.session)
+        if arrivals.finished().retired is None:
+            await self._rekey(tx, peer_id, arrivals.session)
         await self._store.contacts.save(tx, arrivals.finished())
         tx.after_commit(lambda: _add(self._counters, arrivals.counters))
         for ack in arrivals.delivered:
             await self._drop(tx, peer_id, ack)
+        if contact.merging is not None or contact.retired is not None:
+            tx.after_commit(self._on_change)
         window = arrivals.session.received
         return Taken(
             ack=window.ack() if arrivals.answer else None,
@@ -183,8 +229,13 @@ class Mailbox:
         """Hand one event on; the contact as it is afterwards."""
         event = self._read(held)
         peer_id, received = contact.peer_id, self._store.received
-        if not await received.remember(tx, self._node_id, peer_id, event.event_id, held.received_at):
-            return contact  # the same event under a new seal
+        survivor = survivor_of(contact)
+        if survivor != peer_id:  # should it come to nothing
+            await received.remember(tx, self._node_id, peer_id, event.event_id, held.received_at)
+        if not await received.remember(tx, self._node_id, survivor, event.event_id, held.received_at):
+            return contact  # the same event under a new seal, or in a friendship that becomes one with this
+        if isinstance(event.body, Retire):
+            return await self._retired(tx, contact)
         if not isinstance(event.body, Profile):
             happening = EventArrived(peer_id, event, received_at=held.received_at)
             await self._around.observer.record(tx, self._node_id, happening)
@@ -193,6 +244,23 @@ class Mailbox:
         if name != contact.peer_name and not contact.alias:
             await self._around.observer.record(tx, self._node_id, ContactRenamed(peer_id, name))
         return replace(contact, peer_name=name)
+
+    async def _retired(self, tx: Transaction, contact: Contact) -> Contact:
+        """The friend believes its keys to be in other hands: nothing more goes there."""
+        happening = EventArrived(contact.peer_id, self.event(Unknown(RETIRED, {})), received_at=self.now())
+        await self._around.observer.record(tx, self._node_id, happening)
+        return await self.end(tx, contact)
+
+    async def end(self, tx: Transaction, contact: Contact) -> Contact:
+        """The friendship is over: what waits for the friend has failed. The contact as it is to be stored."""
+        reason = f"this friendship was ended because its keys may be in other hands; {ASK_FOR_A_CODE}"
+        while batch := await self._store.outbox.after(tx, self._node_id, contact.peer_id, 0, FAILED_AT_ONCE):
+            await self._store.outbox.remove(tx, self._node_id, contact.peer_id, [(batch[0].seq, batch[-1].seq)])
+            for entry in batch:
+                failed = EventFailed(contact.peer_id, entry.event_id, reason)
+                await self._around.observer.record(tx, self._node_id, failed)
+        tx.after_commit(self._on_change)
+        return replace(contact, retired=Retired.OVER)
 
     async def hold(self, tx: Transaction, held: HeldEvent) -> None:
         await self._store.received.hold(tx, self._node_id, held)
@@ -235,14 +303,28 @@ class Mailbox:
         match event.body:
             case EpochOffer():
                 said = take_offer(session, event.body, opened, random=self._around.random, now=now)
-                await self._put(tx, contact.peer_id, said)
+                await self.put_said(tx, contact.peer_id, said)
             case EpochAccept():
                 take_accept(session, event.body, opened, now=now)
             case VerifyStart() | VerifyAccept() | VerifyKey() | VerifyDone():
                 if await self._store.received.remember(tx, self._node_id, contact.peer_id, event.event_id, now):
                     return await self._verify(tx, contact, session, event.body)
+            case Merge(proof):
+                if await self._store.received.remember(tx, self._node_id, contact.peer_id, event.event_id, now):
+                    return await self._take_claim(tx, contact, proof)
+            case MergeDone():
+                tx.after_commit(self._on_change)
+                return replace(contact, merge_done=contact.merging is not None)
             case _:
                 return None
+        return contact
+
+    async def _take_claim(self, tx: Transaction, contact: Contact, proof: bytes) -> Contact:
+        contact, notice = await take_claim(self._store, tx, contact, proof)
+        if notice is not None:
+            happening = EventArrived(contact.peer_id, self.event(notice), received_at=self.now())
+            await self._around.observer.record(tx, self._node_id, happening)
+        tx.after_commit(self._on_change)
         return contact
 
     async def _verify(self, tx: Transaction, contact: Contact, session: Session, event: VerifyEvent) -> Contact:
@@ -256,11 +338,15 @@ class Mailbox:
         """Say and show what a turn of a verification leads to; the contact, to be stored with ``session``."""
         peer_id, now = turn.contact.peer_id, self._around.clock.now()
         for body in turn.said:
-            await self._put(tx, peer_id, say(session, self.event(body), random=self._around.random, now=now))
+            await self.put(tx, peer_id, session, self.event(body))
         if turn.notice is not None:
             happening = EventArrived(peer_id, self.event(turn.notice), received_at=now)
             await self._around.observer.record(tx, self._node_id, happening)
         return turn.contact
+
+    def parted(self, tx: Transaction, contact: Contact) -> None:
+        """This friendship is over with ``tx``: nothing of it is to be hosted or dialled any more."""
+        tx.after_commit(partial(self._on_parted, contact))
 
     def now(self) -> int:
         return self._around.clock.now()

@@ -109,6 +109,7 @@ class Node(Codes, Parting):
                 one.blocked,
                 one.order,
                 state_of(one),
+                one.retired is not None,
             )
             for one in contacts
         ]

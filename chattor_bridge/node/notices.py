@@ -8,7 +8,11 @@ from typing import Final
 from chattor_bridge.node.happenings import (
     EMOJI_INVITED,
     EMOJI_READY,
+    MERGE_ASKED,
+    MERGE_UNPROVEN,
+    MERGED,
     MISSING,
+    RETIRED,
     SESSION_NOT_RENEWED,
     SESSION_RENEWED,
     UNREADABLE,
@@ -59,6 +63,25 @@ def in_words(type_name: str, fields: Mapping[str, object]) -> str | None:
         return (
             "⚠️ WARNING: comparing with this friend failed. Somebody may stand between you and read everything. Do not "
             "say anything secret here. Meet, exchange new friend codes, and become friends anew."
+        )
+    if type_name == MERGE_ASKED:
+        return (
+            f"Your friend says that it is the same person as in your other conversation, “{fields.get('name')}”, and "
+            "wants the two to become one. If you find that right, write `merge` here; only if that other conversation "
+            "says the same will anything happen. If you do nothing, both stay."
+        )
+    if type_name == MERGE_UNPROVEN:
+        return (
+            "⚠️ Your friend says that another conversation of yours is with the same person, and could not prove it. "
+            "Nothing was changed. Perhaps you have forgotten that conversation; or somebody tries to deceive you."
+        )
+    if type_name == MERGED:
+        return f"Your other conversation, “{fields.get('name')}”, has become one with this. Everything goes on here."
+    if type_name == RETIRED:
+        return (
+            "⚠️ WARNING: your friend has ended this friendship, because somebody else may have its keys. What you read "
+            "here lately may come from somebody else, and what you said may be known. Nothing more can be said here. "
+            "Meet or call, exchange a new friend code, and become friends anew."
         )
     return None
 

@@ -145,6 +145,9 @@ class Received(Protocol):
     async def remember(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, event_id: EventId, at: int) -> bool:
         """Remember an event id for good; false if it was known already (a re-sealed duplicate)."""
 
+    async def copy(self, tx: Transaction, node_id: NodeId, from_peer: PeerId, to_peer: PeerId) -> None:
+        """Remember for the second friend every event id that is remembered for the first."""
+
     async def hold(self, tx: Transaction, node_id: NodeId, held: HeldEvent) -> None: ...
     async def held(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> list[HeldEvent]:
         """In order of sequence."""

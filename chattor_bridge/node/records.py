@@ -117,6 +117,13 @@ class Role(StrEnum):
     OWNER = "owner"
 
 
+class Retired(StrEnum):
+    """How far a friendship is on its way to its end, because of keys in other hands."""
+
+    SAYING = "saying"  # our owner ended it; the friend has yet to hear
+    OVER = "over"
+
+
 @dataclass(frozen=True, slots=True)
 class Contact:
     """A friendship. ``established`` is false on the owner's side until the accepting handshake (IKpsk1) completed.
@@ -148,6 +155,11 @@ class Contact:
     hosted_since: int = 0
     former_seed: bytes | None = None  # sealed
     heard_at: int = 0
+    merging: PeerId | None = None  # the friendship that our owner has found to be with the same person
+    merge_claim: PeerId | None = None  # the friendship that the friend has shown to be its own too
+    merge_done: bool = False  # the friend has given up the other of the two
+    retired: Retired | None = None
+    retired_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,8 @@ class VerificationInfo:
 @dataclass(frozen=True, slots=True)
 class ContactInfo:
     """A friend. ``name`` is what the friend calls itself and may be empty, ``alias`` what our owner calls it. ``order``
-    rises with every friend this store has had and is never used twice."""
+    rises with every friend this store has had and is never used twice. ``retired``: this friendship is over, or about
+    to be, because somebody else may have its keys."""
 
     peer_id: PeerId
     name: str
@@ -98,6 +99,7 @@ class ContactInfo:
     blocked: bool = False
     order: int = 0
     verification: Verification = Verification.NONE
+    retired: bool = False
 
 
 class Phase(StrEnum):

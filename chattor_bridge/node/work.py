@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
@@ -24,13 +24,22 @@ from chattor_bridge.node.hosted import HostedOnions
 from chattor_bridge.node.hosting import Hostings, Wanted
 from chattor_bridge.node.knocking import Knocking
 from chattor_bridge.node.mailbox import Mailbox
+from chattor_bridge.node.merging import Merging
 from chattor_bridge.node.patience import describe, unless
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.proving import Proving
-from chattor_bridge.node.records import Contact, DoorRecord, KnockAttempt, KnockState, NodeRecord, OutgoingKnock
+from chattor_bridge.node.records import (
+    Contact,
+    DoorRecord,
+    KnockAttempt,
+    KnockState,
+    NodeRecord,
+    OutgoingKnock,
+    Retired,
+)
 from chattor_bridge.node.surroundings import Surroundings
 from chattor_bridge.node.views import Counters, Trouble, WorkStatus
-from chattor_bridge.protocol.limits import KNOCK_LIFETIME
+from chattor_bridge.protocol.limits import KNOCK_LIFETIME, RETIRE_PATIENCE
 from chattor_bridge.protocol.primitives import ed25519_public, x25519_public
 from chattor_bridge.protocol.session import Session
 
@@ -64,7 +73,10 @@ class NodeWork:
         self._node_id: NodeId = record.node_id
         self.record = record
         self.counters = Counters()
-        self.mailbox = Mailbox(record.node_id, around, self.counters)
+        self.mailbox = Mailbox(
+            record.node_id, around, self.counters, on_change=self.look_again, on_parted=self._parted_from
+        )
+        self.merging = Merging(around, record.node_id, self.mailbox)
         self.hostings = Hostings(around, self._in_own_task)
         self._hosted = HostedOnions(
             around, record.node_id, self.mailbox, look_again=self.look_again, tell=self._tell_onions
@@ -119,6 +131,27 @@ class NodeWork:
         if peer_onion is not None and self._group is not None:
             self._group.create_task(self._guard(self._around.transport.forget(peer_onion)))
         self.look_again()
+
+    def _parted_from(self, contact: Contact) -> None:
+        self.part(contact.peer_id, contact.peer_onion)
+
+    async def _retire(self, tx: Transaction, contacts: Sequence[Contact]) -> list[Contact]:
+        """Those whose friendship is not over. One that our owner has ended is, once the friend has heard of it or has
+        had the time to."""
+        left = []
+        for contact in contacts:
+            if contact.retired is Retired.SAYING and await self._has_heard(tx, contact):
+                contact = await self.mailbox.end(tx, await self.mailbox.locked(tx, contact.peer_id))
+                await self._around.store.contacts.save(tx, contact)
+                self.mailbox.parted(tx, contact)
+            if contact.retired is not Retired.OVER:
+                left.append(contact)
+        return left
+
+    async def _has_heard(self, tx: Transaction, contact: Contact) -> bool:
+        """Whether the friend knows, or did not ask in time: the last thing said to it was that this is the end."""
+        waiting = await self._around.store.outbox.count(tx, self._node_id, contact.peer_id)
+        return waiting == 0 or self._around.clock.now() - contact.retired_at >= RETIRE_PATIENCE
 
     def meet_again(self, peer_id: PeerId) -> None:
         """Our owner has unblocked this friend."""
@@ -192,6 +225,7 @@ class NodeWork:
                 return _OnDisk(record, [], [], [])
             others = len(doors) + sum(bool(attempts) for _, attempts in knocks)
             contacts = [one for one in await store.contacts.of_node(tx, self._node_id) if not one.blocked]
+            contacts = await self._retire(tx, await self.merging.settle(tx, contacts))
             contacts = await self._hosted.settle(tx, others, contacts)
         return _OnDisk(record, doors, knocks, contacts)
 
@@ -340,6 +374,7 @@ class NodeWork:
         expired_before = now - KNOCK_LIFETIME
         async with self._around.store.transaction() as tx:
             await self._hosted.renew(tx)
+            tx.after_commit(self.look_again)  # a friend may have had the time to hear that a friendship is over
             for door in await doors.of_node(tx, self._node_id):
                 if door.has_expired(now):
                     await doors.retire(tx, door.door_id, now)

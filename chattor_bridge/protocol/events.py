@@ -116,15 +116,35 @@ class VerifyDone:
     match: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """The sender wants this friendship and another between the same two people to become one; ``proof``, 32 bytes, says
+    which (`Session.merge_proof`)."""
+
+    proof: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MergeDone:
+    """Said in the surviving one of two friendships: the sender has given up the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retire:
+    """The sender believes its keys to be in other hands; this friendship is over."""
+
+
 EpochEvent = EpochOffer | EpochAccept
 """What the two halves of one session say to each other."""
 
 VerifyEvent = VerifyStart | VerifyAccept | VerifyKey | VerifyDone
 
-Control = EpochEvent | VerifyEvent
+MergeEvent = Merge | MergeDone
+
+Control = EpochEvent | VerifyEvent | MergeEvent
 """What two nodes say to each other; nobody is shown it."""
 
-Body = Text | Receipt | Profile | Control | Unknown
+Body = Text | Receipt | Profile | Retire | Control | Unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +166,11 @@ class Event:
 EVENT_TYPES: Final = (
     "epoch_accept",
     "epoch_offer",
+    "merge",
+    "merge_done",
     "profile",
     "receipt",
+    "retire",
     "text",
     "verify_accept",
     "verify_done",
@@ -231,6 +254,12 @@ def _type_of(body: Body) -> str:
             return "verify_key"
         case VerifyDone():
             return "verify_done"
+        case Merge():
+            return "merge"
+        case MergeDone():
+            return "merge_done"
+        case Retire():
+            return "retire"
         case Unknown(type_name):
             return type_name
 
@@ -255,6 +284,10 @@ def _own_fields(body: Body) -> Mapping[str, object]:
             return {"run": run_id, "key": key}
         case VerifyDone(run_id, match):
             return {"run": run_id, "match": match}
+        case Merge(proof):
+            return {"proof": proof}
+        case MergeDone() | Retire():
+            return {}
         case Unknown(_, fields):
             return fields
 
@@ -292,6 +325,12 @@ def _read_body(type_name: str, fields: Fields) -> tuple[Body | None, frozenset[s
             if not isinstance(match, bool):
                 raise fields.wrong("match")
             return VerifyDone(_read_run(fields), match), frozenset({"run", "match"})
+        case "merge":
+            return Merge(fields.bytes("proof", length=KEY_SIZE)), frozenset({"proof"})
+        case "merge_done":
+            return MergeDone(), frozenset()
+        case "retire":
+            return Retire(), frozenset()
         case _:
             return None, frozenset()
 

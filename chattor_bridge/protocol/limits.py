@@ -104,6 +104,9 @@ MAX_RESYNC_CANDIDATES: Final = 4
 VERIFICATION_ID_SIZE: Final = 16
 """Bytes of the id of one comparing of emoji: random ones never meet."""
 
+RETIRE_PATIENCE: Final = 604_800
+"""Seconds for which a friend may still come and hear that our owner has ended the friendship (7 days)."""
+
 VERIFICATION_LIFETIME: Final = 600
 """Seconds one comparing of emoji may take: both people are there, talking to each other, as in Matrix."""
 

@@ -244,6 +244,12 @@ class Session:
         """
         return hkdf(self._friendship_secret, label="onion-auth", info=[onion])
 
+    def merge_proof(self, transcript: bytes, *, ours: bool) -> bytes:
+        """32 bytes by which one side says that the friendship whose knock had this ``transcript`` hash is between the
+        same two people as this one; ``ours``: as our side says it. Compare them in constant time."""
+        sender = self.role if ours else other(self.role)
+        return hkdf(self._friendship_secret, label="merge", info=[sender.encode(), transcript])
+
     # --- sealing -------------------------------------------------------------------------------------------------
 
     def seal(self, inner: bytes, *, random: RandomBytes, now: int, ack: Ack | None = None) -> Sealed:

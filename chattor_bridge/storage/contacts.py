@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chattor_bridge.ids import NodeId, OnionKey, PeerId
 from chattor_bridge.node.ports import Transaction
-from chattor_bridge.node.records import Contact, Role
+from chattor_bridge.node.records import Contact, Retired, Role
 from chattor_bridge.storage.engine import Dialect, Row
 from chattor_bridge.storage.table import SealedRow, Table, read_words, update_one, write_words
 from chattor_bridge.storage.transaction import sql
@@ -18,9 +18,9 @@ class SqlContacts(Table):
         await sql(tx).execute(
             "INSERT INTO contacts (node_id, peer_id, role, own_static, peer_static, hosted_seed, peer_onion, session, "
             "peer_name, alias, version, capabilities, established, blocked, verified, mismatch, verification, "
-            "hosted_since, former_seed, heard_at, created_at) "
+            "hosted_since, former_seed, heard_at, merging, merge_claim, merge_done, retired, retired_at, created_at) "
             "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, "
-            "$20, $21)",
+            "$20, $21, $22, $23, $24, $25, $26)",
             *self._values(contact),
             contact.created_at,
         )
@@ -33,7 +33,8 @@ class SqlContacts(Table):
             "UPDATE contacts SET role = $3, own_static = $4, peer_static = $5, hosted_seed = $6, peer_onion = $7, "
             "session = $8, peer_name = $9, alias = $10, version = $11, capabilities = $12, established = $13, "
             "blocked = $14, verified = $15, mismatch = $16, verification = $17, hosted_since = $18, former_seed = $19, "
-            "heard_at = $20 WHERE node_id = $1 AND peer_id = $2",
+            "heard_at = $20, merging = $21, merge_claim = $22, merge_done = $23, retired = $24, "
+            "retired_at = $25 WHERE node_id = $1 AND peer_id = $2",
             *self._values(contact),
         )
 
@@ -91,6 +92,11 @@ class SqlContacts(Table):
             contact.hosted_since,
             sealed.seal_optional("former_seed", contact.former_seed),
             contact.heard_at,
+            contact.merging,
+            contact.merge_claim,
+            contact.merge_done,
+            None if contact.retired is None else contact.retired.value,
+            contact.retired_at,
         )
 
     def _read(self, row: Row) -> Contact:
@@ -121,4 +127,9 @@ class SqlContacts(Table):
             hosted_since=row["hosted_since"],
             former_seed=sealed.open_optional("former_seed", row["former_seed"]),
             heard_at=row["heard_at"],
+            merging=None if row["merging"] is None else PeerId(row["merging"]),
+            merge_claim=None if row["merge_claim"] is None else PeerId(row["merge_claim"]),
+            merge_done=bool(row["merge_done"]),
+            retired=None if row["retired"] is None else Retired(row["retired"]),
+            retired_at=row["retired_at"],
         )

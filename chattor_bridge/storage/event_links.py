@@ -44,6 +44,11 @@ class SqlEventLinks:
         )
         return [_read_link(row) for row in rows]
 
+    async def move(self, tx: Transaction, node_id: NodeId, from_peer: PeerId, to_peer: PeerId) -> None:
+        await sql(tx).execute(
+            "UPDATE event_links SET peer_id = $3 WHERE node_id = $1 AND peer_id = $2", node_id, from_peer, to_peer
+        )
+
     async def remove(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> None:
         await sql(tx).execute("DELETE FROM event_links WHERE node_id = $1 AND peer_id = $2", node_id, peer_id)
 

@@ -15,15 +15,17 @@ class SqlPortals:
     async def save(self, tx: Transaction, portal: Portal) -> None:
         """Raises: AlreadyExists when the room shows another conversation."""
         await sql(tx).execute(
-            "INSERT INTO portals (node_id, peer_id, owner, ghost, room_id, created_at) VALUES ($1, $2, $3, $4, $5, $6) "
+            "INSERT INTO portals (node_id, peer_id, owner, ghost, room_id, created_at, merged_into) "
+            "VALUES ($1, $2, $3, $4, $5, $6, $7) "
             "ON CONFLICT (node_id, peer_id) DO UPDATE SET owner = excluded.owner, ghost = excluded.ghost, "
-            "room_id = excluded.room_id, created_at = excluded.created_at",
+            "room_id = excluded.room_id, created_at = excluded.created_at, merged_into = excluded.merged_into",
             portal.node_id,
             portal.peer_id,
             portal.owner,
             portal.ghost,
             portal.room_id,
             portal.created_at,
+            portal.merged_into,
         )
 
     async def by_peer(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> Portal | None:
@@ -51,4 +53,5 @@ def _read(row: Row) -> Portal:
         ghost=MatrixUserId(row["ghost"]),
         room_id=None if row["room_id"] is None else MatrixRoomId(row["room_id"]),
         created_at=row["created_at"],
+        merged_into=None if row["merged_into"] is None else PeerId(row["merged_into"]),
     )

@@ -24,6 +24,16 @@ class SqlReceived(Table):
         )
         return added == 1
 
+    async def copy(self, tx: Transaction, node_id: NodeId, from_peer: PeerId, to_peer: PeerId) -> None:
+        await sql(tx).execute(
+            "INSERT INTO received_events (node_id, peer_id, event_id, received_at) "
+            "SELECT node_id, $3, event_id, received_at FROM received_events WHERE node_id = $1 AND peer_id = $2 "
+            "ON CONFLICT (node_id, peer_id, event_id) DO NOTHING",
+            node_id,
+            from_peer,
+            to_peer,
+        )
+
     async def hold(self, tx: Transaction, node_id: NodeId, held: HeldEvent) -> None:
         """Raises: NotFound when there is no such contact; AlreadyExists when the sequence number is held."""
         await sql(tx).execute(

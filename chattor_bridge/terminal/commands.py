@@ -109,6 +109,22 @@ async def unblock(arguments: argparse.Namespace, home: Home, output: Output) -> 
     output.show(items[0], f"{neutralised(items[0]['name'])} can reach you again.")
 
 
+async def merge(arguments: argparse.Namespace, home: Home, output: Output) -> None:
+    items, _ = await ask_once(home, "merge", contact=arguments.contact, other=arguments.other)
+    output.show(
+        items[0], f"Said so to {neutralised(items[0]['name'])}. The two become one when your friend says it too."
+    )
+
+
+async def retire(arguments: argparse.Namespace, home: Home, output: Output) -> None:
+    if arguments.contact is None and not arguments.all:
+        raise CommandError(Exit.USAGE, "say which contact, or --all")
+    items, _ = await ask_once(home, "retire", contact=arguments.contact or "", all=arguments.all)
+    for item in items:
+        output.show(item, f"The friendship with {neutralised(item['name'])} is ended, and they are told.")
+    output.say(f"Make new friend codes with {home.command('code new')}, and hand them out in person or by voice.")
+
+
 async def forget(arguments: argparse.Namespace, home: Home, output: Output) -> None:
     items, _ = await ask_once(home, "forget", contact=arguments.contact)
     output.show(items[0], f"{neutralised(items[0]['name'])} is forgotten, and what you said to each other is erased.")
@@ -199,6 +215,8 @@ COMMANDS: dict[str, Command] = {
     "block": block,
     "unblock": unblock,
     "forget": forget,
+    "merge": merge,
+    "retire": retire,
     "contacts": contacts,
     "rename": rename,
     "resync": resync,
@@ -288,7 +306,7 @@ def _contact_row(item: JsonObject) -> list[str]:
         news.append(f"{item['queued']} on their way")
     if item["verification"] != "unverified":
         news.append("verified" if item["verification"] == "verified" else "COMPARISON FAILED")
-    state = "blocked" if item["blocked"] else "online" if item["online"] else "offline"
+    state = "ended" if item["retired"] else "blocked" if item["blocked"] else "online" if item["online"] else "offline"
     return [str(item["contact"]), name, state, ", ".join(news)]
 
 

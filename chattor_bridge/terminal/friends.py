@@ -140,6 +140,30 @@ class Friends:
         yield Item({"contact": number, "name": shown_name(number, contact)})
         yield Done({})
 
+    async def merge(self, args: JsonObject) -> AsyncGenerator[Answer, None]:
+        contacts = await self._node.contacts()
+        number, contact = find_contact(contacts, arguments.text(args, "contact"))
+        word = arguments.optional_text(args, "other")
+        other = None if word is None else find_contact(contacts, word)[1].peer_id
+        async with self._store.transaction() as tx:
+            await self._node.merge(tx, contact.peer_id, other)
+        yield Item({"contact": number, "name": shown_name(number, contact)})
+        yield Done({})
+
+    async def retire(self, args: JsonObject) -> AsyncGenerator[Answer, None]:
+        contacts = await self._node.contacts()
+        if arguments.flag(args, "all"):
+            async with self._store.transaction() as tx:
+                await self._node.retire_all(tx)
+            ended = [one for one in numbered(contacts) if not one[1].retired]
+        else:
+            ended = [find_contact(contacts, arguments.text(args, "contact"))]
+            async with self._store.transaction() as tx:
+                await self._node.retire(tx, ended[0][1].peer_id)
+        for number, contact in ended:
+            yield Item({"contact": number, "name": shown_name(number, contact)})
+        yield Done({})
+
     async def forget(self, args: JsonObject) -> AsyncGenerator[Answer, None]:
         number, contact = find_contact(await self._node.contacts(), arguments.text(args, "contact"))
         async with self._store.transaction() as tx:
@@ -237,6 +261,7 @@ class Friends:
             "alias": contact.alias,
             "online": contact.online,
             "blocked": contact.blocked,
+            "retired": contact.retired,
             "queued": contact.queued,
             "unread": await self._unread(contact),
             "since": contact.created_at,

@@ -274,14 +274,37 @@ def _add_friends(commands: _Commands) -> None:
         "friends again, one of you needs a friend code of the other. The friend is not told, and sees you offline.",
         '{"contact": 1, "name": "Bob"}',
     )
+    merge = _command(
+        commands,
+        "merge",
+        "make one of two contacts that are the same person",
+        "It happens when two people have added each other at the same time. Your friend has to say the same; when\n"
+        "your friend was first, one of the two is enough. What was said and what waits goes on under the contact that\n"
+        "stays.",
+        '{"contact": 1, "name": "Bob"}',
+    )
+    merge.add_argument("contact", help="number, alias or name")
+    merge.add_argument("other", nargs="?", help="the other one: number, alias or name")
+    retire = _command(
+        commands,
+        "retire",
+        "end friendships because somebody else may have their keys",
+        "For example when a device or a backup was stolen. Your friend is told, and to exchange a new friend code\n"
+        "with you; what was said stays. With --all it is every friendship that ends, and every friend code is taken\n"
+        "back. This cannot be undone.",
+        '{"contact": 1, "name": "Bob"}',
+    )
+    retire.add_argument("contact", nargs="?", help="number, alias or name")
+    retire.add_argument("--all", action="store_true", help="end every friendship")
     for parting in (unblock, forget):
         parting.add_argument("contact", help="number, alias or name")
     _command(
         commands,
         "contacts",
         "list your friends",
-        shape='{"contact": 1, "name": "Bob", "alias": "", "online": true, "blocked": false, "queued": 0,\n'
-        ' "unread": 2, "since": 1793000000, "verification": "unverified|verified|mismatch"}',
+        shape='{"contact": 1, "name": "Bob", "alias": "", "online": true, "blocked": false,\n'
+        ' "retired": false, "queued": 0, "unread": 2, "since": 1793000000,\n'
+        ' "verification": "unverified|verified|mismatch"}',
     )
     rename = _command(
         commands,

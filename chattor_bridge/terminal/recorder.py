@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from chattor_bridge.ids import NodeId, PeerId
 from chattor_bridge.node.happenings import (
     ContactAdded,
+    ContactsMerged,
     EventArrived,
     EventDelivered,
     EventFailed,
@@ -47,6 +48,8 @@ class Recorder:
                 await history.mark_delivered(tx, node_id, peer_id, event_id, self._clock.now())
             case EventFailed(peer_id, event_id, reason):
                 await history.mark_failed(tx, node_id, peer_id, event_id, reason)
+            case ContactsMerged(peer_id, former):
+                await history.move(tx, node_id, former, peer_id)
             case KnockReceived() | KnockFailed() | ContactAdded():
                 notice: Notice = happening
                 tx.after_commit(lambda: self._notify(notice))

@@ -28,6 +28,8 @@ class Service:
             "block": friends.block,
             "unblock": friends.unblock,
             "forget": friends.forget,
+            "merge": friends.merge,
+            "retire": friends.retire,
             "contacts": friends.contacts,
             "rename": friends.rename,
             "resync": friends.resync,

@@ -45,6 +45,10 @@ class MemoryNetwork:
         """Another participant, which hosts ``limit`` onions at most."""
         return MemoryTransport(self._directory, limit)
 
+    def hosts(self, onion: OnionKey) -> bool:
+        """Whether anybody hosts this onion now."""
+        return socket_path(self._directory, _socket_name(onion)).exists()
+
 
 class MemoryPublication:
     """Implements `chattor_bridge.node.ports.Publication`."""

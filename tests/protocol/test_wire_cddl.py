@@ -15,8 +15,11 @@ from chattor_bridge.errors import MalformedData
 from chattor_bridge.protocol.events import (
     EpochAccept,
     EpochOffer,
+    Merge,
+    MergeDone,
     Profile,
     Receipt,
+    Retire,
     Text,
     Unknown,
     VerifyAccept,
@@ -47,6 +50,9 @@ _RULE_OF = {
     VerifyAccept: "verify-accept-event",
     VerifyKey: "verify-key-event",
     VerifyDone: "verify-done-event",
+    Merge: "merge-event",
+    MergeDone: "merge-done-event",
+    Retire: "retire-event",
     Unknown: "unknown-event",
 }
 _RULE_OF_TYPE = {
@@ -59,6 +65,9 @@ _RULE_OF_TYPE = {
     "verify_accept": "verify-accept-event",
     "verify_key": "verify-key-event",
     "verify_done": "verify-done-event",
+    "merge": "merge-event",
+    "merge_done": "merge-done-event",
+    "retire": "retire-event",
 }
 
 _RULE_OF_FRAME = {

@@ -113,6 +113,7 @@ async def test_they_become_friends_by_code_and_talk_both_ways(tmp_path: Path) ->
             "alias": "",
             "online": True,
             "blocked": False,
+            "retired": False,
             "verification": "unverified",
             "queued": 0,
             "unread": 0,
@@ -358,6 +359,38 @@ async def test_a_friend_is_blocked_unblocked_and_forgotten(friends: Friends) -> 
     request = await friends.alices.saw("request", 2)
     assert await alice.get("block", "--request", request["request"][:8]) == [{"id": request["request"]}]
     assert await alice.get("requests") == []
+
+
+async def test_two_friendships_become_one(friends: Friends) -> None:
+    alice, bob = friends.alice, friends.bob
+    [code] = await bob.get("code", "new", "crossing")
+    await alice.get("add", code["code"])
+    request = await friends.bobs.saw("request", 1)
+    await bob.get("accept", request["request"][:8])
+    await friends.alices.saw("friend", 2)
+    await bob.get("send", "2", "--wait", "said in the second")
+    refused = await alice.do("merge", "1")
+    assert (refused.code, "has said nothing" in refused.complaint) == (1, True)
+    assert await alice.get("merge", "1", "2") == [{"contact": 1, "name": "Bob"}]
+    following = await bob.launch("follow", "--after", "0", "--sent")
+    await following.saw_all(lambda said: "wants the two to become one" in said.get("text", ""), 2)
+    await bob.get("merge", "2")
+    await following.saw_all(lambda said: "has become one with this" in said.get("text", ""), 1)
+    [left] = await bob.get("contacts")
+    assert "said in the second" in [said["text"] for said in await bob.get("history", str(left["contact"]))]
+
+
+async def test_a_friendship_is_retired(friends: Friends) -> None:
+    alice, bob = friends.alice, friends.bob
+    assert (await alice.do("retire")).code == 2
+    assert await alice.get("retire", "--all") == [{"contact": 1, "name": "Bob"}]
+    following = await bob.launch("follow", "--after", "0")
+    await following.saw_all(lambda said: "has ended this friendship" in said.get("text", ""), 1)
+    refused = await bob.do("send", "1", "why?")
+    assert (refused.code, "new friend code" in refused.complaint) == (1, True)
+    assert (await bob.get("contacts"))[0]["retired"]
+    assert "ended" in (await alice.do("contacts", json=False)).output
+    assert await alice.get("code") == []
 
 
 async def test_codes_are_bounded_parked_and_rotated(friends: Friends) -> None:

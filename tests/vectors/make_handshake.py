@@ -171,6 +171,8 @@ def knock(code_secret: bytes = b"") -> dict[str, object]:
             "session_id": ready.session.session_id.hex(),
             "link_psk": ready.session.link_psk.hex(),
             "onion_auth_private": ready.session.onion_auth_key(hosted).hex(),
+            "merge_proof_knocker": ready.session.merge_proof(bytes(range(32)), ours=True).hex(),
+            "merge_proof_owner": ready.session.merge_proof(bytes(range(32)), ours=False).hex(),
             "epoch_0_key_knocker": ready.session.epochs.sending_key().hex(),
             "epoch_0_key_owner": arrived.session.epochs.sending_key().hex(),
             "peer_static": arrived.peer_static.hex(),

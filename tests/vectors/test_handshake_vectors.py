@@ -150,6 +150,8 @@ def test_the_knock_from_the_door(knock: Any) -> None:
     assert plain.hkdf(friendship, "onion-auth", onion).hex() == results["onion_auth_private"]
     epoch = plain.hkdf(root, "epoch")
     for side in ("knocker", "owner"):
+        proof = plain.hkdf(friendship, "merge", side.encode(), bytes(range(32)))  # of some other transcript
+        assert proof.hex() == results[f"merge_proof_{side}"]
         assert plain.hkdf(epoch, "envelope-key", side.encode()).hex() == results[f"epoch_0_key_{side}"]
 
     # the first ratchet message

@@ -1,0 +1,240 @@
+"""docs/protocol/merge.md: two friendships with one person become one, and nobody else's ever do."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+
+from chattor_bridge.errors import NotFound, UsageError
+from chattor_bridge.ids import EventId, OnionKey, PeerId
+from chattor_bridge.node.happenings import (
+    MERGE_ASKED,
+    MERGE_UNPROVEN,
+    MERGED,
+    ContactsMerged,
+    EventArrived,
+)
+from chattor_bridge.node.records import Contact
+from chattor_bridge.protocol.events import Body, Merge, MergeDone, Text, Unknown
+from chattor_bridge.protocol.primitives import ed25519_public
+from chattor_bridge.protocol.session import Session
+from tests.node.world import Person, World, until_gone
+
+Crossed = tuple[Person, Person, PeerId, PeerId]
+"""Two people who are friends twice: the friendship that survives, and the other."""
+
+
+@pytest.fixture
+async def crossed(world: World) -> Crossed:
+    anna, ben = await world.person("Anna"), await world.person("Ben")
+    survivor, former = sorted([await anna.befriend(ben), await ben.befriend(anna)])
+    return anna, ben, survivor, former
+
+
+async def merge(person: Person, one: PeerId, other: PeerId | None = None) -> None:
+    async with person.house.store.transaction() as tx:
+        await person.node.merge(tx, one, other)
+
+
+async def send(person: Person, peer_id: PeerId, body: Body) -> None:
+    async with person.house.store.transaction() as tx:
+        await person.node.send(tx, peer_id, body)
+
+
+def told(person: Person, what: str) -> list[PeerId]:
+    """In which conversations the owner was told this."""
+    return [
+        arrived.peer_id
+        for arrived in person.of(EventArrived)
+        if isinstance(arrived.event.body, Unknown) and arrived.event.body.type == what
+    ]
+
+
+async def friends_of(person: Person) -> list[PeerId]:
+    return [contact.peer_id for contact in await person.node.contacts()]
+
+
+async def stored(person: Person, peer_id: PeerId) -> Contact:
+    async with person.house.store.transaction() as tx:
+        contact = await person.house.store.contacts.get(tx, person.node_id, peer_id)
+    assert contact is not None
+    return contact
+
+
+def have_arrived(person: Person, events: list[EventId]) -> bool:
+    return set(events) <= set(person.delivered())
+
+
+def merged(person: Person) -> bool:
+    return bool(person.of(ContactsMerged))
+
+
+async def test_both_say_so_and_one_friendship_remains(world: World, crossed: Crossed) -> None:
+    anna, ben, survivor, former = crossed
+    await merge(anna, former, survivor)
+    await ben.until(lambda: set(told(ben, MERGE_ASKED)) == {survivor, former})
+    assert not merged(anna)
+    assert len(await friends_of(anna)) == len(await friends_of(ben)) == 2  # the other side has not agreed
+    await merge(ben, survivor)  # which the other one is, the friend has said
+    for person in (anna, ben):
+        await person.until(partial(merged, person), time_passes=True)
+        assert person.of(ContactsMerged) == [ContactsMerged(survivor, former)]
+        assert told(person, MERGED) == [survivor]
+        assert await friends_of(person) == [survivor]
+    with pytest.raises(NotFound):
+        await anna.say(former, "hello?")
+    await anna.say(survivor, "one")
+    await ben.say(survivor, "two")
+    await ben.until(lambda: ben.texts() == ["one"], time_passes=True)
+    await anna.until(lambda: anna.texts() == ["two"], time_passes=True)
+    assert told(anna, MERGE_UNPROVEN) == told(ben, MERGE_UNPROVEN) == []
+
+
+async def test_both_say_so_at_once(crossed: Crossed) -> None:
+    anna, ben, survivor, former = crossed
+    await merge(anna, survivor, former)
+    await merge(ben, former, survivor)
+    for person in (anna, ben):
+        await person.until(partial(merged, person), time_passes=True)
+        assert await friends_of(person) == [survivor]
+
+
+async def test_what_waits_goes_on_in_the_other_once_and_in_order(crossed: Crossed) -> None:
+    """Ben says things in the former friendship behind his proof, and gives it up once she has that alone."""
+    anna, ben, survivor, former = crossed
+    await merge(anna, survivor, former)
+    await ben.until(lambda: len(told(ben, MERGE_ASKED)) == 2)
+    said = await anna.say(former, *(f"anna {number}" for number in range(70)))
+    async with ben.house.store.transaction() as tx:
+        await ben.node.merge(tx, former)
+        ours = [await ben.node.send(tx, former, Text(f"ben {number}")) for number in range(70)]
+    for person in (anna, ben):
+        await person.until(partial(merged, person), time_passes=True)
+    await anna.until(lambda: len(anna.texts()) == 70, time_passes=True)
+    await ben.until(lambda: len(ben.texts()) == 70, time_passes=True)
+    assert anna.texts() == [f"ben {number}" for number in range(70)]
+    assert ben.texts() == [f"anna {number}" for number in range(70)]
+    for person, events in ((anna, said), (ben, ours)):
+        await person.until(partial(have_arrived, person, events), time_passes=True)
+        assert len(set(person.delivered())) == len(person.delivered())
+
+
+@pytest.mark.parametrize("who", ["first", "second"])
+async def test_a_death_between_leaves_nothing_half_done(crossed: Crossed, who: str) -> None:
+    anna, ben, survivor, former = crossed
+    await merge(anna, survivor, former)
+    await anna.say(former, "before")
+    dies = anna if who == "first" else ben
+    await dies.house.die()
+    await dies.house.start()
+    await ben.until(lambda: len(told(ben, MERGE_ASKED)) == 2, time_passes=True)
+    await merge(ben, former)
+    await ben.say(former, "after")
+    await dies.house.die()
+    await dies.house.start()
+    for person in (anna, ben):
+        await person.until(partial(merged, person), time_passes=True)
+        assert await friends_of(person) == [survivor]
+    await anna.until(lambda: anna.texts() == ["after"], time_passes=True)
+    await ben.until(lambda: ben.texts() == ["before"], time_passes=True)
+
+
+async def test_a_friend_who_dies_while_the_other_gives_up_is_told_in_the_survivor(crossed: Crossed) -> None:
+    """Whether or not Anna has heard that Ben has her proof."""
+    anna, ben, survivor, former = crossed
+    await merge(anna, survivor, former)
+    await ben.until(lambda: len(told(ben, MERGE_ASKED)) == 2)
+    await merge(ben, former)
+    await ben.until(partial(merged, ben), time_passes=True)
+    await anna.house.die()
+    await anna.house.start()
+    await anna.until(partial(merged, anna), time_passes=True)
+    assert await friends_of(anna) == [survivor]
+
+
+async def test_the_onion_of_the_former_friendship_is_taken_down(world: World, crossed: Crossed) -> None:
+    anna, ben, survivor, former = crossed
+    knocker = anna if (await stored(anna, former)).role == "knocker" else ben
+    contact = await stored(knocker, former)
+    assert contact.hosted_seed is not None
+    onion = OnionKey(ed25519_public(contact.hosted_seed))
+    key = Session.deserialize(contact.session).onion_auth_key(onion)
+    await merge(anna, survivor, former)
+    await merge(ben, survivor, former)
+    for person in (anna, ben):
+        await person.until(partial(merged, person), time_passes=True)
+    await until_gone(world, onion, key)
+
+
+# --- lies ------------------------------------------------------------------------------------------------------------
+
+
+async def test_another_persons_friendship_is_not_merged(world: World, crossed: Crossed) -> None:
+    """Our own owner errs: Cleo is somebody else. Both are asked something they cannot make sense of."""
+    anna, ben, survivor, _former = crossed
+    cleo = await world.person("Cleo")
+    with_cleo = await cleo.befriend(anna)
+    await merge(anna, survivor, with_cleo)
+    await ben.until(lambda: told(ben, MERGE_UNPROVEN) == [survivor])
+    await cleo.until(lambda: told(cleo, MERGE_UNPROVEN) == [with_cleo])
+    with pytest.raises(UsageError, match="has said nothing"):
+        await merge(ben, survivor)
+    assert len(await friends_of(anna)) == 3
+    assert not merged(anna)
+
+
+@pytest.mark.parametrize("lie", ["noise", "reflection", "other direction", "the half that is true"])
+async def test_a_lie_merges_nothing(crossed: Crossed, lie: str) -> None:
+    """Even where our owner has agreed already."""
+    anna, ben, survivor, former = crossed
+    ours = Session.deserialize((await stored(ben, survivor)).session)
+    others = Session.deserialize((await stored(ben, former)).session)
+    proof = {
+        "noise": bytes(32),
+        "reflection": ours.merge_proof(others.transcript, ours=False),
+        "other direction": others.merge_proof(ours.transcript, ours=True),
+        "the half that is true": ours.merge_proof(others.transcript, ours=True),
+    }[lie]
+    await merge(anna, survivor, former)
+    await ben.until(lambda: len(told(ben, MERGE_ASKED)) == 2)
+    await send(ben, survivor, Merge(proof))
+    await send(ben, survivor, MergeDone())
+    await ben.say(survivor, "well?")
+    await anna.until(lambda: anna.texts() == ["well?"])
+    await anna.say(former, "still here")
+    await ben.until(lambda: ben.texts() == ["still here"])
+    assert told(anna, MERGE_UNPROVEN) == ([] if lie == "the half that is true" else [survivor])
+    assert not merged(anna)
+    assert len(await friends_of(anna)) == 2
+
+
+async def test_what_cannot_be_merged(crossed: Crossed) -> None:
+    anna, ben, survivor, former = crossed
+    with pytest.raises(UsageError, match="the same contact"):
+        await merge(anna, survivor, survivor)
+    with pytest.raises(UsageError, match="has said nothing"):
+        await merge(anna, survivor)
+    with pytest.raises(NotFound):
+        await merge(anna, survivor, PeerId(bytes(16)))
+    async with anna.house.store.transaction() as tx:
+        await anna.node.block(tx, former)
+    with pytest.raises(UsageError, match="blocked"):
+        await merge(anna, survivor, former)
+    assert told(ben, MERGE_ASKED) == []
+
+
+@pytest.mark.parametrize("forgotten", ["survivor", "former"])
+async def test_forgetting_one_ends_the_merge_and_leaves_the_other(crossed: Crossed, forgotten: str) -> None:
+    anna, ben, survivor, former = crossed
+    gone, left = (survivor, former) if forgotten == "survivor" else (former, survivor)
+    await merge(anna, survivor, former)
+    await ben.until(lambda: len(told(ben, MERGE_ASKED)) == 2)
+    async with anna.house.store.transaction() as tx:
+        await anna.node.forget(tx, gone)
+    assert (await stored(anna, left)).merging is None
+    await merge(ben, survivor, former)
+    await ben.say(left, "hello")
+    await anna.until(lambda: anna.texts() == ["hello"], time_passes=True)
+    assert not merged(anna)
+    assert not merged(ben)

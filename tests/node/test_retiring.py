@@ -1,0 +1,127 @@
+"""docs/protocol/link.md, Parting: friendships ended because somebody else may have the keys."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+
+from chattor_bridge.errors import UsageError
+from chattor_bridge.ids import PeerId
+from chattor_bridge.node.happenings import RETIRED, EventArrived, EventFailed
+from chattor_bridge.node.records import Contact, Retired
+from chattor_bridge.protocol.events import Unknown
+from chattor_bridge.protocol.limits import RETIRE_PATIENCE
+from tests.hostile.attacker import hosted_by
+from tests.node.world import Person, World, until_gone
+
+
+@pytest.fixture
+async def friends(world: World) -> tuple[Person, Person, PeerId]:
+    anna, ben = await world.person("Anna"), await world.person("Ben")
+    return anna, ben, await anna.befriend(ben)
+
+
+async def retire(person: Person, peer_id: PeerId) -> None:
+    async with person.house.store.transaction() as tx:
+        await person.node.retire(tx, peer_id)
+
+
+async def stored(person: Person, peer_id: PeerId) -> Contact:
+    async with person.house.store.transaction() as tx:
+        contact = await person.house.store.contacts.get(tx, person.node_id, peer_id)
+    assert contact is not None
+    return contact
+
+
+async def until_over(person: Person, peer_id: PeerId) -> None:
+    """Wait, with time passing, until nothing of the friendship is at work any more."""
+    for _ in range(200):
+        if (await stored(person, peer_id)).retired is Retired.OVER:
+            return
+        await person.house.world.clock.pass_slowly(30)
+    raise AssertionError("the friendship is not over")
+
+
+def warned(person: Person) -> bool:
+    bodies = [arrived.event.body for arrived in person.of(EventArrived)]
+    return [body.type for body in bodies if isinstance(body, Unknown)] == [RETIRED]
+
+
+@pytest.mark.parametrize("who", ["host", "dialler"])
+async def test_both_sides_end_it_and_the_friend_is_warned(
+    world: World, friends: tuple[Person, Person, PeerId], who: str
+) -> None:
+    anna, ben, peer_id = friends
+    onion, key = await hosted_by(anna)
+    leaver, other = (anna, ben) if who == "host" else (ben, anna)
+    await leaver.say(peer_id, "last words")
+    await retire(leaver, peer_id)
+    await other.until(partial(warned, other))
+    assert other.texts() == ["last words"]  # what was said before arrives before
+    await until_over(leaver, peer_id)
+    await until_gone(world, onion, key)
+    for person in (anna, ben):
+        await person.until(lambda person=person: not person.online(peer_id))  # type: ignore[misc]
+        with pytest.raises(UsageError, match="new friend code"):
+            await person.say(peer_id, "hello?")
+        assert [one.retired for one in await person.node.contacts()] == [True]
+        async with person.house.store.transaction() as tx:
+            await person.node.set_profile_name(tx, "Somebody else")  # goes to friends alone, and is no error
+        assert [one.queued for one in await person.node.contacts()] == [0]
+        await person.house.stop()
+        await person.house.start()
+    await world.clock.pass_slowly(600)
+    assert not anna.online(peer_id)
+
+
+async def test_an_absent_friend_is_waited_for(friends: tuple[Person, Person, PeerId]) -> None:
+    anna, ben, peer_id = friends
+    await ben.house.die()
+    await retire(anna, peer_id)
+    await anna.house.die()
+    await anna.house.start()
+    assert (await stored(anna, peer_id)).retired is Retired.SAYING
+    with pytest.raises(UsageError):
+        await anna.say(peer_id, "one more thing")
+    await ben.house.start()
+    await ben.until(partial(warned, ben), time_passes=True)
+    await until_over(anna, peer_id)
+
+
+async def test_and_not_for_ever(world: World, friends: tuple[Person, Person, PeerId]) -> None:
+    anna, ben, peer_id = friends
+    onion, key = await hosted_by(anna)
+    await ben.house.die()
+    (said,) = await anna.say(peer_id, "are you there?")
+    await retire(anna, peer_id)
+    await anna.house.stop()
+    await world.clock.advance(RETIRE_PATIENCE)
+    await anna.house.start()
+    await anna.until(lambda: said in [failure.event_id for failure in anna.of(EventFailed)])
+    await until_over(anna, peer_id)
+    await until_gone(world, onion, key)
+    await ben.house.start()
+    await world.clock.pass_slowly(600)
+    assert not ben.online(peer_id)
+
+
+async def test_both_retire(friends: tuple[Person, Person, PeerId]) -> None:
+    anna, ben, peer_id = friends
+    await retire(anna, peer_id)
+    await retire(ben, peer_id)
+    for person in (anna, ben):
+        await until_over(person, peer_id)
+
+
+async def test_everything_at_once(world: World, friends: tuple[Person, Person, PeerId]) -> None:
+    anna, ben, peer_id = friends
+    cleo = await world.person("Cleo")
+    await cleo.befriend(anna)
+    async with anna.house.store.transaction() as tx:
+        await anna.node.block(tx, peer_id)
+        assert await anna.node.retire_all(tx) == 2
+    await cleo.until(partial(warned, cleo))
+    assert (await stored(anna, peer_id)).retired is Retired.OVER  # a blocked friend is not told
+    assert not warned(ben)
+    assert await anna.node.codes() == []
