@@ -27,7 +27,8 @@ class SqlReceived(Table):
     async def copy(self, tx: Transaction, node_id: NodeId, from_peer: PeerId, to_peer: PeerId) -> None:
         await sql(tx).execute(
             "INSERT INTO received_events (node_id, peer_id, event_id, received_at) "
-            "SELECT node_id, $3, event_id, received_at FROM received_events WHERE node_id = $1 AND peer_id = $2 "
+            "SELECT old.node_id, new.peer_id, old.event_id, old.received_at FROM received_events old, contacts new "
+            "WHERE old.node_id = $1 AND old.peer_id = $2 AND new.node_id = $1 AND new.peer_id = $3 "
             "ON CONFLICT (node_id, peer_id, event_id) DO NOTHING",
             node_id,
             from_peer,
