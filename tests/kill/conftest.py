@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -78,6 +78,15 @@ class Ground:
             await alice.close()
 
 
+Place = Callable[[int, int], AbstractAsyncContextManager[Sequence[str]]]
+"""Where the bridge runs, given the ports of the homeserver and of its own listener: what stands before its command."""
+
+
+@asynccontextmanager
+async def _here(homeserver: int, listener: int) -> AsyncIterator[Sequence[str]]:
+    yield ()
+
+
 @asynccontextmanager
 async def grounded(
     directory: Path,
@@ -86,16 +95,19 @@ async def grounded(
     road: Road,
     pace: Pace,
     client: type[Person] = Person,
+    *,
+    place: Place = _here,
 ) -> AsyncIterator[Ground]:
     """A running Synapse, and a running bridge before it: ``program`` with these settings in its environment."""
     await ensure_synapse(ENVIRONMENT)
     config = directory / "config.yaml"
     synapse = Synapse(ENVIRONMENT, directory / "synapse", registrations=[directory / "registration.yaml"])
+    listener = free_port()
     await run_to_end(
-        *(sys.executable, "-m", "chattor_bridge.cli", "init", "--config", str(config), "--port", str(free_port())),
+        *(sys.executable, "-m", "chattor_bridge.cli", "init", "--config", str(config), "--port", str(listener)),
         *("--homeserver", "http://localhost:8008", "--domain", "localhost"),
     )
-    async with synapse:
+    async with synapse, place(synapse.port, listener) as within:
         bridge = BridgeProcess(
             ("-m", *program, "--config", str(config)),
             directory / "bridge.log",
@@ -104,6 +116,7 @@ async def grounded(
                 "CHATTOR_HOMESERVER_ADDRESS": synapse.address,
                 "CHATTOR_ENCRYPTION_ROOMS": "false" if client is Person else "true",
             },
+            within=within,
         )
         await bridge.start()
         try:
@@ -143,15 +156,19 @@ async def over_memory(
 @pytest.fixture(scope="module")
 async def ground_over_tor(tor_network: TorNetwork, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ground]:
     """Real tor processes, SQLite, and the bridge as it is shipped."""
+    async with over_tor(tmp_path_factory.mktemp("kill"), tor_network) as ground:
+        yield ground
+
+
+@asynccontextmanager
+async def over_tor(directory: Path, tor_network: TorNetwork, *, place: Place = _here) -> AsyncIterator[Ground]:
     torrc = tor_network.client_torrc
 
     def road(directory: Path) -> TorTransport:
         return TorTransport(ManagedTor(TorSettings(directory, extra_torrc=torrc)))
 
     settings = {"CHATTOR_TOR_TORRC_LINES": json.dumps(torrc)}
-    async with grounded(
-        tmp_path_factory.mktemp("kill"), ("chattor_bridge.cli", "run"), settings, road, PACE_OVER_TOR
-    ) as ground:
+    async with grounded(directory, ("chattor_bridge.cli", "run"), settings, road, PACE_OVER_TOR, place=place) as ground:
         yield ground
 
 

@@ -34,10 +34,13 @@ async def run_to_end(*command: str) -> None:
 
 
 class BridgeProcess:
-    """The bridge, started anew after every death: Python with ``arguments``, its output in ``log``."""
+    """The bridge, started anew after every death: Python with ``arguments``, its output in ``log``. ``within``: what
+    stands before the command, to run it in another place."""
 
-    def __init__(self, arguments: tuple[str, ...], log: Path, settings: Mapping[str, str]) -> None:
-        self._arguments = arguments
+    def __init__(
+        self, arguments: tuple[str, ...], log: Path, settings: Mapping[str, str], *, within: Sequence[str] = ()
+    ) -> None:
+        self._command = (*within, sys.executable, *arguments)
         self._log = log
         self._settings = settings
         self._process: Process | None = None
@@ -52,7 +55,7 @@ class BridgeProcess:
         """Start it, to die at ``failpoint`` if one is named."""
         with self._log.open("ab") as output:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, *self._arguments),
+                *self._command,
                 stdout=output,
                 stderr=output,
                 env={**os.environ, **self._settings, "CHATTOR_FAILPOINT": failpoint},

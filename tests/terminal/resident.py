@@ -96,9 +96,13 @@ class Program:
 class Resident:
     """A home, and the commands of `chattor` on it."""
 
-    def __init__(self, directory: Path, name: str, *, torrc: Sequence[str] | None = None) -> None:
-        """``torrc``: lines that join a private Tor network; without them the daemon is over the memory network."""
+    def __init__(
+        self, directory: Path, name: str, *, torrc: Sequence[str] | None = None, within: Sequence[str] = ()
+    ) -> None:
+        """``torrc``: lines that join a private Tor network; without them the daemon is over the memory network.
+        ``within``: what stands before every command, to run it in another place."""
         self._torrc = torrc
+        self._within = within
         self.name = name
         self.home = directory / name.lower()
         self._network = directory / "net"
@@ -152,13 +156,15 @@ class Resident:
 
     def _command(self, module: str, *first: str, words: tuple[str, ...], json: bool) -> list[str]:
         form = ["--json"] if json else []
-        return [sys.executable, "-m", module, *first, "--home", str(self.home), *form, *words]
+        return [*self._within, sys.executable, "-m", module, *first, "--home", str(self.home), *form, *words]
 
 
 @asynccontextmanager
-async def residents(directory: Path, *names: str, torrc: Sequence[str] | None = None) -> AsyncIterator[list[Resident]]:
+async def residents(
+    directory: Path, *names: str, torrc: Sequence[str] | None = None, within: Sequence[str] = ()
+) -> AsyncIterator[list[Resident]]:
     """People with an identity each, not running yet; whatever they leave running is ended."""
-    everybody = [Resident(directory, name, torrc=torrc) for name in names]
+    everybody = [Resident(directory, name, torrc=torrc, within=within) for name in names]
     try:
         for resident in everybody:
             await resident.get("init", "--name", resident.name)
