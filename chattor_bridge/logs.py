@@ -2,7 +2,8 @@
 
 Our own code does not log message texts, friend codes, onion addresses, tokens or keys. This module is the net below
 that rule: libraries' debug lines (mautrix prints request bodies, aiosqlite the parameters of statements) never pass,
-errors of libraries are logged without their message, and what looks like a code, an address or a key is blotted out.
+errors of libraries are logged without their message, what looks like a code, an address or a key is blotted out, and no
+place in the code fills a disk.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import re
 import sys
 import traceback
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
@@ -21,6 +23,11 @@ PACKAGE = "chattor_bridge"
 _PACKAGE_DIRECTORY = str(Path(__file__).parent)
 
 BLOT = "[hidden]"
+
+LINES_AT_ONCE = 20
+LINES_WITHIN = 60.0
+"""Lines and seconds: a third of a line a second from one place in the code is as much as anybody reads, and a few
+megabytes a day."""
 
 _SECRET_SHAPES = re.compile(
     r"chattor:[a-z2-7\s]{20,}"  # a friend code
@@ -45,6 +52,8 @@ class SafeFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         record.message = self._cleaned(record.message)
+        if left_out := getattr(record, "left_out", 0):
+            record.message += f" ({left_out} more lines like this were left out)"
         return super().formatMessage(record)
 
     def formatException(self, ei: object) -> str:  # noqa: N802 - logging's name
@@ -75,6 +84,37 @@ class SafeFormatter(logging.Formatter):
         return _CONTROLS.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
+class Sparing(logging.Filter):
+    """Lets each place in the code log `LINES_AT_ONCE` lines in any `LINES_WITHIN` seconds; of the rest the next line
+    says how many they were. Whoever can make a program log, a stranger at a door, say, must not fill its disk."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._places: dict[tuple[str, int], _Place] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.INFO:  # whoever asks for all detail gets it
+            return True
+        place = self._places.setdefault((record.pathname, record.lineno), _Place())
+        if record.created - place.since >= LINES_WITHIN or record.created < place.since:
+            place.since, place.lines = record.created, 0
+        place.lines += 1
+        if place.lines > LINES_AT_ONCE:
+            place.left_out += 1
+            return False
+        record.left_out, place.left_out = place.left_out, 0
+        return True
+
+
+@dataclass
+class _Place:
+    """``lines`` since ``since``, in seconds since the epoch, and ``left_out`` lines that nobody was told of yet."""
+
+    since: float = 0.0
+    lines: int = 0
+    left_out: int = 0
+
+
 class NoForeignDetail(logging.Filter):
     """Below INFO only this project speaks, whatever logger a library was given."""
 
@@ -87,6 +127,7 @@ def set_up_logging(level: str, secrets: Collection[str] = (), stream: TextIO | N
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(SafeFormatter(secrets))
     handler.addFilter(NoForeignDetail())
+    handler.addFilter(Sparing())
     root = logging.getLogger()
     for old in list(root.handlers):
         root.removeHandler(old)

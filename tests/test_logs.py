@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from chattor_bridge.errors import WrongStoreKey
-from chattor_bridge.logs import BLOT, set_up_logging
+from chattor_bridge.logs import BLOT, LINES_AT_ONCE, LINES_WITHIN, set_up_logging
 
 CODE = "chattor:aeq7fkh3k2cdw5jf2mbxy4vbhcu7d3rn6yz5sg3h2l7qpmtowe4xuaaaaa"
 ONION = "vww6ybal4bd7szmgncyruucpgfkqahzddi37ktceo3ah7ngmcopnpyyd"
@@ -58,6 +58,26 @@ def test_ordinary_lines_stay_as_they_are(stream: io.StringIO) -> None:
     line = f"{path}: ready for @chattorbot:example.org at http://127.0.0.1:29390/_matrix/app/v1/transactions in 3 s"
     logging.getLogger("chattor_bridge.app").info(line)
     assert stream.getvalue().endswith(f" INFO    chattor_bridge.app: {line}\n")
+
+
+def test_one_place_logs_so_many_lines_a_minute_and_the_rest_is_counted(stream: io.StringIO) -> None:
+    set_up_logging("DEBUG", stream=stream)
+    log = logging.getLogger("chattor_bridge.node.door")
+
+    def stranger(number: int, at: float) -> None:
+        record = log.makeRecord(log.name, logging.INFO, "door.py", 59, "refused %d", (number,), None)
+        record.created = at
+        log.handle(record)
+
+    for number in range(1000):
+        stranger(number, 1_760_000_000 + number / 100)
+    log.warning("something else")
+    assert len(stream.getvalue().splitlines()) == LINES_AT_ONCE + 1
+    assert "something else" in stream.getvalue()
+    stranger(1000, 1_760_000_000 + LINES_WITHIN)
+    assert stream.getvalue().endswith("refused 1000 (980 more lines like this were left out)\n")
+    stranger(1001, 1_760_000_000)  # the clock was set back
+    assert stream.getvalue().endswith("refused 1001\n")
 
 
 def test_the_level_is_for_this_project_and_libraries_stay_above_debug(stream: io.StringIO) -> None:

@@ -197,7 +197,8 @@ class Connection:
             self._storing = True
             await self._take([event.frame for event in events if not isinstance(event, Established)])
             self._storing = False
-            self._heard = self._around.clock.monotonic()
+            if events:  # bytes that come to no message are no sign of life
+                self._heard = self._around.clock.monotonic()
             data = await self._stream.read()
             if not data:
                 raise LinkEnded("the friend hung up")

@@ -46,7 +46,7 @@ from chattor_bridge.protocol.events import (
     decode_event,
     encode_event,
 )
-from chattor_bridge.protocol.limits import EVENT_ID_SIZE, MAX_HELD, MAX_QUEUED
+from chattor_bridge.protocol.limits import EVENT_ID_SIZE, MAX_HELD, MAX_QUEUED, MAX_SEQ
 from chattor_bridge.protocol.primitives import hash256
 from chattor_bridge.protocol.rekeying import Said, UselessNegotiation, offer_if_due, say, take_accept, take_offer
 from chattor_bridge.protocol.renewal import Reason
@@ -288,8 +288,9 @@ class Mailbox:
             raise NotFound("no such contact")
         return contact
 
-    def open(self, session: Session, envelope: bytes) -> Opened:
-        return session.open(envelope, random=self._around.random, now=self._around.clock.now())
+    def open(self, session: Session, envelope: bytes, *, first_missing_only: bool) -> Opened:
+        at_most = session.received.first_gap if first_missing_only else MAX_SEQ
+        return session.open(envelope, random=self._around.random, now=self._around.clock.now(), at_most=at_most)
 
     async def control(self, tx: Transaction, contact: Contact, session: Session, opened: Opened) -> Contact | None:
         """The contact after an event between the two nodes, None when this is none. It is dealt with at once, whatever
@@ -374,14 +375,17 @@ class _Arrivals:
         self.broken = False
 
     async def take(self, envelope: bytes) -> None:
-        session = self.session.clone() if self._holds_too_much() else self.session
+        full = self._holds_too_much()
         try:
-            opened = self._mailbox.open(session, envelope)
+            opened = self._mailbox.open(self.session, envelope, first_missing_only=full)
         except Duplicate:
             self.counters.duplicates += 1
             self.answer = True
             return
-        except (AuthenticationFailed, OutOfWindow):
+        except OutOfWindow:
+            self.counters.undecryptable += not full  # one more to hold, and no room: it comes again
+            return
+        except AuthenticationFailed:
             self.counters.undecryptable += 1
             return
         except SessionBroken:
@@ -392,10 +396,6 @@ class _Arrivals:
             self.delivered.append(opened.ack)
         if opened.inner is None:
             return
-        if session is not self.session:
-            if opened.seq > self.session.received.first_gap:
-                return  # one more to hold, and no room: not accepted, not acknowledged
-            self.session = session
         self.answer = True
         held: HeldEvent | None = None
         try:

@@ -16,11 +16,14 @@ from chattor_bridge.node.connection import LONG_READ
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.protocol.events import Text
 from chattor_bridge.protocol.frames import AckFrame, EnvelopeFrame, Frame, Hello, KeepAlive, SignalFrame
-from chattor_bridge.protocol.limits import ENVELOPE_SIZES, MAX_SEQ, MAX_SKIPPED
+from chattor_bridge.protocol.limits import ENVELOPE_SIZES, LINK_TIMEOUT, MAX_SEQ, MAX_SKIPPED
 from chattor_bridge.protocol.link import Link, LinkEvent
+from chattor_bridge.protocol.primitives import RandomBytes
+from chattor_bridge.protocol.ratchet import Ratchet, RatchetMessage
+from chattor_bridge.protocol.session import Session
 from chattor_bridge.protocol.window import Ack
 from tests.node.puppet import Puppet
-from tests.node.world import Person, World
+from tests.node.world import PATIENCE, Person, World
 
 ACKS = 12_000
 """As many acknowledgements fit the largest message of a link."""
@@ -98,6 +101,54 @@ async def test_an_envelope_sent_back_to_its_sender_opens_nowhere(anna: Person, p
     await puppet.say(EnvelopeFrame(envelope), EnvelopeFrame(puppet.seal(Text("yours"))))
     await anna.until(lambda: anna.texts() == ["yours"])
     assert (await anna.node.status()).counters.undecryptable == 1
+
+
+async def test_a_message_that_drips_is_no_sign_of_life(
+    world: World, anna: Person, puppet: Puppet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or half a message, a byte now and then, would hold a link for ever."""
+    taken = asyncio.Semaphore(0)
+    receive = Link.receive
+
+    def noted(link: Link, data: bytes) -> list[LinkEvent]:
+        events = receive(link, data)
+        taken.release()
+        return events
+
+    monkeypatch.setattr(Link, "receive", noted)
+    for byte in puppet.sealed(KeepAlive())[:20]:
+        await puppet.pour([bytes([byte])])
+        await asyncio.wait_for(taken.acquire(), PATIENCE)
+        await world.clock.advance(LINK_TIMEOUT / 10)
+        if not anna.online(_peer(puppet)):
+            break
+    assert not anna.online(_peer(puppet))
+
+
+async def test_what_cannot_be_held_costs_next_to_nothing(
+    anna: Person, puppet: Puppet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Past a gap, with no room to hold more: nothing but the outer layer is opened, and no session is copied."""
+    monkeypatch.setattr("chattor_bridge.node.mailbox.MAX_HELD", 3)
+    tried = 0
+    decrypt = Ratchet.decrypt
+
+    def counted(ratchet: Ratchet, message: RatchetMessage, ad: bytes, *, random: RandomBytes, now: int) -> bytes:
+        nonlocal tried
+        tried += 1
+        return decrypt(ratchet, message, ad, random=random, now=now)
+
+    monkeypatch.setattr(Ratchet, "decrypt", counted)
+    monkeypatch.setattr(Session, "clone", None)
+    before = (await anna.node.status()).counters.undecryptable
+    envelopes = [puppet.seal(Text(f"{number}")) for number in range(100)]
+    await puppet.say(*[EnvelopeFrame(one) for one in envelopes[1:]])
+    await puppet.say(EnvelopeFrame(envelopes[0]))
+    await anna.until(lambda: anna.texts() == ["0", "1", "2", "3"])
+    assert tried == 4
+    await puppet.say(*[EnvelopeFrame(one) for one in envelopes[4:]])
+    await anna.until(lambda: len(anna.texts()) == 100)
+    assert (await anna.node.status()).counters.undecryptable == before
 
 
 async def test_what_takes_long_to_read_is_followed_by_as_long_a_pause(
