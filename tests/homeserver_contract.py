@@ -75,6 +75,17 @@ class HomeserverContract:
         assert refusal.value.errcode == "M_FORBIDDEN"
         assert room_id not in await homeserver.joined_rooms(ghost)
 
+    async def test_an_invitation_is_turned_down_with_a_reason_and_without_coming_in(
+        self, homeserver: Homeserver
+    ) -> None:
+        ghost, room_id = await _room(homeserver)
+        other = await _user(homeserver)
+        await homeserver.invite(ghost, room_id, other)
+        await homeserver.leave(other, room_id, "no, thank you")
+        member = await homeserver.get_state(ghost, room_id, "m.room.member", other)
+        assert member is not None
+        assert (member["membership"], member["reason"]) == ("leave", "no, thank you")
+
     async def test_the_same_transaction_id_sends_once(self, homeserver: Homeserver) -> None:
         ghost, room_id = await _room(homeserver)
         txn_id = secrets.token_hex()

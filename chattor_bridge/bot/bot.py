@@ -7,7 +7,7 @@ from collections import defaultdict
 from chattor_bridge.bot import codes, contacts, identity, leaving, overview, parked, requests, verifying
 from chattor_bridge.bot.parser import Command, Commands
 from chattor_bridge.bot.request import Request
-from chattor_bridge.bridge.actions import Decline, Leave, OpenManagement, Say, Welcome, owner_lane, room_lane
+from chattor_bridge.bridge.actions import Leave, OpenManagement, Say, Welcome, owner_lane, room_lane
 from chattor_bridge.bridge.bridge import Desk
 from chattor_bridge.bridge.listener import Deed, Heard, nothing
 from chattor_bridge.bridge.permissions import Level
@@ -65,7 +65,9 @@ class Bot:
         if not self._may_use(sender):
 
             async def decline(tx: Transaction) -> None:
-                await self._desk.voice.arrange(tx, room_lane(room_id), Decline(room_id, NOT_ALLOWED))
+                # without coming in: the rooms of people who may not use the bridge are no place for it
+                action = Leave(self._desk.voice.bot, room_id, NOT_ALLOWED)
+                await self._desk.voice.arrange(tx, room_lane(room_id), action)
 
             return decline
 

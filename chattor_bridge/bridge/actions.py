@@ -95,20 +95,12 @@ class OpenManagement:
 
 
 @dataclass(frozen=True, slots=True)
-class Decline:
-    """The bot was invited by somebody who may not use it: join, say so, leave."""
-
-    room: str
-    text: str
-    key: str = field(default_factory=_new_key)
-
-
-@dataclass(frozen=True, slots=True)
 class Leave:
-    """The bot or a ghost leaves a room, or turns an invitation down."""
+    """The bot or a ghost leaves a room, or turns an invitation down; ``reason`` stands beside that in the room."""
 
     user: str
     room: str
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +168,6 @@ Action = (
     | React
     | Welcome
     | OpenManagement
-    | Decline
     | Leave
     | OpenPortal
     | RenamePortal
@@ -193,7 +184,6 @@ _KINDS: dict[str, type[Any]] = {
     "react": React,
     "welcome": Welcome,
     "open-management": OpenManagement,
-    "decline": Decline,
     "leave": Leave,
     "open-portal": OpenPortal,
     "rename-portal": RenamePortal,

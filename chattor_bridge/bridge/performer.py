@@ -6,6 +6,7 @@ from chattor_bridge.bridge import actions
 from chattor_bridge.bridge.listener import Deed, nothing
 from chattor_bridge.bridge.ports import BridgeStore, Homeserver, TextConversion
 from chattor_bridge.bridge.records import PendingAction
+from chattor_bridge.bridge.rooms import BOT_NAME
 from chattor_bridge.bridge.sender import Sender
 from chattor_bridge.bridge.showing import Showing
 from chattor_bridge.bridge.speaking import Speaking
@@ -53,10 +54,10 @@ class Performer:
                 return await self._speaking.welcome(action, pending)
             case actions.OpenManagement():
                 return await self._speaking.open_management(action, pending)
-            case actions.Decline():
-                return await self._speaking.decline(action, pending)
-            case actions.Leave(user, room):
-                await self._homeserver.leave(MatrixUserId(user), MatrixRoomId(room))
+            case actions.Leave(user, room, reason):
+                if user == self._homeserver.bot:  # the first to call it may be somebody it has nothing to say to
+                    await self._homeserver.ensure_user(self._homeserver.bot, BOT_NAME)
+                await self._homeserver.leave(MatrixUserId(user), MatrixRoomId(room), reason)
             case actions.MarkRead(user, room, event):
                 await self._homeserver.mark_read(MatrixUserId(user), MatrixRoomId(room), MatrixEventId(event))
         return nothing

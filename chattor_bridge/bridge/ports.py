@@ -235,7 +235,9 @@ class Homeserver(Protocol):
         """Inviting somebody who is there already succeeds."""
 
     async def join(self, user: MatrixUserId, room_id: MatrixRoomId) -> None: ...
-    async def leave(self, user: MatrixUserId, room_id: MatrixRoomId) -> None: ...
+    async def leave(self, user: MatrixUserId, room_id: MatrixRoomId, reason: str = "") -> None:
+        """Leave, or turn an invitation down; ``reason`` is for whoever is in the room."""
+
     async def send(
         self, user: MatrixUserId, room_id: MatrixRoomId, event_type: str, content: JsonObject, txn_id: str
     ) -> MatrixEventId:

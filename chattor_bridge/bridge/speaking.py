@@ -129,13 +129,6 @@ class Speaking:
         room_id = await self._management.of(owner, again=pending.attempts > 0)
         await self._say_in(room_id, greeting, key, pending)
 
-    async def decline(self, action: actions.Decline, pending: PendingAction) -> Deed:
-        room_id = MatrixRoomId(action.room)
-        if await self._come_in(room_id):
-            await self._say_in(room_id, action.text, action.key, pending)
-            await self._homeserver.leave(self._homeserver.bot, room_id)
-        return nothing
-
     async def _tell(
         self, owner: MatrixUserId, text: str, key: str, pending: PendingAction
     ) -> tuple[MatrixRoomId, MatrixEventId]:

@@ -144,8 +144,8 @@ class MatrixHomeserver:
     async def join(self, user: MatrixUserId, room_id: MatrixRoomId) -> None:
         await self._client.call(user, Method.POST, Path.v3.rooms[room_id].join, {})
 
-    async def leave(self, user: MatrixUserId, room_id: MatrixRoomId) -> None:
-        await self._client.call(user, Method.POST, Path.v3.rooms[room_id].leave, {})
+    async def leave(self, user: MatrixUserId, room_id: MatrixRoomId, reason: str = "") -> None:
+        await self._client.call(user, Method.POST, Path.v3.rooms[room_id].leave, {"reason": reason} if reason else {})
 
     async def send(
         self, user: MatrixUserId, room_id: MatrixRoomId, event_type: str, content: JsonObject, txn_id: str

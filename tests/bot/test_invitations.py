@@ -17,11 +17,13 @@ async def test_the_bot_joins_greets_and_says_the_next_command(town: Town) -> Non
     assert "start" in room.bodies(BOT)[0]
 
 
-async def test_who_may_not_use_the_bridge_is_told_so_politely(town: Town) -> None:
+async def test_who_may_not_use_the_bridge_is_told_so_politely_and_gets_no_visit(town: Town) -> None:
     room = town.homeserver.rooms[town.homeserver.person_creates_room(STRANGER, BOT)]
     await town.deliver()
     await town.homeserver.until(lambda: room.membership(BOT) == "leave")
-    assert "may not use" in room.bodies(BOT)[0]
+    memberships = [e["content"] for e in room.timeline if e["type"] == "m.room.member" and e["state_key"] == BOT]
+    assert [each["membership"] for each in memberships] == ["invite", "leave"]
+    assert "may not use" in memberships[-1]["reason"]
     await town.say(room, "start", STRANGER)
     await town.idle()
     assert town.bridge.host.nodes() == []

@@ -159,12 +159,14 @@ class FakeHomeserver:
         self._put_state(room, user, "m.room.member", user, {"membership": "join"})
         await self._done()
 
-    async def leave(self, user: MatrixUserId, room_id: MatrixRoomId) -> None:
+    async def leave(self, user: MatrixUserId, room_id: MatrixRoomId, reason: str = "") -> None:
         await self._ask("leave", user, room_id)
         room = self.rooms.get(room_id)
         if room is None or room.membership(user) not in ("invite", "join"):
             raise HomeserverRefused("not in the room", 403, "M_FORBIDDEN")
-        self._put_state(room, user, "m.room.member", user, {"membership": "leave"})
+        self._put_state(
+            room, user, "m.room.member", user, {"membership": "leave"} | ({"reason": reason} if reason else {})
+        )
         await self._done()
 
     async def send(

@@ -106,7 +106,7 @@ def test_every_action_comes_back_from_the_database_as_it_was() -> None:
         actions.React(ALICE, "!r", "$1", "x"),
         actions.Welcome(ALICE, "!r", "a", "b", "c"),
         actions.OpenManagement(ALICE, "a"),
-        actions.Decline("!r", "a"),
+        actions.Leave("@a", "!r", "b"),
         actions.Leave(ALICE, "!r"),
         actions.OpenPortal("00", "01"),
         actions.RenamePortal("00", "01"),

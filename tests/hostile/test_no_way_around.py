@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from chattor_bridge.logs import BLOT
 from chattor_bridge.ops.tornet import TorNetwork
 from tests.cell import Cell, cell, needs_a_cell
 from tests.kill.conftest import over_tor
@@ -97,7 +98,7 @@ async def test_a_bridge_that_can_reach_tor_and_its_homeserver_tries_nothing_else
     async def closed(homeserver: int, listener: int) -> AsyncIterator[Sequence[str]]:
         async with cell(tmp_path, homeserver, listener) as room, room.way_out(homeserver), room.way_in(listener):
             rooms.append(room)
-            yield room.within
+            yield (*room.within, "CHATTOR_LOGGING_LEVEL=DEBUG")
 
     async with over_tor(tmp_path, tor_network, place=closed) as ground:
         (room,) = rooms
@@ -110,6 +111,9 @@ async def test_a_bridge_that_can_reach_tor_and_its_homeserver_tries_nothing_else
             assert await room.attempts() == []
         await ground.bridge.stop()
         assert await room.attempts() == []
+    lines = (tmp_path / "bridge.log").read_text(encoding="utf-8")
+    assert "stopped" in lines
+    assert [said for said in ("from Matrix", "from Chattor", "example.org", BLOT) if said in lines] == []
 
 
 async def run(room: Cell, *command: str) -> str:

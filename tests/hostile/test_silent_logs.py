@@ -1,0 +1,125 @@
+"""A whole conversation with everything logged, and its failures: nothing of it stands in any line.
+
+The lines are looked at twice: as both programs write them, and our own as they were before what looks like a secret is
+blotted out, with whole tracebacks.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from chattor_bridge.bridge.records import Portal
+from chattor_bridge.ids import MatrixUserId, NodeId, OnionKey
+from chattor_bridge.logs import BLOT, PACKAGE, set_up_logging
+from chattor_bridge.matrix import text
+from chattor_bridge.node.ports import NodeStore
+from chattor_bridge.protocol.primitives import ed25519_public, onion_address
+from chattor_bridge.protocol.session import Session
+from tests.bridge.fake_homeserver import BOT, WAIT
+from tests.bridge.town import Town, code_in
+from tests.peer import Peer
+
+SAID = ["planted: from Matrix to Chattor", "planted: what the homeserver refuses", "planted: what cannot be converted"]
+
+CONTROL = "whoever says this is heard"
+
+
+@pytest.fixture
+def written() -> Iterator[io.StringIO]:
+    """What the program writes at its loudest."""
+    root, package = logging.getLogger(), logging.getLogger(PACKAGE)
+    before = (list(root.handlers), root.level, package.level)
+    stream = io.StringIO()
+    set_up_logging("DEBUG", stream=stream)
+    yield stream
+    root.handlers[:], root.level, package.level = before
+
+
+@pytest.fixture
+def raw(written: io.StringIO) -> Iterator[io.StringIO]:
+    """What this project said, before anything was blotted out or left out."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logging.Formatter("%(name)s %(levelname)s %(message)s"))
+    logging.getLogger(PACKAGE).addHandler(handler)
+    yield stream
+    logging.getLogger(PACKAGE).removeHandler(handler)
+
+
+async def test_a_conversation_and_its_failures_leave_nothing_in_any_line(
+    written: io.StringIO, raw: io.StringIO, town: Town, friend: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = await town.befriend(friend)
+    portal = await town.portal(room)
+    management = next(each for each in town.homeserver.rooms.values() if each is not room)
+    code = code_in(await town.ask(management, "code new planted-label"))
+    await town.say(room, SAID[0])
+    await friend.heard(1, WAIT)
+
+    peer_id = await friend.friend(WAIT)
+    _refuse_once(town, portal)
+    await friend.send(peer_id, SAID[1])
+    await town.homeserver.until(lambda: any("could not be shown" in body for body in management.bodies(BOT)))
+    _choke_once(monkeypatch)
+    await friend.send(peer_id, SAID[2])
+    await town.homeserver.until(lambda: SAID[2] in room.bodies(portal.ghost))
+    assert "set action" in written.getvalue()
+    assert "a lane rests" in written.getvalue()
+
+    logging.getLogger(f"{PACKAGE}.node").info(CONTROL)
+    forbidden = [*SAID, "planted-label", code, code.removeprefix("chattor:")]
+    forbidden += await _secrets_of(town.store, portal.node_id) + await _secrets_of(friend.store, friend.node.node_id)
+    assert len(forbidden) > 40
+    for lines in (written.getvalue(), raw.getvalue()):
+        assert CONTROL in lines
+        assert [secret for secret in forbidden if secret in lines] == []
+        assert BLOT not in lines  # nothing even had to be hidden
+
+
+def _refuse_once(town: Town, portal: Portal) -> None:
+    refused: list[str] = []
+
+    def refuse(method: str, user: MatrixUserId, room_id: str) -> str | None:
+        if method == "send" and user == portal.ghost and not refused:
+            refused.append(room_id)
+            return "M_TOO_LARGE"
+        return None
+
+    town.homeserver.refusals.append(refuse)
+
+
+def _choke_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    convert, choked = text.markdown_to_html, False
+
+    def choke(markdown: str) -> str | None:
+        nonlocal choked
+        if not choked and SAID[2] in markdown:
+            choked = True
+            raise ValueError(f"cannot make sense of {markdown!r}")
+        return convert(markdown)
+
+    monkeypatch.setattr(text, "markdown_to_html", choke)
+
+
+async def _secrets_of(store: NodeStore, node_id: NodeId) -> list[str]:
+    """Every key and address of a node's, as a log might show them."""
+    async with store.transaction() as tx:
+        contacts = await store.contacts.of_node(tx, node_id)
+        doors = await store.doors.of_node(tx, node_id)
+    keys = [door.onion_seed for door in doors]
+    onions = [OnionKey(ed25519_public(door.onion_seed)) for door in doors]
+    for contact in contacts:
+        session = Session.deserialize(contact.session)
+        keys += [contact.own_static, contact.peer_static, session.link_psk, session.epochs.sending_key()]
+        keys += [] if contact.hosted_seed is None else [contact.hosted_seed]
+        onions += [] if contact.hosted_seed is None else [OnionKey(ed25519_public(contact.hosted_seed))]
+        onions += [] if contact.peer_onion is None else [OnionKey(contact.peer_onion)]
+    keys += onions
+    forms = [repr(key)[2:-1] for key in keys] + [key.hex() for key in keys]
+    forms += [base64.b64encode(key).decode().rstrip("=") for key in keys]
+    return forms + [onion_address(onion).removesuffix(".onion") for onion in onions]
