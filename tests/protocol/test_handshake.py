@@ -85,6 +85,16 @@ def test_another_onion_is_refused(pattern: Pattern) -> None:
     _refused(friends.answer(pattern), dialling.data_to_send())
 
 
+@patterns
+def test_a_handshake_sent_back_to_its_sender_is_refused(pattern: Pattern) -> None:
+    """Neither as the answer it waits for, nor by the end that answers for it where it hosts."""
+    friends = Friendship()
+    dialling = friends.dial(pattern)
+    first = dialling.data_to_send()
+    _refused(dialling, first)
+    _refused(Link.answer([friends.owner(Pattern.KK)], friends.onion, Source("own")), first)
+
+
 def test_another_role_is_refused() -> None:
     friends = Friendship()
     _refused(friends.answer(Pattern.KK), friends.dial(Pattern.KK, role="knocker").data_to_send())

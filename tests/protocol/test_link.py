@@ -14,6 +14,7 @@ from chattor_bridge.protocol.link import Established, FrameReceived, Link, LinkE
 from chattor_bridge.protocol.padding import pad
 from chattor_bridge.protocol.window import Ack
 from tests.protocol.links import HELLO, Friendship, frames_in, messages_in
+from tests.protocol.sources import Source
 
 _SMALL: list[Frame] = [AckFrame(Ack(3)), SignalFrame(b"typing"), KeepAlive()]
 
@@ -254,6 +255,20 @@ def test_replayed_swapped_lost_and_reflected_messages_end_the_link() -> None:
     one.send(KeepAlive())
     with pytest.raises(AuthenticationFailed):
         one.receive(one.data_to_send())
+
+
+def test_a_hello_of_another_link_of_the_same_friends_ends_the_link() -> None:
+    friends, hellos = Friendship(), []
+    for name in ("one link", "another"):
+        dialling = Link.dial(friends.owner(Pattern.KK), friends.onion, Source(name))
+        answering = friends.answer(Pattern.KK)
+        answering.receive(dialling.data_to_send())
+        dialling.receive(answering.data_to_send())
+        dialling.send(HELLO)
+        hellos.append(dialling.data_to_send())
+    with pytest.raises(AuthenticationFailed):
+        answering.receive(hellos[0])
+    _assert_dead(answering, AuthenticationFailed)
 
 
 @given(st.integers(0, 1_025), st.integers(1, 255))
