@@ -25,10 +25,10 @@ async def take_claim(
     session = Session.deserialize(contact.session)
     for other in await store.contacts.of_node(tx, contact.node_id):
         transcript = Session.deserialize(other.session).transcript
-        if other.peer_id == contact.peer_id or not hmac.compare_digest(
-            session.merge_proof(transcript, ours=False), proof
-        ):
+        if not hmac.compare_digest(session.merge_proof(transcript, ours=False), proof):
             continue
+        if other.peer_id == contact.peer_id:  # one with itself alone
+            return replace(contact, merge_claim=None), None
         known = contact.merge_claim == other.peer_id or contact.merging == other.peer_id
         asked = Unknown(MERGE_ASKED, {"name": other.alias or other.peer_name})
         return replace(contact, merge_claim=other.peer_id), None if known else asked

@@ -6,8 +6,9 @@ there, `settle` moves what is left of the former friendship to the surviving one
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from chattor_bridge.errors import MalformedData, UsageError
@@ -29,11 +30,15 @@ MOVE_BATCH: Final = 64
 class Merging:
     """The merging of friendships of one node. Every method belongs to a transaction its caller commits."""
 
-    def __init__(self, around: Surroundings, node_id: NodeId, mailbox: Mailbox) -> None:
+    def __init__(
+        self, around: Surroundings, node_id: NodeId, mailbox: Mailbox, *, wake: Callable[[PeerId], None]
+    ) -> None:
+        """``wake`` is called after a commit that put something into this friend's outbox."""
         self._around = around
         self._store = around.store
         self._node_id = node_id
         self._mailbox = mailbox
+        self._wake = wake
 
     async def agree(self, tx: Transaction, one: PeerId, other: PeerId) -> None:
         """Our owner says that these two are one person: say so to both, with proof.
@@ -66,8 +71,14 @@ class Merging:
         if contact.merging is None or contact.merging == but:
             return
         other = await self._store.contacts.for_update(tx, self._node_id, contact.merging)
-        if other is not None and other.merging == contact.peer_id:
-            await self._store.contacts.save(tx, replace(other, merging=None, merge_done=False))
+        if other is None or other.merging != contact.peer_id:
+            return
+        session = Session.deserialize(other.session)
+        taken_back = Merge(session.merge_proof(session.transcript, ours=True))
+        await self._mailbox.put(tx, other.peer_id, session, self._mailbox.event(taken_back))
+        single = replace(other, session=session.serialize(), merging=None, merge_done=False)
+        await self._store.contacts.save(tx, single)
+        tx.after_commit(partial(self._wake, other.peer_id))
 
     async def settle(self, tx: Transaction, contacts: Sequence[Contact]) -> list[Contact]:
         """Make one of every two that can be made one now; the contacts as they are then."""
@@ -115,6 +126,7 @@ class Merging:
         await record(tx, self._node_id, EventArrived(survivor.peer_id, merged, received_at=self._mailbox.now()))
         await self._store.contacts.remove(tx, self._node_id, former.peer_id)
         self._mailbox.parted(tx, former)
+        tx.after_commit(partial(self._wake, survivor.peer_id))
         return alone
 
     async def _move(self, tx: Transaction, former: PeerId, survivor: PeerId, session: Session) -> None:

@@ -76,7 +76,7 @@ class NodeWork:
         self.mailbox = Mailbox(
             record.node_id, around, self.counters, on_change=self.look_again, on_parted=self._parted_from
         )
-        self.merging = Merging(around, record.node_id, self.mailbox)
+        self.merging = Merging(around, record.node_id, self.mailbox, wake=self.wake)
         self.hostings = Hostings(around, self._in_own_task)
         self._hosted = HostedOnions(
             around, record.node_id, self.mailbox, look_again=self.look_again, tell=self._tell_onions

@@ -233,6 +233,9 @@ async def test_forgetting_one_ends_the_merge_and_leaves_the_other(crossed: Cross
     async with anna.house.store.transaction() as tx:
         await anna.node.forget(tx, gone)
     assert (await stored(anna, left)).merging is None
+    await anna.say(left, "never mind")
+    await ben.until(lambda: ben.texts() == ["never mind"], time_passes=True)
+    assert (await stored(ben, left)).merge_claim is None
     await merge(ben, survivor, former)
     await ben.say(left, "hello")
     await anna.until(lambda: anna.texts() == ["hello"], time_passes=True)
