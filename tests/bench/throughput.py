@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
-from chattor_bridge.ops.person import Person
+from chattor_bridge.ids import PeerId
+from chattor_bridge.ops.person import JsonObject, Person
 from chattor_bridge.transport.memory import MemoryNetwork
 from tests.bench.figures import Figure, processor_time
 from tests.bench.ground import DOMAIN, ECHO_BOT, Ground, laid
 from tests.kill.stage import BridgeProcess
+from tests.peer import Peer, chattor_user
 
 PATIENCE = 300.0
 """Seconds for any one series of messages."""
 
 AT_ONCE = 8
-"""Messages on their way into Synapse at a time, as from several people who type."""
+"""Messages on their way into Synapse at a time, as from several people who type; and as many conversations."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Friend:
+    """Somebody in Chattor, to whom Alice is ``alice``."""
+
+    peer: Peer
+    alice: PeerId
 
 
 async def measure(directory: Path, messages: int) -> list[Figure]:
@@ -40,7 +52,15 @@ async def measure(directory: Path, messages: int) -> list[Figure]:
             finally:
                 await echo.stop()
             there, there_cost = await _to_peer(ground, messages)
-            back, back_cost = await _to_matrix(ground, messages)
+            friend = _Friend(ground.conversation.peer, ground.conversation.friend)
+            back, back_cost = await _to_matrix(ground, [friend], messages)
+            async with AsyncExitStack() as stack:
+                friends = [friend]
+                while len(friends) < AT_ONCE:
+                    place = directory / f"peer {len(friends)}"
+                    peer = await stack.enter_async_context(chattor_user(place, transport, f"Bob {len(friends)}"))
+                    friends.append(await _befriend(ground, peer))
+                many, many_cost = await _to_matrix(ground, friends, messages)
     finally:
         await transport.stop()
     return [
@@ -48,8 +68,10 @@ async def measure(directory: Path, messages: int) -> list[Figure]:
         Figure("a bare echo's processor time for each", echo_cost, "ms"),
         Figure("Matrix to peer, messages", there, "/s", echoed, "1.00"),
         Figure("Matrix to peer, processor time for each", there_cost, "ms", echo_cost, "5 ms"),
-        Figure("peer to Matrix, messages", back, "/s", echoed, "1.00"),
+        Figure("peer to Matrix, messages in one conversation", back, "/s", echoed, "1.00"),
         Figure("peer to Matrix, processor time for each", back_cost, "ms", echo_cost, "5 ms"),
+        Figure(f"peers to Matrix, messages in {AT_ONCE} conversations", many, "/s", echoed, "1.00"),
+        Figure("peers to Matrix, processor time for each", many_cost, "ms", echo_cost, "5 ms"),
     ]
 
 
@@ -92,13 +114,44 @@ async def _to_peer(ground: Ground, messages: int) -> tuple[float, float]:
     return messages / took, _each(ground.bridge, before, messages)
 
 
-async def _to_matrix(ground: Ground, messages: int) -> tuple[float, float]:
+async def _befriend(ground: Ground, peer: Peer) -> _Friend:
+    """Alice asks somebody else in Chattor, too; return once its room has been opened."""
     talk = ground.conversation
-    already = len(talk.alice.messages(talk.room, talk.ghost))
+    ghosts = set(_ghosts(talk.alice.timeline))
+    await talk.alice.say(talk.management, f"add {await peer.new_code()} hello")
+    friend = _Friend(peer, await peer.accept_next(PATIENCE))
+    shown = await talk.alice.wait_for(lambda event: bool(set(_ghosts([event])) - ghosts), PATIENCE)
+    await talk.alice.wait_for(
+        lambda event: event["type"] == "m.room.message" and event["room_id"] == shown["room_id"], PATIENCE
+    )
+    return friend
+
+
+def _ghosts(events: list[JsonObject]) -> list[str]:
+    return [
+        event["state_key"]
+        for event in events
+        if event["type"] == "m.room.member" and str(event.get("state_key", "")).startswith("@chattor_")
+    ]
+
+
+async def _to_matrix(ground: Ground, friends: list[_Friend], messages: int) -> tuple[float, float]:
+    """``messages`` in all, each friend its share in a conversation of its own."""
+    missing = {f"back {number} from {len(friends)}" for number in range(messages)}
+
+    async def tell(friend: _Friend, texts: list[str]) -> None:
+        for text in texts:
+            await friend.peer.send(friend.alice, text)
+
+    def all_came(event: JsonObject) -> bool:
+        missing.discard(event["content"].get("body"))
+        return not missing
+
+    texts = sorted(missing)
     before, began = processor_time(ground.bridge.pid), time.perf_counter()
-    for number in range(messages):
-        await talk.peer.send(talk.friend, f"back {number}")
-    await talk.alice.wait_for(lambda _: len(talk.alice.messages(talk.room, talk.ghost)) >= already + messages, PATIENCE)
+    saying = [tell(friend, texts[place :: len(friends)]) for place, friend in enumerate(friends)]
+    await asyncio.gather(*saying)
+    await ground.conversation.alice.wait_for(all_came, PATIENCE)
     return messages / (time.perf_counter() - began), _each(ground.bridge, before, messages)
 
 
