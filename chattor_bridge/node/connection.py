@@ -17,6 +17,7 @@ from typing import Final, TypeVar
 from chattor_bridge.errors import NoCommonVersion, NotFound, OnionUnreachable, PeerMisbehaved, UsageError
 from chattor_bridge.failpoints import failpoint
 from chattor_bridge.ids import NodeId, OnionKey, PeerId
+from chattor_bridge.node.allowance import Allowance
 from chattor_bridge.node.ending import RENEWED, LinkEnded
 from chattor_bridge.node.mailbox import Mailbox, Taken
 from chattor_bridge.node.patience import describe, heed_cancellation, jitter, within
@@ -85,16 +86,18 @@ class Connection:
         stream: Stream,
         trouble: Trouble,
         *,
+        allowance: Allowance,
         before: Standing,
         settles: bool,
         on_greeted: Callable[[Connection], None],
         on_moved: Callable[[], None],
     ) -> None:
-        """``before``: where our half of the session stood before the stream was opened; the friend's hello, being
-        younger, cannot know less. ``settles``: this link shows that the friend has learnt of the friendship, so
-        that the accepting handshake is not answered any more. ``on_greeted`` is called once the friend's hello has
-        come: only then is it certain who is there and that it is now. It may `end` this connection or another.
-        ``on_moved`` is called when the friend hosts another onion than before, or has learnt of one of ours."""
+        """``allowance``: what the friend may have us store. ``before``: where our half of the session stood before the
+        stream was opened; the friend's hello, being younger, cannot know less. ``settles``: this link shows that the
+        friend has learnt of the friendship, so that the accepting handshake is not answered any more. ``on_greeted`` is
+        called once the friend's hello has come: only then is it certain who is there and that it is now. It may `end`
+        this connection or another. ``on_moved`` is called when the friend hosts another onion than before, or
+        has learnt of one of ours."""
         self._around = around
         self._node_id = node_id
         self.peer_id = peer_id
@@ -102,6 +105,7 @@ class Connection:
         self._link = link
         self._stream = stream
         self._trouble = trouble
+        self._allowance = allowance
         self._resync = Resyncing(around, node_id, peer_id, mailbox, link.handshake_hash, before)
         self._settles = settles
         self._on_greeted = on_greeted
@@ -195,7 +199,9 @@ class Connection:
     async def _read(self, events: Sequence[LinkEvent]) -> None:
         while True:
             self._storing = True
-            await self._take([event.frame for event in events if not isinstance(event, Established)])
+            frames = [event.frame for event in events if not isinstance(event, Established)]
+            await self._take(frames)
+            await self._keep_to_allowance(sum(len(one.envelope) for one in frames if isinstance(one, EnvelopeFrame)))
             self._storing = False
             if events:  # bytes that come to no message are no sign of life
                 self._heard = self._around.clock.monotonic()
@@ -203,6 +209,16 @@ class Connection:
             if not data:
                 raise LinkEnded("the friend hung up")
             events = await self._receive_fairly(data)
+
+    async def _keep_to_allowance(self, size: int) -> None:
+        """Read no more for as long as the friend has had us store more than it may."""
+        pause = self._allowance.spend(size)
+        if not pause:
+            return
+        reason = self._trouble.reason
+        self._trouble.reason = "this friend sends more than anybody reads; it is read slowly from now on"
+        await self._around.clock.sleep(pause)
+        self._trouble.reason = reason
 
     async def _receive_fairly(self, data: bytes) -> Sequence[LinkEvent]:
         """What the bytes say. Reading them stops everybody else, so what takes long is followed by as long a pause."""

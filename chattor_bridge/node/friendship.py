@@ -16,6 +16,7 @@ from typing import Final
 
 from chattor_bridge.errors import NotFound, OnionUnreachable, PeerMisbehaved, Unavailable
 from chattor_bridge.ids import NodeId, OnionKey, PeerId
+from chattor_bridge.node.allowance import Allowance
 from chattor_bridge.node.connection import Connection
 from chattor_bridge.node.mailbox import Mailbox
 from chattor_bridge.node.patience import Alarm, describe, jitter, unless, within
@@ -74,6 +75,7 @@ class Friendship:
         self._dialled: OnionKey | None = None
         self._followed: list[float] = []
         self.trouble = Trouble()
+        self._allowance = Allowance(around.clock)
 
     @property
     def online(self) -> bool:
@@ -249,6 +251,7 @@ class Friendship:
             link,
             stream,
             self.trouble,
+            allowance=self._allowance,
             before=before,
             settles=keys.pattern is Pattern.KK,
             on_greeted=partial(self._adopt, decides=keys.role == Role.KNOCKER, on_proven=on_proven),

@@ -130,6 +130,10 @@ MAX_TIME: Final = 253_402_300_799
 MAX_QUEUED: Final = 10_000
 """Envelopes that may wait for one friend: weeks of lively talk to somebody who is away, at most 160 MB on disk."""
 
+DAILY_ALLOWANCE: Final = 160_000_000
+"""Bytes of envelopes of one friend that are stored in a day before it is read more slowly: everything that may have
+waited for us on its disk, so that an honest friend is never held back."""
+
 MAX_HELD: Final = 1_000
 """Events kept past a gap, per friend. The next one is not acknowledged, so its sender keeps it."""
 

@@ -151,6 +151,27 @@ async def test_what_cannot_be_held_costs_next_to_nothing(
     assert (await anna.node.status()).counters.undecryptable == before
 
 
+async def test_a_friend_who_fills_the_disk_is_read_slowly_and_nobody_else_is(
+    world: World, anna: Person, puppet: Puppet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    carol = await world.person("Carol")
+    carol_id = await anna.befriend(carol)
+    monkeypatch.setattr("chattor_bridge.node.allowance.DAILY_ALLOWANCE", 50_000)
+    monkeypatch.setattr("chattor_bridge.node.allowance.DAY", 100.0)
+    await _greet(anna, puppet)  # the sum counts on over all links
+    large = 20
+    flood = [EnvelopeFrame(puppet.seal(Text(f"{number} ".ljust(13_000, "x")))) for number in range(large)]
+    pouring = asyncio.ensure_future(puppet.say(*flood))
+    async with asyncio.timeout(PATIENCE):
+        while not any("read slowly" in line.reason for line in (await anna.node.status()).work):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)  # nobody tells of a changed status
+    await carol.say(carol_id, "may I")
+    await anna.until(lambda: "may I" in anna.texts())
+    assert len(anna.texts()) < large
+    await anna.until(lambda: len(anna.texts()) == large + 1, time_passes=True)
+    await pouring
+
+
 async def test_what_takes_long_to_read_is_followed_by_as_long_a_pause(
     anna: Person, puppet: Puppet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
