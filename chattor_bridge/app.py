@@ -28,6 +28,7 @@ from chattor_bridge.node.patience import Pace
 from chattor_bridge.node.ports import Observer, Transport
 from chattor_bridge.registration import Registration
 from chattor_bridge.storage import StoreKey, open_store
+from chattor_bridge.storage.holding import hold, start_patiently
 from chattor_bridge.transport.tor import ManagedTor, TorSettings, TorState, TorStatus, TorTransport
 
 log = logging.getLogger(__name__)
@@ -74,15 +75,20 @@ async def run_bridge(
 ) -> None:
     """Run the bridge until ``stop`` is set, then stop it in the reverse order; every step of that is bounded.
 
-    The homeserver need not answer, nor tor be connected, for this to start. ``pace`` is how patient the nodes are.
-    Raises: WrongStoreKey, DatabaseUnusable, DatabaseUnavailable, TorUnusable, AddressInUse.
+    Neither homeserver nor database need answer, nor tor be connected, for this to start. ``pace`` is how patient the
+    nodes are.
+
+    Raises: WrongStoreKey, DatabaseUnusable (at the start, or when it is lost later), TorUnusable, AddressInUse.
     """
     key = StoreKey.find(config.store_key_file, os.environ)
     clock = SystemClock()
     readiness = _Readiness(f"@{registration.bot_localpart}:{registration.domain}")
     async with AsyncExitStack() as stack:
         log.info("opening the database")
-        store = await stack.enter_async_context(open_store(config.database.url, key))
+        store = open_store(config.database.url, key)
+        stack.push_async_callback(store.stop)
+        if not await start_patiently(store, stop):
+            return
 
         log.info("starting tor")
         transport = transport_factory(config.tor, readiness.tor_changed)
@@ -123,7 +129,7 @@ async def run_bridge(
         await bridge.start()
         log.info("%d nodes at work", len(bridge.host.nodes()))
 
-        await stop.wait()
+        await hold(store, stop)
         log.info("stopping")
     log.info("stopped")
 

@@ -53,8 +53,8 @@ exit codes:
   0    done; a bridge that was asked to stop has stopped
   1    refused: it cannot be done as asked, and nothing was changed; for doctor: there is a problem
   2    the command line is wrong
-  3    not now, but perhaps later: the database does not answer
-  4    cannot start: the configuration, the key file, the database, tor or the port must be mended first
+  3    not now, but perhaps later: for the commands that need one, the database does not answer
+  4    cannot start, or not go on: the configuration, the key file, the database, tor or the port must be mended first
   6    something went wrong that this program did not foresee; the log says more
   130  interrupted
 """

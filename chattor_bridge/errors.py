@@ -27,7 +27,8 @@
     └── Unusable                     the operator's: start-up refuses, with the mend in the message
         ├── TorUnusable              tor is missing or too old
         ├── WrongStoreKey            the key file does not open this database
-        ├── DatabaseUnusable         newer schema, corrupted, not durable, or owned by another process
+        ├── DatabaseUnusable         newer schema, not durable, moved away, or owned by another process
+        │   └── DatabaseDamaged      its file is corrupted
         └── AddressInUse             the port or socket we must listen on is taken
 
 The message of an error is one line for a person and says what to do. It never holds message text, a friend code,
@@ -152,7 +153,11 @@ class WrongStoreKey(Unusable):
 
 
 class DatabaseUnusable(Unusable):
-    """The database has a newer schema, is damaged, is not durable, or belongs to another running process."""
+    """The database has a newer schema, is not durable, was moved away, or belongs to another running process."""
+
+
+class DatabaseDamaged(DatabaseUnusable):
+    """The database file is corrupted: nothing is written to it any more."""
 
 
 class AddressInUse(Unusable):

@@ -77,6 +77,13 @@ class PostgresCluster:
         """``fast`` says good-bye to clients; ``immediate`` is a crash."""
         self.run("pg_ctl", "stop", "-w", "-m", mode, "-D", str(self.directory / "data"))
 
+    def running(self) -> bool:
+        try:
+            self.run("pg_ctl", "status", "-D", str(self.directory / "data"))
+        except AssertionError:
+            return False
+        return True
+
     def _address(self) -> tuple[str, ...]:
         return ("-h", "127.0.0.1", "-p", str(self.port), "-U", SUPERUSER)
 

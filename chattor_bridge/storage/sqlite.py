@@ -23,6 +23,7 @@ from yarl import URL
 from chattor_bridge.errors import (
     AlreadyExists,
     ChattorError,
+    DatabaseDamaged,
     DatabaseUnavailable,
     DatabaseUnusable,
     NotFound,
@@ -84,7 +85,7 @@ def translate(error: BaseException) -> ChattorError:
     if primary in NOT_NOW:
         return DatabaseUnavailable(f"the database does not answer: {NOT_NOW[primary]}")
     if primary in DAMAGED:
-        return DatabaseUnusable("the database file is damaged: restore it from a backup")
+        return DatabaseDamaged("the database file is damaged: restore it from a backup")
     return DatabaseUnusable(f"the database refused a statement: {getattr(error, 'sqlite_errorname', 'unknown')}")
 
 
@@ -176,6 +177,7 @@ class SqliteEngine:
         self._database: SQLiteDatabase | None = None
         self._raw: sqlite3.Connection
         self._wrapped: TxnConnection | None = None
+        self._damage: DatabaseDamaged | None = None
         self._turns = asyncio.Lock()
         """Whoever waits longest is next. mautrix's pool is a queue of asyncio, which gives the connection back to
         whoever put it there last and asks again at once, for as long as they do."""
@@ -224,6 +226,9 @@ class SqliteEngine:
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[EngineConnection]:
         turn = self.database.acquire_direct()
+        if self._damage is not None:
+            raise self._damage
+        self._file.require_in_place()
         try:
             async with asyncio.timeout(ACQUIRE_TIMEOUT):
                 await self._turns.acquire()
@@ -240,6 +245,9 @@ class SqliteEngine:
             try:
                 self._wrapped = cast("TxnConnection", connection.wrapped)
                 yield SqliteConnection(self._raw, self._wrapped)
+            except DatabaseDamaged as error:
+                self._damage = error  # nothing is written to it any more
+                raise
             finally:
                 await turn.__aexit__(None, None, None)
         finally:

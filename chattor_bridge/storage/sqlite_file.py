@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import sqlite3
 from pathlib import Path
 
-from chattor_bridge.errors import DatabaseUnusable
+from chattor_bridge.errors import ChattorError, DatabaseUnavailable, DatabaseUnusable
 from chattor_bridge.storage.key import FILE_MODE, FORBIDDEN_MODE, sync_directory
 
 COMPANIONS = ("", "-wal", "-shm")
@@ -19,6 +20,12 @@ MIN_FILE_SIZE = 512
 
 MAX_PID_LENGTH = 20
 
+PASSING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+PASSING_CODES = frozenset(
+    {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM}
+)
+"""What goes by without anybody changing the file: a full disk above all."""
+
 
 class SqliteFile:
     """One database file. ``open`` and ``close`` block: run them in a thread where that matters."""
@@ -26,11 +33,12 @@ class SqliteFile:
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
         self._lock: int | None = None
+        self._identity = (0, 0)
 
     def open(self) -> None:
         """Take the file for this process; make it if it is not there, check it if it is.
 
-        Raises: DatabaseUnusable.
+        Raises: DatabaseUnusable; DatabaseUnavailable when the disk is full, say, and it may work later.
         """
         try:
             self._take()
@@ -39,10 +47,33 @@ class SqliteFile:
                 self._check()
             else:
                 self._make()
+            self._identity = self._look()
         except sqlite3.Error as error:
-            raise DatabaseUnusable(self._explain(error)) from None
+            self.close()
+            raise self._explain(error) from None
         except OSError as error:
-            raise DatabaseUnusable(f"the database {self.path} cannot be opened: {error.strerror}") from None
+            self.close()
+            kind = DatabaseUnavailable if error.errno in PASSING else DatabaseUnusable
+            raise kind(f"the database {self.path} cannot be opened: {error.strerror}") from None
+
+    def require_in_place(self) -> None:
+        """Raises: DatabaseUnusable when the file that was opened is not the one at its path any more: what is written
+        would be lost with it."""
+        try:
+            in_place = self._look() == self._identity
+        except FileNotFoundError:
+            in_place = False
+        except OSError:
+            return  # which is not to say that it was moved
+        if not in_place:
+            raise DatabaseUnusable(
+                f"the database {self.path} was moved, removed or replaced while it was in use: put back what belongs "
+                "there, and start again"
+            )
+
+    def _look(self) -> tuple[int, int]:
+        status = self.path.stat()
+        return status.st_dev, status.st_ino
 
     def close(self) -> None:
         """Let the next process in."""
@@ -103,10 +134,14 @@ class SqliteFile:
         if verdict != "ok":
             raise DatabaseUnusable(f"the database {self.path} is damaged: restore it from a backup")
 
-    def _explain(self, error: sqlite3.Error) -> str:
+    def _explain(self, error: sqlite3.Error) -> ChattorError:
         code = getattr(error, "sqlite_errorcode", 0)
         if code == sqlite3.SQLITE_NOTADB:
-            return f"{self.path} is not a SQLite database: check the path, or restore it from a backup"
+            return DatabaseUnusable(
+                f"{self.path} is not a SQLite database: check the path, or restore it from a backup"
+            )
         if code == sqlite3.SQLITE_CORRUPT:
-            return f"the database {self.path} is damaged: restore it from a backup"
-        return f"the database {self.path} cannot be opened: {getattr(error, 'sqlite_errorname', 'unknown error')}"
+            return DatabaseUnusable(f"the database {self.path} is damaged: restore it from a backup")
+        kind = DatabaseUnavailable if code & 0xFF in PASSING_CODES else DatabaseUnusable
+        name = getattr(error, "sqlite_errorname", "unknown error")
+        return kind(f"the database {self.path} cannot be opened: {name}")

@@ -12,9 +12,10 @@ from chattor_bridge.errors import DatabaseUnusable
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.packaged import packaged_directory
 from chattor_bridge.storage.actions import SqlActions
+from chattor_bridge.storage.alone import OnlyCopy
 from chattor_bridge.storage.contacts import SqlContacts
 from chattor_bridge.storage.doors import SqlDoors
-from chattor_bridge.storage.engine import Engine
+from chattor_bridge.storage.engine import Dialect, Engine
 from chattor_bridge.storage.event_links import SqlEventLinks, SqlKnockNotices
 from chattor_bridge.storage.history import SqlHistory
 from chattor_bridge.storage.inbox import SqlInbox
@@ -62,6 +63,7 @@ class Store:
         self._key = key
         self._migrations = migrations
         self._transactions = Transactions(engine)
+        self._only_copy = OnlyCopy()
 
     @property
     def database(self) -> Database:
@@ -81,14 +83,18 @@ class Store:
             for migration in missing:
                 await apply(self._transactions, migration)
             await self._engine.claim()
-            self._furnish(Sealer(self._key, identity or await self._new_identity()))
+            identity = identity or await self._new_identity()
+            if self._engine.dialect is Dialect.SQLITE:  # a server has no copies, and knows its one process itself
+                self._only_copy.hold(identity)
+            self._furnish(Sealer(self._key, identity))
         except BaseException:
-            await self._engine.stop()
+            await self.stop()
             raise
 
     async def stop(self) -> None:
         """Let transactions end, close, and let the next process in. Bounded; safe to call again."""
         await self._engine.stop()
+        self._only_copy.release()
 
     async def __aenter__(self) -> Store:
         await self.start()

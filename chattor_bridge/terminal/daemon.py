@@ -25,6 +25,7 @@ from chattor_bridge.node.records import NodeRecord
 from chattor_bridge.node.texts import check_profile_name
 from chattor_bridge.packaged import packaged_directory
 from chattor_bridge.storage import Store, StoreKey, open_store
+from chattor_bridge.storage.holding import hold, start_patiently
 from chattor_bridge.terminal.addressing import SHORT_ID
 from chattor_bridge.terminal.bell import Bell
 from chattor_bridge.terminal.connection import DONE, Connection
@@ -140,7 +141,10 @@ async def run_daemon(
         settings = load_settings(home.config)
         key = StoreKey.load(home.key)
         async with AsyncExitStack() as stack:
-            store = await stack.enter_async_context(open_store(f"sqlite:{home.database}", key))
+            store = open_store(f"sqlite:{home.database}", key)
+            stack.push_async_callback(store.stop)
+            if not await start_patiently(store, stop):
+                return
             clock, bell, connection = SystemClock(), Bell(), Connection(_Progress(output).changed)
             transport = transport_factory(settings, connection)
             stack.push_async_callback(transport.stop)
@@ -163,10 +167,16 @@ async def run_daemon(
                     {"answering": True},
                     f"Commands are answered now. {home.command('--help')} lists them; Ctrl-C stops.",
                 )
-                await stop.wait()
+                lost: DatabaseUnusable | None = None
+                try:
+                    await hold(store, stop)
+                except DatabaseUnusable as error:  # raised below: a group would wrap it
+                    lost = error
                 output.say("Stopping.")
                 for task in work:
                     task.cancel()
+            if lost is not None:
+                raise lost
 
 
 async def _prune(store: Store, settings: TerminalSettings, clock: Clock) -> None:

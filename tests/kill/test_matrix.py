@@ -7,9 +7,12 @@ too.
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from tests.kill.stage import Conversation
+from tests.postgres import PostgresCluster
 
 pytestmark = pytest.mark.synapse
 
@@ -136,3 +139,25 @@ async def test_being_asked_survives_a_death(strangers: Conversation, failpoint: 
     await strangers.tell("so we are")
     await strangers.settled()
     assert strangers.rooms_with_ghosts() == 1
+
+
+@pytest.mark.postgres
+async def test_a_restart_of_the_database_server_loses_and_doubles_nothing(
+    conversation: Conversation, postgres: PostgresCluster
+) -> None:
+    """A crash and a proper restart of it, in the middle of what both say. On SQLite it is somebody else's, and nothing
+    at all happens."""
+    for mode in ("immediate", "fast"):
+        await conversation.bridge.restart()
+        await conversation.say(f"before a stop that is {mode}")
+        await conversation.tell(f"before a stop that is {mode}")
+        await asyncio.to_thread(postgres.stop, mode)
+        try:
+            await conversation.say(f"without a database ({mode})", "and without an answer")
+            await conversation.tell(f"without a database ({mode})")
+        finally:
+            await asyncio.to_thread(postgres.start)
+        await conversation.settled()
+        await conversation.say(f"after it ({mode})")
+        await conversation.tell(f"after it ({mode})")
+        await conversation.settled()

@@ -17,9 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from chattor_bridge.errors import ChattorError, DatabaseUnavailable, DatabaseUnusable
+from chattor_bridge.errors import ChattorError, DatabaseDamaged, DatabaseUnavailable, DatabaseUnusable
 from chattor_bridge.node.records import NodeRecord
 from chattor_bridge.storage import Store, StoreKey, open_store, sqlite
+from chattor_bridge.storage.holding import hold
 from chattor_bridge.storage.transaction import sql
 from tests.storage import records
 
@@ -260,6 +261,8 @@ async def test_damage_that_shows_later_is_named(store: Store, path: Path) -> Non
     with pytest.raises(DatabaseUnusable, match="damaged"):
         async with store.transaction() as tx:
             await store.outbox.after(tx, records.NODE, records.PEER, 0, 999)
+    with pytest.raises(DatabaseDamaged):  # and whoever holds it for a program gives it up
+        await hold(store, asyncio.Event())
 
 
 @pytest.mark.parametrize(
@@ -270,7 +273,7 @@ async def test_damage_that_shows_later_is_named(store: Store, path: Path) -> Non
             sqlite3.SQLITE_BUSY_SNAPSHOT,
             DatabaseUnavailable("the database does not answer: it is locked by another program"),
         ),
-        (sqlite3.SQLITE_CORRUPT_VTAB, DatabaseUnusable("the database file is damaged: restore it from a backup")),
+        (sqlite3.SQLITE_CORRUPT_VTAB, DatabaseDamaged("the database file is damaged: restore it from a backup")),
         (sqlite3.SQLITE_TOOBIG, DatabaseUnusable("the database refused a statement: unknown")),
         (None, DatabaseUnavailable("the database is closed")),
     ],
