@@ -9,7 +9,15 @@ from chattor_bridge.bridge.ports import BridgeStore
 from chattor_bridge.bridge.speaking import ACCEPT_MARK, IGNORE_MARK
 from chattor_bridge.bridge.voice import Place, Voice
 from chattor_bridge.ids import KnockId, MatrixUserId, NodeId
-from chattor_bridge.node.happenings import ContactAdded, Happening, KnockFailed, KnockLeft, KnockReceived
+from chattor_bridge.node.happenings import (
+    CodeClosed,
+    ContactAdded,
+    Happening,
+    KnockFailed,
+    KnockGone,
+    KnockLeft,
+    KnockReceived,
+)
 from chattor_bridge.node.ports import Transaction
 
 NO_NAME = "Somebody who gives no name"
@@ -34,6 +42,15 @@ class Announcements:
             case KnockFailed(knock_id, reason):
                 number, _ = await self._numbers.one(tx, node_id, Kind.KNOCK, knock_id)
                 text = f"⚠ Your request {number} was given up: {literal(reason)}"
+                await self._voice.say(tx, Place.management(owner), text)
+            case KnockGone(knock_id, reason):
+                notice = await self._store.knock_notices.by_knock(tx, knock_id)
+                if notice is not None:  # it stays known, so that a reaction on it is answered
+                    text = f"{IGNORE_MARK} This request is not open any more: {reason}."
+                    place = Place.management(owner, notice.room_id)
+                    await self._voice.edit(tx, place, notice.matrix_event_id, text)
+            case CodeClosed(label, reason):
+                text = f"Your friend code “{literal(label)}” {reason}. `code new` makes another."
                 await self._voice.say(tx, Place.management(owner), text)
             case ContactAdded(peer_id, knock_id, name):
                 number, _ = await self._numbers.one(tx, node_id, Kind.CONTACT, peer_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from chattor_bridge.bot.notices import answered, from_whom
 from chattor_bridge.bot.numbers import Kind, Numbers
@@ -50,6 +50,7 @@ async def list_requests(request: Request) -> Deed:
     request.nothing_more("requests")
     node = request.node
     waiting, ours = await node.requests(), await node.outgoing()
+    blocked = await node.requests(blocked=True)
 
     async def deed(tx: Transaction) -> None:
         numbers = Numbers(request.desk.store)
@@ -63,6 +64,10 @@ async def list_requests(request: Request) -> Deed:
             of = await numbers.of(tx, node.node_id, Kind.KNOCK, [item.knock_id for item in ours])
             lines = [f"- your request {of[item.knock_id]}: {_own_line(item)}" for item in ours]
             text.append("Yours to others:\n\n" + "\n".join(lines))
+        if blocked:
+            of = await numbers.of(tx, node.node_id, Kind.REQUEST, [item.knock_id for item in blocked])
+            lines = [f"- **{of[item.knock_id]}** **{from_whom(item.name)}**" for item in blocked]
+            text.append("Blocked (`unblock request 1`):\n\n" + "\n".join(lines))
         await request.answer(tx, "\n\n".join(text) or "There are no contact requests.")
 
     return deed
@@ -101,6 +106,34 @@ async def block_request(request: Request) -> Deed:
     return await _with_request(request, "block request", deed)
 
 
+async def unblock_request(request: Request) -> Deed:
+    node = request.node
+    blocked = await node.requests(blocked=True)
+    if not request.rest:
+        raise UsageError("Say which request: unblock request 1. requests shows the numbers.")
+
+    async def deed(tx: Transaction) -> None:
+        item = await _by_word(tx, request, blocked)
+        await node.unblock_request(tx, item.knock_id)
+        await request.answer(
+            tx, f"The request of **{from_whom(item.name)}** is not blocked any more. You can still accept it."
+        )
+
+    return deed
+
+
+async def _by_word(tx: Transaction, request: Request, items: Sequence[RequestInfo]) -> RequestInfo:
+    return await Numbers(request.desk.store).find(
+        tx,
+        request.node.node_id,
+        Kind.REQUEST,
+        request.rest,
+        items,
+        ident=lambda item: item.knock_id,
+        names=lambda item: (item.name,),
+    )
+
+
 async def answer_knock(request: Request, knock_id: KnockId, *, yes: bool) -> Deed:
     """Accept or ignore the very request a notice told of.
 
@@ -129,15 +162,7 @@ async def _with_request(
 
     async def find(tx: Transaction) -> RequestInfo:
         if request.rest:
-            return await Numbers(request.desk.store).find(
-                tx,
-                node.node_id,
-                Kind.REQUEST,
-                request.rest,
-                waiting,
-                ident=lambda item: item.knock_id,
-                names=lambda item: (item.name,),
-            )
+            return await _by_word(tx, request, waiting)
         if request.heard.reply_to is not None:
             notice = await request.desk.store.knock_notices.by_matrix_event(tx, request.heard.reply_to)
             if notice is None and await request.desk.voice.is_under_way(tx, owner_lane(request.owner)):
@@ -232,7 +257,16 @@ COMMANDS = (
         GROUP,
         "hear no more of a contact request; nobody is told",
         block_request,
-        details="It is gone from your list, and does not come again. You can also reply to its notice with just block.",
+        details="It does not come again, unless you write unblock request. You can also reply to its notice "
+        "with just block.",
         examples=("block request 1", "block request Ada"),
+    ),
+    Command(
+        "unblock request",
+        "NUMBER",
+        GROUP,
+        "take the block of a contact request back",
+        unblock_request,
+        examples=("unblock request 1",),
     ),
 )

@@ -18,6 +18,7 @@ from chattor_bridge.bridge.voice import Place, Voice
 from chattor_bridge.errors import NotFound
 from chattor_bridge.ids import EventId, MatrixEventId, MatrixUserId, NodeId, PeerId
 from chattor_bridge.node.happenings import (
+    CodeClosed,
     ContactAdded,
     ContactRenamed,
     ContactsMerged,
@@ -26,6 +27,7 @@ from chattor_bridge.node.happenings import (
     EventFailed,
     Happening,
     KnockFailed,
+    KnockGone,
     KnockLeft,
     KnockReceived,
 )
@@ -85,7 +87,7 @@ class NodeObserver:
             case KnockReceived():
                 await self._voice.check_room_for_more(tx, owner_lane(owner))
                 await self._announcer.happened(tx, owner, node_id, happening)
-            case KnockLeft() | KnockFailed():
+            case KnockLeft() | KnockFailed() | KnockGone() | CodeClosed():
                 await self._announcer.happened(tx, owner, node_id, happening)
 
     def link_changed(self, node_id: NodeId, peer_id: PeerId, *, up: bool) -> None:

@@ -13,7 +13,7 @@ from chattor_bridge.errors import LimitReached, PeerMisbehaved, Unavailable
 from chattor_bridge.failpoints import failpoint
 from chattor_bridge.ids import KnockId, OnionKey
 from chattor_bridge.node.antechamber import Antechamber
-from chattor_bridge.node.happenings import KnockReceived
+from chattor_bridge.node.happenings import CodeClosed, KnockGone, KnockReceived
 from chattor_bridge.node.patience import describe, within
 from chattor_bridge.node.ports import Stream, Transaction
 from chattor_bridge.node.proving import Proving
@@ -33,6 +33,10 @@ ID_SIZE: Final = 16
 STORED, KNOWN, FULL, CLOSED = "stored", "known", "full", "closed"
 """What a receipt says: it waits for its owner; it has been accepted already; come again later; this code serves nobody
 any more."""
+
+
+MADE_ROOM: Final = "more requests came than can wait, and this one had cost its sender the least"
+USED_UP: Final = "has brought as many requests as it was made for; nobody else can use it"
 
 
 class Door:
@@ -125,6 +129,7 @@ class Door:
                 if weaker is None:
                     return FULL
                 await store.knocks.remove_pending(tx, weaker.knock_id)
+                await self._around.observer.record(tx, knock.node_id, KnockGone(weaker.knock_id, MADE_ROOM))
             await self._use(tx, door, now)
         knock_id = await store.knocks.put_pending(tx, knock)
         standing = await store.knocks.get_pending(tx, knock_id)
@@ -139,6 +144,8 @@ class Door:
         if used.is_used_up:
             closes = now + USED_UP_GRACE
             used = replace(used, expires_at=closes if door.expires_at is None else min(door.expires_at, closes))
+            if not door.secret:  # of a one-time code, the request tells that it was used
+                await self._around.observer.record(tx, door.node_id, CodeClosed(door.label, USED_UP))
         await self._around.store.doors.save(tx, used)
 
 

@@ -59,6 +59,24 @@ class KnockReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class KnockGone:
+    """A request at one of our doors is not there any more, and our owner did nothing about it; ``reason`` is a
+    sentence for a person."""
+
+    knock_id: KnockId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CodeClosed:
+    """Nobody else can knock with a friend code of ours, without our owner having done anything now; ``reason`` is the
+    rest of a sentence that begins with the code."""
+
+    label: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class KnockLeft:
     """A request of ours is stored at its door; the owner decides now."""
 
@@ -127,6 +145,8 @@ class ContactsMerged:
 
 Happening = (
     KnockReceived
+    | KnockGone
+    | CodeClosed
     | KnockLeft
     | KnockFailed
     | ContactAdded

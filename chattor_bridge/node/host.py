@@ -69,6 +69,7 @@ class NodeHost:
     async def stop(self) -> None:
         """End every link, then take every onion down; bounded by `STOP_TIMEOUT`."""
         root, self._root = self._root, None
+        self._around.labour.stop()
         if root is None:
             return
         root.cancel()

@@ -6,7 +6,6 @@ an attempt is on disk, and the onion the owner will dial is open to its key, bef
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -130,7 +129,7 @@ class Knocking:
         await stream.write(side.start())
         while data := await stream.read():
             # Finding stamp and proof is the work of a core for a while: not on the event loop.
-            for event in await asyncio.to_thread(side.receive, data):
+            for event in await self._around.labour.make(partial(side.receive, data)):
                 match event:
                     case KnockReady():
                         await self._prepare(event, onion)

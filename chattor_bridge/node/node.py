@@ -63,9 +63,9 @@ class Node(Codes, Parting):
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
-    async def requests(self) -> list[RequestInfo]:
-        """Contact requests waiting for an answer, ignored ones included. Those on which the most work was spent come
-        first, the older first of equals."""
+    async def requests(self, *, blocked: bool = False) -> list[RequestInfo]:
+        """Contact requests waiting for an answer, ignored ones included; or with ``blocked`` those that were blocked.
+        Those on which the most work was spent come first, the older first of equals."""
         async with self._store.transaction() as tx:
             pending = await self._store.knocks.pending(tx, self.node_id)
             doors = await self._store.doors.of_node(tx, self.node_id)
@@ -81,7 +81,7 @@ class Node(Codes, Parting):
                 one.effort,
             )
             for one in pending
-            if not one.blocked
+            if one.blocked is blocked
         ]
 
     async def outgoing(self) -> list[OutgoingInfo]:

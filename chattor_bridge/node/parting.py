@@ -98,3 +98,10 @@ class Parting(NodePart):
         if pending is None or pending.node_id != self.node_id or pending.blocked:
             raise NotFound("no such request; it may have been withdrawn or answered")
         await self._store.knocks.block_pending(tx, knock_id)
+
+    async def unblock_request(self, tx: Transaction, knock_id: KnockId) -> None:
+        """Put a blocked request back among those that were ignored: it can be accepted. Raises: NotFound."""
+        pending = await self._store.knocks.get_pending(tx, knock_id)
+        if pending is None or pending.node_id != self.node_id or not pending.blocked:
+            raise NotFound("no such blocked request; it may have expired")
+        await self._store.knocks.unblock_pending(tx, knock_id)

@@ -108,9 +108,12 @@ class Knocks(Protocol):
     async def block_pending(self, tx: Transaction, knock_id: KnockId) -> None:
         """Mark as blocked, and ignored; it stays until it would have expired."""
 
+    async def unblock_pending(self, tx: Transaction, knock_id: KnockId) -> None:
+        """Undo `block_pending`; it stays ignored."""
+
     async def remove_pending(self, tx: Transaction, knock_id: KnockId) -> None: ...
-    async def expire_pending(self, tx: Transaction, node_id: NodeId, received_before: int, now: int) -> int:
-        """Remove what came before that; how much it was. What came later than ``now``, by a clock that was wrong, has
+    async def expire_pending(self, tx: Transaction, node_id: NodeId, received_before: int, now: int) -> list[KnockId]:
+        """Remove what came before that; which it was. What came later than ``now``, by a clock that was wrong, has
         come now."""
 
 

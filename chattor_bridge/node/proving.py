@@ -7,6 +7,7 @@ from collections import deque
 from typing import Final
 
 from chattor_bridge.errors import LimitReached
+from chattor_bridge.node.labour import Labour
 from chattor_bridge.node.ports import Clock
 from chattor_bridge.protocol.effort import Proof
 from chattor_bridge.protocol.limits import MAX_PROOFS_PER_SECOND, MAX_PROOFS_WAITING
@@ -18,8 +19,9 @@ WINDOW: Final = 1.0
 class Proving:
     """Checks the proofs of all doors of a node."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, labour: Labour) -> None:
         self._clock = clock
+        self._labour = labour
         self._turn = asyncio.Lock()
         self._begun: deque[float] = deque(maxlen=MAX_PROOFS_PER_SECOND)
         self._waiting = 0
@@ -34,6 +36,6 @@ class Proving:
                 if len(self._begun) == MAX_PROOFS_PER_SECOND:
                     await self._clock.sleep(self._begun[0] + WINDOW - self._clock.monotonic())
                 self._begun.append(self._clock.monotonic())
-                return await asyncio.to_thread(proof.effort)
+                return await self._labour.check(proof.effort)
         finally:
             self._waiting -= 1

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from chattor_bridge.node.budget import OnionBudget
 from chattor_bridge.node.clock import SteadyClock
+from chattor_bridge.node.labour import Labour
 from chattor_bridge.node.patience import Backoff, Pace, heed_cancellation
 from chattor_bridge.node.ports import NodeStore, Observer, RandomBytes, Transport
 from chattor_bridge.protocol.limits import EFFORT_BITS, WORK_BITS
@@ -29,6 +30,7 @@ class Surroundings:
     work_bits: int = WORK_BITS
     effort_bits: int = EFFORT_BITS
     budget: OnionBudget = field(default_factory=OnionBudget)
+    labour: Labour = field(default_factory=Labour)
 
     def dialling(self) -> Backoff:
         return Backoff(self.pace.dial_first, self.pace.dial_most, self.random)

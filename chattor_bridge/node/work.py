@@ -19,7 +19,7 @@ from chattor_bridge.ids import DoorId, KnockId, NodeId, OnionKey, PeerId
 from chattor_bridge.node.answering import LinkOnion
 from chattor_bridge.node.door import Door
 from chattor_bridge.node.friendship import Friendship
-from chattor_bridge.node.happenings import KnockFailed
+from chattor_bridge.node.happenings import CodeClosed, KnockFailed, KnockGone
 from chattor_bridge.node.hosted import HostedOnions
 from chattor_bridge.node.hosting import Hostings, Wanted
 from chattor_bridge.node.knocking import Knocking
@@ -51,6 +51,8 @@ HOUSEKEEPING: Final = 600.0
 FAILED_KNOCK_KEPT: Final = 7 * 86_400
 """Seconds a knock that was given up stays in the list, so that its owner sees why."""
 
+NOT_ANSWERED = "it has waited for 30 days"
+CODE_EXPIRED = "has expired; nobody can use it any more"
 EXPIRED = "nobody has answered this request for 30 days; ask for a new code and add it again"
 
 
@@ -82,7 +84,7 @@ class NodeWork:
             around, record.node_id, self.mailbox, look_again=self.look_again, tell=self._tell_onions
         )
         self.trouble = Trouble()
-        self._proving = Proving(around.clock)
+        self._proving = Proving(around.clock, around.labour)
         self._friendships: dict[PeerId, Friendship] = {}
         self._knockings: dict[KnockId, Knocking] = {}
         self._doors: dict[DoorId, Door] = {}
@@ -378,8 +380,11 @@ class NodeWork:
             for door in await doors.of_node(tx, self._node_id):
                 if door.has_expired(now):
                     await doors.retire(tx, door.door_id, now)
+                    if not door.is_used_up:  # or our owner has been told
+                        await self._around.observer.record(tx, self._node_id, CodeClosed(door.label, CODE_EXPIRED))
                     tx.after_commit(self.look_again)
-            await knocks.expire_pending(tx, self._node_id, expired_before, now)
+            for knock_id in await knocks.expire_pending(tx, self._node_id, expired_before, now):
+                await self._around.observer.record(tx, self._node_id, KnockGone(knock_id, NOT_ANSWERED))
             for knock in await knocks.outgoing(tx, self._node_id):
                 if knock.created_at > now:  # by a clock that was wrong
                     await knocks.save_outgoing(tx, replace(knock, created_at=now))

@@ -76,17 +76,25 @@ class SqlPendingKnocks(Table):
             True,
         )
 
+    async def unblock_pending(self, tx: Transaction, knock_id: KnockId) -> None:
+        """Raises: NotFound."""
+        await update_one(
+            sql(tx), "request", "UPDATE pending_knocks SET blocked = $2 WHERE knock_id = $1", knock_id, False
+        )
+
     async def remove_pending(self, tx: Transaction, knock_id: KnockId) -> None:
         await sql(tx).execute("DELETE FROM pending_knocks WHERE knock_id = $1", knock_id)
 
-    async def expire_pending(self, tx: Transaction, node_id: NodeId, received_before: int, now: int) -> int:
-        """The number removed."""
+    async def expire_pending(self, tx: Transaction, node_id: NodeId, received_before: int, now: int) -> list[KnockId]:
         await sql(tx).execute(
             "UPDATE pending_knocks SET received_at = $2 WHERE node_id = $1 AND received_at > $2", node_id, now
         )
-        return await sql(tx).execute(
-            "DELETE FROM pending_knocks WHERE node_id = $1 AND received_at < $2", node_id, received_before
+        rows = await sql(tx).fetch(
+            "DELETE FROM pending_knocks WHERE node_id = $1 AND received_at < $2 RETURNING knock_id",
+            node_id,
+            received_before,
         )
+        return [KnockId(row["knock_id"]) for row in rows]
 
     def _pending_row(self, knock_id: KnockId) -> SealedRow:
         return SealedRow(self._sealer, "pending_knocks", knock_id)

@@ -105,7 +105,10 @@ async def block(arguments: argparse.Namespace, home: Home, output: Output) -> No
 
 
 async def unblock(arguments: argparse.Namespace, home: Home, output: Output) -> None:
-    items, _ = await ask_once(home, "unblock", contact=arguments.contact)
+    items, _ = await ask_once(home, "unblock", who=arguments.who, request=arguments.request)
+    if arguments.request:
+        output.show(items[0], "Not blocked any more; you can still accept it.")
+        return
     output.show(items[0], f"{neutralised(items[0]['name'])} can reach you again.")
 
 
@@ -282,7 +285,7 @@ def _message_lines(message: JsonObject) -> list[str]:
 
 def _received(item: JsonObject, *, many: bool) -> list[str]:
     through = f" through {neutralised(item['label'])}" if item["label"] else ""
-    ignored = "  (ignored)" if item["ignored"] else ""
+    ignored = "  (blocked)" if item["blocked"] else "  (ignored)" if item["ignored"] else ""
     effort = f", effort {item['effort']}" if many else ""
     lines = [f"{_short(item)}  from {neutralised(item['name'])}{through}, {local_time(item['time'])}{effort}{ignored}"]
     if item["note"]:

@@ -16,7 +16,7 @@ from chattor_bridge.errors import AddressInUse, AlreadyExists, DatabaseUnusable,
 from chattor_bridge.ids import NodeId
 from chattor_bridge.logs import set_up_logging
 from chattor_bridge.node.clock import SystemClock
-from chattor_bridge.node.happenings import ContactAdded, KnockFailed, KnockReceived
+from chattor_bridge.node.happenings import CodeClosed, ContactAdded, KnockFailed, KnockReceived
 from chattor_bridge.node.host import NodeHost
 from chattor_bridge.node.node import Node
 from chattor_bridge.node.patience import Pace
@@ -253,5 +253,9 @@ class _Notices:
                 # who accepted a request of ours tells its name with its first words
                 said = f"{neutralised(name)} is your friend now." if name else "A request of yours was accepted."
                 show({"friend": name}, f"{said} {self._home.command('contacts')} lists your friends.")
+            case CodeClosed(label, reason):
+                show(
+                    {"closed": label, "reason": reason}, f"The friend code {neutralised(label)} {neutralised(reason)}."
+                )
             case KnockFailed(knock_id, reason):
                 show({"failed": knock_id.hex(), "reason": reason}, f"A request was given up: {neutralised(reason)}")

@@ -78,7 +78,7 @@ class Friends:
         received = await self._node.requests()
         async with self._store.transaction() as tx:
             await self._node.see_requests(tx, [request.knock_id for request in received])
-        for request in received:
+        for request in [*received, *await self._node.requests(blocked=True)]:
             yield Item(
                 {
                     "direction": "received",
@@ -87,6 +87,7 @@ class Friends:
                     "note": request.note,
                     "label": request.door_label,
                     "ignored": request.ignored,
+                    "blocked": request not in received,
                     "effort": request.effort,
                     "time": request.received_at,
                 }
@@ -134,10 +135,16 @@ class Friends:
         yield Done({})
 
     async def unblock(self, args: JsonObject) -> AsyncGenerator[Answer, None]:
-        number, contact = find_contact(await self._node.contacts(), arguments.text(args, "contact"))
-        async with self._store.transaction() as tx:
-            await self._node.unblock(tx, contact.peer_id)
-        yield Item({"contact": number, "name": shown_name(number, contact)})
+        if arguments.flag(args, "request"):
+            request = find_request(await self._node.requests(blocked=True), arguments.text(args, "who"))
+            async with self._store.transaction() as tx:
+                await self._node.unblock_request(tx, request.knock_id)
+            yield Item({"id": request.knock_id.hex()})
+        else:
+            number, contact = find_contact(await self._node.contacts(), arguments.text(args, "who"))
+            async with self._store.transaction() as tx:
+                await self._node.unblock(tx, contact.peer_id)
+            yield Item({"contact": number, "name": shown_name(number, contact)})
         yield Done({})
 
     async def merge(self, args: JsonObject) -> AsyncGenerator[Answer, None]:

@@ -149,7 +149,7 @@ def _add_identity(commands: _Commands) -> None:
         "loses nothing when it is killed. Only one can run for a home.",
         '{"answering": true} once commands are answered, {"tor": 45, "summary": "…"} while tor connects,\n'
         '{"ready": true} when it has, and as they happen {"request": "1d…", "name": "Bob", "note": "…"},\n'
-        '{"friend": "Bob"} and {"failed": "77…", "reason": "…"}',
+        '{"friend": "Bob"}, {"failed": "77…", "reason": "…"} and {"closed": "work", "reason": "…"}',
     )
     profile = _command(
         commands,
@@ -242,7 +242,7 @@ def _add_friends(commands: _Commands) -> None:
         "effort is shown: each point more is twice the work. 100 wait at most. When more come, those you ignored make\n"
         "room first, then those with the least effort that this list has not shown yet.",
         shape='{"direction": "received", "id": "1d…", "name": "Bob", "note": "from school", "label": "work",\n'
-        ' "ignored": false, "effort": 4, "time": 1793000000}\n'
+        ' "ignored": false, "blocked": false, "effort": 4, "time": 1793000000}\n'
         '{"direction": "sent", "id": "77…", "state": "calling|left|failed", "reason": "", "note": "…",\n'
         ' "time": 1793000000}',
     )
@@ -264,8 +264,13 @@ def _add_friends(commands: _Commands) -> None:
     block.add_argument("who", help="number, alias or name; with --request the request's id or the name in it")
     block.add_argument("--request", action="store_true", help="block a contact request")
     unblock = _command(
-        commands, "unblock", "be there for a blocked friend again", shape='{"contact": 1, "name": "Bob"}'
+        commands,
+        "unblock",
+        "be there for a blocked friend again, or take the block of a request back",
+        shape='{"contact": 1, "name": "Bob"} or {"id": "1d…"}',
     )
+    unblock.add_argument("who", help="number, alias or name; with --request the request's id or the name in it")
+    unblock.add_argument("--request", action="store_true", help="unblock a contact request")
     forget = _command(
         commands,
         "forget",
@@ -296,8 +301,7 @@ def _add_friends(commands: _Commands) -> None:
     )
     retire.add_argument("contact", nargs="?", help="number, alias or name")
     retire.add_argument("--all", action="store_true", help="end every friendship")
-    for parting in (unblock, forget):
-        parting.add_argument("contact", help="number, alias or name")
+    forget.add_argument("contact", help="number, alias or name")
     _command(
         commands,
         "contacts",

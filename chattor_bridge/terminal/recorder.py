@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from chattor_bridge.ids import NodeId, PeerId
 from chattor_bridge.node.happenings import (
+    CodeClosed,
     ContactAdded,
     ContactsMerged,
     EventArrived,
@@ -21,7 +22,7 @@ from chattor_bridge.protocol.events import Event, Receipt, Text, Unknown
 from chattor_bridge.terminal.bell import Bell
 from chattor_bridge.terminal.ports import Direction, TerminalStore
 
-Notice = KnockReceived | KnockFailed | ContactAdded
+Notice = KnockReceived | KnockFailed | CodeClosed | ContactAdded
 """What the person at `chattor run` is told of at once."""
 
 
@@ -50,7 +51,7 @@ class Recorder:
                 await history.mark_failed(tx, node_id, peer_id, event_id, reason)
             case ContactsMerged(peer_id, former):
                 await history.move(tx, node_id, former, peer_id)
-            case KnockReceived() | KnockFailed() | ContactAdded():
+            case KnockReceived() | KnockFailed() | CodeClosed() | ContactAdded():
                 notice: Notice = happening
                 tx.after_commit(lambda: self._notify(notice))
             case _:

@@ -12,6 +12,7 @@ import pytest
 from chattor_bridge.errors import LimitReached
 from chattor_bridge.ids import KnockId, PeerId
 from chattor_bridge.node.happenings import KnockLeft, KnockReceived
+from chattor_bridge.node.labour import Labour
 from chattor_bridge.node.proving import Proving
 from chattor_bridge.node.records import KnockState, PendingKnock
 from chattor_bridge.protocol.effort import Proof
@@ -148,7 +149,7 @@ def watched() -> type[Watched]:
 
 async def test_proofs_are_checked_one_at_a_time_and_four_a_second(watched: type[Watched]) -> None:
     clock = FakeClock()
-    proving = Proving(clock)
+    proving = Proving(clock, Labour())
     proofs = [watched(bytes([n]) * 32, bytes(32), bytes(8)) for n in range(2 * MAX_PROOFS_PER_SECOND + 1)]
     tasks = [asyncio.create_task(proving.effort(proof)) for proof in proofs]
     await asyncio.wait_for(asyncio.gather(*tasks[:MAX_PROOFS_PER_SECOND]), 20)
@@ -164,7 +165,7 @@ async def test_proofs_are_checked_one_at_a_time_and_four_a_second(watched: type[
 
 async def test_more_than_can_wait_for_their_check_are_sent_away(watched: type[Watched]) -> None:
     clock = FakeClock()
-    proving = Proving(clock)
+    proving = Proving(clock, Labour())
     proof = watched(bytes(32), bytes(32), bytes(8))
     waiting = [asyncio.create_task(proving.effort(proof)) for _ in range(MAX_PROOFS_WAITING)]
     await asyncio.sleep(0)

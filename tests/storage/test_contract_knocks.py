@@ -173,6 +173,6 @@ class TestPendingKnocks:
             for n in (10, 20, 30):
                 knock = records.pending(KnockId(numbered(n)), peer_static=numbered(n) * 2, received_at=n)
                 await store.knocks.put_pending(tx, knock)
-            assert await store.knocks.expire_pending(tx, OTHER_NODE, 100, 200) == 0
-            assert await store.knocks.expire_pending(tx, NODE, 20, 25) == 1
+            assert await store.knocks.expire_pending(tx, OTHER_NODE, 100, 200) == []
+            assert await store.knocks.expire_pending(tx, NODE, 20, 25) == [KnockId(numbered(10))]
             assert [knock.received_at for knock in await store.knocks.pending(tx, NODE)] == [20, 25]

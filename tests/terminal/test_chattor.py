@@ -80,6 +80,7 @@ async def test_they_become_friends_by_code_and_talk_both_ways(tmp_path: Path) ->
             "note": "from school",
             "label": "work",
             "ignored": False,
+            "blocked": False,
             "effort": request["effort"],
             "time": request["time"],
         }
@@ -358,7 +359,10 @@ async def test_a_friend_is_blocked_unblocked_and_forgotten(friends: Friends) -> 
     await bob.get("add", code["code"])
     request = await friends.alices.saw("request", 2)
     assert await alice.get("block", "--request", request["request"][:8]) == [{"id": request["request"]}]
-    assert await alice.get("requests") == []
+    assert [item["blocked"] for item in await alice.get("requests")] == [True]
+    assert await alice.get("unblock", "--request", request["request"][:8]) == [{"id": request["request"]}]
+    assert [item["blocked"] for item in await alice.get("requests")] == [False]
+    await alice.get("accept", request["request"][:8])
 
 
 async def test_two_friendships_become_one(friends: Friends) -> None:
