@@ -120,11 +120,14 @@ async def test_different_isolations_never_share_a_circuit(tor_parties: Parties, 
         published(tor_parties.host, echo) as onion,
         dialled(tor_parties.guest, onion.onion, isolation="one friend"),
         dialled(tor_parties.guest, onion.onion, isolation="one friend"),
-        dialled(tor_parties.guest, onion.onion, isolation="another friend"),
     ):
-        circuits = await _circuits(tor_guest, onion.onion)
-    assert len(circuits) == 3
-    assert len(set(circuits)) == 2
+        # Two at most: a dial whose introduction was lost tries again on a circuit of its own.
+        friend = await _circuits(tor_guest, onion.onion)
+        assert len(friend) == 2
+        async with dialled(tor_parties.guest, onion.onion, isolation="another friend"):
+            everyone = await _circuits(tor_guest, onion.onion)
+    assert len(everyone) == 3
+    assert len(set(everyone) - set(friend)) == 1
 
 
 async def test_onions_are_published_a_few_at_a_time_and_those_of_use_last_first(
