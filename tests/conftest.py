@@ -11,7 +11,7 @@ REAL_SERVERS = frozenset({"tor", "synapse", "postgres"})
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Try a failed test among real servers once more. It is listed as RERUN at the end, and wants mending all the same."""
+    """Try a failed test among real servers once more; it is listed as RERUN at the end, and wants mending."""
     for item in items:
         if REAL_SERVERS.intersection(mark.name for mark in item.iter_markers()):
             item.add_marker(pytest.mark.flaky(reruns=1))
