@@ -25,7 +25,6 @@ from doubleratchet.models import (
     DiffieHellmanRatchetModel,
     DoubleRatchetModel,
     KDFChainModel,
-    SkippedMessageKeyModel,
     SymmetricKeyRatchetModel,
 )
 from doubleratchet.recommended import HashFunction, kdf_hkdf, kdf_separate_hmacs
@@ -164,12 +163,8 @@ class Ratchet:
         old = {key for key, at in self._skipped_at.items() if at + SKIPPED_KEY_LIFETIME <= now}
         if not old:
             return
-        model = self._ratchet.model
-        model.skipped_message_keys = [
-            key for key in model.skipped_message_keys if (key.ratchet_pub, key.index) not in old
-        ]
-        self._ratchet = _restore(model)
         for key in old:
+            del self._ratchet.kept[key]
             del self._skipped_at[key]
 
     @property
@@ -179,8 +174,7 @@ class Ratchet:
 
     def to_fields(self) -> dict[str, object]:
         """The state as a CBOR map; secret throughout."""
-        model = self._ratchet.model
-        chains = model.diffie_hellman_ratchet
+        chains = self._ratchet.chains
         symmetric = chains.symmetric_key_ratchet
         return {
             "own": chains.own_ratchet_priv,
@@ -190,8 +184,8 @@ class Ratchet:
             "receiving": _chain_to_list(symmetric.receiving_chain),
             "previous": symmetric.previous_sending_chain_length,
             "skipped": b"".join(
-                _SKIPPED.pack(key.ratchet_pub, key.index, key.message_key, self._skipped_at[key.ratchet_pub, key.index])
-                for key in model.skipped_message_keys
+                _SKIPPED.pack(*key, message_key, self._skipped_at[key])
+                for key, message_key in self._ratchet.kept.items()
             ),
         }
 
@@ -217,23 +211,34 @@ class Ratchet:
                     previous_sending_chain_length=previous,
                 ),
             ),
-            skipped_message_keys=[
-                SkippedMessageKeyModel.model_construct(ratchet_pub=peer_key, index=number, message_key=key)
-                for peer_key, number, key, _ in skipped
-            ],
+            skipped_message_keys=[],
         )
-        return cls(_restore(model), {(peer_key, number): at for peer_key, number, _, at in skipped})
+        ratchet = _restore(model)
+        ratchet.kept.update(((peer_key, number), key) for peer_key, number, key, _ in skipped)
+        return cls(ratchet, {(peer_key, number): at for peer_key, number, _, at in skipped})
 
     def _note_skipped(self, now: int) -> None:
         known = self._skipped_at
-        kept = self._ratchet.model.skipped_message_keys
-        self._skipped_at = {(key.ratchet_pub, key.index): known.get((key.ratchet_pub, key.index), now) for key in kept}
+        self._skipped_at = {key: known.get(key, now) for key in self._ratchet.kept}
 
 
 # --- what the library is made of -----------------------------------------------------------------------------------
 
 
 class _DoubleRatchet(doubleratchet.DoubleRatchet):
+    """Its name makes what the library's class of that name keeps private our own: the library hands it out only as
+    models, validated key by key, which with a thousand skipped ones costs several milliseconds at every message."""
+
+    @property
+    def kept(self) -> SkippedMessageKeys:
+        """The keys of skipped messages, in the order in which they were skipped; to be read and written."""
+        return self.__skipped_message_keys
+
+    @property
+    def chains(self) -> DiffieHellmanRatchetModel:
+        """Everything else."""
+        return self.__diffie_hellman_ratchet.model
+
     @staticmethod
     def _build_associated_data(associated_data: bytes, header: doubleratchet.Header) -> bytes:
         return labelled("ratchet-message", [associated_data, _pack_header(header)])
