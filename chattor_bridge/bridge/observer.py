@@ -25,6 +25,7 @@ from chattor_bridge.node.happenings import (
     EventArrived,
     EventDelivered,
     EventFailed,
+    EventsForgotten,
     Happening,
     KnockFailed,
     KnockGone,
@@ -70,15 +71,15 @@ class NodeObserver:
                 portal = await self._portal(tx, owner, node_id, peer_id)
                 await self._voice.check_room_for_more(tx, portal_lane(portal))
                 await self._arrived(tx, portal, event)
+            case EventsForgotten(peer_id, event_ids):
+                for event_id in event_ids:
+                    await self._store.event_links.remove_event(tx, node_id, peer_id, event_id)
             case EventDelivered(peer_id, event_id):
                 await self._delivered(tx, node_id, peer_id, event_id)
             case EventFailed(peer_id, event_id, reason):
                 await self._failed(tx, await self._portal(tx, owner, node_id, peer_id), event_id, reason)
             case ContactRenamed(peer_id):
-                portal = await self._portal(tx, owner, node_id, peer_id)
-                await self._voice.check_room_for_more(tx, portal_lane(portal))
-                action = actions.RenamePortal(node_id.hex(), peer_id.hex())
-                await self._voice.arrange(tx, portal_lane(portal), action)
+                await self._renamed(tx, await self._portal(tx, owner, node_id, peer_id))
             case ContactsMerged(peer_id, former):
                 await self._merged(tx, owner, node_id, peer_id, former)
             case ContactAdded(peer_id):
@@ -112,6 +113,15 @@ class NodeObserver:
                 return
         if portal.room_id is None:
             await self._open_unless_about_to(tx, portal)
+        await self._voice.arrange(tx, portal_lane(portal), action)
+
+    async def _renamed(self, tx: Transaction, portal: Portal) -> None:
+        """Have the new name shown, unless what is done last in this lane will find it anyway."""
+        action = actions.RenamePortal(portal.node_id.hex(), portal.peer_id.hex())
+        last = await self._store.actions.last(tx, portal_lane(portal))
+        if last is not None and last.attempts == 0 and last.action == actions.to_json(action):
+            return
+        await self._voice.check_room_for_more(tx, portal_lane(portal))
         await self._voice.arrange(tx, portal_lane(portal), action)
 
     async def _read(self, tx: Transaction, portal: Portal, event_ids: tuple[EventId, ...]) -> None:

@@ -62,6 +62,9 @@ class PendingActions(Protocol):
     async def next(self, tx: Transaction, lane: str) -> PendingAction | None:
         """The oldest action of the lane that is not parked."""
 
+    async def last(self, tx: Transaction, lane: str) -> PendingAction | None:
+        """The newest action of the lane that is not parked."""
+
     async def begun(self, tx: Transaction, order: int) -> None:
         """Count one more attempt."""
 
@@ -79,7 +82,8 @@ class PendingActions(Protocol):
     async def count(self, tx: Transaction, lane: str | None = None) -> int:
         """How many wait, in one lane or in all; parked ones do not count."""
 
-    async def count_parked(self, tx: Transaction) -> int: ...
+    async def count_parked(self, tx: Transaction, lane: str | None = None) -> int:
+        """How many are parked, in one lane or in all."""
 
 
 class Portals(Protocol):
@@ -117,6 +121,9 @@ class EventLinks(Protocol):
 
     async def remove(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> None:
         """All of this conversation."""
+
+    async def remove_event(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, event_id: EventId) -> None:
+        """Those of this event of the friend's."""
 
 
 class Unread(Protocol):

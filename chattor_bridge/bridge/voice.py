@@ -21,9 +21,9 @@ ACTIONS_LIMIT = 100_000
 messages and send them again, until the homeserver has taken what waits."""
 
 LANE_LIMIT = 4_000
-"""Of them in one lane: a friend who says more than the homeserver takes is kept waiting, and the others are not. More
-than one transaction ever adds, which is what was held past a gap (`chattor_bridge.node.mailbox.MAX_HELD`) and a batch:
-or that one could never be stored."""
+"""Of them in one lane, those set aside included, 90 MB at most: a friend who says more than the homeserver takes is
+kept waiting, and the others are not. More than one transaction ever adds, which is what was held past a gap
+(`chattor_bridge.node.mailbox.MAX_HELD`) and a batch: or that one could never be stored."""
 
 WAITED_FOR = 3
 """Tries of an action, which take a few seconds in all."""
@@ -82,6 +82,8 @@ class Voice:
 
         Raises: HomeserverUnavailable.
         """
-        counts = self._store.actions.count
-        if await counts(tx, lane) >= LANE_LIMIT or await counts(tx) >= ACTIONS_LIMIT:
+        waiting, aside = self._store.actions.count, self._store.actions.count_parked
+        if await waiting(tx, lane) >= LANE_LIMIT or await waiting(tx) >= ACTIONS_LIMIT:
             raise HomeserverUnavailable("too much waits for the homeserver; friends have to keep their messages")
+        if await aside(tx, lane) + await waiting(tx, lane) >= LANE_LIMIT:
+            raise HomeserverUnavailable("too much of it was set aside: parked shows it, and parked drop all makes room")

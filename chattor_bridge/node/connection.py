@@ -39,7 +39,7 @@ from chattor_bridge.protocol.frames import (
     ResyncStart,
     SignalFrame,
 )
-from chattor_bridge.protocol.limits import HANDSHAKE_TIMEOUT, KEEPALIVE_INTERVAL, LINK_TIMEOUT, MAX_IN_FLIGHT
+from chattor_bridge.protocol.limits import COSTLY, HANDSHAKE_TIMEOUT, KEEPALIVE_INTERVAL, LINK_TIMEOUT, MAX_IN_FLIGHT
 from chattor_bridge.protocol.link import Established, Link, LinkEvent
 from chattor_bridge.protocol.negotiation import CAPABILITIES, PROTOCOL_VERSIONS, Ours, negotiate
 from chattor_bridge.protocol.primitives import ed25519_public
@@ -124,6 +124,7 @@ class Connection:
         self._began = self._heard = self._spoke = around.clock.monotonic()
         self._woken_at = float("-inf")
         self._storing = False
+        self._costly = 0
         self._gap_since: float | None = None
 
     def wake(self) -> None:
@@ -201,7 +202,9 @@ class Connection:
             self._storing = True
             frames = [event.frame for event in events if not isinstance(event, Established)]
             await self._take(frames)
-            await self._keep_to_allowance(sum(len(one.envelope) for one in frames if isinstance(one, EnvelopeFrame)))
+            size, self._costly = COSTLY * self._costly, 0
+            size += sum(len(one.envelope) for one in frames if isinstance(one, EnvelopeFrame))
+            await self._keep_to_allowance(size)
             self._storing = False
             if events:  # bytes that come to no message are no sign of life
                 self._heard = self._around.clock.monotonic()
@@ -273,6 +276,7 @@ class Connection:
         taken = await self._insist(lambda: self._receive(envelopes))
         failpoint("receive-committed")
         self._more_to_send = True  # perhaps: some events are answered by the node itself
+        self._costly += taken.costly
         if taken.ack is not None:
             self._ack_due = taken.ack
         self._settle(taken.delivered)
@@ -330,7 +334,11 @@ class Connection:
                 moved = replace(moved, former_seed=None)
             if moved != contact:
                 await self._around.store.contacts.save(tx, moved)
-                tx.after_commit(self._on_moved)
+                tx.after_commit(self._moved)
+
+    def _moved(self) -> None:
+        self._costly += 1
+        self._on_moved()
 
     def _settle(self, acks: Sequence[Ack]) -> None:
         for ack in acks:
@@ -482,16 +490,20 @@ def hosted_onion(contact: Contact) -> OnionKey | None:
 
 
 def _telling(frames: Sequence[Frame]) -> list[Frame]:
-    """Without what says nothing (keep-alives; signals, of which this version has none), and of acknowledgements in a
-    row the last, which covers the others: one message holds 13,000 of them, and each costs a transaction."""
+    """Without what says nothing (keep-alives; signals, of which this version has none), and of acknowledgements and
+    onions in a row the last of each, which covers the others: one message holds 13,000 of them, and each costs a
+    transaction."""
     telling: list[Frame] = []
+    row: dict[type[Frame], Frame] = {}
     for frame in frames:
         if isinstance(frame, KeepAlive | SignalFrame):
             continue
-        if isinstance(frame, AckFrame) and telling and isinstance(telling[-1], AckFrame):
-            telling.pop()
-        telling.append(frame)
-    return telling
+        if isinstance(frame, AckFrame | Onions):
+            row[type(frame)] = frame
+            continue
+        telling += [*row.values(), frame]
+        row = {}
+    return [*telling, *row.values()]
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

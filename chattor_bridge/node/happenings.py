@@ -118,6 +118,15 @@ class EventArrived:
 
 
 @dataclass(frozen=True, slots=True)
+class EventsForgotten:
+    """The ids of these events of a friend, long arrived, are not remembered any more: nothing needs to be that refers
+    to them by id."""
+
+    peer_id: PeerId
+    event_ids: tuple[EventId, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class EventDelivered:
     """The friend has an event of ours on disk."""
 
@@ -153,6 +162,7 @@ Happening = (
     | ContactRenamed
     | ContactsMerged
     | EventArrived
+    | EventsForgotten
     | EventDelivered
     | EventFailed
 )

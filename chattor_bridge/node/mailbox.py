@@ -64,12 +64,13 @@ ASK_FOR_A_CODE: Final = "meet or call, exchange a new friend code, and become fr
 class Taken:
     """After some envelopes: ``ack`` to send once this is committed, if any is due; ``delivered`` what the friend
     acknowledged inside them; ``gap`` that something is missing before what is held; ``broken`` that an envelope was
-    authentic outside and wrong inside."""
+    authentic outside and wrong inside; ``costly`` how many of them cost more than storing them."""
 
     ack: Ack | None
     delivered: tuple[Ack, ...]
     gap: bool
     broken: bool
+    costly: int
 
 
 class Mailbox:
@@ -199,6 +200,7 @@ class Mailbox:
             delivered=tuple(arrivals.delivered),
             gap=window.missing > 0,
             broken=arrivals.broken,
+            costly=arrivals.costly,
         )
 
     async def show_past_gap(self, tx: Transaction, peer_id: PeerId) -> None:
@@ -373,6 +375,7 @@ class _Arrivals:
         self.delivered: list[Ack] = []
         self.answer = False
         self.broken = False
+        self.costly = 0
 
     async def take(self, envelope: bytes) -> None:
         full = self._holds_too_much()
@@ -404,9 +407,12 @@ class _Arrivals:
                 held = HeldEvent(self._contact.peer_id, opened.seq, opened.inner, self._mailbox.now())
             else:
                 self._contact = contact
+                self.costly += isinstance(decode_event(opened.inner).body, Merge)
         except UselessNegotiation:
             self.counters.unreadable += 1
+        called = self._contact.peer_name
         await self._place(opened.seq, held)
+        self.costly += self._contact.peer_name != called
 
     def finished(self) -> Contact:
         return replace(self._contact, session=self.session.serialize())

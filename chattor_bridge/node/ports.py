@@ -146,7 +146,12 @@ class Outbox(Protocol):
 
 class Received(Protocol):
     async def remember(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, event_id: EventId, at: int) -> bool:
-        """Remember an event id for good; false if it was known already (a re-sealed duplicate)."""
+        """Remember an event id; false if it was known already (a re-sealed duplicate)."""
+
+    async def forget(
+        self, tx: Transaction, node_id: NodeId, peer_id: PeerId, *, keep: int, at_most: int
+    ) -> list[EventId]:
+        """Forget the oldest event ids of this friend, ``at_most`` at a time, until ``keep`` are left; which it were."""
 
     async def copy(self, tx: Transaction, node_id: NodeId, from_peer: PeerId, to_peer: PeerId) -> None:
         """Remember for the second friend every event id that is remembered for the first."""

@@ -19,7 +19,7 @@ from chattor_bridge.ids import DoorId, KnockId, NodeId, OnionKey, PeerId
 from chattor_bridge.node.answering import LinkOnion
 from chattor_bridge.node.door import Door
 from chattor_bridge.node.friendship import Friendship
-from chattor_bridge.node.happenings import CodeClosed, KnockFailed, KnockGone
+from chattor_bridge.node.happenings import CodeClosed, EventsForgotten, KnockFailed, KnockGone
 from chattor_bridge.node.hosted import HostedOnions
 from chattor_bridge.node.hosting import Hostings, Wanted
 from chattor_bridge.node.knocking import Knocking
@@ -39,7 +39,7 @@ from chattor_bridge.node.records import (
 )
 from chattor_bridge.node.surroundings import Surroundings
 from chattor_bridge.node.views import Counters, Trouble, WorkStatus
-from chattor_bridge.protocol.limits import KNOCK_LIFETIME, RETIRE_PATIENCE
+from chattor_bridge.protocol.limits import KNOCK_LIFETIME, MAX_REMEMBERED, RETIRE_PATIENCE
 from chattor_bridge.protocol.primitives import ed25519_public, x25519_public
 from chattor_bridge.protocol.session import Session
 
@@ -47,6 +47,9 @@ log = logging.getLogger(__name__)
 
 HOUSEKEEPING: Final = 600.0
 """Seconds between two looks at what has expired: lifetimes are counted in days."""
+
+FORGOTTEN_AT_ONCE: Final = 1_000
+"""Event ids forgotten in one transaction: a fraction of a second."""
 
 FAILED_KNOCK_KEPT: Final = 7 * 86_400
 """Seconds a knock that was given up stays in the list, so that its owner sees why."""
@@ -359,6 +362,9 @@ class NodeWork:
             await unless(self._woken, clock.sleep(HOUSEKEEPING))
             for peer_id in [peer_id for peer_id, friendship in self._friendships.items() if friendship.online]:
                 await self._around.insist(partial(self._note_presence, peer_id), on_failure=self._held_up)
+            for peer_id in list(self._friendships):
+                while await self._around.insist(partial(self._forget_events, peer_id), on_failure=self._held_up):
+                    pass
             await self._around.insist(self._expire, on_failure=self._held_up)
 
     async def _note_presence(self, peer_id: PeerId) -> None:
@@ -368,6 +374,17 @@ class NodeWork:
             contact = await contacts.for_update(tx, self._node_id, peer_id)
             if contact is not None:
                 await contacts.save(tx, replace(contact, heard_at=self._around.clock.now()))
+
+    async def _forget_events(self, peer_id: PeerId) -> bool:
+        """Forget some of the oldest events of a friend who has said more than is remembered; whether there were any."""
+        async with self._around.store.transaction() as tx:
+            forgotten = await self._around.store.received.forget(
+                tx, self._node_id, peer_id, keep=MAX_REMEMBERED, at_most=FORGOTTEN_AT_ONCE
+            )
+            if forgotten:
+                happening = EventsForgotten(peer_id, tuple(forgotten))
+                await self._around.observer.record(tx, self._node_id, happening)
+        return bool(forgotten)
 
     async def _expire(self) -> None:
         """Give up what has waited too long, and retire the codes whose time is over."""

@@ -134,6 +134,18 @@ DAILY_ALLOWANCE: Final = 160_000_000
 """Bytes of envelopes of one friend that are stored in a day before it is read more slowly: everything that may have
 waited for us on its disk, so that an honest friend is never held back."""
 
+COSTLY: Final = 160_000
+"""Bytes that an event counts for in the `DAILY_ALLOWANCE` where dealing with it costs much more than storing it:
+another name, another onion, a claim that two friendships are one. Nobody has a thousand of them in a day."""
+
+MAX_REMEMBERED: Final = 100_000
+"""Event ids remembered of one friend, the newest, so that none counts twice: some 10 MB. What a friend sends again it
+has not seen acknowledged, and of that at most `MAX_QUEUED` events wait."""
+
+MAX_HISTORY_SIZE: Final = 1_000_000_000
+"""Bytes of what one friend said that a program with a history keeps, the newest: more than anybody says in a lifetime.
+Its owner is told when something has to go."""
+
 MAX_HELD: Final = 1_000
 """Events kept past a gap, per friend. The next one is not acknowledged, so its sender keeps it."""
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from chattor_bridge.bridge.records import JsonObject, Parked, PendingAction
 from chattor_bridge.node.ports import Transaction
+from chattor_bridge.storage.engine import Row
 from chattor_bridge.storage.table import Table, parked_of, update_one
 from chattor_bridge.storage.transaction import sql
 
@@ -36,6 +37,15 @@ class SqlActions(Table):
         row = await sql(tx).fetch_row(
             "SELECT * FROM actions WHERE lane = $1 AND parked IS NULL ORDER BY position LIMIT 1", lane
         )
+        return self._read(lane, row)
+
+    async def last(self, tx: Transaction, lane: str) -> PendingAction | None:
+        row = await sql(tx).fetch_row(
+            "SELECT * FROM actions WHERE lane = $1 AND parked IS NULL ORDER BY position DESC LIMIT 1", lane
+        )
+        return self._read(lane, row)
+
+    def _read(self, lane: str, row: Row | None) -> PendingAction | None:
         if row is None:
             return None
         return PendingAction(
@@ -89,14 +99,18 @@ class SqlActions(Table):
             order,
         )
 
-    async def count_parked(self, tx: Transaction) -> int:
-        count: int = await sql(tx).fetch_value("SELECT COUNT(*) AS value FROM actions WHERE parked IS NOT NULL")
-        return count
+    async def count_parked(self, tx: Transaction, lane: str | None = None) -> int:
+        return await _count(tx, "parked IS NOT NULL", lane)
 
     async def count(self, tx: Transaction, lane: str | None = None) -> int:
-        waiting = "SELECT COUNT(*) AS value FROM actions WHERE parked IS NULL"
-        if lane is None:
-            count: int = await sql(tx).fetch_value(waiting)
-        else:
-            count = await sql(tx).fetch_value(f"{waiting} AND lane = $1", lane)
-        return count
+        return await _count(tx, "parked IS NULL", lane)
+
+
+async def _count(tx: Transaction, which: str, lane: str | None) -> int:
+    """``which`` is one of two constants."""
+    query = f"SELECT COUNT(*) AS value FROM actions WHERE {which}"  # noqa: S608
+    if lane is None:
+        count: int = await sql(tx).fetch_value(query)
+    else:
+        count = await sql(tx).fetch_value(f"{query} AND lane = $1", lane)
+    return count

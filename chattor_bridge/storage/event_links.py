@@ -52,6 +52,14 @@ class SqlEventLinks:
     async def remove(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> None:
         await sql(tx).execute("DELETE FROM event_links WHERE node_id = $1 AND peer_id = $2", node_id, peer_id)
 
+    async def remove_event(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, event_id: EventId) -> None:
+        await sql(tx).execute(
+            "DELETE FROM event_links WHERE node_id = $1 AND peer_id = $2 AND event_id = $3 AND NOT ours",
+            node_id,
+            peer_id,
+            event_id,
+        )
+
 
 class SqlKnockNotices:
     """See `chattor_bridge.bridge.ports.KnockNotices`."""

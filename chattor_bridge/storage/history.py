@@ -11,6 +11,9 @@ from chattor_bridge.storage.table import SealedRow, Table
 from chattor_bridge.storage.transaction import sql
 from chattor_bridge.terminal.ports import Direction, HistoryEntry
 
+FORGOTTEN_AT_ONCE = 1_000
+"""Entries looked at for one statement that forgets them."""
+
 
 class SqlHistory(Table):
     """See `chattor_bridge.terminal.ports.History`."""
@@ -167,6 +170,25 @@ class SqlHistory(Table):
 
     async def erase(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> None:
         await sql(tx).execute("DELETE FROM history WHERE node_id = $1 AND peer_id = $2", node_id, peer_id)
+
+    async def shorten(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, size: int) -> int:
+        said = "FROM history WHERE node_id = $1 AND peer_id = $2 AND direction = 'in'"
+        total = await sql(tx).fetch_value(f"SELECT SUM(LENGTH(text)) AS value {said}", node_id, peer_id)
+        surplus, forgotten = int(total or 0) - size, 0
+        while surplus > 0:
+            rows = await sql(tx).fetch(
+                f"SELECT position, LENGTH(text) AS size {said} ORDER BY position LIMIT $3",
+                node_id,
+                peer_id,
+                FORGOTTEN_AT_ONCE,
+            )
+            last = 0
+            for row in rows:
+                if surplus <= 0:
+                    break
+                last, surplus = row["position"], surplus - row["size"]
+            forgotten += await sql(tx).execute(f"DELETE {said} AND position <= $3", node_id, peer_id, last)
+        return forgotten
 
     async def prune(self, tx: Transaction, stored_before: int) -> int:
         return await sql(tx).execute("DELETE FROM history WHERE stored_at < $1", stored_before)

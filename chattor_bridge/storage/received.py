@@ -24,6 +24,30 @@ class SqlReceived(Table):
         )
         return added == 1
 
+    async def forget(
+        self, tx: Transaction, node_id: NodeId, peer_id: PeerId, *, keep: int, at_most: int
+    ) -> list[EventId]:
+        known: int = await sql(tx).fetch_value(
+            "SELECT COUNT(*) AS value FROM received_events WHERE node_id = $1 AND peer_id = $2", node_id, peer_id
+        )
+        if known <= keep:
+            return []
+        rows = await sql(tx).fetch(
+            "SELECT event_id FROM received_events WHERE node_id = $1 AND peer_id = $2 "
+            "ORDER BY received_at, event_id LIMIT $3",
+            node_id,
+            peer_id,
+            min(known - keep, at_most),
+        )
+        for row in rows:
+            await sql(tx).execute(
+                "DELETE FROM received_events WHERE node_id = $1 AND peer_id = $2 AND event_id = $3",
+                node_id,
+                peer_id,
+                row["event_id"],
+            )
+        return [EventId(row["event_id"]) for row in rows]
+
     async def copy(self, tx: Transaction, node_id: NodeId, from_peer: PeerId, to_peer: PeerId) -> None:
         await sql(tx).execute(
             "INSERT INTO received_events (node_id, peer_id, event_id, received_at) "

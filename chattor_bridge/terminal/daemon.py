@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
 import shutil
 import signal
@@ -12,7 +11,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack, closing
 from typing import Protocol
 
-from chattor_bridge.errors import AddressInUse, AlreadyExists, DatabaseUnusable, Unavailable, UsageError
+from chattor_bridge.errors import AddressInUse, AlreadyExists, DatabaseUnusable, UsageError
 from chattor_bridge.ids import NodeId
 from chattor_bridge.logs import set_up_logging
 from chattor_bridge.node.clock import SystemClock
@@ -20,7 +19,7 @@ from chattor_bridge.node.happenings import CodeClosed, ContactAdded, KnockFailed
 from chattor_bridge.node.host import NodeHost
 from chattor_bridge.node.node import Node
 from chattor_bridge.node.patience import Pace
-from chattor_bridge.node.ports import Clock, Transaction, Transport
+from chattor_bridge.node.ports import Transaction, Transport
 from chattor_bridge.node.records import NodeRecord
 from chattor_bridge.node.texts import check_profile_name
 from chattor_bridge.packaged import packaged_directory
@@ -30,6 +29,7 @@ from chattor_bridge.terminal.addressing import SHORT_ID
 from chattor_bridge.terminal.bell import Bell
 from chattor_bridge.terminal.connection import DONE, Connection
 from chattor_bridge.terminal.conversation import Conversation
+from chattor_bridge.terminal.forgetting import Forgetting
 from chattor_bridge.terminal.friends import Friends
 from chattor_bridge.terminal.home import Home
 from chattor_bridge.terminal.output import Output, neutralised, neutralised_lines
@@ -46,13 +46,6 @@ NODE_ID_BYTES = 16
 
 LOG_LEVEL = "WARNING"
 """The daemon's standard error is a person's terminal: troubles belong there, the course of things does not."""
-
-PRUNE_INTERVAL = 3600.0
-"""Seconds between two rounds of forgetting old history: options count in days."""
-
-DAY = 86_400
-
-log = logging.getLogger(__name__)
 
 
 class ManagedTransport(Transport, Protocol):
@@ -161,7 +154,7 @@ async def run_daemon(
             async with asyncio.TaskGroup() as group:
                 work = [
                     group.create_task(ControlServer(listener, service.answer).serve()),
-                    group.create_task(_prune(store, settings, clock)),
+                    group.create_task(Forgetting(store, node.node_id, clock, bell, settings.keep_days).run()),
                 ]
                 output.show(
                     {"answering": True},
@@ -177,18 +170,6 @@ async def run_daemon(
                     task.cancel()
             if lost is not None:
                 raise lost
-
-
-async def _prune(store: Store, settings: TerminalSettings, clock: Clock) -> None:
-    """Forget history that is older than its owner wants."""
-    while True:
-        if settings.keep_days is not None:
-            try:
-                async with store.transaction() as tx:
-                    await store.history.prune(tx, clock.now() - settings.keep_days * DAY)
-            except Unavailable as error:
-                log.warning("old history could not be forgotten yet: %s", error)
-        await clock.sleep(PRUNE_INTERVAL)
 
 
 async def _add_node(store: Store, tx: Transaction, name: str) -> None:

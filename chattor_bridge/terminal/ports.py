@@ -105,6 +105,10 @@ class History(Protocol):
     async def erase(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> None:
         """Forget everything said with this friend."""
 
+    async def shorten(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, size: int) -> int:
+        """Forget the oldest of what this friend said until at most ``size`` bytes of it are left, as they are stored;
+        the number of entries forgotten."""
+
     async def prune(self, tx: Transaction, stored_before: int) -> int:
         """Forget everything stored before this time; the number of entries forgotten."""
 

@@ -15,7 +15,7 @@ from chattor_bridge.ids import PeerId
 from chattor_bridge.node.connection import LONG_READ
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.protocol.events import Text
-from chattor_bridge.protocol.frames import AckFrame, EnvelopeFrame, Frame, Hello, KeepAlive, SignalFrame
+from chattor_bridge.protocol.frames import AckFrame, EnvelopeFrame, Frame, Hello, KeepAlive, Onions, SignalFrame
 from chattor_bridge.protocol.limits import ENVELOPE_SIZES, LINK_TIMEOUT, MAX_SEQ, MAX_SKIPPED
 from chattor_bridge.protocol.link import Link, LinkEvent
 from chattor_bridge.protocol.primitives import RandomBytes
@@ -24,6 +24,7 @@ from chattor_bridge.protocol.session import Session
 from chattor_bridge.protocol.window import Ack
 from tests.node.puppet import Puppet
 from tests.node.world import PATIENCE, Person, World
+from tests.protocol.sources import session_pair
 
 ACKS = 12_000
 """As many acknowledgements fit the largest message of a link."""
@@ -170,6 +171,46 @@ async def test_a_friend_who_fills_the_disk_is_read_slowly_and_nobody_else_is(
     assert len(anna.texts()) < large
     await anna.until(lambda: len(anna.texts()) == large + 1, time_passes=True)
     await pouring
+
+
+def test_skipped_numbers_make_no_message_dear() -> None:
+    """Each message read from disk, opened and stored, with a thousand keys of others kept and without."""
+    alone, attacked = _cost(0), _cost(MAX_SKIPPED - 1)
+    assert attacked < 12 * alone, (alone, attacked)
+
+
+def _cost(skipped: int) -> float:
+    """Seconds of this processor for one message, at best."""
+    sender, receiver = session_pair()
+    state, now, spent = receiver.serialize(), 1_760_000_000, []
+    for number in range(skipped + 60):
+        envelope = sender.seal(b"x" * 100, random=secrets.token_bytes, now=now).envelope
+        if number == 0 or number > skipped:
+            began = time.thread_time()
+            session = Session.deserialize(state)
+            session.open(envelope, random=secrets.token_bytes, now=now)
+            state = session.serialize()
+            spent.append(time.thread_time() - began)
+    return min(spent[2:])  # the first ones pay for the gap
+
+
+async def test_onions_and_acknowledgements_in_turn_cost_few_transactions(
+    anna: Person, puppet: Puppet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = 0
+    begin = anna.house.store.transaction
+
+    def counting() -> AbstractAsyncContextManager[Transaction]:
+        nonlocal begun
+        begun += 1
+        return begin()
+
+    monkeypatch.setattr(anna.house.store, "transaction", counting)
+    ack = AckFrame(puppet.session.received.ack())
+    frames: list[Frame] = [ack, Onions(None, None), KeepAlive()] * 300
+    await puppet.say(*frames, EnvelopeFrame(puppet.seal(Text("after the flood"))))
+    await anna.until(lambda: anna.texts() == ["after the flood"])
+    assert begun < 50
 
 
 async def test_what_takes_long_to_read_is_followed_by_as_long_a_pause(

@@ -200,7 +200,16 @@ class TestActions:
         async with store.transaction() as tx:
             (parked,) = await store.actions.parked(tx, ["lane", "other"])
             assert (parked.queue, parked.content, parked.since, parked.reason) == ("lane", {"n": 0}, 5, "reason")
-            assert await store.actions.count_parked(tx) == 1
+            assert await store.actions.count_parked(tx) == await store.actions.count_parked(tx, "lane") == 1
+            assert await store.actions.count_parked(tx, "other") == 0
+            newest = await store.actions.last(tx, "lane")
+            assert newest is not None
+            assert newest.action == {"n": 2}
+            await store.actions.park(tx, newest.order, "last")
+            newest = await store.actions.last(tx, "lane")
+            assert newest is not None
+            assert newest.action == {"n": 1}
+            assert await store.actions.last(tx, "other") is None
             await store.actions.unpark(tx, parked.order)
             again = await store.actions.next(tx, "lane")
             assert again is not None
@@ -332,6 +341,10 @@ class TestEventLinks:
             await store.event_links.add(tx, sent)
             await store.event_links.add(tx, got)
             assert await store.event_links.by_event(tx, NODE, PEER, event_id) == [sent]
+            for link in (sent, got):
+                await store.event_links.remove_event(tx, link.node_id, PEER, event_id)
+            assert await store.event_links.by_matrix_event(tx, MatrixEventId("$sent")) == [sent]  # our own owner's
+            assert await store.event_links.by_matrix_event(tx, MatrixEventId("$got")) == []
 
 
 class TestKnockNotices:

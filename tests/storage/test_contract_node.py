@@ -281,6 +281,19 @@ class TestReceived:
             assert not await store.received.remember(tx, NODE, PEER, event_id, 7)
             assert await store.received.remember(tx, NODE, PEER, EventId(numbered(2)), 7)
 
+    async def test_the_oldest_ids_are_forgotten_beyond_as_many_as_are_kept(self, store: Store) -> None:
+        await records.settle(store)
+        ids = [EventId(numbered(number)) for number in range(9)]
+        async with store.transaction() as tx:
+            for number, event_id in enumerate(reversed(ids)):
+                await store.received.remember(tx, NODE, PEER, event_id, 10 + number)
+            assert await store.received.forget(tx, NODE, PEER, keep=9, at_most=5) == []
+            assert await store.received.forget(tx, NODE, PEER, keep=2, at_most=5) == ids[:3:-1]
+            assert await store.received.forget(tx, NODE, PEER, keep=2, at_most=5) == [ids[3], ids[2]]
+            assert await store.received.forget(tx, NODE, PEER, keep=2, at_most=5) == []
+            assert await store.received.remember(tx, NODE, PEER, ids[8], 30)
+            assert not await store.received.remember(tx, NODE, PEER, ids[0], 30)
+
     async def test_held_events_in_order_until_released(self, store: Store) -> None:
         await records.settle(store)
         held = [HeldEvent(PEER, seq, b"planted held %d" % seq, 5) for seq in (4, 6, 7, 2**63 - 1)]

@@ -7,6 +7,7 @@ import pytest
 from chattor_bridge.ids import EventId, NodeId, PeerId
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.storage import Store
+from chattor_bridge.storage.transaction import sql
 from chattor_bridge.terminal.ports import Direction, HistoryEntry, TerminalStore
 from tests.storage.records import NODE, PEER, numbered
 
@@ -147,6 +148,24 @@ async def test_pruning_by_age_and_orders_never_used_twice(store: Store) -> None:
         assert await store.history.prune(tx, 9999) == 2
     async with store.transaction() as tx:
         assert await say(store, tx, 9) > orders[-1]
+
+
+@pytest.mark.parametrize("at_once", [2, 1000])
+async def test_the_oldest_of_a_friends_words_go_until_the_rest_fits(
+    store: Store, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr("chattor_bridge.storage.history.FORGOTTEN_AT_ONCE", at_once)
+    async with store.transaction() as tx:
+        for number in range(7):
+            await say(store, tx, number, Direction.OUT if number == 0 else Direction.IN)
+            await say(store, tx, number, peer_id=OTHER_PEER)
+        size = await sql(tx).fetch_value("SELECT LENGTH(text) AS value FROM history LIMIT 1")
+        assert await store.history.shorten(tx, NODE, PEER, 6 * size) == 0
+        assert await store.history.shorten(tx, NODE, PEER, 6 * size - 1) == 1
+        assert await store.history.shorten(tx, NODE, PEER, 2 * size) == 3
+        assert numbers(await store.history.last(tx, NODE, PEER, 99)) == [0, 5, 6]  # the first of which is ours
+        assert await store.history.shorten(tx, NODE, PEER, 0) == 2
+        assert numbers(await store.history.last(tx, NODE, OTHER_PEER, 99)) == list(range(7))
 
 
 async def test_a_thousand_entries(store: Store) -> None:
