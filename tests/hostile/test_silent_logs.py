@@ -6,7 +6,6 @@ blotted out, with whole tracebacks.
 
 from __future__ import annotations
 
-import base64
 import io
 import logging
 from collections.abc import Iterator
@@ -14,14 +13,12 @@ from collections.abc import Iterator
 import pytest
 
 from chattor_bridge.bridge.records import Portal
-from chattor_bridge.ids import MatrixUserId, NodeId, OnionKey
+from chattor_bridge.ids import MatrixUserId
 from chattor_bridge.logs import BLOT, PACKAGE, set_up_logging
 from chattor_bridge.matrix import text
-from chattor_bridge.node.ports import NodeStore
-from chattor_bridge.protocol.primitives import ed25519_public, onion_address
-from chattor_bridge.protocol.session import Session
 from tests.bridge.fake_homeserver import BOT, WAIT
 from tests.bridge.town import Town, code_in
+from tests.hostile.attacker import secrets_of
 from tests.peer import Peer
 
 SAID = ["planted: from Matrix to Chattor", "planted: what the homeserver refuses", "planted: what cannot be converted"]
@@ -73,7 +70,7 @@ async def test_a_conversation_and_its_failures_leave_nothing_in_any_line(
 
     logging.getLogger(f"{PACKAGE}.node").info(CONTROL)
     forbidden = [*SAID, "planted-label", code, code.removeprefix("chattor:")]
-    forbidden += await _secrets_of(town.store, portal.node_id) + await _secrets_of(friend.store, friend.node.node_id)
+    forbidden += await secrets_of(town.store, portal.node_id) + await secrets_of(friend.store, friend.node.node_id)
     assert len(forbidden) > 40
     for lines in (written.getvalue(), raw.getvalue()):
         assert CONTROL in lines
@@ -104,22 +101,3 @@ def _choke_once(monkeypatch: pytest.MonkeyPatch) -> None:
         return convert(markdown)
 
     monkeypatch.setattr(text, "markdown_to_html", choke)
-
-
-async def _secrets_of(store: NodeStore, node_id: NodeId) -> list[str]:
-    """Every key and address of a node's, as a log might show them."""
-    async with store.transaction() as tx:
-        contacts = await store.contacts.of_node(tx, node_id)
-        doors = await store.doors.of_node(tx, node_id)
-    keys = [door.onion_seed for door in doors]
-    onions = [OnionKey(ed25519_public(door.onion_seed)) for door in doors]
-    for contact in contacts:
-        session = Session.deserialize(contact.session)
-        keys += [contact.own_static, contact.peer_static, session.link_psk, session.epochs.sending_key()]
-        keys += [] if contact.hosted_seed is None else [contact.hosted_seed]
-        onions += [] if contact.hosted_seed is None else [OnionKey(ed25519_public(contact.hosted_seed))]
-        onions += [] if contact.peer_onion is None else [OnionKey(contact.peer_onion)]
-    keys += onions
-    forms = [repr(key)[2:-1] for key in keys] + [key.hex() for key in keys]
-    forms += [base64.b64encode(key).decode().rstrip("=") for key in keys]
-    return forms + [onion_address(onion).removesuffix(".onion") for onion in onions]
