@@ -191,6 +191,8 @@ async def test_nothing_is_taken_from_friends_while_too_much_waits(
 ) -> None:
     room = await town.befriend(friend)
     ghost = (await town.portal(room)).ghost
+    peer_id = await friend.friend(WAIT)
+    await friend.delivered(await friend.send(peer_id, "before"), WAIT)  # and with it the friend's profile
     await town.idle()
     refused = asyncio.Event()
     check = Voice.check_room_for_more
@@ -205,7 +207,6 @@ async def test_nothing_is_taken_from_friends_while_too_much_waits(
     monkeypatch.setattr(Voice, "check_room_for_more", noticed)
     monkeypatch.setattr("chattor_bridge.bridge.voice.ACTIONS_LIMIT", 1)
     town.homeserver.down = True
-    peer_id = await friend.friend(WAIT)
     await friend.delivered(await friend.send(peer_id, "first"), WAIT)
     await friend.send(peer_id, "second")
     async with asyncio.timeout(WAIT):
@@ -213,7 +214,7 @@ async def test_nothing_is_taken_from_friends_while_too_much_waits(
     assert (await town.bridge.status()).actions == 1
     town.homeserver.down = False
     town.bridge.hurry()
-    await town.homeserver.until(lambda: room.bodies(ghost) == ["first", "second"])
+    await town.homeserver.until(lambda: room.bodies(ghost) == ["before", "first", "second"])
 
 
 async def test_events_are_not_accepted_while_too_many_wait(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
