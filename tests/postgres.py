@@ -1,13 +1,18 @@
-"""A real PostgreSQL for tests: one cluster per run on a free loopback port, one fresh database per test."""
+"""A real PostgreSQL for tests: one cluster per run on a free loopback port, fresh databases for each test.
+
+What asks for `databases` runs on the engines that its mark names; ``pytest --engine NAME`` runs all of that on one.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +20,15 @@ from uuid import uuid4
 
 import pytest
 
+from chattor_bridge.storage import StoreKey, open_store
+
 SUPERUSER = "postgres"
 """The database user, and the system user it runs as when we are root, which PostgreSQL refuses to be."""
+
+ENGINES = ("sqlite", "postgres")
+
+EMPTY = "template0"
+"""The template of databases that have nothing in them."""
 
 COMMAND_TIMEOUT = 60
 """Seconds for any one of PostgreSQL's programs: `initdb` takes two on an idle machine."""
@@ -59,11 +71,25 @@ class PostgresCluster:
         arguments = ("-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", statement)
         return self.run("psql", *self._address(), "-d", database, *arguments).strip()
 
-    def create_database(self) -> str:
-        """The URL of a new, empty database."""
+    def create_database(self, template: str = EMPTY) -> str:
+        """The URL of a new database, empty or a copy."""
         name = f"chattor_{uuid4().hex}"
-        self.run("createdb", *self._address(), "--encoding=UTF8", "--template=template0", name)
+        self.run("createdb", *self._address(), "--encoding=UTF8", f"--template={template}", name)
         return f"postgresql://{SUPERUSER}@127.0.0.1:{self.port}/{name}"
+
+    def create_template(self) -> str:
+        """The name of a new database with the newest schema that belongs to nobody yet."""
+        url = self.create_database()
+        name = url.rpartition("/")[2]
+
+        async def migrate() -> None:
+            async with open_store(url, StoreKey(bytes(32))):
+                pass
+
+        with ThreadPoolExecutor(1) as elsewhere:  # in this thread a loop may be running
+            elsewhere.submit(asyncio.run, migrate()).result()
+        self.sql("DELETE FROM store", name)
+        return name
 
     def drop_database(self, url: str) -> None:
         self.run("dropdb", *self._address(), "--force", "--if-exists", url.rpartition("/")[2])
@@ -122,7 +148,7 @@ def postgres() -> Iterator[PostgresCluster]:
 
 @pytest.fixture
 def postgres_url(postgres: PostgresCluster) -> Iterator[str]:
-    """A fresh database."""
+    """A fresh database, empty."""
     url = postgres.create_database()
     try:
         yield url
@@ -130,10 +156,59 @@ def postgres_url(postgres: PostgresCluster) -> Iterator[str]:
         postgres.drop_database(url)
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A fresh database on each engine in turn."""
-    if request.param == "sqlite":
-        return f"sqlite:{tmp_path / 'store.db'}"
-    url: str = request.getfixturevalue("postgres_url")
-    return url
+@pytest.fixture(scope="session")
+def postgres_template(postgres: PostgresCluster) -> str:
+    """What databases are copied from: the schema costs more than the copy."""
+    return postgres.create_template()
+
+
+Databases = Callable[[str], str]
+"""Makes a fresh database for the directory and name of the file it would be: its URL."""
+
+
+def sqlite_databases(path: str) -> str:
+    """Databases that are files."""
+    return f"sqlite:{path}"
+
+
+@pytest.fixture
+def databases(request: pytest.FixtureRequest) -> Iterator[Databases]:
+    """Fresh databases on one engine, gone at the end of the test; see `pytest_generate_tests`."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        yield sqlite_databases
+        return
+    cluster: PostgresCluster = request.getfixturevalue("postgres")
+    template: str = request.getfixturevalue("postgres_template")
+    made = []
+
+    def make(_path: str) -> str:
+        made.append(cluster.create_database(template))
+        return made[-1]
+
+    yield make
+    for url in made:
+        cluster.drop_database(url)
+
+
+@pytest.fixture
+def store_url(databases: Databases, tmp_path: Path) -> str:
+    """A fresh database."""
+    return databases(f"{tmp_path / 'store.db'}")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--engine", choices=ENGINES, help="run every test that can on this database engine alone")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what uses `databases` on the engines that ``pytest.mark.engines("sqlite", "postgres")`` names; without that
+    mark, tests of the store (`store_url`) on both, and all others on SQLite."""
+    if "databases" not in metafunc.fixturenames:
+        return
+    mark = metafunc.definition.get_closest_marker("engines")
+    chosen = metafunc.config.getoption("--engine")
+    usual = ENGINES if "store_url" in metafunc.fixturenames else ENGINES[:1]
+    engines = (chosen,) if chosen else mark.args if mark else usual
+    marks = {"postgres": [pytest.mark.postgres]}
+    parameters = [pytest.param(engine, marks=marks.get(engine, [])) for engine in engines]
+    metafunc.parametrize("databases", parameters, indirect=True)

@@ -238,6 +238,7 @@ class PostgresEngine:
 
     async def stop(self) -> None:
         database, self._database = self._database, None
+        self._generation = None  # of the next start there is none yet, and its transactions must not wait for its lock
         if database is not None:
             try:
                 async with asyncio.timeout(STOP_TIMEOUT):

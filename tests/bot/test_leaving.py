@@ -16,6 +16,8 @@ from tests.bridge.fake_homeserver import BOT, DOMAIN, WAIT, Room
 from tests.bridge.town import ALICE, FRIEND_NAME, Town, code_in
 from tests.peer import Peer
 
+pytestmark = pytest.mark.engines("sqlite", "postgres")
+
 OPERATOR = MatrixUserId(f"@operator:{DOMAIN}")
 
 KEPT = {"migrations", "ownership", "store", "secrets", "known_matrix_events", "management_rooms"}

@@ -5,9 +5,13 @@ from __future__ import annotations
 from functools import partial
 from urllib.parse import quote
 
+import pytest
+
 from tests.bridge.fake_homeserver import BOT, WAIT, Room
 from tests.bridge.town import ALICE, Town, code_in
 from tests.peer import Peer
+
+pytestmark = pytest.mark.engines("sqlite", "postgres")
 
 
 def _management(town: Town) -> Room:

@@ -13,6 +13,8 @@ from tests.bridge.fake_homeserver import BOT, DOMAIN, WAIT, Room
 from tests.bridge.town import Town
 from tests.peer import Peer
 
+pytestmark = pytest.mark.engines("sqlite", "postgres")
+
 POISON = "poison"
 
 

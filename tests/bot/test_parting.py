@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from chattor_bridge.node.happenings import CodeClosed, KnockGone
 from tests.bridge.fake_homeserver import BOT
 from tests.bridge.town import Town, code_in
 from tests.peer import Peer
+
+pytestmark = pytest.mark.engines("sqlite", "postgres")
 
 
 async def test_a_contact_is_blocked_unblocked_and_forgotten(town: Town, friend: Peer) -> None:

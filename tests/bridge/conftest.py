@@ -9,11 +9,12 @@ import pytest_asyncio
 
 from tests.bridge.town import Town, chattor_friend
 from tests.peer import Peer
+from tests.postgres import Databases
 
 
 @pytest_asyncio.fixture
-async def town(tmp_path: Path) -> AsyncIterator[Town]:
-    town = Town(tmp_path)
+async def town(tmp_path: Path, databases: Databases) -> AsyncIterator[Town]:
+    town = Town(tmp_path, databases)
     await town.start()
     try:
         yield town

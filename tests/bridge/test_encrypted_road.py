@@ -1,4 +1,7 @@
-"""The road with rooms that are encrypted from end to end, looked at through a client that encrypts."""
+"""The road with rooms that are encrypted from end to end, looked at through a client that encrypts.
+
+It runs on PostgreSQL, since the same conversations in plain rooms run on SQLite, and the kill matrix on both.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,7 @@ from tests.bridge.test_road_synapse import (
 )
 from tests.nio_person import NioPerson
 from tests.peer import Peer
+from tests.postgres import Databases
 from tests.synapse import WAIT, Homestead
 
 __all__ = [
@@ -33,12 +37,12 @@ __all__ = [
     "test_what_is_said_while_the_bridge_is_away_arrives_when_it_is_back",
 ]
 
-pytestmark = pytest.mark.synapse
+pytestmark = [pytest.mark.synapse, pytest.mark.engines("postgres")]
 
 
 @pytest_asyncio.fixture
-async def travelled(homestead: Homestead, tmp_path: Path) -> AsyncIterator[tuple[Road, Peer]]:
-    async with road_to(homestead, tmp_path, NioPerson) as road_and_friend:
+async def travelled(homestead: Homestead, tmp_path: Path, databases: Databases) -> AsyncIterator[tuple[Road, Peer]]:
+    async with road_to(homestead, tmp_path, NioPerson, databases=databases) as road_and_friend:
         yield road_and_friend
 
 

@@ -22,6 +22,7 @@ from chattor_bridge.storage.store import Store, open_store
 from chattor_bridge.transport.memory import MemoryNetwork
 from tests.bridge.town import FRIEND_NAME, chattor_friend, code_in, make_bridge, marks_all_read, receipts, until_idle
 from tests.peer import Peer
+from tests.postgres import Databases, sqlite_databases
 from tests.synapse import WAIT, Homestead, Somebody
 
 pytestmark = pytest.mark.synapse
@@ -98,11 +99,16 @@ class Road:
 
 @asynccontextmanager
 async def road_to(
-    homestead: Homestead, directory: Path, kind: type[Person] = Person, *, only_cross_signed: bool = False
+    homestead: Homestead,
+    directory: Path,
+    kind: type[Person] = Person,
+    *,
+    only_cross_signed: bool = False,
+    databases: Databases = sqlite_databases,
 ) -> AsyncIterator[tuple[Road, Peer]]:
     network = MemoryNetwork(directory / "net")
     async with (
-        open_store(f"sqlite:{directory / 'bridge.db'}", StoreKey(secrets.token_bytes(32))) as store,
+        open_store(databases(f"{directory / 'bridge.db'}"), StoreKey(secrets.token_bytes(32))) as store,
         chattor_friend(directory, network) as friend,
     ):
         road = Road(homestead, store, network, kind, only_cross_signed)
@@ -116,8 +122,8 @@ async def road_to(
 
 
 @pytest_asyncio.fixture
-async def travelled(homestead: Homestead, tmp_path: Path) -> AsyncIterator[tuple[Road, Peer]]:
-    async with road_to(homestead, tmp_path) as road_and_friend:
+async def travelled(homestead: Homestead, tmp_path: Path, databases: Databases) -> AsyncIterator[tuple[Road, Peer]]:
+    async with road_to(homestead, tmp_path, databases=databases) as road_and_friend:
         yield road_and_friend
 
 

@@ -28,6 +28,7 @@ from chattor_bridge.storage.store import Store, open_store
 from chattor_bridge.transport.memory import MemoryNetwork
 from tests.bridge.fake_homeserver import BOT, DOMAIN, WAIT, FakeHomeserver, Room
 from tests.peer import PEER_OWNER, Ears, Peer
+from tests.postgres import Databases, sqlite_databases
 
 ALICE = MatrixUserId(f"@alice:{DOMAIN}")
 STRANGER = MatrixUserId("@mallory:elsewhere.test")
@@ -71,10 +72,13 @@ def make_bridge(
 
 
 @asynccontextmanager
-async def chattor_friend(directory: Path, network: MemoryNetwork, name: str = FRIEND_NAME) -> AsyncIterator[Peer]:
+async def chattor_friend(
+    directory: Path, network: MemoryNetwork, name: str = FRIEND_NAME, *, databases: Databases = sqlite_databases
+) -> AsyncIterator[Peer]:
     """A node of its own with a store of its own, at work."""
     ears = Ears()
-    async with open_store(f"sqlite:{directory / name}.db", StoreKey(secrets.token_bytes(32))) as store:
+    url = databases(f"{directory / name}.db")
+    async with open_store(url, StoreKey(secrets.token_bytes(32))) as store:
         transport, clock = network.transport(), SystemClock()
         host = NodeHost(
             store, transport, clock, secrets.token_bytes, ears, pace=QUICK, work_bits=WORK_BITS, effort_bits=0
@@ -111,12 +115,12 @@ def receipts(friend: Peer) -> list[EventId]:
 class Town:
     """A bridge before a `FakeHomeserver`. `restart` stops it and makes another over the same database."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, databases: Databases = sqlite_databases) -> None:
         self.directory = directory
         self.network = MemoryNetwork(directory / "net")
         self.clock = SystemClock()
         self.homeserver = FakeHomeserver(self.clock)
-        self.store = open_store(f"sqlite:{directory / 'bridge.db'}", StoreKey(secrets.token_bytes(32)))
+        self.store = open_store(databases(f"{directory / 'bridge.db'}"), StoreKey(secrets.token_bytes(32)))
         self.levels: dict[MatrixUserId, Level] = {}
         """Permissions other than those of `level_of`."""
         self.bridge = self._make_bridge()

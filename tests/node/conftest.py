@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from tests.node.world import World
+from tests.postgres import Databases
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
+async def world(databases: Databases) -> AsyncIterator[World]:
     directory = Path(tempfile.mkdtemp(prefix="chattor-"))  # short: it holds unix sockets
-    world = World(directory)
+    world = World(directory, databases=databases)
     try:
         yield world
     finally:

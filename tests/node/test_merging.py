@@ -21,6 +21,8 @@ from chattor_bridge.protocol.primitives import ed25519_public
 from chattor_bridge.protocol.session import Session
 from tests.node.world import Person, World, until_gone
 
+pytestmark = pytest.mark.engines("sqlite", "postgres")
+
 Crossed = tuple[Person, Person, PeerId, PeerId]
 """Two people who are friends twice: the friendship that survives, and the other."""
 

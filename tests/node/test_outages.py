@@ -105,6 +105,7 @@ async def test_a_delivery_the_observer_refuses_is_told_later(world: World) -> No
     assert ben.texts() == ["Did it arrive?"]
 
 
+@pytest.mark.engines("sqlite", "postgres")
 async def test_a_database_that_goes_away_is_waited_for(world: World) -> None:
     anna, ben = await world.person("Anna"), await world.person("Ben")
     peer_id = await anna.befriend(ben)

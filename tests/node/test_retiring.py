@@ -15,6 +15,8 @@ from chattor_bridge.protocol.limits import RETIRE_PATIENCE
 from tests.hostile.attacker import hosted_by
 from tests.node.world import Person, World, until_gone
 
+pytestmark = pytest.mark.engines("sqlite", "postgres")
+
 
 @pytest.fixture
 async def friends(world: World) -> tuple[Person, Person, PeerId]:

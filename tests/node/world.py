@@ -26,6 +26,7 @@ from chattor_bridge.protocol.events import Text
 from chattor_bridge.storage import Store, StoreKey, open_store
 from chattor_bridge.transport.memory import MemoryNetwork
 from tests.clock import FakeClock
+from tests.postgres import Databases, sqlite_databases
 
 PATIENCE = 20.0
 """Real seconds for something that must happen without any virtual time passing."""
@@ -90,7 +91,7 @@ class House:
     def __init__(self, world: World, name: str) -> None:
         self.world = world
         self.diary = Diary()
-        self.url = f"sqlite:{world.directory / name}.db"
+        self.url = world.databases(f"{world.directory / name}.db")
         self.key = StoreKey(secrets.token_bytes(32))
         self.name = name
         self.store: Store
@@ -221,8 +222,10 @@ class World:
         time: Clock | None = None,
         pace: Pace | None = None,
         patience: float = PATIENCE,
+        databases: Databases = sqlite_databases,
     ) -> None:
         """``road`` makes the transport of the house of this name; ``patience`` in real seconds."""
+        self.databases = databases
         self.directory = directory
         self.network = MemoryNetwork(directory / "onions")
         self.road = road or (lambda name: self.network.transport())
