@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from chattor_bridge.bridge.ghosts import Household
 from chattor_bridge.bridge.ports import BridgeStore
@@ -24,6 +25,13 @@ asked to keep its events, which it does."""
 MEMORY = 14 * 24 * 3600
 """Seconds for which the id of a finished event is remembered. A homeserver repeats a transaction until it is answered,
 with pauses of minutes; two weeks outlast any outage it would do that for."""
+
+LONGEST_ID = 255
+"""Bytes of any id in Matrix."""
+
+DEEPEST_EVENT = 100
+"""Objects and lists inside one another. Clients come to a dozen; with ten times as many as this an event could be read
+and not be written down, and all that come after it would wait for ever."""
 
 READ_EVENT = "chattor_bridge.read"
 """The type of the inbox item made of a read receipt. Its event id begins with `READ_ID_PREFIX`, which no event of a
@@ -74,6 +82,9 @@ class Intake:
         if not isinstance(event.get("content"), dict) or not event["event_id"].startswith("$"):
             log.error("the homeserver sent an event whose content or id has not the form of one; it is left out")
             return False
+        if any(not _is_id(event[key]) for key in ("event_id", "room_id", "sender")) or _is_too_deep(event):
+            log.error("the homeserver sent an event with an impossible id, or nested too deeply; it is left out")
+            return False
         return not self._household.is_ours(event["sender"])
 
     async def _receipts(self, tx: Transaction, ephemeral: Sequence[JsonObject]) -> list[JsonObject]:
@@ -105,3 +116,18 @@ def _readers(kinds: object) -> Iterable[str]:
     """Who read, of one event's part of an ``m.receipt``."""
     readers = kinds.get("m.read") if isinstance(kinds, dict) else None
     return readers if isinstance(readers, dict) else ()
+
+
+def _is_id(text: str) -> bool:
+    """Whether a database can keep it, and a homeserver can have made it."""
+    return len(text.encode()) <= LONGEST_ID and "\0" not in text
+
+
+def _is_too_deep(event: JsonObject) -> bool:
+    layer: list[Any] = [event]
+    for _ in range(DEEPEST_EVENT):
+        inside = [one for outer in layer for one in (outer.values() if isinstance(outer, dict) else outer)]
+        layer = [one for one in inside if isinstance(one, dict | list)]
+        if not layer:
+            return False
+    return True

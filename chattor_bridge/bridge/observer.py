@@ -101,7 +101,7 @@ class NodeObserver:
             case Text(text):
                 action = actions.ShowText(node, peer, event_id, text)
             case Unknown(kind, fields):
-                notice = in_words(kind, fields)
+                notice = in_words(kind, fields, literal)
                 if notice is not None:
                     await self._voice.say(tx, Place.portal(portal), notice)
                     return

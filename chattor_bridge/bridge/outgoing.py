@@ -105,11 +105,11 @@ class PortalSpeech:
                 return self._once(portal, kind, NOT_KNOWN.format(kind=content.literal(kind)), event_id)
 
     async def _message(self, portal: Portal, item: InboxItem, body: JsonObject, event_id: MatrixEventId) -> Deed:
-        kind = body.get("msgtype")
+        kind = str(body.get("msgtype"))
         if kind in UNSUPPORTED:
             return self._answer(portal, NOT_SENT.format(reason=UNSUPPORTED[kind]), event_id)
         if kind not in ("m.text", "m.notice", "m.emote"):
-            return self._once(portal, str(kind), NOT_KNOWN.format(kind=content.literal(str(kind))), event_id)
+            return self._once(portal, kind, NOT_KNOWN.format(kind=content.literal(kind)), event_id)
         command = COMMAND.match(content.plain(body))
         if command is not None and kind == "m.text":
             text = content.plain(body)[command.end() :]

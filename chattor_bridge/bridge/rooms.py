@@ -37,6 +37,9 @@ ROOM_LOST = frozenset({"M_FORBIDDEN", "M_NOT_FOUND", "M_UNKNOWN"})
 
 ADMIN_POWER = 100
 
+OWNER_POWER = 50
+"""An owner may invite others to a portal, and remove them; those may do neither."""
+
 PORTAL_TOPIC = "A conversation over Chattor"
 MANAGEMENT_TOPIC = "Write help to see what I can do"
 
@@ -112,7 +115,7 @@ class PortalRooms:
                     "content": {"service_members": [self._homeserver.bot]},
                 },
             ],
-            power_users={self._homeserver.bot: ADMIN_POWER},
+            power_users={self._homeserver.bot: ADMIN_POWER, portal.owner: OWNER_POWER},
         )
         failpoint("room-created")
         return room_id

@@ -96,6 +96,8 @@ class Router:
         sender, subject = MatrixUserId(event["sender"]), MatrixUserId(event["state_key"])
         membership = event["content"].get("membership")
         if membership == "invite" and subject == self._household.bot:
+            if situation.portal is not None or situation.manager not in (None, sender):
+                return nothing  # it is there for somebody already, whoever else may say so
             return await self._listener.invited(sender, item.room_id)
         if membership == "invite" and self._household.is_ghost(subject):
             return self._leave(subject, item.room_id)
@@ -106,9 +108,12 @@ class Router:
         return nothing
 
     def _leave(self, user: MatrixUserId, room_id: MatrixRoomId) -> Deed:
-        """Ghosts live in their portals alone."""
+        """Ghosts live in their portals alone. Of one that is nobody's nothing is said: to leave a room it would have to
+        be made first, and anybody can invite any name."""
 
         async def deed(tx: Transaction) -> None:
+            if await self._store.portals.by_ghost(tx, user) is None:
+                return
             await self._voice.arrange(tx, room_lane(room_id), Leave(user, room_id))
 
         return deed

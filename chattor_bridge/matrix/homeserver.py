@@ -30,6 +30,9 @@ ENCRYPTED: JsonObject = {"type": "m.room.encryption", "state_key": "", "content"
 IN_CLEAR = frozenset({"m.reaction"})
 """Event types that clients send in the clear in encrypted rooms too: a homeserver has to put reactions together."""
 
+INVITE_POWER = 50
+"""What it takes to invite others to a room with people of different power. Synapse lets everybody in a private room."""
+
 SEARCH_PAGE = 100
 """Events asked for at once when a room is searched; Synapse caps a page at 1,000."""
 
@@ -110,7 +113,7 @@ class MatrixHomeserver:
                 levels.pop(user, None)
             else:
                 levels.setdefault(user, 100)
-            content["power_level_content_override"] = {"users": levels}
+            content["power_level_content_override"] = {"users": levels, "invite": INVITE_POWER}
         answer = await self._client.call(user, Method.POST, Path.v3.createRoom, content)
         return MatrixRoomId(_text(answer, "room_id"))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from chattor_bridge.node.happenings import (
@@ -29,8 +29,10 @@ _RENEWED: Final[Mapping[object, str]] = {
 }
 
 
-def in_words(type_name: str, fields: Mapping[str, object]) -> str | None:
-    """What to show for an `Unknown` event that the node made; None for one that a friend sent."""
+def in_words(type_name: str, fields: Mapping[str, object], quoted: Callable[[str], str] = str) -> str | None:
+    """What to show for an `Unknown` event that the node made; None for one that a friend sent. ``quoted`` makes of a
+    name, which somebody else chose, what can stand in such a text."""
+    name = quoted(str(fields.get("name", "")))
     if type_name == UNREADABLE:
         return "A message came here that nobody can read any more. Ask for it again."
     if type_name == MISSING:
@@ -66,7 +68,7 @@ def in_words(type_name: str, fields: Mapping[str, object]) -> str | None:
         )
     if type_name == MERGE_ASKED:
         return (
-            f"Your friend says that it is the same person as in your other conversation, “{fields.get('name')}”, and "
+            f"Your friend says that it is the same person as in your other conversation, “{name}”, and "
             "wants the two to become one. If you find that right, write `merge` here; only if that other conversation "
             "says the same will anything happen. If you do nothing, both stay."
         )
@@ -76,7 +78,7 @@ def in_words(type_name: str, fields: Mapping[str, object]) -> str | None:
             "Nothing was changed. Perhaps you have forgotten that conversation; or somebody tries to deceive you."
         )
     if type_name == MERGED:
-        return f"Your other conversation, “{fields.get('name')}”, has become one with this. Everything goes on here."
+        return f"Your other conversation, “{name}”, has become one with this. Everything goes on here."
     if type_name == RETIRED:
         return (
             "⚠️ WARNING: your friend has ended this friendship, because somebody else may have its keys. What you read "

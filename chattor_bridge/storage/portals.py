@@ -36,6 +36,10 @@ class SqlPortals:
         row = await sql(tx).fetch_row("SELECT * FROM portals WHERE room_id = $1", room_id)
         return None if row is None else _read(row)
 
+    async def by_ghost(self, tx: Transaction, ghost: MatrixUserId) -> Portal | None:
+        row = await sql(tx).fetch_row("SELECT * FROM portals WHERE ghost = $1 ORDER BY position LIMIT 1", ghost)
+        return None if row is None else _read(row)
+
     async def of_owner(self, tx: Transaction, owner: MatrixUserId) -> list[Portal]:
         """Oldest first."""
         rows = await sql(tx).fetch("SELECT * FROM portals WHERE owner = $1 ORDER BY position", owner)

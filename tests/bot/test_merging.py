@@ -19,7 +19,7 @@ def _management(town: Town) -> Room:
     return room
 
 
-async def _second_portal(town: Town, friend: Peer) -> tuple[Room, Room]:
+async def second_portal(town: Town, friend: Peer) -> tuple[Room, Room]:
     """The friend adds Alice as well; the management room and the new portal."""
     (management,) = [
         room for room in town.homeserver.rooms.values() if any("Hello!" in said for said in room.bodies(BOT))
@@ -35,7 +35,7 @@ async def _second_portal(town: Town, friend: Peer) -> tuple[Room, Room]:
 
 async def test_two_conversations_become_one(town: Town, friend: Peer) -> None:
     first = await town.befriend(friend)
-    management, second = await _second_portal(town, friend)
+    management, second = await second_portal(town, friend)
     portals = {(await town.portal(room)).peer_id: room for room in (first, second)}
     survivor, former = sorted(portals)
     assert "become one as soon as" in await town.ask(management, "merge 1 2")

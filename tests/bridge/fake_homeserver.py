@@ -106,7 +106,8 @@ class FakeHomeserver:
         room = self._new_room()
         self._put_state(room, user, "m.room.create", "", {"creator": user})
         self._put_state(room, user, "m.room.member", user, {"membership": "join"})
-        self._put_state(room, user, "m.room.power_levels", "", {"users": {user: 100, **(power_users or {})}})
+        levels = {"users": {user: 100, **(power_users or {})}, "invite": 50 if power_users else 0}
+        self._put_state(room, user, "m.room.power_levels", "", levels)
         for event in initial_state:
             self._put_state(room, user, event["type"], event.get("state_key", ""), event["content"])
         for event_type, key, value in (("m.room.name", "name", name), ("m.room.topic", "topic", topic)):

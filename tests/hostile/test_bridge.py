@@ -26,7 +26,7 @@ INJECTION = "<b>*x*</b> [l](https://evil.test) ![i](mxc://a/b) <img src=x onerro
 """HTML, CommonMark, a mention and a trick in one; 64 bytes of a name hold a part of it."""
 
 
-class _Tags(HTMLParser):
+class Tags(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.found: set[str] = set()
@@ -80,7 +80,7 @@ async def test_words_of_others_are_never_formatting_of_ours(town: Town, friend: 
     shown = [content for content in said if "onerror" in content.get("body", "") or "<b>" in content.get("body", "")]
     assert len(shown) >= 4
     for content in shown:
-        tags = _Tags()
+        tags = Tags()
         tags.feed(content.get("formatted_body", ""))
         assert tags.found <= {"strong", "p", "ul", "li", "blockquote", "code", "br", "ol"}
         assert "\u202e" not in content["body"]

@@ -95,6 +95,7 @@ async def test_room_is_private_and_direct_with_its_initial_state(
     assert levels is not None
     assert levels["users"][homeserver.bot] == 100
     assert levels["users"][person.user_id] == 50
+    assert levels["invite"] == 50
     assert room_id in await homeserver.joined_rooms(ghost)
     assert set(await homeserver.joined_members(ghost, room_id)) == {ghost, homeserver.bot, person.user_id}
 

@@ -260,6 +260,8 @@ class TestPortals:
         async with store.transaction() as tx:
             assert await store.portals.by_peer(tx, NODE, PEER) == born
             assert await store.portals.by_room(tx, ROOM) == born
+            assert await store.portals.by_ghost(tx, born.ghost) == born
+            assert await store.portals.by_ghost(tx, MatrixUserId("@chattor_nobody:example.org")) is None
             assert await store.portals.by_peer(tx, NODE, OTHER_PEER) is None
 
     async def test_portals_of_an_owner_oldest_first(self, store: Store) -> None:
