@@ -25,7 +25,7 @@ from chattor_bridge.node.hosting import Hostings, Wanted
 from chattor_bridge.node.knocking import Knocking
 from chattor_bridge.node.mailbox import Mailbox
 from chattor_bridge.node.merging import Merging
-from chattor_bridge.node.patience import describe, unless
+from chattor_bridge.node.patience import describe, heed_cancellation, unless
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.proving import Proving
 from chattor_bridge.node.records import (
@@ -87,6 +87,8 @@ class NodeWork:
             around, record.node_id, self.mailbox, look_again=self.look_again, tell=self._tell_onions
         )
         self.trouble = Trouble()
+        self._merges = around.repairing()
+        self._merging_later: asyncio.Task[None] | None = None
         self._proving = Proving(around.clock, around.labour)
         self._friendships: dict[PeerId, Friendship] = {}
         self._knockings: dict[KnockId, Knocking] = {}
@@ -206,12 +208,33 @@ class NodeWork:
     async def _reconcile_for_ever(self, onions: asyncio.TaskGroup, group: asyncio.TaskGroup) -> None:
         while True:
             self._look.clear()
+            await self._merge()
             on_disk = await self._around.insist(self._read, on_failure=self._held_up)
             self.trouble.well()
             if on_disk is not None:
                 self._reconcile(on_disk, onions, group)
                 self._spread = False
             await self._look.wait()
+
+    async def _merge(self) -> None:
+        """Make one of every two friendships that can be. What is in the way of that, which a friend may have put there,
+        is in the way of nothing else; it is tried again."""
+        try:
+            async with self._around.store.transaction() as tx:
+                contacts = await self._around.store.contacts.of_node(tx, self._node_id)
+                await self.merging.settle(tx, [one for one in contacts if not one.blocked])
+        except Exception as error:
+            heed_cancellation()
+            log.error("two friendships cannot become one yet: %s", describe(error))
+            assert self._group is not None  # only called by what runs in it
+            if self._merging_later is None or self._merging_later.done():
+                self._merging_later = self._group.create_task(self._look_again_in(self._merges.next()))
+        else:
+            self._merges.reset()
+
+    async def _look_again_in(self, delay: float) -> None:
+        await self._around.clock.sleep(delay)
+        self.look_again()
 
     async def _read(self) -> _OnDisk | None:
         store, now = self._around.store, self._around.clock.now()
@@ -230,7 +253,7 @@ class NodeWork:
                 return _OnDisk(record, [], [], [])
             others = len(doors) + sum(bool(attempts) for _, attempts in knocks)
             contacts = [one for one in await store.contacts.of_node(tx, self._node_id) if not one.blocked]
-            contacts = await self._retire(tx, await self.merging.settle(tx, contacts))
+            contacts = await self._retire(tx, contacts)
             contacts = await self._hosted.settle(tx, others, contacts)
         return _OnDisk(record, doors, knocks, contacts)
 

@@ -14,6 +14,9 @@ from chattor_bridge.terminal.ports import Direction, HistoryEntry
 FORGOTTEN_AT_ONCE = 1_000
 """Entries looked at for one statement that forgets them."""
 
+MOVED_AT_ONCE = 500
+"""Entries in memory while they are sealed for another friend: some megabytes at most."""
+
 
 class SqlHistory(Table):
     """See `chattor_bridge.terminal.ports.History`."""
@@ -150,23 +153,32 @@ class SqlHistory(Table):
         return [self._read(row) for row in rows]
 
     async def move(self, tx: Transaction, node_id: NodeId, from_peer: PeerId, to_peer: PeerId) -> None:
-        rows = await sql(tx).fetch(
-            "SELECT * FROM history WHERE node_id = $1 AND peer_id = $2 ORDER BY position", node_id, from_peer
+        await sql(tx).execute(
+            "DELETE FROM history WHERE node_id = $1 AND peer_id = $2 AND event_id IN "
+            "(SELECT event_id FROM history WHERE node_id = $1 AND peer_id = $3)",
+            node_id,
+            from_peer,
+            to_peer,
         )
-        for row in rows:  # each is sealed for the friend it belongs to
-            event_id = EventId(row["event_id"])
-            old, new = self._row(node_id, from_peer, event_id), self._row(node_id, to_peer, event_id)
-            failure = row["failure"]
-            await sql(tx).execute(
-                "UPDATE history SET peer_id = $4, text = $5, failure = $6 "
-                "WHERE node_id = $1 AND peer_id = $2 AND event_id = $3",
-                node_id,
-                from_peer,
-                event_id,
-                to_peer,
-                new.seal_text("text", old.open_text("text", row["text"])),
-                None if failure is None else new.seal_text("failure", old.open_text("failure", failure)),
-            )
+        some = "SELECT * FROM history WHERE node_id = $1 AND peer_id = $2 ORDER BY position LIMIT $3"
+        while rows := await sql(tx).fetch(some, node_id, from_peer, MOVED_AT_ONCE):
+            for row in rows:
+                await self._move(tx, row, node_id, from_peer, to_peer)
+
+    async def _move(self, tx: Transaction, row: Row, node_id: NodeId, from_peer: PeerId, to_peer: PeerId) -> None:
+        """Each is sealed for the friend it belongs to."""
+        event_id, failure = EventId(row["event_id"]), row["failure"]
+        old, new = self._row(node_id, from_peer, event_id), self._row(node_id, to_peer, event_id)
+        await sql(tx).execute(
+            "UPDATE history SET peer_id = $4, text = $5, failure = $6 "
+            "WHERE node_id = $1 AND peer_id = $2 AND event_id = $3",
+            node_id,
+            from_peer,
+            event_id,
+            to_peer,
+            new.seal_text("text", old.open_text("text", row["text"])),
+            None if failure is None else new.seal_text("failure", old.open_text("failure", failure)),
+        )
 
     async def erase(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> None:
         await sql(tx).execute("DELETE FROM history WHERE node_id = $1 AND peer_id = $2", node_id, peer_id)

@@ -100,7 +100,8 @@ class History(Protocol):
         """What this friend said and our owner has not read, in order, ``limit`` at most."""
 
     async def move(self, tx: Transaction, node_id: NodeId, from_peer: PeerId, to_peer: PeerId) -> None:
-        """Make what was said with one friend what was said with another: the two have become one."""
+        """Make what was said with one friend what was said with another: the two have become one. Where both have an
+        entry of one event, the other's stands."""
 
     async def erase(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> None:
         """Forget everything said with this friend."""

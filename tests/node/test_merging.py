@@ -93,6 +93,18 @@ async def test_both_say_so_and_one_friendship_remains(world: World, crossed: Cro
     assert told(anna, MERGE_UNPROVEN) == told(ben, MERGE_UNPROVEN) == []
 
 
+async def test_a_merge_that_cannot_be_stored_holds_nothing_else_up(crossed: Crossed) -> None:
+    """Too much may wait for a homeserver because of the very friend who wants to merge."""
+    anna, ben, survivor, former = crossed
+    anna.house.diary.refuses = lambda happening: isinstance(happening, ContactsMerged)
+    await merge(anna, survivor, former)
+    await merge(ben, former, survivor)
+    await anna.until(lambda: anna.house.diary.refused > 0, time_passes=True)
+    await anna.code("another")  # whose door is put up
+    anna.house.diary.refuses = lambda happening: False
+    await anna.until(partial(merged, anna), time_passes=True)
+
+
 async def test_both_say_so_at_once(crossed: Crossed) -> None:
     anna, ben, survivor, former = crossed
     await merge(anna, survivor, former)

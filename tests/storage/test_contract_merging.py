@@ -53,6 +53,20 @@ async def test_what_was_said_to_one_was_said_to_the_other(store: Store) -> None:
     ]
 
 
+async def test_what_both_were_told_under_one_id_is_there_once(store: Store) -> None:
+    """A friend may choose its ids so; what it said first in the other friendship stands."""
+    await _two_friends(store)
+    async with store.transaction() as tx:
+        for peer_id in (PEER, OTHER):
+            for number in range(3):
+                said = EventId(numbered(number)), Direction.IN, f"planted {number} {peer_id!r}"
+                await store.history.add(tx, NODE, peer_id, *said, sent_at=number, stored_at=number)
+        await store.history.add(tx, NODE, PEER, EventId(numbered(9)), Direction.IN, "last", sent_at=9, stored_at=9)
+        await store.history.move(tx, NODE, PEER, OTHER)
+        told = [one.text for one in await store.history.last(tx, NODE, OTHER, 10)]
+    assert told == [f"planted {number} {OTHER!r}" for number in range(3)] + ["last"]
+
+
 async def test_links_and_portals_say_where_it_goes_on(store: Store) -> None:
     await _two_friends(store)
     link = EventLink(NODE, PEER, EventId(numbered(1)), 0, ROOM, MatrixEventId("$said"), ours=True)
