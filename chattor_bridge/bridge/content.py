@@ -16,9 +16,10 @@ from chattor_bridge.node.names import presentable
 
 HTML_FORMAT = "org.matrix.custom.html"
 
-CONTENT_LIMIT = 48_000
-"""Bytes of a message's content. A Matrix event may have 65,536 with everything around it; a Chattor text has at most
-16,000, but HTML's entities can make five of one. Formatting is left out where it would not fit."""
+CONTENT_LIMIT = 46_000
+"""Bytes of a message's content. A Matrix event may have 65,536 with everything around it, and encryption makes four
+bytes of three; a Chattor text has at most 14,000, but HTML's entities can make five of one. Formatting is left out
+where it would not fit."""
 
 _UNSENDABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
 """Control characters other than tab and line feed: homeservers refuse some, and the rest can play tricks."""

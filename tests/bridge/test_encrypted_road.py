@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from chattor_bridge.bridge.content import CONTENT_LIMIT
 from chattor_bridge.bridge.ghosts import MARK_KEY
 from chattor_bridge.matrix.encryption import encryption, hearing, identity
 from chattor_bridge.ops.person import JsonObject
@@ -86,6 +87,17 @@ async def test_two_people_talk_and_everything_is_encrypted(travelled: tuple[Road
     raw = await _raw(alice, room_id, (await _shown(alice, said[0]))["event_id"])
     assert raw["type"] == "m.room.encrypted"
     assert set(raw["content"]) == {"algorithm", "ciphertext", "session_id", "sender_key", "device_id", MARK_KEY}
+
+
+async def test_the_longest_texts_fit_an_encrypted_event(travelled: tuple[Road, Peer]) -> None:
+    """Of letters that JSON may write as six, and of signs that HTML writes as six."""
+    _, friend = travelled
+    alice, _, _ = await _befriended(travelled)
+    peer_id = await friend.friend(WAIT)
+    signs = '**b** "'.ljust(5 + (CONTENT_LIMIT - 400) // 8, '"')
+    for text in (f"**жирный** {'ы' * 6_980}", f"**{'🧅' * 3_400}**", signs):
+        await friend.send(peer_id, text)
+        assert "formatted_body" in (await _shown(alice, text))["content"]
 
 
 async def test_a_device_that_is_new_reads_what_is_said_from_then_on(travelled: tuple[Road, Peer]) -> None:

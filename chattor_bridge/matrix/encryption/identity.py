@@ -179,7 +179,9 @@ class Identity:
         async with self.turn():
             session = await self._session(RoomID(room_id), settings, [UserID(reader) for reader in readers])
             payload = {"room_id": room_id, "type": event_type, "content": content}
-            ciphertext: str = session.encrypt(json.dumps(payload))  # type: ignore[no-untyped-call]
+            ciphertext: str = session.encrypt(  # type: ignore[no-untyped-call]
+                json.dumps(payload, ensure_ascii=False)  # or a letter takes six bytes
+            )
         encrypted: JsonObject = {
             "algorithm": EncryptionAlgorithm.MEGOLM_V1.value,
             "ciphertext": ciphertext,
