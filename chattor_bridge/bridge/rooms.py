@@ -185,7 +185,10 @@ class ManagementRooms:
 
         async def is_it(room_id: MatrixRoomId) -> bool:
             state = await self._homeserver.get_state(bot, room_id, MANAGEMENT_STATE)
-            return state is not None and state.get("owner") == owner
+            if state is None or state.get("owner") != owner:
+                return False
+            # anybody can write that into a room of theirs; in one of ours there is nobody but its owner
+            return set(await self._homeserver.joined_members(bot, room_id)) <= {bot, owner}
 
         return await _first_joined(self._homeserver, bot, is_it)
 

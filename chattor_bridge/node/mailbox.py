@@ -315,9 +315,11 @@ class Mailbox:
             case Merge(proof):
                 if await self._store.received.remember(tx, self._node_id, contact.peer_id, event.event_id, now):
                     return await self._take_claim(tx, contact, proof)
-            case MergeDone():
+            case MergeDone() if contact.merging is not None:
                 tx.after_commit(self._on_change)
-                return replace(contact, merge_done=contact.merging is not None)
+                return replace(contact, merge_done=True)
+            case MergeDone():
+                return contact
             case _:
                 return None
         return contact

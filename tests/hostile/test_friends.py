@@ -13,8 +13,10 @@ import pytest
 
 from chattor_bridge.ids import PeerId
 from chattor_bridge.node.connection import LONG_READ
+from chattor_bridge.node.hosted import HostedOnions
 from chattor_bridge.node.ports import Transaction
-from chattor_bridge.protocol.events import Text
+from chattor_bridge.node.records import Contact
+from chattor_bridge.protocol.events import MergeDone, Text
 from chattor_bridge.protocol.frames import AckFrame, EnvelopeFrame, Frame, Hello, KeepAlive, Onions, SignalFrame
 from chattor_bridge.protocol.limits import ENVELOPE_SIZES, LINK_TIMEOUT, MAX_SEQ, MAX_SKIPPED
 from chattor_bridge.protocol.link import Link, LinkEvent
@@ -211,6 +213,25 @@ async def test_onions_and_acknowledgements_in_turn_cost_few_transactions(
     await puppet.say(*frames, EnvelopeFrame(puppet.seal(Text("after the flood"))))
     await anna.until(lambda: anna.texts() == ["after the flood"])
     assert begun < 50
+
+
+async def test_the_end_of_a_merge_that_nobody_wanted_is_nothing_to_do(
+    anna: Person, puppet: Puppet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looking at everything a node has to do costs milliseconds, and this message a handful of bytes."""
+    looked = 0
+    settle = HostedOnions.settle
+
+    async def counted(hosted: HostedOnions, tx: Transaction, others: int, contacts: list[Contact]) -> list[Contact]:
+        nonlocal looked
+        looked += 1
+        return await settle(hosted, tx, others, contacts)
+
+    monkeypatch.setattr(HostedOnions, "settle", counted)
+    for number in range(20):
+        await puppet.say(EnvelopeFrame(puppet.seal(MergeDone())), EnvelopeFrame(puppet.seal(Text(f"{number}"))))
+        await anna.until(lambda number=number: len(anna.texts()) > number)  # type: ignore[misc]
+    assert looked < 5
 
 
 async def test_what_takes_long_to_read_is_followed_by_as_long_a_pause(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import aiohttp
 import pytest
 
+from chattor_bridge.bridge.actions import Say, owner_lane, to_json
 from chattor_bridge.bridge.records import JsonObject
+from chattor_bridge.bridge.rooms import MANAGEMENT_STATE
 from chattor_bridge.ids import MatrixUserId
 from tests.bot.test_merging import second_portal
 from tests.bridge.fake_homeserver import BOT, DOMAIN, WAIT, Room
@@ -148,6 +151,34 @@ async def test_nobody_else_makes_a_room_of_an_owner_his_own(town: Town) -> None:
     async with town.store.transaction() as tx:
         assert await town.store.management_rooms.owner_of(tx, room.room_id) == ALICE
     assert room.membership(BOT) == "join"
+
+
+async def test_no_room_of_another_passes_for_one_the_bot_has_opened(town: Town) -> None:
+    """Whoever has a room with the bot can write there what the bot looks for after a crash."""
+    own, other = await town.open_management(), await town.open_management(CAROL)
+    async with town.store.transaction() as tx:
+        await town.store.management_rooms.remove(tx, own.room_id)
+    town.homeserver.person_sends_state(CAROL, other.room_id, MANAGEMENT_STATE, {"owner": ALICE})
+    await town.deliver()
+    town.homeserver.down = True
+    lane = owner_lane(ALICE)
+    async with town.store.transaction() as tx:
+        await town.store.actions.add(tx, lane, to_json(Say(ALICE, None, "for Alice alone")), town.clock.now())
+    await town.restart()
+    async with asyncio.timeout(WAIT):
+        while not await _begun(town, lane):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    town.homeserver.down = False
+    town.bridge.hurry()
+    rooms = town.homeserver.rooms
+    await town.homeserver.until(lambda: any("for Alice alone" in room.bodies(BOT) for room in rooms.values()))
+    assert "for Alice alone" not in other.bodies(BOT)
+
+
+async def _begun(town: Town, lane: str) -> bool:
+    async with town.store.transaction() as tx:
+        pending = await town.store.actions.next(tx, lane)
+    return pending is not None and pending.attempts > 0
 
 
 async def test_guests_of_a_portal_invite_nobody_and_its_owner_can_send_them_away(town: Town, friend: Peer) -> None:
