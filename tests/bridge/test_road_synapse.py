@@ -7,12 +7,14 @@ import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from chattor_bridge.bridge.bridge import Bridge
+from chattor_bridge.bridge.permissions import LevelOf
 from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.matrix.service import MatrixService
 from chattor_bridge.node.clock import SystemClock
@@ -20,7 +22,16 @@ from chattor_bridge.ops.person import Condition, Person
 from chattor_bridge.storage.key import StoreKey
 from chattor_bridge.storage.store import Store, open_store
 from chattor_bridge.transport.memory import MemoryNetwork
-from tests.bridge.town import FRIEND_NAME, chattor_friend, code_in, make_bridge, marks_all_read, receipts, until_idle
+from tests.bridge.town import (
+    FRIEND_NAME,
+    chattor_friend,
+    code_in,
+    level_of,
+    make_bridge,
+    marks_all_read,
+    receipts,
+    until_idle,
+)
 from tests.peer import Peer
 from tests.postgres import Databases, sqlite_databases
 from tests.synapse import WAIT, Homestead, Somebody
@@ -40,7 +51,9 @@ class Road:
         network: MemoryNetwork,
         kind: type[Person],
         only_cross_signed: bool,
+        allowed: LevelOf,
     ) -> None:
+        self._allowed = allowed
         self._kind = kind
         self._only_cross_signed = only_cross_signed
         self._homestead = homestead
@@ -68,7 +81,7 @@ class Road:
             clock,
             self._store,
         )
-        self.bridge = make_bridge(self._store, self._network, self._service.homeserver, clock)
+        self.bridge = make_bridge(self._store, self._network, self._service.homeserver, clock, self._allowed)
         self._service.on_change(lambda _: self.bridge.hurry())
         self._service.on_keys(lambda: self.bridge.keys_came())
         await self._service.start()
@@ -84,13 +97,14 @@ class Road:
 
     async def person(self) -> Person:
         """A new Matrix user, logged in until the end of the road."""
-        return await self._login(await self._homestead.person("alice"))
+        return await self.login(await self._homestead.person("alice"))
 
     async def login_again(self, person: Person) -> Person:
         """Another device of the same user."""
-        return await self._login(self._somebodies[person.user_id])
+        return await self.login(self._somebodies[person.user_id])
 
-    async def _login(self, somebody: Somebody) -> Person:
+    async def login(self, somebody: Somebody) -> Person:
+        """This user, logged in until the end of the road."""
         self._somebodies[somebody.user_id] = somebody
         person = await self._kind.login(somebody.address, somebody.user_id, somebody.password)
         self.persons.append(person)
@@ -104,6 +118,7 @@ async def road_to(
     kind: type[Person] = Person,
     *,
     only_cross_signed: bool = False,
+    allowed: LevelOf = level_of,
     databases: Databases = sqlite_databases,
 ) -> AsyncIterator[tuple[Road, Peer]]:
     network = MemoryNetwork(directory / "net")
@@ -111,7 +126,7 @@ async def road_to(
         open_store(databases(f"{directory / 'bridge.db'}"), StoreKey(secrets.token_bytes(32))) as store,
         chattor_friend(directory, network) as friend,
     ):
-        road = Road(homestead, store, network, kind, only_cross_signed)
+        road = Road(homestead, store, network, kind, only_cross_signed, allowed)
         await road.start()
         try:
             yield road, friend
@@ -127,9 +142,8 @@ async def travelled(homestead: Homestead, tmp_path: Path, databases: Databases) 
         yield road_and_friend
 
 
-async def befriended(road: Road, friend: Peer) -> tuple[Person, str, str]:
-    """A person who became the friend's friend: themselves, the portal and its ghost."""
-    alice = await road.person()
+async def accepted(road: Road, friend: Peer, alice: Person) -> str:
+    """Alice, who is new to the bot, accepts the friend; her room with the bot."""
     management = await alice.open_chat(road.bot)
     await alice.next_from(road.bot, management, WAIT)
     await alice.say(management, "start Alice")
@@ -141,6 +155,13 @@ async def befriended(road: Road, friend: Peer) -> tuple[Person, str, str]:
     await friend.add(code, "it is me")
     notice = await alice.wait_for(lambda event: "it is me" in event["content"].get("body", ""), WAIT)
     await alice.react(management, notice["event_id"], "✅")
+    return management
+
+
+async def befriended(road: Road, friend: Peer) -> tuple[Person, str, str]:
+    """A person who became the friend's friend: themselves, the portal and its ghost."""
+    alice = await road.person()
+    await accepted(road, friend, alice)
     welcome = await alice.wait_for(lambda event: "yours alone" in event["content"].get("body", ""), WAIT)
     ghost = next(
         event["state_key"]
@@ -234,21 +255,7 @@ async def test_somebody_stops_comes_back_and_has_everything_removed(travelled: t
     alice, room_id, ghost = await befriended(road, friend)
     await until_idle(road.bridge)
     management = await alice.open_chat(road.bot)
-
-    async def ask(command: str) -> str:
-        await alice.say(management, command)
-        answer = await alice.wait_for(fresh(), WAIT)
-        return str(answer["content"]["body"])
-
-    def fresh() -> Condition:
-        seen = {event["event_id"] for event in alice.timeline if "event_id" in event}
-        return lambda event: (
-            event["room_id"] == management
-            and event["sender"] == road.bot
-            and event["type"] == "m.room.message"
-            and event["event_id"] not in seen
-        )
-
+    ask = partial(asked, road, alice, management)
     await alice.wait_for(lambda event: "Hello again" in event["content"].get("body", ""), WAIT)
     assert "is stopped" in await ask("logout")
     await friend.send(await friend.friend(WAIT), "are you there?")
@@ -262,6 +269,20 @@ async def test_somebody_stops_comes_back_and_has_everything_removed(travelled: t
     await until_idle(road.bridge)
     assert road.bridge.host.nodes() == []
     assert (await road.bridge.status()).parked == 0
+
+
+async def asked(road: Road, person: Person, room_id: str, command: str) -> str:
+    """What the bot answers in this room: the next thing it says there."""
+    seen = {event.get("event_id") for event in person.timeline}
+    await person.say(room_id, command)
+    answer = await person.wait_for(
+        lambda event: (
+            (event["room_id"], event["sender"], event["type"]) == (room_id, road.bot, "m.room.message")
+            and event["event_id"] not in seen
+        ),
+        WAIT,
+    )
+    return str(answer["content"]["body"])
 
 
 def left(user: str, room_id: str) -> Condition:
