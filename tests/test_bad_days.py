@@ -16,8 +16,9 @@ import aiohttp
 import pytest
 
 from chattor_bridge.cli import Exit
+from chattor_bridge.terminal.exits import Exit as TerminalExit
 from tests.postgres import PostgresCluster
-from tests.terminal.resident import residents
+from tests.terminal.resident import befriend, residents
 from tests.test_app import WAIT, Configured, logged
 
 SMALL_DISK = "4m"
@@ -174,3 +175,24 @@ async def test_a_terminal_whose_database_is_moved_away_says_so_and_ends(tmp_path
         (alice.home / "chattor.db").rename(tmp_path / "moved.db")
         assert await daemon.ended() != 0
         assert "was moved, removed or replaced" in daemon.complaint
+
+
+@as_root
+async def test_a_chattor_whose_disk_is_full_says_so_loses_nothing_and_goes_on(small_disk: Path) -> None:
+    async with residents(small_disk, "Alice", "Bob") as [alice, bob]:
+        alices, bobs = await alice.start(), await bob.start()
+        await befriend(alice, alices, bob, bobs)
+        await alice.get("send", "1", "before", "--wait")
+        filler = _fill(small_disk)
+        refused = await alice.do("send", "1", "x" * 10_000)
+        assert refused.code == TerminalExit.NOT_YET
+        assert "the disk is full" in refused.complaint
+        filler.unlink()
+        await alice.get("send", "1", "after", "--wait")
+        said = [entry["text"] for entry in await bob.get("history", "1") if "text" in entry]
+        assert said == ["before", "after"]
+        filler = _fill(small_disk)
+        assert await alices.stop() == TerminalExit.DONE
+        waiting = await alice.launch("run")
+        filler.unlink()
+        await waiting.saw("answering")

@@ -26,6 +26,12 @@ PASSING_CODES = frozenset(
 )
 """What goes by without anybody changing the file: a full disk above all."""
 
+NOT_OURS = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+NOT_OURS_CODES = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM})
+"""What somebody else's file or directory answers."""
+
+_AS_OWNER = ": run this as the user to whom it and its directory belong, or give both to this one with chown"
+
 
 class SqliteFile:
     """One database file. ``open`` and ``close`` block: run them in a thread where that matters."""
@@ -54,7 +60,8 @@ class SqliteFile:
         except OSError as error:
             self.close()
             kind = DatabaseUnavailable if error.errno in PASSING else DatabaseUnusable
-            raise kind(f"the database {self.path} cannot be opened: {error.strerror}") from None
+            mend = _AS_OWNER if error.errno in NOT_OURS else ""
+            raise kind(f"the database {self.path} cannot be opened: {error.strerror}{mend}") from None
 
     def require_in_place(self) -> None:
         """Raises: DatabaseUnusable when the file that was opened is not the one at its path any more: what is written
@@ -142,6 +149,8 @@ class SqliteFile:
             )
         if code == sqlite3.SQLITE_CORRUPT:
             return DatabaseUnusable(f"the database {self.path} is damaged: restore it from a backup")
+        if code & 0xFF in NOT_OURS_CODES:
+            return DatabaseUnusable(f"the database {self.path} cannot be opened: it cannot be written{_AS_OWNER}")
         kind = DatabaseUnavailable if code & 0xFF in PASSING_CODES else DatabaseUnusable
         name = getattr(error, "sqlite_errorname", "unknown error")
         return kind(f"the database {self.path} cannot be opened: {name}")

@@ -37,8 +37,12 @@ class Home:
 
     @property
     def exists(self) -> bool:
-        """Whether `chattor init` has been here: the database is what it makes last."""
-        return self.database.exists()
+        """Whether `chattor init` has been here: the database is what it makes last. Raises: CommandError when the
+        directory cannot be looked into."""
+        try:
+            return self.database.exists()
+        except OSError as error:
+            raise self._closed(error) from error
 
     def create(self) -> None:
         """Make the directory, closed to everybody else. Raises: UsageError when that cannot be done."""
@@ -65,9 +69,12 @@ class Home:
     def locked(self) -> Iterator[None]:
         """Hold this home against a second daemon. The kernel lets go of it however this process ends.
 
-        Raises: AddressInUse when another process holds it.
+        Raises: AddressInUse when another process holds it, CommandError when this user may not.
         """
-        descriptor = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            descriptor = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise self._closed(error) from error
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -117,6 +124,13 @@ class Home:
             raise CommandError(Exit.NOT_RUNNING, f"cannot reach chattor run: {error.strerror}") from error
         connection.setblocking(False)
         return connection
+
+    def _closed(self, error: OSError) -> CommandError:
+        return CommandError(
+            Exit.CANNOT_START,
+            f"{error.filename or self.directory} cannot be used: {error.strerror}: run this as the user to whom "
+            f"{self.directory} belongs, or give it to this one with chown -R",
+        )
 
     @contextmanager
     def _reachable(self) -> Iterator[str]:
