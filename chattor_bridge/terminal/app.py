@@ -6,8 +6,9 @@ import argparse
 import asyncio
 import logging
 import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,7 +52,7 @@ def main(
     except ChattorError as error:
         output.complain(str(error))
         return Exit.UNEXPECTED
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         return Exit.INTERRUPTED
     except BrokenPipeError:
         # the reader of our output has seen enough; Python must not complain about it once more at exit
@@ -71,7 +72,7 @@ def _run(
     if arguments.command in COMMANDS:
         home.require()
         take_input(arguments)
-        asyncio.run(COMMANDS[arguments.command](arguments, home, output))
+        asyncio.run(_interruptible(COMMANDS[arguments.command](arguments, home, output)))
         return Exit.DONE
     if arguments.command == "doctor":
         home.require()
@@ -84,6 +85,15 @@ def _run(
     else:
         asyncio.run(daemon.run_until_signalled(home, output, transport_factory or daemon.tor_transport, pace))
     return Exit.DONE
+
+
+async def _interruptible(work: Awaitable[None]) -> None:
+    """Do ``work`` until Ctrl-C. `asyncio.run` alone does not wake a loop for a signal: one that comes just before the
+    loop begins to wait for the daemon would wait with it."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, task.cancel)
+    await work
 
 
 def _examine(home: Home, arguments: argparse.Namespace) -> int:
