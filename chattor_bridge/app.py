@@ -26,10 +26,11 @@ from chattor_bridge.node.clock import SystemClock
 from chattor_bridge.node.host import NodeHost
 from chattor_bridge.node.patience import Pace
 from chattor_bridge.node.ports import Observer, Transport
+from chattor_bridge.onion_network import tor_of
 from chattor_bridge.registration import Registration
 from chattor_bridge.storage import StoreKey, open_store
 from chattor_bridge.storage.holding import hold, start_patiently
-from chattor_bridge.transport.tor import ManagedTor, TorSettings, TorState, TorStatus, TorTransport
+from chattor_bridge.transport.tor import TorState, TorStatus, TorTransport
 
 log = logging.getLogger(__name__)
 
@@ -46,14 +47,8 @@ TransportFactory = Callable[[TorOptions, Callable[[TorStatus], None]], ManagedTr
 
 
 def tor_transport(options: TorOptions, told: Callable[[TorStatus], None]) -> ManagedTransport:
-    """The onion network over a tor of our own. Raises: UsageError when the path of its directory is too long."""
-    settings = TorSettings(
-        options.data_directory,
-        program=options.executable,
-        extra_torrc=options.torrc_lines,
-        allow_old=options.allow_old,
-    )
-    return TorTransport(ManagedTor(settings, told=told))
+    """The onion network over tor. Raises: UsageError when the path of its directory is too long."""
+    return TorTransport(tor_of(options, told))
 
 
 async def run_until_signalled(config: BridgeConfig, registration: Registration) -> None:

@@ -31,6 +31,9 @@ PROXY_ADDRESS = r"(?:socks5|socks4|http)://(?:[^/@?#\s]+@)?[^/@?#\s]+"
 TORRC_LINE = r"[^\r\n]{1,1000}"
 """One line each, or a line could hide another; 1,000 characters hold the longest bridge line in use."""
 
+CONTROL_ADDRESS = r"unix:/[^\s\"]+|(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}"
+MODES = ("managed", "external")
+
 GHOST_PREFIX = "chattor_"
 """Localparts of ghosts begin so; the bot must stay outside that namespace."""
 
@@ -66,13 +69,25 @@ class DatabaseOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class ExternalTorOptions:
+    """A tor that runs already: its control port (``unix:<path>`` or ``host:port``), the file with that port's password
+    if it has one, and where the sockets of our onions are."""
+
+    control: str
+    password_file: Path | None
+    socket_directory: Path
+
+
+@dataclass(frozen=True, slots=True)
 class TorOptions:
-    """The tor we start. ``torrc_lines`` are added to the configuration we write for it, one option each."""
+    """The tor we start. ``torrc_lines`` are added to the configuration we write for it, one option each. With
+    ``external`` none is started, and that one is used."""
 
     executable: str
     data_directory: Path
     torrc_lines: tuple[str, ...]
     allow_old: bool
+    external: ExternalTorOptions | None = None
 
 
 class KeySharing(StrEnum):
@@ -162,9 +177,30 @@ def read_tor(section: Section) -> TorOptions:
         data_directory=section.path("data_directory", "tor"),
         torrc_lines=section.texts("torrc_lines", pattern=TORRC_LINE, wanted="one line of a torrc file"),
         allow_old=section.flag("allow_old", False),
+        external=_external_tor(section),
     )
+    if tor.external is not None and tor.torrc_lines:
+        raise section.wrong("torrc_lines", "is for a tor that is started here: put the lines into the torrc of yours")
     section.close()
     return tor
+
+
+def _external_tor(section: Section) -> ExternalTorOptions | None:
+    mode = section.text("mode", MODES[0], pattern="|".join(MODES), wanted=f"one of {', '.join(MODES)}")
+    control = section.optional_text(
+        "control", pattern=CONTROL_ADDRESS, wanted="tor's control port: unix:/run/tor/control or 127.0.0.1:9051"
+    )
+    password_file = section.optional_text("control_password_file", wanted="a path")
+    socket_directory = section.path("socket_directory", "onions")
+    if mode == MODES[0]:
+        for key, value in (("control", control), ("control_password_file", password_file)):
+            if value is not None:
+                raise section.wrong(key, "is for a tor that runs already: set mode to external, or leave this empty")
+        return None
+    if control is None:
+        raise section.wrong("control", "is missing: where the control port is, such as unix:/run/tor/control")
+    password = None if password_file is None else section.path("control_password_file", password_file)
+    return ExternalTorOptions(control, password, socket_directory)
 
 
 def _encryption(section: Section) -> EncryptionOptions:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from chattor_bridge.config import Permission, load_config
+from chattor_bridge.config import ExternalTorOptions, Permission, load_config
 from chattor_bridge.errors import ConfigError
 from chattor_bridge.ids import MatrixUserId
 from chattor_bridge.options import MAX_FILE_BYTES
@@ -95,6 +95,12 @@ def test_relative_paths_start_at_the_file_and_absolute_ones_stay(tmp_path: Path)
         ("tor:\n  torrc_lines: UseBridges 1\n", "tor.torrc_lines", 5),
         ("tor:\n  torrc_lines:\n    - 7\n", "tor.torrc_lines[0]", 5),
         ('tor:\n  torrc_lines: ["A 1", "B\\nC"]\n', "tor.torrc_lines[1]", 5),
+        ("tor:\n  mode: theirs\n", "tor.mode", 5),
+        ("tor:\n  mode: external\n  control: 9051\n", "tor.control", 6),
+        ("tor:\n  mode: external\n  control: unix:relative\n", "tor.control", 6),
+        ("tor:\n  control: unix:/run/tor/control\n", "tor.control", 5),
+        ("tor:\n  control_password_file: x\n", "tor.control_password_file", 5),
+        ("tor:\n  mode: external\n  control: tor:9051\n  torrc_lines: [A 1]\n", "tor.torrc_lines", 7),
         ("permissions:\n  example.org: owner\n", "permissions.example.org", 5),
         ("permissions:\n  alice@example.org: user\n", "permissions.alice@example.org", 5),
         ("permissions:\n  '@alice': user\n", "permissions.@alice", 5),
@@ -150,6 +156,18 @@ def test_what_is_no_configuration_file_is_refused_in_one_line(tmp_path: Path, co
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"config\.yaml: cannot be read: No such file"):
         load_config(tmp_path / "config.yaml", {})
+
+
+def test_a_tor_that_runs_already(tmp_path: Path) -> None:
+    assert load_config(write(tmp_path, MINIMAL), {}).tor.external is None
+    environment = {"CHATTOR_TOR_MODE": "external", "CHATTOR_TOR_CONTROL": "unix:/run/tor/control"}
+    external = load_config(write(tmp_path, MINIMAL), environment).tor.external
+    assert external == ExternalTorOptions("unix:/run/tor/control", None, tmp_path / "onions")
+    file = write(tmp_path, MINIMAL + "tor: {mode: external, control: 'tor:9051', control_password_file: p}\n")
+    external = load_config(file, {}).tor.external
+    assert external == ExternalTorOptions("tor:9051", tmp_path / "p", tmp_path / "onions")
+    with pytest.raises(ConfigError, match=r"tor\.control: is missing"):
+        load_config(write(tmp_path, MINIMAL + "tor: {mode: external}\n"), {})
 
 
 def test_the_environment_overrides_the_file(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from chattor_bridge.node.patience import Pace
 from chattor_bridge.node.ports import Transaction, Transport
 from chattor_bridge.node.records import NodeRecord
 from chattor_bridge.node.texts import check_profile_name
+from chattor_bridge.onion_network import tor_of
 from chattor_bridge.packaged import packaged_directory
 from chattor_bridge.storage import Store, StoreKey, open_store
 from chattor_bridge.storage.holding import hold, start_patiently
@@ -37,7 +38,7 @@ from chattor_bridge.terminal.recorder import Notice, Recorder
 from chattor_bridge.terminal.server import ControlServer
 from chattor_bridge.terminal.service import Service
 from chattor_bridge.terminal.settings import TerminalSettings, load_settings
-from chattor_bridge.transport.tor import ManagedTor, TorSettings, TorState, TorStatus, TorTransport
+from chattor_bridge.transport.tor import TorState, TorStatus, TorTransport
 
 OWNER = "local"
 """The owner of the one node of a home."""
@@ -59,20 +60,14 @@ TransportFactory = Callable[[TerminalSettings, Connection], ManagedTransport]
 
 
 def tor_transport(settings: TerminalSettings, connection: Connection) -> ManagedTransport:
-    """The onion network over a tor of our own. Raises: UsageError when the path of its directory is too long."""
-    tor = TorSettings(
-        settings.tor.data_directory,
-        program=settings.tor.executable,
-        extra_torrc=settings.tor.torrc_lines,
-        allow_old=settings.tor.allow_old,
-    )
+    """The onion network over tor. Raises: UsageError when the path of its directory is too long."""
 
     def told(status: TorStatus) -> None:
         percent = DONE if status.state is TorState.READY else min(status.percent, DONE - 1)
         words = status.summary or str(status.state)
         connection.update(percent, f"{words} ({status.problem})" if status.problem else words)
 
-    return TorTransport(ManagedTor(tor, told=told))
+    return TorTransport(tor_of(settings.tor, told))
 
 
 async def make_identity(home: Home, name: str | None, output: Output) -> None:

@@ -52,8 +52,12 @@ class Doorway:
     first and says whether it may go on.
     """
 
-    def __init__(self, path: Path, handler: StreamHandler, *, admission: Admission | None = None) -> None:
+    def __init__(
+        self, path: Path, handler: StreamHandler, *, admission: Admission | None = None, mode: int = 0o600
+    ) -> None:
+        """``mode`` says who may connect."""
         self.path = path
+        self._mode = mode
         self._handler = handler
         self._admission = admission
         self._server: asyncio.Server | None = None
@@ -72,7 +76,7 @@ class Doorway:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             listener.bind(str(newcomer))
-            newcomer.chmod(0o600)
+            newcomer.chmod(self._mode)
             listener.listen(BACKLOG)
             self._inode = newcomer.stat().st_ino
             newcomer.rename(self.path)

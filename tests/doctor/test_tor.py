@@ -17,6 +17,7 @@ from chattor_bridge.terminal.home import Home
 from chattor_bridge.transport.tor import ManagedTor, TorSettings, TorTransport
 from tests.doctor.practice import NO_TOR, Practice, of, the_problem
 from tests.terminal.resident import Resident, residents
+from tests.transport.foreign import ForeignTor
 
 PATIENCE = 120.0
 """Seconds for what crosses the private Tor network."""
@@ -92,6 +93,29 @@ async def test_tor_connects_and_one_that_runs_is_asked(practice: Practice, tor_n
         assert running.pid == pid
     finally:
         await transport.stop()
+
+
+@pytest.mark.tor
+async def test_one_that_runs_already(practice: Practice, tor_network: TorNetwork) -> None:
+    foreign = ForeignTor(
+        practice.directory / "foreign", ["CookieAuthentication 1", *tor_network.client_torrc], socks=""
+    )
+    options = practice.options["tor"] = {"mode": "external", "control": foreign.address}
+    found = the_problem(await practice.examine(), "tor")
+    assert found.what == f"tor does not accept a control connection at {foreign.address}"
+    assert "start that tor" in found.mend
+    await foreign.start()
+    try:
+        findings = await practice.examine(patience=PATIENCE)
+        assert of(findings, "tor network", Verdict.FINE) == ["the tor that runs is connected"]
+        [said] = of(findings, "tor", Verdict.WARNING)
+        assert "no ExtendedErrors" in said
+        options["control_password_file"] = "nowhere"
+        assert "cannot be read" in the_problem(await practice.examine(), "tor").what
+        (practice.directory / "onions").chmod(0o755)
+        assert "chmod" in the_problem(await practice.examine(), "permissions").mend
+    finally:
+        await foreign.kill()
 
 
 @pytest.mark.tor

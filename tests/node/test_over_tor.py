@@ -18,10 +18,11 @@ from chattor_bridge.node.patience import Pace
 from chattor_bridge.ops.tornet import TorNetwork
 from chattor_bridge.protocol.friendcode import FriendCode
 from chattor_bridge.protocol.primitives import onion_address
-from chattor_bridge.transport.tor import ManagedTor, TorSettings, TorTransport
+from chattor_bridge.transport.tor import ExternalSettings, ExternalTor, ManagedTor, TorSettings, TorTransport
 from chattor_bridge.transport.tor.control import Control
 from tests.hostile.attacker import hosted_by
 from tests.node.world import Person, World
+from tests.transport.foreign import ForeignTor
 
 pytestmark = pytest.mark.tor
 
@@ -34,9 +35,14 @@ PATIENCE_OVER_TOR = 90.0
 
 @pytest.fixture
 async def tor_world(tor_network: TorNetwork) -> AsyncIterator[World]:
+    """Ben uses a tor that runs already; everybody else has one of their own."""
     directory = Path(tempfile.mkdtemp(prefix="chattor-"))
+    foreign = ForeignTor(directory / "foreign", ["CookieAuthentication 1", *tor_network.client_torrc])
+    await foreign.start()
 
     def road(name: str) -> TorTransport:
+        if name == "Ben":
+            return TorTransport(ExternalTor(ExternalSettings(foreign.control, directory / "onions")))
         return TorTransport(ManagedTor(TorSettings(directory / name, extra_torrc=tor_network.client_torrc)))
 
     world = World(directory, road=road, time=SystemClock(), pace=QUICK, patience=PATIENCE_OVER_TOR)
@@ -44,6 +50,7 @@ async def tor_world(tor_network: TorNetwork) -> AsyncIterator[World]:
         yield world
     finally:
         await world.stop()
+        await foreign.kill()
         shutil.rmtree(directory)
 
 

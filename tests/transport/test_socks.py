@@ -145,7 +145,8 @@ async def test_a_dial_gives_up_a_lost_introduction_soon_and_tries_other_circuits
     tor = ManagedTor(TorSettings(tmp_path))
     tor.sockets.mkdir()
     onion = OnionKey(ed25519_public(bytes(32)))
-    async with socks_server(tor.socks_socket, ANSWERED, lambda password, _: passwords.append(password), silent=2):
+    assert isinstance(tor.socks, Path)
+    async with socks_server(tor.socks, ANSWERED, lambda password, _: passwords.append(password), silent=2):
         dialling = TorTransport(tor).dial(onion, client_key=None, isolation="x", timeout=120)
         stream = await asyncio.wait_for(dialling, 30)
         await stream.close()

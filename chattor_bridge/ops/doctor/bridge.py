@@ -13,7 +13,7 @@ from chattor_bridge.ops.doctor.database import DatabaseCheck
 from chattor_bridge.ops.doctor.files import READABLE_TO_A_GROUP, check_database_files, check_private, check_room
 from chattor_bridge.ops.doctor.finding import Finding, fine, from_error
 from chattor_bridge.ops.doctor.homeserver import HomeserverCheck
-from chattor_bridge.ops.doctor.tor import PATIENCE, TorCheck
+from chattor_bridge.ops.doctor.tor import PATIENCE, TorCheck, tor_files
 from chattor_bridge.ops.doctor.way_back import WayBackCheck
 from chattor_bridge.registration import Registration
 from chattor_bridge.registration import load as load_registration
@@ -65,7 +65,7 @@ def _files(config: BridgeConfig, file: Path) -> list[Finding]:
         *check_private("configuration", file, forbidden=READABLE_TO_A_GROUP),
         *check_private("registration", registration, forbidden=READABLE_TO_A_GROUP),
         *check_private("store key", config.store_key_file),
-        *check_private("tor's directory", tor, written=True),
+        *tor_files(config.tor),
         *check_room("tor", tor),
     ]
     scheme, _, path = config.database.url.partition(":")

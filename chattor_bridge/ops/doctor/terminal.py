@@ -10,7 +10,7 @@ from chattor_bridge.errors import WrongStoreKey
 from chattor_bridge.ops.doctor.database import DatabaseCheck
 from chattor_bridge.ops.doctor.files import check_database_files, check_private, check_room
 from chattor_bridge.ops.doctor.finding import Finding, from_error
-from chattor_bridge.ops.doctor.tor import PATIENCE, TorCheck
+from chattor_bridge.ops.doctor.tor import PATIENCE, TorCheck, tor_files
 from chattor_bridge.storage import StoreKey
 
 
@@ -24,6 +24,7 @@ async def examine_home(
         *check_private("store key", key_file),
         *check_database_files(database),
         *check_room("the home", directory),
+        *tor_files(tor),
     ):
         yield finding
     key: StoreKey | None = None

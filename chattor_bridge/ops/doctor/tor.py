@@ -1,7 +1,7 @@
 """tor: is it there and new enough, does it reach its network, is the clock right, and can our onions be reached?
 
 A tor that runs for what we examine is asked over its control socket. Where none runs, one is started in a directory of
-its own that is removed afterwards, with the same options.
+its own that is removed afterwards, with the same options. One that is not ours is used as the program would.
 """
 
 from __future__ import annotations
@@ -10,25 +10,26 @@ import asyncio
 import contextlib
 import re
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from chattor_bridge.config import TorOptions
 from chattor_bridge.errors import OnionNotAuthorised, TorUnavailable, TorUnusable, Unavailable, UsageError
 from chattor_bridge.ids import OnionKey
+from chattor_bridge.onion_network import tor_of
+from chattor_bridge.ops.doctor.files import READABLE_TO_A_GROUP, check_private
 from chattor_bridge.ops.doctor.finding import Finding, fine, from_error, problem, warning
-from chattor_bridge.transport.tor import ManagedTor, TorSettings, TorState, TorStatus, TorTransport
+from chattor_bridge.transport.tor import ExternalTor, TorState, TorStatus, TorTransport
 from chattor_bridge.transport.tor.binary import OLDEST_TOR, find_program, tor_version
 from chattor_bridge.transport.tor.control import Control
-from chattor_bridge.transport.tor.process import DONE
+from chattor_bridge.transport.tor.process import DONE, Bootstrap
+from chattor_bridge.transport.tor.supervised import SupervisedTor
 
 PATIENCE = 120.0
 """Seconds a tor of ours may take to connect, and then to reach each onion. From nothing it takes 10 to 30, through a
 slow bridge a minute; a cold dial takes up to 30."""
 
-_PHASE = re.compile(r'PROGRESS=(\d+).*?SUMMARY="([^"]*)"(?:.*?WARNING="([^"]*)")?')
 _SKEW = re.compile(r"clock skew|clock is", re.IGNORECASE)
 
 _SET_CLOCK = "set the clock, its date and its time zone, on Debian with: timedatectl set-ntp true"
@@ -38,15 +39,14 @@ _UNBLOCK = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Progress:
-    percent: int
-    summary: str
-    problem: str
-
-    @property
-    def is_clock(self) -> bool:
-        return bool(_SKEW.search(self.problem))
+def tor_files(options: TorOptions) -> Iterator[Finding]:
+    """Who may use what tor and we share."""
+    if (external := options.external) is None:
+        yield from check_private("tor's directory", options.data_directory, written=True)
+        return
+    yield from check_private("tor's sockets", external.socket_directory, forbidden=0o007, written=True)
+    if external.password_file is not None:
+        yield from check_private("tor's password", external.password_file, forbidden=READABLE_TO_A_GROUP)
 
 
 class TorCheck:
@@ -58,6 +58,34 @@ class TorCheck:
 
     async def findings(self, doors: Sequence[OnionKey] | None) -> AsyncIterator[Finding]:
         """Examine tor, and with ``doors`` also whether these onions can be reached through it."""
+        if self._options.external is not None:
+            async for finding in self._external(doors or ()):
+                yield finding
+        else:
+            async for finding in self._managed(doors or ()):
+                yield finding
+        if doors is not None and not doors:
+            yield fine("onions", "there is no friend code in use, so nothing to dial")
+
+    async def _external(self, doors: Sequence[OnionKey]) -> AsyncIterator[Finding]:
+        try:
+            async with self._in_use() as (tor, transport, progress):
+                status = tor.status
+                if status.state is TorState.ABSENT:
+                    yield problem("tor", status.problem, "start that tor, and see that tor.control is its control port")
+                    return
+                yield fine("tor", f"version {status.version}, which runs already")
+                for advice in tor.advice if isinstance(tor, ExternalTor) else ():
+                    what, _, mend = advice.partition(": ")
+                    yield warning("tor", what, mend)
+                async for finding in self._reach(transport, progress, doors, "the tor that runs"):
+                    yield finding
+        except TorUnusable as error:
+            yield from_error("tor", error)
+        except UsageError as error:
+            yield problem("tor", str(error), "correct tor.socket_directory")
+
+    async def _managed(self, doors: Sequence[OnionKey]) -> AsyncIterator[Finding]:
         try:
             version = await tor_version(find_program(self._options.executable))
         except TorUnusable as error:
@@ -75,12 +103,10 @@ class TorCheck:
         if running is not None:
             yield _judge(running, "the tor that runs")
         if running is None or doors:
-            async for finding in self._try_own(doors or (), report=running is None):
+            async for finding in self._try_own(doors, report=running is None):
                 yield finding
-        if doors is not None and not doors:
-            yield fine("onions", "there is no friend code in use, so nothing to dial")
 
-    async def _ask_running(self) -> _Progress | None:
+    async def _ask_running(self) -> Bootstrap | None:
         """How the tor in the directory of the configuration stands; ``None`` when none runs there."""
         try:
             control = await Control.connect(
@@ -94,23 +120,29 @@ class TorCheck:
             return None
         finally:
             await control.close()
-        match = _PHASE.search(said)
-        return None if match is None else _Progress(int(match[1]), match[2], match[3] or "")
+        return Bootstrap.parse(said)
 
     async def _try_own(self, doors: Sequence[OnionKey], *, report: bool) -> AsyncIterator[Finding]:
         try:
-            async with self._own_tor() as (transport, progress):
-                if report or progress.percent < DONE:
-                    yield _judge(progress, "a tor with these options")
-                if progress.percent < DONE:
-                    return
-                for number, door in enumerate(doors, start=1):
-                    yield await self._dial(transport, door, f"{number} of {len(doors)}")
+            async with self._in_use() as (_, transport, progress):
+                which = "a tor with these options" if report or progress.percent < DONE else ""
+                async for finding in self._reach(transport, progress, doors, which):
+                    yield finding
         except (TorUnusable, UsageError) as error:
             yield problem("tor", str(error), "correct tor.torrc_lines")
 
+    async def _reach(
+        self, transport: TorTransport, progress: Bootstrap, doors: Sequence[OnionKey], which: str
+    ) -> AsyncIterator[Finding]:
+        """How far tor has come, of which nothing is said without ``which``; then the doors."""
+        if which:
+            yield _judge(progress, which)
+        if progress.percent >= DONE:
+            for number, door in enumerate(doors, start=1):
+                yield await self._dial(transport, door, f"{number} of {len(doors)}")
+
     @asynccontextmanager
-    async def _own_tor(self) -> AsyncIterator[tuple[TorTransport, _Progress]]:
+    async def _in_use(self) -> AsyncIterator[tuple[SupervisedTor, TorTransport, Bootstrap]]:
         """A tor that is connected, or as far as it came; a clock that is wrong ends the wait at once."""
         settled = asyncio.Event()
 
@@ -120,17 +152,11 @@ class TorCheck:
             nonlocal skew
             if _SKEW.search(status.problem):
                 skew = status.problem
-            if status.state is TorState.READY or skew:
+            if status.state in (TorState.READY, TorState.ABSENT) or skew:
                 settled.set()
 
         with tempfile.TemporaryDirectory(prefix="chattor-doctor-") as directory:
-            settings = TorSettings(
-                Path(directory),
-                program=self._options.executable,
-                extra_torrc=self._options.torrc_lines,
-                allow_old=self._options.allow_old,
-            )
-            tor = ManagedTor(settings, told=told)
+            tor = tor_of(self._options, told, directory=Path(directory))
             transport = TorTransport(tor)
             await transport.start()
             try:
@@ -138,7 +164,7 @@ class TorCheck:
                     async with asyncio.timeout(self._patience):
                         await settled.wait()
                 status = tor.status
-                yield transport, _Progress(status.percent, status.summary, skew or status.problem)
+                yield tor, transport, Bootstrap(status.percent, status.summary, skew or status.problem)
             finally:
                 await transport.stop()
 
@@ -160,8 +186,8 @@ class TorCheck:
         return fine("onions", f"friend code {which}: reached over tor")
 
 
-def _judge(progress: _Progress, which: str) -> Finding:
-    if progress.is_clock:
+def _judge(progress: Bootstrap, which: str) -> Finding:
+    if _SKEW.search(progress.problem):
         return problem("clock", f"the clock of this machine is wrong, says tor ({progress.problem})", _SET_CLOCK)
     if progress.percent >= DONE:
         return fine("tor network", f"{which} is connected")

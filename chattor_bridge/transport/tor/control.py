@@ -1,4 +1,4 @@
-"""tor's control port, as three things: commands, news about descriptors, and the news that it is gone.
+"""tor's control port, as three things: commands, news, and the news that it is gone.
 
 stem speaks it, in threads; nothing of stem leaves this module, neither its exceptions nor its threads. Commands are
 raw lines, because stem 1.8 has no methods for client authorisation of v3 onions.
@@ -20,6 +20,8 @@ import stem.response.events  # type: ignore[import-untyped]
 import stem.socket  # type: ignore[import-untyped]
 
 from chattor_bridge.errors import TorUnavailable
+from chattor_bridge.transport.tor.address import Address, show
+from chattor_bridge.transport.tor.process import Bootstrap
 
 COMMAND_TIMEOUT = 20.0
 """Seconds tor may take to answer a command. It answers in milliseconds; one that does not is stuck."""
@@ -30,6 +32,28 @@ logging.getLogger("stem").setLevel(logging.WARNING)
 
 DescriptorNews = Callable[[str, str], None]
 """Called with what happened (``UPLOAD``, ``UPLOADED``, ``FAILED`` ...) and the address without ``.onion``."""
+
+
+BootstrapNews = Callable[[Bootstrap], None]
+
+_MENDS: tuple[tuple[type[Exception], str], ...] = (
+    (
+        stem.connection.MissingPassword,
+        "tor's control port asks for a password: put it into a file and name that in tor.control_password_file",
+    ),
+    (
+        stem.connection.IncorrectPassword,
+        "tor's control port does not take the password of tor.control_password_file: put in that of torrc",
+    ),
+    (
+        stem.connection.UnreadableCookieFile,
+        "the cookie of tor's control port cannot be read: join tor's group (adduser USER debian-tor)",
+    ),
+)
+
+
+class ControlRefused(TorUnavailable):
+    """Something listens, and does not let us in. The message says what to do."""
 
 
 class CommandRefused(TorUnavailable):
@@ -53,6 +77,18 @@ class _ControlSocket(stem.socket.ControlSocketFile):  # type: ignore[misc]  # st
         return connected
 
 
+class _ControlPort(stem.socket.ControlPort):  # type: ignore[misc]  # stem has no types
+    """The same, with names and IPv6, and a bound."""
+
+    def _make_socket(self) -> socket.socket:
+        try:
+            connected = socket.create_connection((self.address, self.port), COMMAND_TIMEOUT)
+        except OSError as error:
+            raise stem.SocketError(error) from error
+        connected.settimeout(None)
+        return connected
+
+
 class Control:
     """An authenticated connection to a control socket. Made by `connect`."""
 
@@ -61,16 +97,28 @@ class Control:
         self._lost = asyncio.Event()
 
     @classmethod
-    async def connect(cls, path: Path, descriptors: DescriptorNews) -> Control:
-        """Connect and authenticate with the cookie. ``descriptors`` is called in the event loop.
+    async def connect(
+        cls,
+        address: Address,
+        descriptors: DescriptorNews,
+        *,
+        bootstrap: BootstrapNews | None = None,
+        password: str | None = None,
+    ) -> Control:
+        """Connect and authenticate, with the cookie or ``password``. What has news is called in the event loop.
 
-        Raises: TorUnavailable.
+        Raises: TorUnavailable when nobody listens; ControlRefused.
         """
         loop = asyncio.get_running_loop()
+
+        def make() -> stem.control.Controller:
+            made = _ControlSocket(str(address)) if isinstance(address, Path) else _ControlPort(*address)
+            return stem.control.Controller(made)
+
         try:
-            controller = await asyncio.to_thread(lambda: stem.control.Controller(_ControlSocket(str(path))))
+            controller = await asyncio.to_thread(make)
         except stem.ControllerError as error:
-            raise TorUnavailable("tor does not accept a control connection") from error
+            raise TorUnavailable(f"tor does not accept a control connection at {show(address)}") from error
         control = cls(controller)
 
         def on_descriptor(event: stem.response.events.HSDescEvent) -> None:
@@ -80,16 +128,23 @@ class Control:
             if state == stem.control.State.CLOSED:
                 _tell(loop, control._lost.set)
 
+        def on_status(event: stem.response.events.StatusEvent) -> None:
+            if bootstrap is not None and (heard := Bootstrap.parse(event.raw_content())) is not None:
+                _tell(loop, bootstrap, heard)
+
         def introduce() -> None:
             controller.add_status_listener(on_state, spawn=False)
-            controller.authenticate()
+            controller.authenticate(password=password)
             controller.add_event_listener(on_descriptor, stem.control.EventType.HS_DESC)
+            if bootstrap is not None:
+                controller.add_event_listener(on_status, stem.control.EventType.STATUS_CLIENT)
 
         try:
             await asyncio.wait_for(asyncio.to_thread(introduce), COMMAND_TIMEOUT)
         except (stem.ControllerError, stem.connection.AuthenticationFailure, TimeoutError) as error:
             await control.close()
-            raise TorUnavailable("tor refuses the control connection") from error
+            mends = (mend for kind, mend in _MENDS if isinstance(error, kind))
+            raise ControlRefused(next(mends, "tor refuses the control connection")) from error
         except BaseException:
             await control.close()
             raise

@@ -40,11 +40,12 @@ class HostedOnion:
         proof_of_work: bool,
         recency: float,
         remove: Callable[[HostedOnion], Awaitable[None]],
+        mode: int = 0o600,
     ) -> None:
-        """``recency`` as in `Transport.publish`; ``remove`` takes it out of tor."""
+        """``recency`` as in `Transport.publish`; ``remove`` takes it out of tor; ``mode`` is the socket's."""
         self.onion = OnionKey(ed25519_public(seed))
         self.service_id = onion_address(self.onion).removesuffix(".onion")
-        self.doorway = Doorway(socket, self._answer)
+        self.doorway = Doorway(socket, self._answer, mode=mode)
         self.recency = recency
         self.withdrawn = False
         self.streams = 0

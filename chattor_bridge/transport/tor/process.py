@@ -33,6 +33,7 @@ DONE = 100
 
 _BOOTSTRAPPED = re.compile(r"\[notice\] Bootstrapped (\d+)% \([^)]*\): (.*)$")
 _STUCK = re.compile(r"\[warn\] Problem bootstrapping\. Stuck at (\d+)% \([^)]*\): (.*?)\. \(([^;]*);")
+_PHASE = re.compile(r'BOOTSTRAP PROGRESS=(\d+).*?SUMMARY="([^"]*)"(?:.*?WARNING="([^"]*)")?')
 _COMPLAINT = re.compile(r"\[(?:warn|err)\] (.*)$")
 
 
@@ -43,6 +44,12 @@ class Bootstrap:
     percent: int
     summary: str
     problem: str = ""
+
+    @classmethod
+    def parse(cls, said: str) -> Bootstrap | None:
+        """Out of what the control port says of it; ``None`` when it is about something else."""
+        match = _PHASE.search(said)
+        return None if match is None else cls(int(match[1]), match[2], match[3] or "")
 
 
 class TorProcess:

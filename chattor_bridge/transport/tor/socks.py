@@ -18,6 +18,7 @@ from python_socks.async_.asyncio import Proxy
 
 from chattor_bridge.errors import OnionNotAuthorised, OnionUnreachable, TorUnavailable, Unavailable
 from chattor_bridge.transport.stream import SocketStream
+from chattor_bridge.transport.tor.address import Address
 
 SOCKS_ERRORS: dict[int, tuple[type[Unavailable], str]] = {
     0x01: (OnionUnreachable, "tor could not reach the onion service"),
@@ -62,21 +63,22 @@ class _UnixSocket(Proxy):
         return connected
 
 
-async def connect_through(path: Path, address: str, port: int, *, isolation: str, timeout: float) -> SocketStream:
-    """Ask the tor behind the SOCKS socket at ``path`` for a stream to ``address``.
+async def connect_through(socks: Address, address: str, port: int, *, isolation: str, timeout: float) -> SocketStream:
+    """Ask the tor behind the SOCKS port at ``socks`` for a stream to ``address``.
 
     ``isolation`` chooses the circuit; it is hashed, so it may be any text. ``timeout`` is in seconds.
 
     Raises: OnionUnreachable, OnionNotAuthorised, TorUnavailable; TimeoutError when the time is over.
     """
+    host, tcp_port = ("", 0) if isinstance(socks, Path) else socks
     proxy = Proxy(
         ProxyType.SOCKS5,
-        host="",
-        port=0,
+        host=host,
+        port=tcp_port,
         username="chattor",
         password=hashlib.blake2b(isolation.encode(), digest_size=16, person=b"chattor circuit").hexdigest(),
         rdns=True,
-        forward=_UnixSocket(path),
+        forward=_UnixSocket(socks) if isinstance(socks, Path) else None,
     )
     try:
         connected = await proxy.connect(address, port, timeout=timeout)

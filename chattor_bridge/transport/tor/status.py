@@ -7,13 +7,14 @@ from enum import StrEnum
 
 
 class TorState(StrEnum):
-    """Where a managed tor stands."""
+    """Where a tor stands."""
 
     STOPPED = "stopped"
     STARTING = "starting"  # the process is being started, or does not answer yet
     CONNECTING = "connecting"  # it runs, and is finding its way into the network
     READY = "ready"
     RESTARTING = "restarting"  # it ended; the next start comes after a pause
+    ABSENT = "not reachable"  # it is somebody else's, and does not answer; the next try comes after a pause
 
 
 @dataclass(frozen=True, slots=True)

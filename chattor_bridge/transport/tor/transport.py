@@ -1,4 +1,4 @@
-"""The onion network over a tor of our own."""
+"""The onion network over tor."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from chattor_bridge.protocol.primitives import ed25519_public, onion_address
 from chattor_bridge.transport.doorway import Doorway, socket_path
 from chattor_bridge.transport.stream import SocketStream
 from chattor_bridge.transport.tor.control import CommandRefused, Control
-from chattor_bridge.transport.tor.managed import ManagedTor
 from chattor_bridge.transport.tor.onion import ONION_PORT, HostedOnion
 from chattor_bridge.transport.tor.onions import Onions
 from chattor_bridge.transport.tor.probing import Probing
 from chattor_bridge.transport.tor.socks import connect_through
 from chattor_bridge.transport.tor.status import TorStatus
+from chattor_bridge.transport.tor.supervised import SupervisedTor
 
 log = logging.getLogger(__name__)
 
@@ -70,9 +70,9 @@ class TransportStatus:
 
 
 class TorTransport:
-    """Implements `chattor_bridge.node.ports.Transport`, and ManagedTor's `TorUser`."""
+    """Implements `chattor_bridge.node.ports.Transport`, and SupervisedTor's `TorUser`."""
 
-    def __init__(self, tor: ManagedTor, *, limit: int = ONIONS_PER_TOR) -> None:
+    def __init__(self, tor: SupervisedTor, *, limit: int = ONIONS_PER_TOR) -> None:
         """``limit`` is how many onions may be hosted at once."""
         self._tor = tor
         self._limit = limit
@@ -90,14 +90,17 @@ class TorTransport:
         return TransportStatus(self._tor.status, len(self._onions), self._onions.published)
 
     async def start(self) -> None:
-        """Start tor; it connects to the network, and onions are published, in the background.
+        """Start tor, or go to one that runs; it connects, and onions are published, in the background.
 
         Raises: TorUnusable.
         """
         await self._tor.start(self)
 
     async def stop(self) -> None:
-        """Stop tor, and end every stream that came in."""
+        """Stop tor, or leave it as it was, and end every stream that came in."""
+        if not self._tor.ours:  # one that goes on would keep what leads to our friends
+            for onion in list(self._client_keys):
+                await self.forget(onion)
         await self._tor.stop()
         doorways, self._doorways = self._doorways, []
         for doorway in doorways:
@@ -130,6 +133,7 @@ class TorTransport:
             proof_of_work=proof_of_work,
             recency=recency,
             remove=self._onions.remove,
+            mode=self._tor.socket_mode,
         )
         self._onions.add(hosted)
         self._doorways = [each for each in self._doorways if each.in_use]
@@ -163,7 +167,8 @@ class TorTransport:
             await self._remove_client_key(onion)
 
     async def woken(self, slept: float) -> None:
-        """See `Transport.woken`. After a long sleep nothing is left to probe: tor begins anew."""
+        """See `Transport.woken`. After a long sleep nothing is left to probe: all begins anew, tor too if it is ours
+        alone."""
         control = self._control
         if slept < LONG_SLEEP or control is None:
             self._probing.doubt()
@@ -173,7 +178,7 @@ class TorTransport:
         await self._onions.take_down()
         try:
             # Connections that nobody answers any more would keep tor waiting for minutes. Nothing but these ends.
-            for disabled in (1, 0):
+            for disabled in (1, 0) if self._tor.ours else ():
                 await control.command(f"SETCONF DisableNetwork={disabled}")
         except TorUnavailable:
             log.info("tor went away during the sleep")
@@ -292,8 +297,10 @@ class TorTransport:
                 del self._fetched[address]
 
     async def _attempt(self, onion: OnionKey, circuit: str, timeout: float) -> SocketStream:
+        if self._tor.socks is None:
+            raise TorUnavailable(str(self._tor.status))
         return await connect_through(
-            self._tor.socks_socket, onion_address(onion), ONION_PORT, isolation=circuit, timeout=timeout
+            self._tor.socks, onion_address(onion), ONION_PORT, isolation=circuit, timeout=timeout
         )
 
 
