@@ -107,7 +107,7 @@ def describe_status(status: NodeStatus) -> str:
         f"On the way to contacts: {status.queued}.",
     ]
     text = "\n".join(f"- {line}" for line in lines)
-    troubles = _troubles([work for work in status.work if work.failures])
+    troubles = _troubles([work for work in status.work if work.amiss])
     return f"{text}\n\nNot working at the moment:\n\n{troubles}" if troubles else text
 
 
@@ -119,8 +119,9 @@ def _troubles(work: Sequence[WorkStatus]) -> str:
 
 
 def _trouble(item: WorkStatus) -> str:
+    said = f"{WORK.get(item.what, item.what)}: {literal(item.reason)}"
     again = "" if item.next_try_in is None else f"; I try again in {max(1, round(item.next_try_in))} s"
-    return f"{WORK.get(item.what, item.what)}: {literal(item.reason)} ({item.failures} failures in a row{again})"
+    return f"{said} ({item.failures} failures in a row{again})" if item.failures else said
 
 
 def _localpart(user: str) -> str:

@@ -147,6 +147,11 @@ class WorkStatus:
     failures: int
     next_try_in: float | None
 
+    @property
+    def amiss(self) -> bool:
+        """Whether its owner should see it: it fails, or is up and something is the matter all the same."""
+        return self.failures > 0 or (self.phase is Phase.UP and bool(self.reason))
+
 
 @dataclass(slots=True)
 class Counters:

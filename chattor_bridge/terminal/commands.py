@@ -205,7 +205,8 @@ async def status(_arguments: argparse.Namespace, home: Home, output: Output) -> 
     ]
     for trouble in state["trouble"]:
         again = "" if trouble["next_try_in"] is None else f"; next try in {trouble['next_try_in']} s"
-        lines.append(f"retrying  {neutralised(trouble['what'])}: {neutralised(trouble['reason'])}{again}")
+        label = "retrying" if trouble["failures"] else "note"
+        lines.append(f"{label:<10}{neutralised(trouble['what'])}: {neutralised(trouble['reason'])}{again}")
     output.show(state, *lines)
 
 

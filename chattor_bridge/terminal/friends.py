@@ -255,7 +255,7 @@ class Friends:
                         "next_try_in": None if work.next_try_in is None else int(work.next_try_in),
                     }
                     for work in status.work
-                    if work.failures
+                    if work.amiss
                 ],
             }
         )
