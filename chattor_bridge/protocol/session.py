@@ -297,7 +297,8 @@ class Session:
             Duplicate: it was accepted before; acknowledge it and drop it.
             AuthenticationFailed: it opens under no live epoch key; drop and count it, nothing more.
             OutOfWindow: too much would be missing before it; do not acknowledge it.
-            SessionBroken: authentic outside, wrong inside; do not acknowledge it.
+            SessionBroken: authentic outside, wrong inside, or another one under the number last accepted; do not
+                acknowledge it.
         """
         epoch, outer = self._open_outer(envelope)
         seq, header, body, ack = self._read_outer(outer)
@@ -305,6 +306,8 @@ class Session:
             self._note(epoch, 0, ack, now)
             return Opened(0, None, ack, epoch)
         if self.received.contains(seq):
+            if seq == self.received.highest and envelope_digest(envelope) != self.seen:
+                raise SessionBroken("two authentic envelopes have the same number")
             raise Duplicate(seq)
         if seq > at_most:
             raise OutOfWindow("an envelope is not taken before those still missing")

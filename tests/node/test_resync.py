@@ -19,6 +19,7 @@ from chattor_bridge.protocol.frames import AckFrame, Bye, EnvelopeFrame, Hello, 
 from chattor_bridge.protocol.limits import RESYNC_INTERVAL
 from chattor_bridge.protocol.resync import answer
 from chattor_bridge.protocol.session import Session
+from chattor_bridge.storage.alone import OnlyCopy
 from tests.node.puppet import Puppet
 from tests.node.world import House, Person, World
 
@@ -163,6 +164,30 @@ async def test_a_copy_beside_the_live_one_gets_one_turn_a_day_and_everybody_is_t
     await anna.until(partial(_has, anna, "the live one again"), time_passes=True)
     assert anna.texts() == ["from the live one", "from the copy", "the live one again"]
     assert len(_told(anna, SESSION_RENEWED)) == 2
+
+
+@pytest.mark.parametrize("who", ["knocker", "owner"])
+async def test_two_copies_at_work_at_once_on_two_machines_are_told_of_on_both_sides(
+    world: World, friends: Friends, who: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing that they share knows of both but their friend."""
+    anna, ben, peer_id = friends
+    doubled, other = (anna, ben) if who == "knocker" else (ben, anna)
+    copy = world.directory / "twin.db"
+    await _copy(doubled.house, copy)
+    monkeypatch.setattr(OnlyCopy, "hold", lambda *_: None)  # which sees what is on one machine
+    house = House(world, "twin")
+    house.key = doubled.house.key
+    twin = Person(house, doubled.owner, doubled.node_id)
+    await house.start()
+    try:
+        await doubled.say(peer_id, "from the live one")
+        await twin.say(peer_id, "from the copy")
+        for told in (partial(_told, other), lambda what: _told(doubled, what) + _told(twin, what)):
+            await other.until(lambda told=told: bool(told(SESSION_RENEWED)), time_passes=True)  # type: ignore[misc]
+        await other.until(partial(_has, other, "from the live one", "from the copy"), time_passes=True)
+    finally:
+        await house.stop()
 
 
 @pytest.mark.parametrize("who", ["knocker", "owner", "both"])

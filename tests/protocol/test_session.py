@@ -155,6 +155,16 @@ def test_the_same_event_never_looks_the_same() -> None:
 # --- what can come in ------------------------------------------------------------------------------------------------
 
 
+def test_another_envelope_under_the_last_number_shows_that_a_copy_is_at_work() -> None:
+    knocker, owner = session_pair()
+    copy = knocker.clone()
+    _open(owner, _seal(knocker, b"from the live one").envelope)
+    before = owner.serialize()
+    with pytest.raises(SessionBroken):
+        _open(owner, _seal(copy, b"from the copy").envelope)
+    assert owner.serialize() == before
+
+
 def test_a_duplicate_is_told_before_the_ratchet_sees_it() -> None:
     knocker, owner = session_pair()
     first, second = _seal(knocker), _seal(knocker)
