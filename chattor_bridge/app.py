@@ -91,7 +91,7 @@ async def run_bridge(
         await transport.start()
 
         def make_host(observer: Observer) -> NodeHost:
-            return NodeHost(store, transport, clock, secrets.token_bytes, observer, pace=pace)
+            return NodeHost(store, transport, clock, secrets.token_bytes, observer, pace=pace, shared=True)
 
         async def accept(txn_id: str, events: Sequence[JsonObject], ephemeral: Sequence[JsonObject]) -> None:
             await bridge.accept(txn_id, events, ephemeral)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from chattor_bridge.errors import LimitReached
 from chattor_bridge.ids import NodeId, PeerId
-from chattor_bridge.protocol.limits import MAX_ONIONS, SPARE_ONIONS_UP_TO
+from chattor_bridge.protocol.limits import MAX_ONIONS, ONIONS_OF_EACH, SPARE_ONIONS_UP_TO
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,9 @@ class OnionBudget:
     """Grants spare onions while there are few onions in all. What is hosted stays as long as it can, so that a crowded
     process does not keep publishing and withdrawing."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, shared: bool = False) -> None:
+        """``shared``: the nodes are different people's, and none may take what the others need."""
+        self._shared = shared
         self._claims: dict[NodeId, _Claim] = {}
         self._granted: dict[NodeId, frozenset[PeerId]] = {}
 
@@ -39,12 +41,19 @@ class OnionBudget:
         """Onions that no node can do without."""
         return sum(claim.needed for claim in self._claims.values())
 
-    def check_room(self) -> None:
-        """Raises: LimitReached when no onion more may be needed."""
+    def check_room(self, node_id: NodeId) -> None:
+        """Raises: LimitReached when this node may need no onion more."""
         if self.needed >= MAX_ONIONS:
             raise LimitReached(
                 f"this program hosts {MAX_ONIONS} onion services, as many as its Tor serves well; "
                 "retire a friend code that is not needed any more, and try again"
+            )
+
+        own = self._claims[node_id].needed if node_id in self._claims else 0
+        if self._shared and own >= max(ONIONS_OF_EACH, (MAX_ONIONS - (self.needed - own)) // 2):
+            raise LimitReached(
+                f"you have {own} of the {MAX_ONIONS} onion services that this program hosts for everybody who uses it, "
+                "which is your share; retire a friend code that is not needed any more, and try again"
             )
 
     def settle(

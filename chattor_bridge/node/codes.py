@@ -49,7 +49,7 @@ class Codes(NodePart):
         Raises: LimitReached, UsageError when the label cannot be one or the bounds contradict each other.
         """
         check_line(label, MAX_LABEL, "the label of a code")
-        self._around.budget.check_room()
+        self._around.budget.check_room(self.node_id)
         if lifetime is not None and not 0 < lifetime <= MAX_CODE_LIFETIME:
             raise LimitReached(f"a friend code can expire after {MAX_CODE_LIFETIME // 86_400} days at most")
         if max_uses is not None and not 0 < max_uses <= MAX_CODE_USES:

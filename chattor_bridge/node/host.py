@@ -11,6 +11,7 @@ from typing import Final
 
 from chattor_bridge.errors import AlreadyExists, NotFound
 from chattor_bridge.ids import NodeId
+from chattor_bridge.node.budget import OnionBudget
 from chattor_bridge.node.clock import SteadyClock
 from chattor_bridge.node.door import ID_SIZE
 from chattor_bridge.node.node import Node
@@ -43,11 +44,22 @@ class NodeHost:
         pace: Pace | None = None,
         work_bits: int = WORK_BITS,
         effort_bits: int = EFFORT_BITS,
+        shared: bool = False,
     ) -> None:
         """``pace`` is how patient the nodes are; ``work_bits`` and ``effort_bits`` what their doors ask of stamp and
-        proof of a knock, leading zero bits."""
+        proof of a knock, leading zero bits; ``shared`` as `OnionBudget` has it."""
         steady = SteadyClock(clock)
-        self._around = Surroundings(store, transport, steady, random, observer, pace or Pace(), work_bits, effort_bits)
+        self._around = Surroundings(
+            store,
+            transport,
+            steady,
+            random,
+            observer,
+            pace or Pace(),
+            work_bits,
+            effort_bits,
+            OnionBudget(shared=shared),
+        )
         self._clock = clock
         self._nodes: dict[NodeId, Node] = {}
         self._look = asyncio.Event()

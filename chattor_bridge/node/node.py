@@ -153,7 +153,7 @@ class Node(Codes, Parting):
         """
         code = FriendCode.parse(code_text)
         check_text(note, MAX_NOTE, "the note", allowed="\n\t")
-        self._around.budget.check_room()
+        self._around.budget.check_room(self.node_id)
         for door in await self._store.doors.of_node(tx, self.node_id):
             if ed25519_public(door.onion_seed) == code.door:
                 raise UsageError("this is a friend code of your own")

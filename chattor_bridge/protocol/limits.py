@@ -254,6 +254,10 @@ MAX_ONIONS: Final = 60
 """Onions hosted at once by all the nodes of a process: what one tor serves well. Its cost grows faster than their
 number: of 250 a tenth cannot be reached."""
 
+ONIONS_OF_EACH: Final = 4
+"""Onions that a node may need however many the others of its process do, while there are fewer than `MAX_ONIONS`;
+beyond, it may have half of what the others leave, so that no one of them can take everybody's."""
+
 SPARE_ONIONS_UP_TO: Final = 48
 """Onions of a process up to which a node hosts one for a friend who hosts one for it too: it makes coming back quick
 and is the first to go when there are more."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
+from chattor_bridge.errors import LimitReached
 from chattor_bridge.ids import NodeId, PeerId
 from chattor_bridge.node.budget import OnionBudget, Spare
-from chattor_bridge.protocol.limits import SPARE_ONIONS_UP_TO
+from chattor_bridge.protocol.limits import MAX_ONIONS, ONIONS_OF_EACH, SPARE_ONIONS_UP_TO
 
 ONE, OTHER = NodeId(b"one"), NodeId(b"other")
 ROOM = SPARE_ONIONS_UP_TO
@@ -57,3 +60,28 @@ def test_another_node_is_told_when_its_grant_changes() -> None:
     budget.leave(OTHER)
     assert told == ["one", "one"]
     assert budget.settle(ONE, 0, _spares(1, 2), _nobody) == _peers(1, 2)
+
+
+def _take_all(budget: OnionBudget, node_id: NodeId) -> int:
+    """How many onions somebody gets who wants all there are."""
+    taken = 0
+    while taken <= MAX_ONIONS:
+        try:
+            budget.check_room(node_id)
+        except LimitReached:
+            return taken
+        taken += 1
+        budget.settle(node_id, taken, [], lambda: None)
+    raise AssertionError("there is no bound")
+
+
+def test_nobody_takes_the_onions_of_everybody() -> None:
+    budget = OnionBudget(shared=True)
+    got = [_take_all(budget, NodeId(bytes([number]))) for number in range(4)]
+    assert got == [MAX_ONIONS // 2, MAX_ONIONS // 4, 7, ONIONS_OF_EACH]
+    with pytest.raises(LimitReached, match=r"30 of the 60 onion services .* your share; retire"):
+        budget.check_room(NodeId(bytes([0])))
+
+
+def test_who_is_alone_may_take_them_all() -> None:
+    assert _take_all(OnionBudget(), ONE) == MAX_ONIONS
