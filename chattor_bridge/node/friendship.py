@@ -109,11 +109,11 @@ class Friendship:
         for connection in self._live:
             connection.end("closing")
 
-    async def run(self, *, spread: bool) -> None:
+    async def run(self, delay: float) -> None:
         """See to it that there is a link for as long as the contact exists: dial while the friend hosts and none is up.
-        ``spread``: begin at a random moment, because others begin now too."""
-        if spread and (contact := await self._contact()) is not None and contact.peer_onion is not None:
-            await self._pause_at_random(self._around.pace.start_jitter)
+        Begin after ``delay`` seconds, because others begin now too, or when the friend has come."""
+        if delay and (contact := await self._contact()) is not None and contact.peer_onion is not None:
+            await unless(self._up, self._around.clock.sleep(delay))
         backoff = self._around.dialling()
         while (contact := await self._contact()) is not None:
             self._lived = 0.0

@@ -25,7 +25,7 @@ from chattor_bridge.node.hosting import Hostings, Wanted
 from chattor_bridge.node.knocking import Knocking
 from chattor_bridge.node.mailbox import Mailbox
 from chattor_bridge.node.merging import Merging
-from chattor_bridge.node.patience import describe, heed_cancellation, unless
+from chattor_bridge.node.patience import describe, heed_cancellation, jitter, unless
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.proving import Proving
 from chattor_bridge.node.records import (
@@ -274,9 +274,13 @@ class NodeWork:
             )
             self._knockings[knock_id] = knocking
             self._tasks[knock_id] = group.create_task(self._keep_running(knocking.trouble, knocking.run))
-        for contact in on_disk.contacts:
+        longest = self._around.pace.start_jitter if self._spread else 0.0
+        # As for onions: each moment is drawn by itself, and only their order is ours.
+        moments = sorted(jitter(self._around.random, 0, longest) for _ in on_disk.contacts)
+        latest_first = sorted(on_disk.contacts, key=lambda one: one.heard_at, reverse=True)
+        for contact, moment in zip(latest_first, moments, strict=True):
             if contact.peer_id not in self._parted:  # since it was read
-                self._befriend(contact.peer_id)
+                self._befriend(contact.peer_id, moment)
 
     def _wanted(self, on_disk: _OnDisk) -> dict[OnionKey, Wanted]:
         wanted: dict[OnionKey, Wanted] = {}
@@ -325,7 +329,7 @@ class NodeWork:
             )
         return link_onion
 
-    def _befriend(self, peer_id: PeerId) -> Friendship:
+    def _befriend(self, peer_id: PeerId, delay: float = 0.0) -> Friendship:
         """The live half of a contact that is on disk, running. Raises: NotFound when our owner wants no more of it."""
         if peer_id in self._parted:
             raise NotFound("this friend was blocked or forgotten meanwhile")
@@ -334,7 +338,7 @@ class NodeWork:
             friendship = Friendship(self._around, self._node_id, peer_id, self.mailbox, on_change=self.look_again)
             self._friendships[peer_id] = friendship
             assert self._group is not None  # only called by what runs in it
-            run = partial(friendship.run, spread=self._spread)
+            run = partial(friendship.run, delay)
             self._dialling[peer_id] = self._group.create_task(self._keep_running(friendship.trouble, run))
             self.look_again()  # its onion is open to one client only, now
         return friendship

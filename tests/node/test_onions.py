@@ -6,6 +6,7 @@ import asyncio
 import math
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -130,6 +131,33 @@ async def test_at_a_start_the_friend_last_heard_from_is_published_first(
     asked.clear()
     await anna.code()
     assert asked[0][1] == math.inf  # its owner waits for it
+
+
+async def test_at_a_start_the_friend_last_heard_from_is_dialled_first(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ben, friends = await world.person("Ben"), [await world.person(name) for name in ("Anna", "Cleo", "Dora")]
+    for friend in friends:
+        await friend.befriend(ben)
+        await friend.house.stop()
+    await ben.house.stop()
+    await ben.house.store.start()
+    async with ben.house.store.transaction() as tx:
+        contacts = await ben.house.store.contacts.of_node(tx, ben.node_id)
+        for number, contact in enumerate(contacts):
+            heard = world.clock.now() - int(DAY) * ((number + 2) % 3)  # neither their order on disk nor its reverse
+            await ben.house.store.contacts.save(tx, replace(contact, heard_at=heard))
+    await ben.house.store.stop()
+    dialled: list[OnionKey] = []
+
+    async def noted(_: MemoryTransport, onion: OnionKey, **__: object) -> None:
+        dialled.append(onion)
+        raise OnionUnreachable("not today")
+
+    monkeypatch.setattr(MemoryTransport, "dial", noted)
+    await ben.house.start()
+    await world.clock.pass_until(_until(lambda: len(set(dialled)) == 3), step=0.5)
+    assert list(dict.fromkeys(dialled)) == [contacts[number].peer_onion for number in (1, 2, 0)]
 
 
 async def test_an_onion_that_was_lost_is_shown_as_such_until_it_is_back(
