@@ -104,7 +104,7 @@ def _examine(home: Home, arguments: argparse.Namespace) -> int:
         home.directory,
         key_file=home.key,
         database=home.database,
-        tor=load_settings(home.config).tor,
+        read_tor=lambda: load_settings(home.config).tor,
         onions=arguments.onions,
     )
     return asyncio.run(report(findings, as_json=arguments.json))

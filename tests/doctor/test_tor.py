@@ -132,7 +132,12 @@ async def test_friend_codes_are_dialled_from_outside(tor_network: TorNetwork, tm
         findings = [
             each
             async for each in examine_home(
-                home.directory, key_file=home.key, database=home.database, tor=options, onions=True, patience=PATIENCE
+                home.directory,
+                key_file=home.key,
+                database=home.database,
+                read_tor=lambda: options,
+                onions=True,
+                patience=PATIENCE,
             )
         ]
         assert "cannot be reached" in the_problem(findings, "onions").what
@@ -160,3 +165,9 @@ async def test_chattor_says_what_is_wrong_in_a_home(tmp_path: Path) -> None:
         assert outcome.code == 1
         problems = [each["check"] for each in outcome.objects if each["verdict"] == "problem"]
         assert problems == ["permissions", "store key", "tor"]
+        (alice.home / "config.yaml").write_text("tor:\n  torr: 1\n")
+        outcome = await alice.do("doctor")
+        assert outcome.code == 1
+        [found] = [each for each in outcome.objects if each["check"] == "configuration"]
+        assert found["what"].startswith("tor.torr: no such option")
+        assert "tor" not in [each["check"] for each in outcome.objects]

@@ -18,6 +18,7 @@ from chattor_bridge.ops.tornet import TorNetwork
 from chattor_bridge.protocol.primitives import x25519_public
 from chattor_bridge.transport.tor import ExternalSettings, ExternalTor, TorState, TorTransport
 from chattor_bridge.transport.tor import external as external_module
+from chattor_bridge.transport.tor import transport as tor_transport
 from chattor_bridge.transport.tor.address import Address
 from chattor_bridge.transport.tor.binary import TorVersion
 from chattor_bridge.transport.tor.control import Control
@@ -58,6 +59,7 @@ async def test_it_is_used_and_gets_everything_back_that_it_lost(
         return await command(control, line)
 
     monkeypatch.setattr(Control, "command", noted)
+    monkeypatch.setattr(tor_transport, "ATTEMPT_FIRST", 3.0)
     tor = ExternalTor(ExternalSettings(foreign.control, tmp_path / "onions"))
     transport = TorTransport(tor)
     own, theirs = os.urandom(32), os.urandom(32)

@@ -101,7 +101,36 @@ async def test_a_directory_in_use_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.tor
+async def test_a_full_disk_is_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "tor").mkdir()
+    (torrc := tmp_path / "tor" / "torrc").symlink_to("/dev/full")
+    tor = ManagedTor(TorSettings(tmp_path / "tor", extra_torrc=NO_NETWORK))
+    transport = TorTransport(tor)
+    await transport.start()
+    try:
+        assert tor.status.state is TorState.RESTARTING
+        assert tor.status.problem == f"the disk of tor's directory {tmp_path / 'tor'} is full: make room"
+        torrc.unlink()
+        await _reach(tor, lambda status: status.state is TorState.CONNECTING)
+        assert tor.status.problem == ""
+    finally:
+        await transport.stop()
+
+
+@pytest.mark.tor
+async def test_a_directory_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(TorUnusable, match="tor's directory cannot be used: "):
+        await TorTransport(ManagedTor(TorSettings(tmp_path / "file"))).start()
+    (tmp_path / "tor" / "torrc").mkdir(parents=True)
+    with pytest.raises(TorUnusable, match=r"cannot be written \(Is a directory\): run this as"):
+        await TorTransport(ManagedTor(TorSettings(tmp_path / "tor"))).start()
+
+
+@pytest.mark.tor
 async def test_files_are_for_the_owner_alone(tmp_path: Path) -> None:
+    (tmp_path / "tor").mkdir()
+    (tmp_path / "tor").chmod(0o777)
     tor = ManagedTor(TorSettings(tmp_path / "tor", extra_torrc=NO_NETWORK))
     transport = TorTransport(tor)
     await transport.start()

@@ -19,7 +19,7 @@ from chattor_bridge.errors import TorUnavailable, TorUnusable, UsageError
 from chattor_bridge.transport.doorway import socket_path
 from chattor_bridge.transport.tor.binary import usable_tor
 from chattor_bridge.transport.tor.control import Control
-from chattor_bridge.transport.tor.process import TorProcess
+from chattor_bridge.transport.tor.process import DiskFull, TorProcess
 from chattor_bridge.transport.tor.status import TorState, TorStatus
 from chattor_bridge.transport.tor.supervised import IDLE, SupervisedTor, TorUser
 
@@ -82,7 +82,7 @@ class ManagedTor(SupervisedTor):
         return None if self._process is None else self._process.pid
 
     async def start(self, user: TorUser) -> None:
-        """Start tor and return when it answers; it connects to the network in the background.
+        """Start tor and return when it answers, or the disk is full; it connects in the background.
 
         Raises: TorUnusable when tor is missing, too old, does not accept its configuration, or when another running
         process uses the directory.
@@ -110,7 +110,9 @@ class ManagedTor(SupervisedTor):
             self._claim.release()
             self._claim = None
 
-    def _hopeless(self, error: Exception, reason: str) -> TorUnusable:
+    def _hopeless(self, error: Exception, reason: str) -> TorUnusable | None:
+        if isinstance(error, DiskFull):
+            return None
         return TorUnusable(f"tor does not start: {reason}")
 
     async def _live(self, user: TorUser, answered: asyncio.Future[None]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import re
 import signal
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from chattor_bridge.errors import TorUnusable
+from chattor_bridge.errors import TorUnavailable, TorUnusable
 
 STOP_TIMEOUT = 10.0
 """Seconds a tor may take to end after it was asked to; then it is killed. It takes a fraction of one."""
@@ -35,6 +36,10 @@ _BOOTSTRAPPED = re.compile(r"\[notice\] Bootstrapped (\d+)% \([^)]*\): (.*)$")
 _STUCK = re.compile(r"\[warn\] Problem bootstrapping\. Stuck at (\d+)% \([^)]*\): (.*?)\. \(([^;]*);")
 _PHASE = re.compile(r'BOOTSTRAP PROGRESS=(\d+).*?SUMMARY="([^"]*)"(?:.*?WARNING="([^"]*)")?')
 _COMPLAINT = re.compile(r"\[(?:warn|err)\] (.*)$")
+
+
+class DiskFull(TorUnavailable):
+    """There is no room for what a tor keeps. It may come by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +87,16 @@ class TorProcess:
         ``told`` hears of every step of the bootstrap. The process ends itself within 15 seconds of ours ending, by
         ``__OwningControllerProcess``.
 
-        Raises: TorUnusable when it cannot be started.
+        Raises: TorUnusable when it cannot be started; DiskFull.
         """
-        configuration = _write_torrc(data_directory, torrc)
+        try:
+            configuration = _write_torrc(data_directory, torrc)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise DiskFull(f"the disk of tor's directory {data_directory} is full: make room") from error
+            raise TorUnusable(
+                f"tor's directory {data_directory} cannot be written ({error.strerror}): run this as its owner"
+            ) from error
         try:
             process = await asyncio.create_subprocess_exec(
                 program,
