@@ -89,6 +89,7 @@ async def test_tor_connects_and_one_that_runs_is_asked(practice: Practice, tor_n
         pid = running.pid
         findings = await practice.examine(patience=PATIENCE)
         assert of(findings, "tor network", Verdict.FINE) == ["the tor that runs is connected"]
+        assert of(findings, "vanguards", Verdict.FINE) == ["on: vanguards-lite, tor's own"]
         assert running.is_ready
         assert running.pid == pid
     finally:
@@ -110,6 +111,9 @@ async def test_one_that_runs_already(practice: Practice, tor_network: TorNetwork
         assert of(findings, "tor network", Verdict.FINE) == ["the tor that runs is connected"]
         [said] = of(findings, "tor", Verdict.WARNING)
         assert "no ExtendedErrors" in said
+        await foreign.ask("SETCONF VanguardsLiteEnabled=0")
+        [said] = of(await practice.examine(patience=PATIENCE), "vanguards", Verdict.WARNING)
+        assert "off" in said
         options["control_password_file"] = "nowhere"
         assert "cannot be read" in the_problem(await practice.examine(), "tor").what
         (practice.directory / "onions").chmod(0o755)

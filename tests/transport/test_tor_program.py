@@ -17,7 +17,9 @@ from chattor_bridge.ids import OnionKey
 from chattor_bridge.protocol.primitives import ed25519_public
 from chattor_bridge.transport.tor import ManagedTor, TorSettings, TorState, TorStatus, TorTransport
 from chattor_bridge.transport.tor.binary import OLDEST_TOR, TorVersion, tor_version, usable_tor
+from chattor_bridge.transport.tor.control import Control
 from chattor_bridge.transport.tor.process import TorProcess
+from chattor_bridge.transport.tor.vanguards import Vanguards, vanguards_of
 
 NO_NETWORK = (
     "TestingTorNetwork 1",
@@ -98,6 +100,24 @@ async def test_a_directory_in_use_is_refused(tmp_path: Path) -> None:
         await first.stop()
     await second.start()
     await second.stop()
+
+
+@pytest.mark.tor
+async def test_vanguards_are_on(tmp_path: Path) -> None:
+    tor = ManagedTor(TorSettings(tmp_path / "tor", extra_torrc=NO_NETWORK))
+    transport = TorTransport(tor)
+    await transport.start()
+    control = await Control.connect(tor.sockets / "control", lambda action, address: None)
+    try:
+        assert await control.command("GETCONF VanguardsLiteEnabled") == ["VanguardsLiteEnabled=1"]
+        assert await vanguards_of(control) is Vanguards.LITE
+        await control.command(f"SETCONF HSLayer2Nodes={'A' * 40}")  # as the add-on does
+        assert await vanguards_of(control) is Vanguards.FULL
+        await control.command("SETCONF HSLayer2Nodes= VanguardsLiteEnabled=0")
+        assert await vanguards_of(control) is Vanguards.OFF
+    finally:
+        await control.close()
+        await transport.stop()
 
 
 @pytest.mark.tor

@@ -25,6 +25,7 @@ from chattor_bridge.transport.tor.binary import OLDEST_TOR, find_program, tor_ve
 from chattor_bridge.transport.tor.control import Control
 from chattor_bridge.transport.tor.process import DONE, Bootstrap
 from chattor_bridge.transport.tor.supervised import SupervisedTor
+from chattor_bridge.transport.tor.vanguards import Vanguards, vanguards_of
 
 PATIENCE = 120.0
 """Seconds a tor of ours may take to connect, and then to reach each onion. From nothing it takes 10 to 30, through a
@@ -75,9 +76,11 @@ class TorCheck:
                     yield problem("tor", status.problem, "start that tor, and see that tor.control is its control port")
                     return
                 yield fine("tor", f"version {status.version}, which runs already")
-                for advice in tor.advice if isinstance(tor, ExternalTor) else ():
-                    what, _, mend = advice.partition(": ")
-                    yield warning("tor", what, mend)
+                if isinstance(tor, ExternalTor):
+                    for advice in tor.advice:
+                        what, _, mend = advice.partition(": ")
+                        yield warning("tor", what, mend)
+                    yield _guarded(tor.vanguards)
                 async for finding in self._reach(transport, progress, doors, "the tor that runs"):
                     yield finding
         except TorUnusable as error:
@@ -101,12 +104,13 @@ class TorCheck:
             yield fine("tor", f"version {version}")
         running = await self._ask_running()
         if running is not None:
-            yield _judge(running, "the tor that runs")
+            yield _judge(running[0], "the tor that runs")
+            yield _guarded(running[1])
         if running is None or doors:
             async for finding in self._try_own(doors, report=running is None):
                 yield finding
 
-    async def _ask_running(self) -> Bootstrap | None:
+    async def _ask_running(self) -> tuple[Bootstrap, Vanguards] | None:
         """How the tor in the directory of the configuration stands; ``None`` when none runs there."""
         try:
             control = await Control.connect(
@@ -116,11 +120,13 @@ class TorCheck:
             return None
         try:
             said = " ".join(await control.command("GETINFO status/bootstrap-phase"))
+            vanguards = await vanguards_of(control)
         except TorUnavailable:
             return None
         finally:
             await control.close()
-        return Bootstrap.parse(said)
+        progress = Bootstrap.parse(said)
+        return None if progress is None else (progress, vanguards)
 
     async def _try_own(self, doors: Sequence[OnionKey], *, report: bool) -> AsyncIterator[Finding]:
         try:
@@ -184,6 +190,16 @@ class TorCheck:
             )
         await stream.close()
         return fine("onions", f"friend code {which}: reached over tor")
+
+
+def _guarded(vanguards: Vanguards) -> Finding:
+    if vanguards is Vanguards.OFF:
+        return warning(
+            "vanguards",
+            "vanguards are off, so that onions can be followed to tor's guard in time",
+            "take VanguardsLiteEnabled 0 out of tor's configuration",
+        )
+    return fine("vanguards", f"on: {vanguards}")
 
 
 def _judge(progress: Bootstrap, which: str) -> Finding:

@@ -27,6 +27,7 @@ from chattor_bridge.transport.tor.onion import ONION_PORT
 from chattor_bridge.transport.tor.process import Bootstrap
 from chattor_bridge.transport.tor.status import TorState, TorStatus
 from chattor_bridge.transport.tor.supervised import IDLE, SupervisedTor, TorUser
+from chattor_bridge.transport.tor.vanguards import Vanguards, vanguards_of
 
 PASSWORD_LIMIT = 1024
 """Bytes read of a password file, many times a password."""
@@ -64,6 +65,7 @@ class ExternalTor(SupervisedTor):
             raise UsageError("the path of tor.socket_directory must not contain spaces, commas, quotes or backslashes")
         socket_path(self.sockets, "x" * 16)
         self.advice: tuple[str, ...] = ()
+        self.vanguards = Vanguards.OFF
 
     async def start(self, user: TorUser) -> None:
         """Begin to use it, or to wait for it when nobody listens at its control port.
@@ -119,6 +121,7 @@ class ExternalTor(SupervisedTor):
         uid = (await _info(control, "process/uid")).rpartition("=")[2]
         if uid.isdigit():
             check_entrance(self.sockets, int(uid), os.geteuid())
+        self.vanguards = await vanguards_of(control)
         await self._try_features(control)
         listeners = await _info(control, "net/listeners/socks")
         socks = choose_socks(listeners, await configured(control, "SocksPort"), self._settings.control)

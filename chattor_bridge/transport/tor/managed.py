@@ -22,6 +22,7 @@ from chattor_bridge.transport.tor.control import Control
 from chattor_bridge.transport.tor.process import DiskFull, TorProcess
 from chattor_bridge.transport.tor.status import TorState, TorStatus
 from chattor_bridge.transport.tor.supervised import IDLE, SupervisedTor, TorUser
+from chattor_bridge.transport.tor.vanguards import TORRC_LINE as VANGUARDS_LINE
 
 log = logging.getLogger(__name__)
 
@@ -171,6 +172,7 @@ class ManagedTor(SupervisedTor):
             f'SocksPort unix:"{self.socks}" {" ".join(SOCKS_FLAGS)}',
             "ClientOnly 1",
             "DormantCanceledByStartup 1",
+            VANGUARDS_LINE,
             *self._settings.extra_torrc,
         ]
 
