@@ -11,6 +11,7 @@ from chattor_bridge.bridge.ghosts import Household
 from chattor_bridge.bridge.inbox import InboxWorker
 from chattor_bridge.bridge.intake import Intake
 from chattor_bridge.bridge.lanes import Lanes, Resting
+from chattor_bridge.bridge.late_keys import LateKeys
 from chattor_bridge.bridge.listener import Announcer, Listener
 from chattor_bridge.bridge.missed import MissedReceipts
 from chattor_bridge.bridge.observer import NodeObserver
@@ -104,6 +105,7 @@ class Bridge:
         self._actions = Lanes("actions", ActionWorker(store, performer, voice).step, clock, width=ACTIONS_WIDTH)
         self._intake = Intake(store, clock, household, self._inbox.wake)
         self._missed = MissedReceipts(store, homeserver, self._intake, clock)
+        self._late_keys = LateKeys(store, homeserver, clock, self._inbox.wake)
         self._called_in_vain = False
         self._tasks: asyncio.Task[None] | None = None
 
@@ -153,8 +155,10 @@ class Bridge:
         self._missed.look()
 
     def keys_came(self) -> None:
-        """Keys of encrypted messages have come: those that wait for theirs are tried now."""
+        """Keys of encrypted messages have come: those that wait for theirs are tried now, and those that were
+        set aside."""
         self._inbox.hurry()
+        self._late_keys.look()
 
     async def status(self) -> BridgeStatus:
         """How much waits, and why. Raises: DatabaseUnavailable."""
@@ -172,6 +176,7 @@ class Bridge:
             group.create_task(self._inbox.run())
             group.create_task(self._actions.run())
             group.create_task(self._missed.run())
+            group.create_task(self._late_keys.run())
             group.create_task(self._keep_up())
 
     async def _keep_up(self) -> None:

@@ -35,6 +35,7 @@ class Erasure:
         rooms = await self._store.management_rooms.all_of_owner(tx, owner)
         for parked in await self._store.inbox.parked(tx, rooms):
             await self._store.inbox.remove(tx, parked.order)
+        await self._store.room_keys.forget(tx, owner)
         for room_id in rooms:
             await self._store.knock_notices.remove_room(tx, room_id)
         for room_id in rooms[:-1]:

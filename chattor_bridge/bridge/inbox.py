@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from chattor_bridge.bridge.content import literal
 from chattor_bridge.bridge.intake import READ_ID_PREFIX
-from chattor_bridge.bridge.ports import BridgeStore, Homeserver
+from chattor_bridge.bridge.ports import NEVER_CAME, BridgeStore, Homeserver
 from chattor_bridge.bridge.records import InboxItem
 from chattor_bridge.bridge.router import Router, Situation
 from chattor_bridge.bridge.voice import Voice
@@ -32,6 +32,13 @@ UNOPENED = (
     "⚠ I could not read this message, so it was **not** sent: {reason}. Please send it again. If that happens again, "
     "check in your client's settings that it shares keys with unverified devices, or write in a room that is not "
     "encrypted. The message is kept aside: `parked` shows it."
+)
+
+NO_KEY = (
+    "⚠ I could not read this message, so it was **not** sent: {reason}, though I asked your devices for it. If it "
+    "comes later, I send the message then, after what was sent meanwhile. If you would rather send it again now, "
+    "`parked drop` gives this one up. If it happens again, check in your client's settings that it shares keys with "
+    "unverified devices, or write in a room that is not encrypted."
 )
 
 ENCRYPTED = "m.room.encrypted"
@@ -90,10 +97,12 @@ class InboxWorker:
         return replace(item, event=event)
 
     async def _unopened(self, item: InboxItem, situation: Situation, reason: str) -> None:
-        """Keep it: the key may still turn up, and then `parked` has it."""
+        """Keep it: the key may still turn up, and then `LateKeys` puts it back."""
         log.warning("inbox item %d cannot be decrypted: %s", item.order, reason)
         async with self._store.transaction() as tx:
-            await self._answer(tx, item, situation, UNOPENED.format(reason=reason))
+            await self._answer(
+                tx, item, situation, (NO_KEY if reason == NEVER_CAME else UNOPENED).format(reason=reason)
+            )
             await self._store.inbox.park(tx, item.order, reason)
 
     async def _refuse(self, item: InboxItem, situation: Situation, reason: str) -> None:

@@ -10,6 +10,9 @@ from chattor_bridge.bridge.records import EventLink, InboxItem, JsonObject, Knoc
 from chattor_bridge.ids import EventId, KnockId, MatrixEventId, MatrixRoomId, MatrixUserId, NodeId, PeerId
 from chattor_bridge.node.ports import NodeStore, Transaction
 
+NEVER_CAME = "its key never came to me"
+"""Why an encrypted message was set aside that comes back by itself with its key."""
+
 MOST_UNREAD = 500
 """Messages of one room: somebody who comes back to more has stopped reading one by one."""
 
@@ -37,8 +40,8 @@ class MatrixInbox(Protocol):
     async def park(self, tx: Transaction, order: int, reason: str) -> None:
         """Set a poisoned item aside: it blocks nobody and is kept for the operator."""
 
-    async def parked(self, tx: Transaction, rooms: Sequence[MatrixRoomId]) -> list[Parked]:
-        """The parked items of these rooms, oldest first."""
+    async def parked(self, tx: Transaction, rooms: Sequence[MatrixRoomId] | None = None) -> list[Parked]:
+        """The parked items of these rooms, or of all, oldest first."""
 
     async def unpark(self, tx: Transaction, order: int) -> None:
         """Let a parked item wait again, in its old place. Raises: NotFound."""
@@ -260,6 +263,9 @@ class Homeserver(Protocol):
         transaction that keeps it: the same event cannot be opened again after that.
 
         Raises besides, on entering: KeyMissing, Undecryptable, DatabaseUnavailable."""
+
+    async def has_key(self, event: JsonObject) -> bool:
+        """Whether the key of an ``m.room.encrypted`` event has come by now. Raises besides: DatabaseUnavailable."""
 
     async def find_sent(
         self, user: MatrixUserId, room_id: MatrixRoomId, key: str, value: str, since: int

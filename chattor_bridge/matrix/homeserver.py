@@ -209,6 +209,9 @@ class MatrixHomeserver:
     def opened(self, event: JsonObject, received_at: int) -> AbstractAsyncContextManager[tuple[JsonObject, Save]]:
         return self._encryption.ears.opened(event, received_at)
 
+    async def has_key(self, event: JsonObject) -> bool:
+        return await self._encryption.ears.has_key(event)
+
     async def attach(
         self, user: MatrixUserId, room_id: MatrixRoomId, data: bytes, mime_type: str, filename: str
     ) -> JsonObject:

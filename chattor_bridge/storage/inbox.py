@@ -81,7 +81,7 @@ class SqlInbox(Table):
             self._sealer.seal_text(reason, "inbox", "parked", order),
         )
 
-    async def parked(self, tx: Transaction, rooms: Sequence[MatrixRoomId]) -> list[Parked]:
+    async def parked(self, tx: Transaction, rooms: Sequence[MatrixRoomId] | None = None) -> list[Parked]:
         rows = await parked_of(tx, "inbox", "room_id", rooms)
         return [
             Parked(

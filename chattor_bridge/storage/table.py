@@ -55,10 +55,10 @@ async def update_one(tx: SqlTransaction, what: str, query: str, *args: object) -
         raise NotFound(f"there is no such {what}")
 
 
-async def parked_of(tx: Transaction, table: str, column: str, queues: Sequence[str]) -> list[Row]:
-    """The parked rows of ``table`` whose ``column`` is one of ``queues``, in order."""
+async def parked_of(tx: Transaction, table: str, column: str, queues: Sequence[str] | None) -> list[Row]:
+    """The parked rows of ``table`` whose ``column`` is one of ``queues``, or all of them, in order."""
     rows = await sql(tx).fetch(f"SELECT * FROM {table} WHERE parked IS NOT NULL ORDER BY position")  # noqa: S608
-    return [row for row in rows if row[column] in queues]
+    return [row for row in rows if queues is None or row[column] in queues]
 
 
 def write_words(words: Sequence[str]) -> str:

@@ -234,6 +234,10 @@ class FakeHomeserver:
 
         yield {**event, "type": inner["type"], "content": inner["content"]}, used_up
 
+    async def has_key(self, event: JsonObject) -> bool:
+        await self._ask("has_key", BOT)
+        return event["content"].get("key") in self.keys - self.lost_keys
+
     async def attach(
         self, user: MatrixUserId, room_id: MatrixRoomId, data: bytes, mime_type: str, filename: str
     ) -> JsonObject:

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from chattor_bridge.bridge.outgoing import PortalSpeech
+from chattor_bridge.bridge.ports import NEVER_CAME
 from tests.bridge.fake_homeserver import BOT, WAIT, Room
 from tests.bridge.town import ALICE, HOME, Town, chattor_friend
 from tests.peer import Peer
@@ -51,17 +52,50 @@ async def test_a_key_that_will_never_come_is_told_and_what_follows_goes_on(town:
     assert (await town.bridge.status()).parked == 1
 
 
-async def test_a_key_that_turns_up_late_opens_what_was_set_aside(town: Town, friend: Peer) -> None:
+async def _set_aside(town: Town, room: Room, *texts: str) -> None:
+    town.homeserver.lost_keys.update(texts)
+    for number, text in enumerate(texts):
+        told = len(room.bodies(BOT)) + 1
+        _say(town, room, text)
+        await town.deliver()
+        await town.homeserver.until(lambda told=told: len(room.bodies(BOT)) == told)  # type: ignore[misc]
+        assert NEVER_CAME in room.bodies(BOT)[-1], number
+
+
+async def test_keys_that_turn_up_late_open_what_was_set_aside_by_themselves_and_in_order(
+    town: Town, friend: Peer
+) -> None:
     room = await town.befriend(friend)
-    management = next(each for each in town.homeserver.rooms.values() if each is not room)
-    town.homeserver.lost_keys.add("late")
-    _say(town, room, "late")
-    await town.deliver()
-    await town.homeserver.until(lambda: "its key never came to me" in room.bodies(BOT)[-1])
+    await _set_aside(town, room, "first", "second", "third")
+    await town.say(room, "meanwhile")
+    await _heard(friend, "meanwhile")
+    town.homeserver.lost_keys.clear()
+    town.homeserver.keys.update(["second", "first"])
+    town.bridge.keys_came()
+    await _heard(friend, "meanwhile", "first", "second")
+    assert (await town.bridge.status()).parked == 1
+
+
+async def test_keys_that_came_just_before_the_end_are_seen_at_the_next_start(town: Town, friend: Peer) -> None:
+    room = await town.befriend(friend)
+    await _set_aside(town, room, "late")
     town.homeserver.lost_keys.clear()
     town.homeserver.keys.add("late")
-    await town.ask(management, "parked retry all")
+    await town.restart()
     await _heard(friend, "late")
+
+
+async def test_what_cannot_be_opened_with_its_key_is_told_once_and_stays_aside(town: Town, friend: Peer) -> None:
+    """Keys that come do not bring it back again and again."""
+    room = await town.befriend(friend)
+    town.homeserver.person_sends(ALICE, room.room_id, {"key": "broken"}, "m.room.encrypted")
+    town.homeserver.keys.add("broken")
+    await town.deliver()
+    await town.homeserver.until(lambda: "could not read this" in room.bodies(BOT)[-1])
+    told = len(room.bodies(BOT))
+    town.bridge.keys_came()
+    await _set_aside(town, room, "another")  # after which that would have been told too
+    assert len(room.bodies(BOT)) == told + 1
 
 
 async def test_a_key_that_is_good_for_one_use_opens_a_message_across_a_restart(

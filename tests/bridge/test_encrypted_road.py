@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from mautrix.types import RoomID
 
 from chattor_bridge.bridge.content import CONTENT_LIMIT
 from chattor_bridge.bridge.ghosts import MARK_KEY
+from chattor_bridge.bridge.ports import NEVER_CAME
+from chattor_bridge.ids import MatrixUserId
 from chattor_bridge.matrix.encryption import encryption, hearing, identity
 from chattor_bridge.ops.person import JsonObject
 from tests.bridge.test_road_synapse import (
@@ -170,8 +174,12 @@ async def test_a_message_that_is_played_again_is_not_sent_again(travelled: tuple
     assert friend.ears.texts() == ["once", "twice"]
 
 
-async def test_words_put_into_somebodys_mouth_are_not_sent(travelled: tuple[Road, Peer]) -> None:
+async def test_words_put_into_somebodys_mouth_are_not_sent(
+    travelled: tuple[Road, Peer], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Encrypted by a device of another person in the room, and said to be the owner's by the homeserver."""
+    monkeypatch.setattr(hearing, "KEY_PATIENCE", 2)
+    monkeypatch.setattr(hearing, "SYNC_TIMEOUT", 1)
     road, friend = travelled
     alice, room_id, _ = await _befriended(travelled)
     carol = await road.person()
@@ -181,7 +189,7 @@ async def test_words_put_into_somebodys_mouth_are_not_sent(travelled: tuple[Road
     raw = await _raw(carol, room_id, await carol.say(room_id, "I am Alice"))
     forged = {**raw, "room_id": room_id, "event_id": f"${secrets.token_hex(8)}", "sender": alice.user_id}
     await road.bridge.accept("forged", [forged], [])
-    await alice.wait_for(lambda event: "not encrypted by a device of its sender" in str(event["content"]), WAIT)
+    await alice.wait_for(lambda event: NEVER_CAME in str(event["content"]), WAIT)
     await alice.say(room_id, "I am")
     await friend.ears.wait_until(lambda: friend.ears.texts() == ["I am"], WAIT)
 
@@ -226,3 +234,22 @@ async def test_a_ghosts_device_is_signed_by_the_ghost_and_its_one_key_renewed(
     await road.restart()
     while await somebody.ask("POST", "/keys/claim", claim) == first:
         await alice.sync()
+
+
+async def test_keys_are_changed_by_count_and_by_time(
+    travelled: tuple[Road, Peer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(identity, "MAX_MESSAGES", 2)
+    road, friend = travelled
+    alice, room_id, ghost = await _befriended(travelled)
+    peer_id = await friend.friend(WAIT)
+
+    async def session(text: str) -> str:
+        await friend.send(peer_id, text)
+        return str((await _shown(alice, text))["session"])
+
+    first, second, third = [await session(text) for text in ("1", "2", "3")]
+    assert first == second != third
+    outbound = road.encryption._identities[MatrixUserId(ghost)].keys._outbound[RoomID(room_id)]
+    outbound.creation_time -= timedelta(seconds=identity.MAX_AGE + 1)
+    assert await session("4") != third

@@ -16,6 +16,7 @@ import pytest_asyncio
 from chattor_bridge.bridge.bridge import Bridge
 from chattor_bridge.bridge.permissions import LevelOf
 from chattor_bridge.bridge.records import JsonObject
+from chattor_bridge.matrix.encryption.encryption import Encryption
 from chattor_bridge.matrix.service import MatrixService
 from chattor_bridge.node.clock import SystemClock
 from chattor_bridge.ops.person import Condition, Person
@@ -86,6 +87,10 @@ class Road:
         self._service.on_keys(lambda: self.bridge.keys_came())
         await self._service.start()
         await self.bridge.start()
+
+    @property
+    def encryption(self) -> Encryption:
+        return self._service._encryption
 
     async def stop(self) -> None:
         await self.bridge.stop()

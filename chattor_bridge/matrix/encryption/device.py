@@ -87,6 +87,7 @@ class Machine(OlmMachine):
         client = cast("MautrixClient", _DeviceClient(UserID(user), DeviceID(device), api=cast("HTTPAPI", api)))
         super().__init__(client, keys, _Rooms(), log=_log)
         self.api = api
+        self._keys = keys
         self.send_keys_min_trust = send_to
         self.ratchet_keys_on_decrypt = True
         self.delete_fully_used_keys_on_decrypt = True
@@ -106,8 +107,9 @@ class Machine(OlmMachine):
         return len(session.users_shared_with | session.users_ignored)
 
     async def _unwedge_session(self, sender: UserID, sender_key: IdentityKey) -> None:
-        """mautrix would do this in a task of its own, beside whatever happens then."""
-        self.wedged.add((sender, sender_key))
+        """mautrix would do this in a task of its own, beside whatever happens then, and for anybody."""
+        if await self._keys.knows(sender):
+            self.wedged.add((sender, sender_key))
 
     async def mend_sessions(self) -> None:
         """Begin anew with whoever sent us what could not be decrypted, so that their next message can be."""

@@ -74,7 +74,7 @@ class Encryption:
         self._members: OrderedDict[MatrixRoomId, list[MatrixUserId]] = OrderedDict()
         self._changes = 0
         self.on_keys: Callable[[], None] = lambda: None
-        self.ears = Ears(bot, store, clock, lambda: self.on_keys())
+        self.ears = Ears(bot, store, clock, lambda: self.on_keys(), self._publish_ghosts_again)
 
     async def run(self) -> None:
         """Listen for keys, and look after the ghosts' devices, until cancelled."""
@@ -177,11 +177,12 @@ class Encryption:
         backoff = Backoff(TENDING_PAUSE, TENDING_ROUND, secrets.token_bytes)
         while True:
             try:
-                async with self._store.transaction() as tx:
-                    users = await self._store.room_keys.accounts(tx, ACCOUNT)
+                await self.ears.caught_up.wait()
                 await self.ears.forget_old_keys()
-                for user in users:
-                    if user != self._household.bot and await self._tend(MatrixUserId(user)):
+                for user in await self._ghosts():
+                    if await self._is_due(user):
+                        with self._identity(user) as identity:
+                            await self._throw_away(identity)
                         await self._clock.sleep(TENDING_PAUSE)
                 backoff.reset()
                 await self._clock.sleep(TENDING_ROUND)
@@ -190,16 +191,24 @@ class Encryption:
                 _log.info("the devices of ghosts cannot be looked after yet: %s", describe(error))
                 await self._clock.sleep(backoff.next())
 
-    async def _tend(self, user: MatrixUserId) -> bool:
-        """Whether it was this ghost's turn."""
-        with self._identity(user) as identity:
-            return await self._throw_away(identity)
+    async def _ghosts(self) -> list[MatrixUserId]:
+        async with self._store.transaction() as tx:
+            users = await self._store.room_keys.accounts(tx, ACCOUNT)
+        return [MatrixUserId(user) for user in users if user != self._household.bot]
 
-    async def _throw_away(self, identity: Identity) -> bool:
+    async def _is_due(self, ghost: MatrixUserId) -> bool:
+        async with self._store.transaction() as tx:
+            record = await self._store.room_keys.get(tx, ghost, SYNC, "")
+        return record is None or self._clock.now() >= record["at"] + TENDING_INTERVAL
+
+    async def _publish_ghosts_again(self) -> None:
+        for ghost in await self._ghosts():
+            with self._identity(ghost) as identity:
+                await identity.publish_again()
+
+    async def _throw_away(self, identity: Identity) -> None:
         async with identity.turn():
             record = await identity.keys.read(SYNC, "")
-            if record is not None and self._clock.now() < record["at"] + TENDING_INTERVAL:
-                return False
             query = {"filter": KEYS_ONLY, "timeout": "0", "set_presence": "offline"}
             if record is not None:
                 query["since"] = record["since"]
@@ -208,4 +217,3 @@ class Encryption:
                 await identity.upload(0, fallback=True)
             identity.keys.write(SYNC, "", {"since": answer["next_batch"], "at": self._clock.now()})
             await identity.keys.save()
-        return True

@@ -10,7 +10,7 @@ import asyncio
 import json
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -30,6 +30,7 @@ from mautrix.types import (
     UserID,
 )
 
+from chattor_bridge.bridge.ports import NEVER_CAME
 from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.errors import HomeserverRefused, KeyMissing, Unavailable, Undecryptable, Unusable
 from chattor_bridge.failpoints import failpoint
@@ -45,6 +46,9 @@ SYNC_TIMEOUT = 30
 KEY_PATIENCE = 60
 """Seconds an event waits for its key while keys do come. Clients send the key before the event, so one that is not
 there within a minute was never sent to us, or is lost."""
+
+LOOK_INTERVAL = 3600.0
+"""Seconds between two comparisons with what the homeserver says of our keys; one that was away is looked at at once."""
 
 KEYS_KEPT = timedelta(days=30)
 """How long a key of others is kept. Clients change theirs after a week at most, and an event waits for days only while
@@ -67,11 +71,20 @@ _log = logging.getLogger(__name__)
 class Ears:
     """The reading half of the bot's `Identity`. ``on_keys`` is called whenever keys have come."""
 
-    def __init__(self, bot: Identity, store: EncryptionStore, clock: Clock, on_keys: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        bot: Identity,
+        store: EncryptionStore,
+        clock: Clock,
+        on_keys: Callable[[], None],
+        on_new_device: Callable[[], Awaitable[None]],
+    ) -> None:
         self._bot = bot
         self._store = store
         self._clock = clock
         self._on_keys = on_keys
+        self._on_new_device = on_new_device
+        self._look_at = 0.0
         self._asked: dict[str, UserID] = {}
         self._heard_up_to = 0.0
         self.caught_up = asyncio.Event()
@@ -85,12 +98,19 @@ class Ears:
                 await self._listen()
             except Exception as error:
                 heed_cancellation()
+                self._look_at = 0.0
                 _log.info("keys of encrypted rooms cannot be fetched yet: %s", describe(error))
                 await self._clock.sleep(backoff.next())
             else:
                 backoff.reset()
 
     async def _listen(self) -> None:
+        if self._clock.monotonic() >= self._look_at:
+            async with self._bot.turn():
+                if not await self._bot.is_as_published():
+                    await self._begin_anew()
+                await self._bot.mark()
+            self._look_at = self._clock.monotonic() + LOOK_INTERVAL
         async with self._bot.turn():
             record = await self._bot.keys.read(SYNC, "")
         since = None if record is None else record["since"]
@@ -98,6 +118,7 @@ class Ears:
         answer = await self._fetch(since, SYNC_TIMEOUT if self.caught_up.is_set() else 0)
         async with self._bot.turn():
             keys_came = await self._take(answer)
+            await self._keep_addressable(answer)
         self._heard_up_to = begun
         if not answer.get("to_device", {}).get("events"):
             self.caught_up.set()
@@ -107,14 +128,12 @@ class Ears:
     async def forget_old_keys(self) -> None:
         """Remove the Megolm sessions of others that came longer ago than `KEYS_KEPT`."""
         oldest = datetime.now(UTC).replace(tzinfo=None) - KEYS_KEPT  # as mautrix writes times
-        async with self._store.transaction() as tx:
-            sessions = await self._store.room_keys.names(tx, self._bot.user, INBOUND)
-        for session_id in sessions:
+        for session in await self._bot.keys.names(INBOUND):
             async with self._bot.turn():
-                record = await self._bot.keys.read(INBOUND, session_id)
+                record = await self._bot.keys.read(INBOUND, session)
                 if record is not None and datetime.fromisoformat(record["received"]) < oldest:
-                    self._bot.keys.write(INBOUND, session_id, None)
-                    self._bot.keys.write(SEEN, session_id, None)
+                    self._bot.keys.write(INBOUND, session, None)
+                    self._bot.keys.write(SEEN, session, None)
                     await self._bot.keys.save()
 
     async def _fetch(self, since: str | None, timeout: int) -> JsonObject:
@@ -126,14 +145,35 @@ class Ears:
         except HomeserverRefused:
             if since is None:
                 raise
-            # it does not know this place any more, as after its own restore: nothing we know of devices is certain
-            async with self._store.transaction() as tx:
-                people = await self._store.room_keys.names(tx, SHARED, PERSON)
+            # it does not know this place any more: nothing we know of devices is certain
             async with self._bot.turn():
-                for person in people:
-                    await self._bot.keys.forget_person(UserID(person))
-                await self._bot.keys.save()
+                await self._forget_people()
             return await self._bot.api.request(Method.GET, Path.v3.sync, query_params=query)
+
+    async def _forget_people(self) -> None:
+        for person in await self._bot.keys.names(PERSON, SHARED):
+            await self._bot.keys.forget_person(UserID(person))
+        await self._bot.keys.save()
+
+    async def _begin_anew(self) -> None:
+        """Our database or the homeserver's was put back to an earlier state, or ours is new. The homeserver then gives
+        out one-time keys that we cannot use, and clients encrypt with sessions whose keys we had and lost. What still
+        waits for the old device is read first."""
+        _log.warning("the homeserver has other keys of the bot than this database: going on under new ones")
+        self.caught_up.clear()
+        record = await self._bot.keys.read(SYNC, "")
+        since = None if record is None else record["since"]
+        while True:
+            answer = await self._fetch(since, 0)
+            if await self._take(answer):
+                self._on_keys()
+            if not answer.get("to_device", {}).get("events"):
+                break
+            since = answer["next_batch"]
+        await self._forget_people()
+        self._bot.keys.write(SYNC, "", None)
+        await self._bot.become_another_device()
+        await self._on_new_device()
 
     async def _take(self, answer: JsonObject) -> bool:
         """Write down everything in an answer, then the place up to which we have read. Whether a room key was in it."""
@@ -152,12 +192,14 @@ class Ears:
         await self._bot.keys.save()
         if keys_came:
             failpoint("keys-heard")
+        return keys_came
+
+    async def _keep_addressable(self, answer: JsonObject) -> None:
         await self._bot.machine.mend_sessions()
         left = answer.get("device_one_time_keys_count", {}).get("signed_curve25519", 0)
         fallback = "signed_curve25519" not in answer.get("device_unused_fallback_key_types", ["signed_curve25519"])
         if left <= ONE_TIME_KEYS // 2 or fallback:
             await self._bot.upload(ONE_TIME_KEYS - left if left <= ONE_TIME_KEYS // 2 else 0, fallback=fallback)
-        return keys_came
 
     async def _hear(self, event: JsonObject) -> bool:
         if event.get("type") != "m.room.encrypted":
@@ -170,6 +212,7 @@ class Ears:
         if not isinstance(key, RoomKeyEventContent | ForwardedRoomKeyEventContent):
             return False
         session_id = SessionID(str(key.session_id))
+        self._bot.keys.speaker = inner.sender
         if await self._bot.keys.has_group_session(RoomID(str(key.room_id)), session_id):
             return False  # ours may have been ratcheted on, which this would undo
         if not isinstance(key, ForwardedRoomKeyEventContent):
@@ -180,11 +223,18 @@ class Ears:
 
     async def _is_welcome(self, event: JsonObject) -> bool:
         """Everybody whose rooms we know; of others, who may be about to become so, as many as there is room for."""
-        if await self._bot.keys.read(PERSON, str(event.get("sender")), SHARED) is not None:
+        if await self._bot.keys.knows(UserID(str(event.get("sender")))):
             return True
         async with self._store.transaction() as tx:
             counts = [await self._store.room_keys.count(tx, self._bot.user, kind) for kind in (OLM, INBOUND)]
         return max(counts) < MAX_FROM_STRANGERS
+
+    async def has_key(self, event: JsonObject) -> bool:
+        """Whether the key of this ``m.room.encrypted`` event is here. Raises: as `Identity.turn` does."""
+        async with self._bot.turn():
+            self._bot.keys.speaker = UserID(event["sender"])
+            session_id = SessionID(str(event["content"].get("session_id")))
+            return await self._bot.keys.has_group_session(RoomID(event["room_id"]), session_id)
 
     @asynccontextmanager
     async def opened(self, event: JsonObject, received_at: int) -> AsyncIterator[tuple[JsonObject, Save]]:
@@ -204,6 +254,7 @@ class Ears:
         if not isinstance(ciphertext, str) or not isinstance(session_id, str):
             raise Undecryptable("it is not a proper encrypted message")
         room_id, sender = RoomID(event["room_id"]), UserID(event["sender"])
+        self._bot.keys.speaker = sender
         session = await self._bot.keys.get_group_session(room_id, SessionID(session_id))
         if session is None:
             await self._miss(room_id, sender, content, received_at)
@@ -235,7 +286,7 @@ class Ears:
                 room_id, key, SessionID(session_id), {sender: [DeviceID("*")]}, timeout=0
             )
         if self._heard_up_to >= received_at + KEY_PATIENCE:
-            raise Undecryptable("its key never came to me")
+            raise Undecryptable(NEVER_CAME)
         raise KeyMissing("the key of an encrypted message has not come yet")
 
 

@@ -21,17 +21,18 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
-from mautrix.api import Method, Path
+from mautrix.api import Method, Path, PathBuilder
 from mautrix.crypto import OlmAccount, OutboundGroupSession
 from mautrix.crypto.cross_signing_key import CrossSigningSeeds
 from mautrix.crypto.signature import sign_olm
 from mautrix.types import DeviceID, EncryptionAlgorithm, RoomID, TrustState, UserID
 
 from chattor_bridge.bridge.records import JsonObject
+from chattor_bridge.errors import HomeserverRefused
 from chattor_bridge.ids import MatrixRoomId, MatrixUserId
-from chattor_bridge.matrix.client import Client
+from chattor_bridge.matrix.client import DEVICE_ID, Client
 from chattor_bridge.matrix.encryption.device import DeviceApi, Machine
-from chattor_bridge.matrix.encryption.keystore import ACCOUNT, EncryptionStore, KeyStore
+from chattor_bridge.matrix.encryption.keystore import ACCOUNT, OLM, EncryptionStore, KeyStore
 from chattor_bridge.node.ports import Clock
 
 DEVICE_LETTERS = 10
@@ -39,6 +40,10 @@ DEVICE_LETTERS = 10
 
 ONE_TIME_KEYS = 50
 """Kept on the homeserver for the bot, half of what an account can hold, which is what clients do."""
+
+UPLOADS = "org.chattor.uploads"
+"""Account data of the bot: its device, and a number that goes up with time and with all keys it gives the homeserver.
+Our database says the same, unless one of the two was put back to an earlier state."""
 
 RETRY_INCOMPLETE = 600
 """Seconds after which a session that not everybody could be given is made anew: their one-time keys had run out, or
@@ -48,6 +53,9 @@ MAX_MESSAGES = 100
 MAX_AGE = 7 * 24 * 3600
 """The rotation of a Megolm session where the room does not say otherwise: messages and seconds, as the Matrix
 specification has it."""
+
+MIN_AGE = 3600
+"""Seconds. A room that asks for less would have us give out keys without end, or have them expire before their use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,22 +123,98 @@ class Identity:
         if not account.shared:
             await self.upload(ONE_TIME_KEYS if self._reads else 0, fallback=True)
         if not record["signed"]:
-            seeds = CrossSigningSeeds(*(base64.b64decode(seed) for seed in record["seeds"]))
-            await self.machine._publish_cross_signing_keys(seeds.to_keys())
+            await self._publish_cross_signing()
             await self.machine.sign_own_device(self.machine.own_identity)
             await self.keys.amend_account(signed=True)
             await self.keys.save()
+        if not record["alone"]:
+            await self._remove_other_devices()
         self._opened = True
 
     async def _make(self) -> None:
-        letters = string.ascii_uppercase
         await self.keys.put_account(OlmAccount())
         await self.keys.amend_account(
-            device="".join(secrets.choice(letters) for _ in range(DEVICE_LETTERS)),
-            seeds=[base64.b64encode(seed).decode() for seed in CrossSigningSeeds.generate()],
+            device="".join(secrets.choice(string.ascii_uppercase) for _ in range(DEVICE_LETTERS)),
             signed=False,
+            alone=False,
+            uploads=0,
+            uploaded=0,
         )
+        if "seeds" not in (await self.keys.read(ACCOUNT, "") or {}):
+            await self.keys.amend_account(seeds=_written(CrossSigningSeeds.generate()))
         await self.keys.save()
+
+    async def _publish_cross_signing(self) -> None:
+        """Unless the homeserver has these keys: Synapse does not take the same ones twice. It takes them one by one, so
+        it may have a part of them, and then has to have others."""
+        record = await self.keys.read(ACCOUNT, "")
+        assert record is not None
+        answer = await self.api.request(Method.POST, Path.v3.keys.query, {"device_keys": {self.user: []}})
+        known = [
+            next(iter(answer.get(kind, {}).get(self.user, {}).get("keys", {}).values()), None)
+            for kind in ("master_keys", "self_signing_keys", "user_signing_keys")
+        ]
+        seeds = CrossSigningSeeds(*(base64.b64decode(seed) for seed in record["seeds"]))
+        public = seeds.to_keys().public_keys
+        ours = [public.master_key, public.self_signing_key, public.user_signing_key]
+        if known == ours:
+            self.machine._cross_signing_private_keys = seeds.to_keys()
+            return
+        if set(known) & set(ours):
+            seeds = CrossSigningSeeds.generate()
+            await self.keys.amend_account(seeds=_written(seeds))
+        await self.machine._publish_cross_signing_keys(seeds.to_keys())
+
+    async def _remove_other_devices(self) -> None:
+        """Those of databases that are lost: nobody holds their keys, and clients would go on encrypting for them."""
+        answer = await self.api.request(Method.GET, Path.v3.devices)
+        for device in answer.get("devices", []):
+            if device["device_id"] not in (self.device, DEVICE_ID):
+                await self.api.request(Method.DELETE, Path.v3.devices[device["device_id"]], {})
+        await self.keys.amend_account(alone=True)
+        await self.keys.save()
+
+    async def is_as_published(self) -> bool:
+        """Whether the homeserver and we agree on what we gave it; within a `turn`."""
+        record = await self.keys.read(ACCOUNT, "")
+        assert record is not None
+        try:
+            told = await self.api.request(Method.GET, self._uploads)
+        except HomeserverRefused as refusal:
+            if refusal.errcode != "M_NOT_FOUND":
+                raise
+            return False
+        return told.get("device") == self.device and told.get("uploads") in (record["uploads"], record["uploaded"])
+
+    async def mark(self) -> None:
+        """Let earlier states of either database be told from this one; within a `turn`."""
+        record = await self.keys.read(ACCOUNT, "")
+        assert record is not None
+        uploads = record["uploads"] + 1
+        await self.keys.amend_account(uploads=uploads)
+        await self.api.request(Method.PUT, self._uploads, {"device": self.device, "uploads": uploads})
+        await self.keys.amend_account(uploaded=uploads)
+        await self.keys.save()
+
+    async def become_another_device(self) -> None:
+        """Go on under new keys, signed as the old ones were; within a `turn`. Clients give a new device the keys of
+        what is said from then on. The keys of others that we have stay of use."""
+        for key in await self.keys.names(OLM):
+            self.keys.write(OLM, key, None)
+        await self._make()
+        self.keys.abandon()
+        await self._open()
+
+    async def publish_again(self) -> None:
+        """Before the next use, for the homeserver may not know our keys any more."""
+        async with self._lock:
+            await self.keys.amend_account(shared=False, signed=False)
+            await self.keys.save()
+            self._opened = False
+
+    @property
+    def _uploads(self) -> PathBuilder:
+        return Path.v3.user[self.user].account_data[UPLOADS]
 
     async def upload(self, one_time_keys: int, *, fallback: bool) -> None:
         """Give the homeserver what it lacks of our keys. They are saved before they go out: somebody may use one at
@@ -146,6 +230,8 @@ class Identity:
         content["one_time_keys"] = self._signed(self.account.one_time_keys)
         if fallback:
             content["fallback_keys"] = self._signed(self.account.fallback_key, fallback=True)
+        if self._reads:
+            await self.mark()
         await self.api.request(Method.POST, Path.v3.keys.upload, content)
         self.account.shared = True
         self.account.mark_keys_as_published()
@@ -206,7 +292,8 @@ class Identity:
             return session
         session = OutboundGroupSession(room_id)
         session.max_messages = _positive(settings.get("rotation_period_msgs"), MAX_MESSAGES)
-        session.max_age = timedelta(milliseconds=_positive(settings.get("rotation_period_ms"), MAX_AGE * 1000))
+        age = _positive(settings.get("rotation_period_ms"), MAX_AGE * 1000)
+        session.max_age = timedelta(milliseconds=max(age, MIN_AGE * 1000))
         await self.keys.remove_outbound_group_session(room_id)
         if not self._reads:
             self.keys.forget_sessions()
@@ -225,6 +312,10 @@ class Identity:
             if not devices:
                 names.append(reader)
         return sorted(hashlib.sha256(name.encode()).hexdigest()[:32] for name in names)
+
+
+def _written(seeds: CrossSigningSeeds) -> list[str]:
+    return [base64.b64encode(seed).decode() for seed in seeds]
 
 
 def _positive(value: object, otherwise: int) -> int:

@@ -43,7 +43,7 @@ from chattor_bridge.node.ports import NodeStore, Transaction
 
 ACCOUNT, OLM, INBOUND, SEEN, PERSON = "account", "olm", "inbound", "seen", "person"
 """Kinds of records: the account itself; Olm sessions with one device; Megolm sessions of others; which event used which
-index of one; and, shared by all accounts, somebody's devices and keys."""
+index of one, both named by session and speaker; and, shared by all accounts, somebody's devices and keys."""
 
 SHARED = ""
 
@@ -71,6 +71,9 @@ class KeyStore(CryptoStore):
 
     def __init__(self, store: EncryptionStore, user: MatrixUserId, *, reads: bool) -> None:
         self.account_id = user
+        self.speaker = UserID("")
+        """Whose Megolm sessions are meant: anybody in a room has the keys of everybody there, and may give them out as
+        their own."""
         self._reads = reads
         self._olm: dict[IdentityKey, list[Session]] = {}
         self._outbound: dict[RoomID, OutboundGroupSession] = {}
@@ -88,6 +91,10 @@ class KeyStore(CryptoStore):
             return
         written = dict(self._unsaved)
         for (account, kind, name), value in written.items():
+            if kind == PERSON and value is not None and value["devices"] is not None:
+                known = await self._store.room_keys.get(tx, account, kind, name)
+                if known is not None and known["changes"] > value["changes"]:  # changed since we asked for them
+                    value = {**value, "devices": None, "changes": known["changes"]}
             if value is None:
                 await self._store.room_keys.remove(tx, account, kind, name)
             else:
@@ -116,6 +123,11 @@ class KeyStore(CryptoStore):
     def write(self, kind: str, name: str, value: JsonObject | None, account: str | None = None) -> None:
         """Replace a record, or with ``None`` remove it, at the next `save`."""
         self._unsaved[(self.account_id if account is None else account, kind, name)] = value
+
+    async def names(self, kind: str, account: str | None = None) -> list[str]:
+        """The records of this kind that are on disk."""
+        async with self._store.transaction() as tx:
+            return await self._store.room_keys.names(tx, self.account_id if account is None else account, kind)
 
     # --- the account ------------------------------------------------------------------------------------------------
 
@@ -150,7 +162,7 @@ class KeyStore(CryptoStore):
         self._olm.clear()
 
     async def has_session(self, key: IdentityKey) -> bool:
-        """Whether there is one to encrypt with: made, or heard in, since this store was opened."""
+        """Whether there is one to encrypt with: begun, by us or by them, since this store was opened."""
         return bool(self._olm.get(key))
 
     async def get_latest_session(self, key: IdentityKey) -> Session | None:
@@ -163,10 +175,13 @@ class KeyStore(CryptoStore):
         return [_olm_session(one) for one in record["sessions"]] if record is not None else []
 
     async def add_session(self, key: IdentityKey, session: Session) -> None:
+        self._olm[key] = _with(session, self._olm.get(key, []))
         await self.update_session(key, session)
 
     async def update_session(self, key: IdentityKey, session: Session) -> None:
-        self._olm[key] = _with(session, self._olm.get(key, []))
+        """One of an earlier run stays one to decrypt with: nobody knows what was encrypted in it after it was saved."""
+        if any(one.id == session.id for one in self._olm.get(key, [])):
+            self._olm[key] = _with(session, self._olm[key])
         if self._reads:
             sessions = _with(session, await self.get_sessions(key))
             self.write(OLM, key, {"sessions": [_olm_record(one) for one in sessions]})
@@ -178,7 +193,7 @@ class KeyStore(CryptoStore):
     ) -> None:
         self.write(
             INBOUND,
-            session_id,
+            self._named(session_id),
             {
                 "room": room_id,
                 "sender_key": sender_key,
@@ -191,13 +206,17 @@ class KeyStore(CryptoStore):
                 "max_messages": session.max_messages,
             },
         )
-        seen = await self.read(SEEN, session_id)
+        seen = await self.read(SEEN, self._named(session_id))
         if seen is not None:  # what lies before the first known index cannot be opened again
             first = session.first_known_index
-            self.write(SEEN, session_id, {index: event for index, event in seen.items() if int(index) >= first})
+            kept = {index: event for index, event in seen.items() if int(index) >= first}
+            self.write(SEEN, self._named(session_id), kept)
+
+    def _named(self, session_id: SessionID) -> str:
+        return f"{session_id} {self.speaker}"
 
     async def get_group_session(self, room_id: RoomID, session_id: SessionID) -> InboundGroupSession | None:
-        record = await self.read(INBOUND, session_id)
+        record = await self.read(INBOUND, self._named(session_id))
         if record is None or record["room"] != room_id:
             return None
         return InboundGroupSession.from_pickle(
@@ -217,8 +236,8 @@ class KeyStore(CryptoStore):
         return await self.get_group_session(room_id, session_id) is not None
 
     async def redact_group_session(self, room_id: RoomID, session_id: SessionID, reason: str) -> None:
-        self.write(INBOUND, session_id, None)
-        self.write(SEEN, session_id, None)
+        self.write(INBOUND, self._named(session_id), None)
+        self.write(SEEN, self._named(session_id), None)
 
     async def redact_group_sessions(
         self, room_id: RoomID | None, sender_key: IdentityKey | None, reason: str
@@ -234,9 +253,9 @@ class KeyStore(CryptoStore):
     async def validate_message_index(
         self, sender_key: IdentityKey, session_id: SessionID, event_id: EventID, index: int, timestamp: int
     ) -> bool:
-        seen = await self.read(SEEN, session_id) or {}
+        seen = await self.read(SEEN, self._named(session_id)) or {}
         known = seen.setdefault(str(index), [event_id, timestamp])
-        self.write(SEEN, session_id, seen)
+        self.write(SEEN, self._named(session_id), seen)
         return bool(known == [event_id, timestamp])
 
     # --- Megolm: what we say ----------------------------------------------------------------------------------------
@@ -260,7 +279,8 @@ class KeyStore(CryptoStore):
     # --- other people -----------------------------------------------------------------------------------------------
 
     async def _person(self, user_id: UserID) -> JsonObject:
-        return await self.read(PERSON, user_id, SHARED) or {"devices": None, "signing": {}, "signatures": []}
+        nobody: JsonObject = {"devices": None, "changes": 0, "signing": {}, "signatures": []}
+        return await self.read(PERSON, user_id, SHARED) or nobody
 
     def _write_person(self, user_id: UserID, person: JsonObject) -> None:
         self.write(PERSON, user_id, person, SHARED)
@@ -268,7 +288,11 @@ class KeyStore(CryptoStore):
     async def forget_person(self, user_id: UserID) -> None:
         """Ask for this person's devices again when they are next needed."""
         person = await self._person(user_id)
-        self._write_person(user_id, {**person, "devices": None})
+        self._write_person(user_id, {**person, "devices": None, "changes": person["changes"] + 1})
+
+    async def knows(self, user_id: UserID) -> bool:
+        """Whether this person is, or was, in a room of ours."""
+        return await self.read(PERSON, user_id, SHARED) is not None
 
     async def get_devices(self, user_id: UserID) -> dict[DeviceID, DeviceIdentity] | None:
         devices = (await self._person(user_id))["devices"]
