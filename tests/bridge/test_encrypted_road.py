@@ -28,6 +28,7 @@ from tests.bridge.test_road_synapse import (
     test_receipts_tell_what_was_delivered_and_what_was_read_on_both_sides,
     test_somebody_stops_comes_back_and_has_everything_removed,
     test_stopping_in_the_middle_of_it_all_loses_and_doubles_nothing,
+    test_the_chat_is_a_direct_one_named_after_the_friend,
     test_what_is_said_while_the_bridge_is_away_arrives_when_it_is_back,
 )
 from tests.nio_person import NioPerson
@@ -39,6 +40,7 @@ __all__ = [
     "test_receipts_tell_what_was_delivered_and_what_was_read_on_both_sides",
     "test_somebody_stops_comes_back_and_has_everything_removed",
     "test_stopping_in_the_middle_of_it_all_loses_and_doubles_nothing",
+    "test_the_chat_is_a_direct_one_named_after_the_friend",
     "test_what_is_said_while_the_bridge_is_away_arrives_when_it_is_back",
 ]
 
@@ -253,3 +255,15 @@ async def test_keys_are_changed_by_count_and_by_time(
     outbound = road.encryption._identities[MatrixUserId(ghost)].keys._outbound[RoomID(room_id)]
     outbound.creation_time -= timedelta(seconds=identity.MAX_AGE + 1)
     assert await session("4") != third
+
+
+async def test_a_room_that_turns_encryption_on_is_followed(travelled: tuple[Road, Peer]) -> None:
+    road, _ = travelled
+    alice = await road.person()
+    assert isinstance(alice, NioPerson)
+    room_id = await alice.open_chat(road.bot, encrypted=False)
+    assert "decrypted" not in await alice.next_from(road.bot, room_id, WAIT)
+    await alice.nio.room_put_state(room_id, "m.room.encryption", {"algorithm": encryption.ALGORITHM})
+    await alice.wait_for(lambda event: (event["type"], event["room_id"]) == ("m.room.encryption", room_id), WAIT)
+    await alice.say(room_id, "help")
+    assert (await alice.next_from(road.bot, room_id, WAIT))["decrypted"]
