@@ -118,10 +118,11 @@ class HomeserverContract:
         await homeserver.join(homeserver.bot, room_id)
         sent = await homeserver.send(ghost, room_id, "m.room.message", message("read"), secrets.token_hex())
         await homeserver.mark_read(ghost, room_id, sent)
-        receipts, since = await homeserver.read_receipts(None)
-        assert all(receipt["room_id"] != room_id for receipt in receipts)
-        assert (await homeserver.read_receipts(since))[0] == []
-        assert all(receipt["room_id"] != room_id for receipt in (await homeserver.read_receipts("nonsense"))[0])
+        # Other rooms of the bot may have receipts: Synapse answers an equal `/sync` from a cache for two minutes,
+        # so that the first answer, and with it `since`, may be older than this test.
+        first, since = await homeserver.read_receipts(None)
+        for receipts in (first, (await homeserver.read_receipts(since))[0], (await homeserver.read_receipts("no"))[0]):
+            assert all(receipt["room_id"] != room_id for receipt in receipts)
 
     async def test_what_is_uploaded_has_an_address(self, homeserver: Homeserver) -> None:
         ghost, room_id = await _room(homeserver)
