@@ -2,7 +2,7 @@
 VENV := .venv
 SYNAPSE := .venv-synapse
 PY := $(VENV)/bin/python
-MARKS ?=
+WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-test demo check fast test fuzz bench clean
@@ -28,8 +28,8 @@ check: install-test ## The gate: format, lint, types, import rules
 fast: install-test ## The tests that need no tor, Synapse or PostgreSQL
 	$(VENV)/bin/pytest -m "not tor and not synapse and not postgres"
 
-test: check ## Everything that CI runs
-	$(VENV)/bin/pytest
+test: check ## Everything that CI runs (WORKERS=1 for one test at a time; each worker has servers of its own)
+	$(VENV)/bin/pytest --numprocesses $(WORKERS) --dist worksteal
 
 fuzz: install-test ## Fuzz every decoder, guided by coverage (SECONDS=60 for each, TARGETS="cbor html" for some)
 	@.ci/setup fuzz
