@@ -14,6 +14,9 @@ from chattor_bridge.terminal.ports import Direction, HistoryEntry
 FORGOTTEN_AT_ONCE = 1_000
 """Entries looked at for one statement that forgets them."""
 
+MAX_ORDER = 2**63 - 1
+"""Above every order: what a signed 64-bit column holds."""
+
 MOVED_AT_ONCE = 500
 """Entries in memory while they are sealed for another friend: some megabytes at most."""
 
@@ -112,12 +115,16 @@ class SqlHistory(Table):
         )
         return changed == 1
 
-    async def last(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, count: int) -> list[HistoryEntry]:
+    async def last(
+        self, tx: Transaction, node_id: NodeId, peer_id: PeerId, count: int, before: int | None = None
+    ) -> list[HistoryEntry]:
         rows = await sql(tx).fetch(
-            "SELECT * FROM history WHERE node_id = $1 AND peer_id = $2 ORDER BY position DESC LIMIT $3",
+            "SELECT * FROM history WHERE node_id = $1 AND peer_id = $2 AND position < $4 "
+            "ORDER BY position DESC LIMIT $3",
             node_id,
             peer_id,
             count,
+            MAX_ORDER if before is None else before,
         )
         return [self._read(row) for row in reversed(rows)]
 

@@ -182,13 +182,26 @@ async def send(arguments: argparse.Namespace, home: Home, output: Output) -> Non
 
 
 async def history(arguments: argparse.Namespace, home: Home, output: Output) -> None:
-    answers = ask(home, "history", contact=arguments.contact, limit=arguments.limit, after=arguments.after)
+    answers = ask(
+        home,
+        "history",
+        contact=arguments.contact,
+        limit=arguments.limit,
+        after=arguments.after,
+        before=arguments.before,
+    )
     await _show_messages(answers, home, output, receipts=not arguments.no_receipts)
 
 
 async def follow(arguments: argparse.Namespace, home: Home, output: Output) -> None:
     answers = ask(home, "follow", contact=arguments.contact, after=arguments.after, sent=arguments.sent)
     await _show_messages(answers, home, output, receipts=not arguments.no_receipts)
+
+
+async def watch(_arguments: argparse.Namespace, home: Home, output: Output) -> None:
+    async with aclosing(ask(home, "watch")) as answers:
+        async for answer in answers:
+            output.show(answer.fields, *_change_lines(answer.fields))
 
 
 async def status(_arguments: argparse.Namespace, home: Home, output: Output) -> None:
@@ -229,6 +242,7 @@ COMMANDS: dict[str, Command] = {
     "send": send,
     "history": history,
     "follow": follow,
+    "watch": watch,
     "status": status,
 }
 
@@ -271,6 +285,18 @@ AT_ONCE = 0.05
 async def _comes_at_once(coming: asyncio.Future[Answer | None]) -> bool:
     await asyncio.wait([coming], timeout=AT_ONCE)
     return coming.done()
+
+
+def _change_lines(change: JsonObject) -> list[str]:
+    match change["change"]:
+        case "message":
+            return _message_lines(change["message"])
+        case "contact":
+            return table([_contact_row(change["contact"])])
+        case "gone":
+            return [f"a message with contact {change['contact']} is gone"]
+        case what:
+            return [f"{what} changed"]
 
 
 def _message_lines(message: JsonObject) -> list[str]:

@@ -13,7 +13,7 @@ from chattor_bridge.node.views import ContactInfo
 from chattor_bridge.protocol.events import Receipt, Text, split_text
 from chattor_bridge.terminal import arguments
 from chattor_bridge.terminal.addressing import find_contact, numbered, shown_name
-from chattor_bridge.terminal.bell import Bell, first_of
+from chattor_bridge.terminal.bell import Bell, Change, ContactChanged, MessageChanged, first_of
 from chattor_bridge.terminal.control import Answer, Done, Item, JsonObject
 from chattor_bridge.terminal.exits import CommandError, Exit
 from chattor_bridge.terminal.ports import Direction, HistoryEntry, TerminalStore
@@ -56,7 +56,7 @@ class Conversation:
                     tx, self._node.node_id, contact.peer_id, event_id, Direction.OUT, piece, sent_at=now, stored_at=now
                 )
                 event_ids.append(event_id)
-            tx.after_commit(self._bell.ring)
+            tx.after_commit(lambda: self._bell.ring(*_changed(contact.peer_id, event_ids)))
         for event_id in event_ids:
             yield Item({"event_id": event_id.hex(), "state": "queued"})
         if wait is not None:
@@ -68,15 +68,16 @@ class Conversation:
         contacts = await self._node.contacts()
         _number, contact = find_contact(contacts, arguments.text(args, "contact"))
         limit, after = arguments.number(args, "limit"), arguments.optional_number(args, "after")
+        before = arguments.optional_number(args, "before")
         if limit > MAX_HISTORY:
             raise LimitReached(f"history shows {MAX_HISTORY} messages at most; go on with --after")
         node_id = self._node.node_id
         async with self._store.transaction() as tx:
             if after is None:
-                entries = await self._store.history.last(tx, node_id, contact.peer_id, limit)
+                entries = await self._store.history.last(tx, node_id, contact.peer_id, limit, before)
             else:
                 entries = await self._store.history.after(tx, node_id, after, limit, contact.peer_id)
-        for item in _items(entries, contacts):
+        for item in message_items(entries, contacts):
             yield item
         yield Done({})
 
@@ -97,7 +98,7 @@ class Conversation:
             async with self._store.transaction() as tx:
                 entries = await self._store.history.after(tx, self._node.node_id, cursor, _PAGE, chosen)
             wanted = [entry for entry in entries if _wanted(entry, sent_too, known_until)]
-            for item in _items(wanted, await self._node.contacts() if wanted else []):
+            for item in message_items(wanted, await self._node.contacts() if wanted else []):
                 yield item
             if entries:
                 cursor = entries[-1].order
@@ -127,7 +128,7 @@ class Conversation:
                 return 0
             await history.mark_read(tx, node_id, peer_id, news, Direction.IN, self._clock.now())
             await self._node.send(tx, peer_id, Receipt("read", tuple(news)))
-            tx.after_commit(self._bell.ring)
+            tx.after_commit(lambda: self._bell.ring(*_changed(peer_id, news)))
         return len(news)
 
     async def _settled(
@@ -173,13 +174,18 @@ class Conversation:
         return (end if begin is None else begin), end
 
 
+def _changed(peer_id: PeerId, event_ids: Sequence[EventId]) -> list[Change]:
+    return [*(MessageChanged(peer_id, event_id) for event_id in event_ids), ContactChanged(peer_id)]
+
+
 def _wanted(entry: HistoryEntry, sent_too: bool, known_until: int) -> bool:
     if entry.direction is Direction.OUT:
         return sent_too
     return entry.order > known_until or entry.read_at is None
 
 
-def _items(entries: Sequence[HistoryEntry], contacts: Sequence[ContactInfo]) -> list[Item]:
+def message_items(entries: Sequence[HistoryEntry], contacts: Sequence[ContactInfo]) -> list[Item]:
+    """Entries of these contacts as `history` shows them."""
     numbers = {contact.peer_id: (number, shown_name(number, contact)) for number, contact in numbered(contacts)}
     return [Item(_message(entry, *numbers[entry.peer_id])) for entry in entries if entry.peer_id in numbers]
 

@@ -27,7 +27,7 @@ from chattor_bridge.packaged import packaged_directory
 from chattor_bridge.storage import Store, StoreKey, open_store
 from chattor_bridge.storage.holding import hold, start_patiently
 from chattor_bridge.terminal.addressing import SHORT_ID
-from chattor_bridge.terminal.bell import Bell
+from chattor_bridge.terminal.bell import Bell, Changed
 from chattor_bridge.terminal.connection import DONE, Connection
 from chattor_bridge.terminal.conversation import Conversation
 from chattor_bridge.terminal.forgetting import Forgetting
@@ -38,6 +38,7 @@ from chattor_bridge.terminal.recorder import Notice, Recorder
 from chattor_bridge.terminal.server import ControlServer
 from chattor_bridge.terminal.service import Service
 from chattor_bridge.terminal.settings import TerminalSettings, load_settings
+from chattor_bridge.terminal.watching import Watching
 from chattor_bridge.transport.tor import TorState, TorStatus, TorTransport
 
 OWNER = "local"
@@ -133,7 +134,8 @@ async def run_daemon(
             stack.push_async_callback(store.stop)
             if not await start_patiently(store, stop):
                 return
-            clock, bell, connection = SystemClock(), Bell(), Connection(_Progress(output).changed)
+            clock, bell = SystemClock(), Bell()
+            connection = Connection(_Progress(output, bell).changed)
             transport = transport_factory(settings, connection)
             stack.push_async_callback(transport.stop)
             await transport.start()
@@ -143,7 +145,9 @@ async def run_daemon(
             await host.start()
             node = _node(host)
             friends = Friends(node, store, clock, connection)
-            service = Service(friends, Conversation(node, store, clock, bell))
+            service = Service(
+                friends, Conversation(node, store, clock, bell), Watching(node, store, bell, friends), bell
+            )
             stack.callback(home.socket.unlink, missing_ok=True)
             listener = stack.enter_context(closing(home.listen()))
             async with asyncio.TaskGroup() as group:
@@ -196,10 +200,12 @@ def _ask_name() -> str:
 class _Progress:
     """Shows how tor connects, and when it has."""
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: Output, bell: Bell) -> None:
         self._output = output
+        self._bell = bell
 
     def changed(self, connection: Connection) -> None:
+        self._bell.ring(Changed.STATUS)
         self._output.show(
             {"tor": connection.percent, "summary": connection.summary},
             f"tor {connection.percent:3}%  {neutralised(connection.summary)}",

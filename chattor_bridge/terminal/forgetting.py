@@ -9,7 +9,7 @@ from chattor_bridge.errors import Unavailable
 from chattor_bridge.ids import EventId, NodeId, PeerId
 from chattor_bridge.node.ports import Clock
 from chattor_bridge.protocol.limits import EVENT_ID_SIZE, MAX_HISTORY_SIZE
-from chattor_bridge.terminal.bell import Bell
+from chattor_bridge.terminal.bell import Bell, Changed
 from chattor_bridge.terminal.ports import Direction, TerminalStore
 
 INTERVAL = 3600.0
@@ -47,8 +47,10 @@ class Forgetting:
     async def forget(self) -> None:
         """One round. Raises: DatabaseUnavailable."""
         async with self._store.transaction() as tx:
-            if self._keep_days is not None:
-                await self._store.history.prune(tx, self._clock.now() - self._keep_days * DAY)
+            if self._keep_days is not None and await self._store.history.prune(
+                tx, self._clock.now() - self._keep_days * DAY
+            ):
+                tx.after_commit(lambda: self._bell.ring(Changed.EVERYTHING))
             contacts = await self._store.contacts.of_node(tx, self._node_id)
         for contact in contacts:
             await self._shorten(contact.peer_id)
@@ -70,4 +72,4 @@ class Forgetting:
                 sent_at=now,
                 stored_at=now,
             )
-            tx.after_commit(self._bell.ring)
+            tx.after_commit(lambda: self._bell.ring(Changed.EVERYTHING))

@@ -180,8 +180,8 @@ class Friends:
         yield Done({})
 
     async def contacts(self, _args: JsonObject) -> AsyncGenerator[Answer, None]:
-        for number, contact in numbered(await self._node.contacts()):
-            yield Item(await self._contact(number, contact))
+        for _number, contact in numbered(await self._node.contacts()):
+            yield Item(await self.contact_item(contact))
         yield Done({})
 
     async def rename(self, args: JsonObject) -> AsyncGenerator[Answer, None]:
@@ -261,9 +261,12 @@ class Friends:
         )
         yield Done({})
 
-    async def _contact(self, number: int, contact: ContactInfo) -> JsonObject:
+    async def contact_item(self, contact: ContactInfo) -> JsonObject:
+        """One friend as `contacts` shows it."""
+        async with self._store.transaction() as tx:
+            last = await self._store.history.last(tx, self._node.node_id, contact.peer_id, 1)
         return {
-            "contact": number,
+            "contact": contact.order,
             "name": contact.name,
             "alias": contact.alias,
             "online": contact.online,
@@ -273,6 +276,7 @@ class Friends:
             "unread": await self._unread(contact),
             "since": contact.created_at,
             "verification": contact.verification.value,
+            "last": last[0].order if last else None,
         }
 
     async def _unread(self, contact: ContactInfo) -> int:

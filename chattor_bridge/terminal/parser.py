@@ -308,7 +308,8 @@ def _add_friends(commands: _Commands) -> None:
         "list your friends",
         shape='{"contact": 1, "name": "Bob", "alias": "", "online": true, "blocked": false,\n'
         ' "retired": false, "queued": 0, "unread": 2, "since": 1793000000,\n'
-        ' "verification": "unverified|verified|mismatch"}',
+        ' "verification": "unverified|verified|mismatch", "last": 7}\n'
+        "last is the order number of the last message with this friend, or null.",
     )
     rename = _command(
         commands,
@@ -388,11 +389,15 @@ def _add_messages(commands: _Commands) -> None:
         metavar="N",
         help=f"how many: the last ones, or with --after the next (default {DEFAULT_HISTORY}, up to {MAX_HISTORY})",
     )
-    history.add_argument(
+    place = history.add_mutually_exclusive_group()
+    place.add_argument(
         "--after",
         type=_bounded(0, MAX_ORDER),
         metavar="ORDER",
         help="begin behind this order number; 0 is the beginning",
+    )
+    place.add_argument(
+        "--before", type=_bounded(1, MAX_ORDER), metavar="ORDER", help="the last ones in front of this order number"
     )
     follow = _command(
         commands,
@@ -406,6 +411,18 @@ def _add_messages(commands: _Commands) -> None:
     follow.add_argument("contact", nargs="?", help="number, alias or name; without it, all conversations together")
     follow.add_argument("--after", type=_bounded(0, MAX_ORDER), metavar="ORDER", help="begin behind this order number")
     follow.add_argument("--sent", action="store_true", help="show your own messages too")
+    _command(
+        commands,
+        "watch",
+        "tell what changes, as it changes, until Ctrl-C",
+        "Messages with their states, friends coming and going, requests, codes. Each change comes once however often\n"
+        "it happened meanwhile, with how things are now. Marks nothing as read. What must not be missed when this\n"
+        "command stands still is follow's to tell.",
+        '{"change": "everything"} first, and whenever it was too much to say one by one: look at all anew\n'
+        '{"change": "message", "message": {…}} as in history, {"change": "gone", "contact": 1, "event_id": "5f…"}\n'
+        '{"change": "contact", "contact": {…}} as in contacts\n'
+        '{"change": "contacts|requests|codes|status"}: ask for these anew',
+    )
     for reading in (history, follow):
         reading.add_argument("--no-receipts", action="store_true", help="leave what is shown unread")
 

@@ -88,8 +88,10 @@ class History(Protocol):
     ) -> bool:
         """It will not arrive. False when there is no such entry of ours."""
 
-    async def last(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, count: int) -> list[HistoryEntry]:
-        """The newest ``count`` entries with this friend, oldest of them first."""
+    async def last(
+        self, tx: Transaction, node_id: NodeId, peer_id: PeerId, count: int, before: int | None = None
+    ) -> list[HistoryEntry]:
+        """The newest ``count`` entries with this friend (below the order ``before``), oldest of them first."""
 
     async def after(
         self, tx: Transaction, node_id: NodeId, order: int, limit: int, peer_id: PeerId | None = None

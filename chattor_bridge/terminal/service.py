@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from chattor_bridge.errors import MalformedData
+from chattor_bridge.terminal.bell import Bell, Changed
 from chattor_bridge.terminal.control import Answer, Request
 from chattor_bridge.terminal.conversation import Conversation
 from chattor_bridge.terminal.friends import Friends
+from chattor_bridge.terminal.watching import Watching
+
+_CHANGES = {
+    **dict.fromkeys(("new_code", "park_code", "rotate_code", "retire_code"), (Changed.CODES,)),
+    **dict.fromkeys(("add", "accept", "ignore", "block", "unblock"), (Changed.REQUESTS, Changed.CONTACTS)),
+    **dict.fromkeys(("forget", "merge", "retire", "rename", "verify"), (Changed.CONTACTS,)),
+    "profile": (Changed.STATUS,),
+}
+"""What an operation may have changed without the node's telling so: for those who watch to ask for anew."""
 
 
 class Service:
     """Answers requests; `ControlServer` carries them."""
 
-    def __init__(self, friends: Friends, conversation: Conversation) -> None:
+    def __init__(self, friends: Friends, conversation: Conversation, watching: Watching, bell: Bell) -> None:
+        self._bell = bell
         self._plain = {
             "codes": friends.codes,
             "new_code": friends.new_code,
@@ -39,12 +51,19 @@ class Service:
             "history": conversation.history,
             "read": conversation.read,
         }
-        self._waiting = {"send": conversation.send, "follow": conversation.follow}
+        self._waiting = {"send": conversation.send, "follow": conversation.follow, "watch": watching.watch}
 
     def answer(self, request: Request, gone: asyncio.Event) -> AsyncGenerator[Answer, None]:
         """The answer to one request, part by part. Raises: MalformedData when there is no such operation."""
         if request.operation in self._plain:
-            return self._plain[request.operation](request.arguments)
+            return self._told(request)
         if request.operation in self._waiting:
             return self._waiting[request.operation](request.arguments, gone)
         raise MalformedData("no such operation")
+
+    async def _told(self, request: Request) -> AsyncGenerator[Answer, None]:
+        async with aclosing(self._plain[request.operation](request.arguments)) as answers:
+            async for answer in answers:
+                yield answer
+        if changes := _CHANGES.get(request.operation):
+            self._bell.ring(*changes)

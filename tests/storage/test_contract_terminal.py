@@ -80,6 +80,8 @@ async def test_the_last_entries_of_a_friend_oldest_first(store: Store) -> None:
         await say(store, tx, 5, peer_id=OTHER_PEER)
         assert numbers(await store.history.last(tx, NODE, PEER, 3)) == [8, 7, 6]
         assert numbers(await store.history.last(tx, NODE, PEER, 99)) == [9, 8, 7, 6]
+        newest = (await store.history.last(tx, NODE, PEER, 1))[0].order
+        assert numbers(await store.history.last(tx, NODE, PEER, 2, newest)) == [8, 7]
         assert await store.history.last(tx, NodeId(b"M" * 16), PEER, 99) == []
 
 

@@ -119,6 +119,7 @@ async def test_they_become_friends_by_code_and_talk_both_ways(tmp_path: Path) ->
             "queued": 0,
             "unread": 0,
             "since": contact["since"],
+            "last": (await alice.get("history", "1"))[-1]["order"],
         }
         assert await alice.get("requests") == []
 
