@@ -98,7 +98,7 @@ class NodeObserver:
         node, peer, event_id = portal.node_id.hex(), portal.peer_id.hex(), event.event_id.hex()
         action: actions.Action
         match event.body:
-            case Text(text):
+            case Text(text=text):
                 action = actions.ShowText(node, peer, event_id, text)
             case Unknown(kind, fields):
                 notice = in_words(kind, fields, literal)
@@ -109,8 +109,8 @@ class NodeObserver:
             case Receipt(_, event_ids):
                 await self._read(tx, portal, event_ids)
                 return
-            case _:  # the node's own business; it tells ContactRenamed when a profile changed the name
-                return
+            case body:  # nothing that a friend says is dropped for being nothing that Matrix shows
+                action = actions.ShowUnknown(node, peer, event_id, body.TYPE, event.critical)
         if portal.room_id is None:
             await self._open_unless_about_to(tx, portal)
         await self._voice.arrange(tx, portal_lane(portal), action)

@@ -20,8 +20,9 @@ from chattor_bridge.errors import Unavailable, UsageError
 from chattor_bridge.ids import MatrixEventId, MatrixUserId, PeerId
 from chattor_bridge.node.host import NodeHost
 from chattor_bridge.node.ports import Clock, Transaction
-from chattor_bridge.protocol.events import Receipt, Text, split_text
+from chattor_bridge.protocol.events import Receipt, Text
 from chattor_bridge.protocol.limits import MAX_RECEIPT_EVENTS
+from chattor_bridge.protocol.splitting import split_text
 
 COMMAND = re.compile(r"\A\s*!chattor(?:\s+|\Z)", re.IGNORECASE)
 

@@ -14,7 +14,7 @@ from chattor_bridge.bridge.records import Portal
 from chattor_bridge.errors import HomeserverUnavailable
 from chattor_bridge.ids import MatrixEventId, MatrixRoomId, MatrixUserId
 from chattor_bridge.node.ports import Clock, Transaction
-from chattor_bridge.protocol.events import split_text
+from chattor_bridge.protocol.splitting import split_text
 
 ACTIONS_LIMIT = 100_000
 """Pending actions, at about 1 KB each: 100 MB of disk. Beyond it nothing new is accepted from friends, who keep their

@@ -123,12 +123,21 @@ class Mailbox:
         await self._rekey(tx, peer_id, session)
         await self._store.contacts.save(tx, replace(contact, session=session.serialize()))
 
-    def event(self, body: Body, event_id: EventId | None = None, time: int | None = None) -> Event:
+    def event(
+        self,
+        body: Body,
+        event_id: EventId | None = None,
+        time: int | None = None,
+        reply: EventId | None = None,
+        thread: EventId | None = None,
+    ) -> Event:
         """An event said now, with an id of its own."""
         return Event(
             event_id or EventId(self._around.random(EVENT_ID_SIZE)),
             self._around.clock.wall() if time is None else time,
             body,
+            reply=reply,
+            thread=thread,
         )
 
     async def delivered(self, tx: Transaction, peer_id: PeerId, ack: Ack, session_id: bytes) -> None:

@@ -110,6 +110,7 @@ class Node(Codes, Parting):
                 one.order,
                 state_of(one),
                 one.retired is not None,
+                None if one.version == NO_VERSION else one.capabilities,
             )
             for one in contacts
         ]
@@ -298,13 +299,16 @@ class Node(Codes, Parting):
         *,
         event_id: EventId | None = None,
         time: int | None = None,
+        reply: EventId | None = None,
+        thread: EventId | None = None,
     ) -> EventId:
         """Say something to a friend: sealed and in the outbox when ``tx`` is committed, delivered when it can be.
 
-        ``event_id`` is drawn and ``time`` (seconds since the epoch) is now unless given. Raises: NotFound; LimitReached
+        ``event_id`` is drawn and ``time`` (seconds since the epoch) is now unless given; ``reply`` is what it answers,
+        ``thread`` the first event of its thread. Raises: NotFound; LimitReached
         when too much waits for this friend or the event is too large; UsageError when it is no valid event.
         """
-        event = self.work.mailbox.event(body, event_id, time)
+        event = self.work.mailbox.event(body, event_id, time, reply, thread)
         await self.work.mailbox.send(tx, peer_id, event)
         tx.after_commit(lambda: failpoint("send-committed"))
         tx.after_commit(lambda: self.work.wake(peer_id))

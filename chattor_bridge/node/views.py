@@ -8,6 +8,7 @@ from typing import Final
 
 from chattor_bridge.ids import DoorId, KnockId, NodeId, PeerId
 from chattor_bridge.node.records import KnockState
+from chattor_bridge.protocol.events import Body
 
 MANY_REQUESTS: Final = 20
 """Requests from which on a list says what each has cost its sender: more than a screenful, and perhaps a flood."""
@@ -88,7 +89,8 @@ class VerificationInfo:
 class ContactInfo:
     """A friend. ``name`` is what the friend calls itself and may be empty, ``alias`` what our owner calls it. ``order``
     rises with every friend this store has had and is never used twice. ``retired``: this friendship is over, or about
-    to be, because somebody else may have its keys."""
+    to be, because somebody else may have its keys. ``capabilities``: what the friend's program and ours both know, None
+    before the first link."""
 
     peer_id: PeerId
     name: str
@@ -100,6 +102,11 @@ class ContactInfo:
     order: int = 0
     verification: Verification = Verification.NONE
     retired: bool = False
+    capabilities: tuple[str, ...] | None = None
+
+    def understands(self, body: Body) -> bool:
+        """Whether the friend's program knows what this is, as far as we know: one we have not met may know all."""
+        return self.capabilities is None or body.TYPE in self.capabilities
 
 
 class Phase(StrEnum):

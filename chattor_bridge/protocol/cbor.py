@@ -107,6 +107,7 @@ class Fields:
             raise MalformedData(f"{what}: not a map with text keys")
         self._fields: dict[str, object] = value
         self._what = what
+        self._read: set[str] = set()
 
     def __contains__(self, name: str) -> bool:
         return name in self._fields
@@ -119,13 +120,18 @@ class Fields:
         """The error that says this field is missing or not what it must be."""
         return MalformedData(f"{self._what}: {name} is missing or wrong")
 
+    def unread(self) -> dict[str, object]:
+        """The fields that nobody has asked for yet."""
+        return {name: value for name, value in self._fields.items() if name not in self._read}
+
     def raw(self, name: str) -> object:
         """The field as decoded; None when it is missing."""
+        self._read.add(name)
         return self._fields.get(name)
 
     def bytes(self, name: str, *, length: int | None = None, at_most: int | None = None) -> bytes:
         """A byte string of exactly ``length`` or ``at_most`` bytes."""
-        value = self._fields.get(name)
+        value = self.raw(name)
         if not isinstance(value, bytes):
             raise self.wrong(name)
         if (length is not None and len(value) != length) or (at_most is not None and len(value) > at_most):
@@ -134,21 +140,28 @@ class Fields:
 
     def text(self, name: str, *, at_most: int) -> str:
         """A text of ``at_most`` bytes in UTF-8."""
-        value = self._fields.get(name)
+        value = self.raw(name)
         if not isinstance(value, str) or len(value.encode()) > at_most:
             raise self.wrong(name)
         return value
 
     def integer(self, name: str, *, low: int, high: int) -> int:
         """An integer from ``low`` to ``high``, both included."""
-        value = self._fields.get(name)
+        value = self.raw(name)
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             raise self.wrong(name)
         return value
 
     def list(self, name: str, *, at_most: int) -> list[object]:
         """An array of ``at_most`` items."""
-        value = self._fields.get(name)
+        value = self.raw(name)
         if not isinstance(value, list) or len(value) > at_most:
+            raise self.wrong(name)
+        return value
+
+    def boolean(self, name: str) -> bool:
+        """True or false."""
+        value = self.raw(name)
+        if not isinstance(value, bool):
             raise self.wrong(name)
         return value

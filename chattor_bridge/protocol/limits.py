@@ -23,8 +23,8 @@ MAX_NAME: Final = 64
 MAX_NOTE: Final = 1_000
 """Bytes (UTF-8) of the note of a knock: a paragraph, so a stranger can introduce himself and not publish."""
 
-MAX_CAPABILITIES: Final = 32
-"""Capability names in one list. Version 1 defines far fewer; room for ten years."""
+MAX_CAPABILITIES: Final = 48
+"""Capability names in one list: version 1 has about half as many, and the longest offer fits a hello."""
 
 MAX_CAPABILITY_NAME: Final = 32
 """Bytes of one capability name, ``a-z 0-9 . _ -``."""
@@ -123,6 +123,33 @@ MAX_EVENT_TYPE: Final = 32
 
 MAX_RECEIPT_EVENTS: Final = 40
 """Event ids in one receipt: with the common fields it fits the smallest envelope."""
+
+MAX_REACTION: Final = 64
+"""Bytes (UTF-8) of one reaction: the longest emoji have 35, and some people react with a word."""
+
+MAX_QUESTION: Final = 2_000
+"""Bytes (UTF-8) of the question of a poll: a paragraph."""
+
+MAX_ANSWERS: Final = 20
+"""Answers of one poll, as many as Matrix has."""
+
+MAX_ANSWER: Final = 500
+"""Bytes (UTF-8) of one answer of a poll: with question and all answers a poll fits one envelope."""
+
+MAX_LATITUDE: Final = 90_000_000
+"""Highest latitude, north or south, in degrees times 1,000,000: the last digit is a decimetre."""
+
+MAX_LONGITUDE: Final = 180_000_000
+"""Highest longitude, east or west, in degrees times 1,000,000."""
+
+MAX_ACCURACY: Final = 20_038_000
+"""Metres by which a place may be off: the other side of the earth."""
+
+MAX_PLACE: Final = 1_000
+"""Bytes (UTF-8) of what a place is called."""
+
+MAX_TIMER: Final = 31_622_400
+"""Seconds after which a message may be made to disappear, at most: 366 days."""
 
 MAX_TIME: Final = 253_402_300_799
 """Highest event time, in seconds since the epoch: the end of the year 9999, where calendars of programs end."""

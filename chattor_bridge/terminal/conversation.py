@@ -10,7 +10,8 @@ from chattor_bridge.ids import EventId, PeerId
 from chattor_bridge.node.node import Node
 from chattor_bridge.node.ports import Clock
 from chattor_bridge.node.views import ContactInfo
-from chattor_bridge.protocol.events import Receipt, Text, split_text
+from chattor_bridge.protocol.events import Receipt, Text
+from chattor_bridge.protocol.splitting import split_text
 from chattor_bridge.terminal import arguments
 from chattor_bridge.terminal.addressing import find_contact, numbered, shown_name
 from chattor_bridge.terminal.bell import Bell, Change, ContactChanged, MessageChanged, first_of

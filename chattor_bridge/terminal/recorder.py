@@ -80,15 +80,15 @@ class Recorder:
         """The messages that it added or changed."""
         peer_id, event = arrived.peer_id, arrived.event
         match event.body:
-            case Text(text):
+            case Text(text=text):
                 pass
             case Unknown(type_name, fields):
                 text = _in_words(event, type_name, fields)
             case Receipt(_, event_ids):
                 await self._store.history.mark_read(tx, node_id, peer_id, event_ids, Direction.OUT, arrived.received_at)
                 return [MessageChanged(peer_id, event_id) for event_id in event_ids]
-            case _:
-                return []  # the node's own business
+            case body:
+                text = _in_words(event, body.TYPE, {})
         await self._store.history.add(
             tx,
             node_id,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,24 +14,41 @@ from chattor_bridge.ids import EventId
 from chattor_bridge.protocol import cbor
 from chattor_bridge.protocol.events import (
     Body,
+    Delete,
+    Edit,
     Event,
+    Location,
+    Poll,
+    PollEnd,
     Profile,
+    Reaction,
     Receipt,
     Text,
+    Timer,
     Unknown,
+    Vote,
     decode_event,
     encode_event,
-    split_text,
 )
 from chattor_bridge.protocol.limits import (
     ENVELOPE_SIZES,
+    MAX_ACCURACY,
+    MAX_ANSWER,
+    MAX_ANSWERS,
     MAX_EVENT_TYPE,
     MAX_INNER,
+    MAX_LATITUDE,
+    MAX_LONGITUDE,
     MAX_NAME,
+    MAX_PLACE,
+    MAX_QUESTION,
+    MAX_REACTION,
     MAX_RECEIPT_EVENTS,
     MAX_TEXT,
     MAX_TIME,
+    MAX_TIMER,
 )
+from chattor_bridge.protocol.splitting import split_text
 from tests.protocol.sources import NOW, Source, session_pair
 
 _ID = EventId(bytes(range(16)))
@@ -43,20 +61,41 @@ _values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abc", max_size=3), inner, max_size=3),
     max_leaves=8,
 )
+_lines = st.text("aöß漢🙂 ", min_size=1, max_size=MAX_REACTION // 4)
+_kinds = st.sampled_from(["", "emote", "notice", "of.a_later9"])
 _fields = st.dictionaries(st.from_regex(r"x_[a-z]{1,8}", fullmatch=True), _values, max_size=4)
 _bodies: st.SearchStrategy[Body] = st.one_of(
     _texts.map(Text),
     st.lists(_ids, min_size=1, max_size=MAX_RECEIPT_EVENTS).map(lambda ids: Receipt("read", tuple(ids))),
     st.text("aöß漢🙂 ", min_size=1, max_size=MAX_NAME // 4).map(Profile),
+    st.builds(Text, _texts, _kinds),
+    st.builds(Edit, _ids, _texts, _kinds),
+    st.builds(Delete, _ids),
+    st.builds(Reaction, _ids, _lines),
+    st.builds(
+        Location,
+        st.integers(-MAX_LATITUDE, MAX_LATITUDE),
+        st.integers(-MAX_LONGITUDE, MAX_LONGITUDE),
+        st.none() | st.integers(0, MAX_ACCURACY),
+        st.just("") | _lines,
+    ),
+    st.lists(_texts.filter(lambda text: len(text.encode()) <= MAX_ANSWER), min_size=1, max_size=MAX_ANSWERS).flatmap(
+        lambda answers: st.builds(Poll, _texts, st.just(tuple(answers)), st.integers(1, len(answers)), st.booleans())
+    ),
+    st.builds(Vote, _ids, st.sets(st.integers(0, MAX_ANSWERS - 1)).map(lambda chosen: tuple(sorted(chosen)))),
+    st.builds(PollEnd, _ids),
+    st.builds(Timer, st.integers(0, MAX_TIMER)),
     st.builds(Unknown, st.from_regex(r"x_[a-z0-9_.]{1,20}", fullmatch=True), _fields),
 )
 
 
 def _events() -> st.SearchStrategy[Event]:
-    def build(event_id: EventId, time: int, body: Body, critical: bool, extra: dict[str, object]) -> Event:
-        return Event(event_id, time, body, critical, {} if isinstance(body, Unknown) else extra)
+    def build(event: Event, extra: dict[str, object]) -> Event:
+        return event if isinstance(event.body, Unknown) else replace(event, extra=extra)
 
-    return st.builds(build, _ids, st.integers(0, MAX_TIME), _bodies, st.booleans(), _fields)
+    related = {"reply": st.none() | _ids, "thread": st.none() | _ids}
+    plain = st.builds(Event, _ids, st.integers(0, MAX_TIME), _bodies, st.booleans(), st.just({}), **related)
+    return st.builds(build, plain, _fields)
 
 
 @given(_events())
@@ -96,10 +135,10 @@ def test_any_fields_are_an_event_or_malformed(fields: dict[str, object]) -> None
 
 
 def test_unknown_keys_of_a_known_type_stay() -> None:
-    fields = {**_TEXT, "reply": bytes(16), "thread": {"root": bytes(16), "depth": 2}}
+    fields = {**_TEXT, "seen_by": bytes(16), "effect": {"of": bytes(16), "for": 2}}
     event = decode_event(cbor.encode(fields))
     assert event.body == Text("Grüß dich")
-    assert event.extra == {"reply": bytes(16), "thread": {"root": bytes(16), "depth": 2}}
+    assert event.extra == {"seen_by": bytes(16), "effect": {"of": bytes(16), "for": 2}}
     assert cbor.decode(encode_event(event)) == fields
 
 
@@ -120,6 +159,7 @@ def test_a_kind_of_receipt_from_a_later_version_is_kept() -> None:
     assert encode_event(event) == cbor.encode(fields)
 
 
+_POLL: dict[str, Any] = {"type": "poll", "question": "?", "answers": ["a", "b"], "choices": 1, "disclosed": True}
 _WRONG: dict[str, dict[str, Any]] = {
     "no id": {"id": None},
     "short id": {"id": bytes(15)},
@@ -150,6 +190,34 @@ _WRONG: dict[str, dict[str, Any]] = {
     "receipt for nothing": {"type": "receipt", "kind": "read", "events": []},
     "receipt for too much": {"type": "receipt", "kind": "read", "events": [bytes(16)] * (MAX_RECEIPT_EVENTS + 1)},
     "receipt for something else": {"type": "receipt", "kind": "read", "events": [bytes(15)]},
+    "reply to half an id": {"reply": bytes(15)},
+    "thread named by text": {"thread": "root"},
+    "kind that is no word": {"kind": "Emote"},
+    "empty kind": {"kind": ""},
+    "edit of nothing": {"type": "edit"},
+    "edit to nothing": {"type": "edit", "target": bytes(16), "text": ""},
+    "deletion of nothing": {"type": "delete"},
+    "reaction without a sign": {"type": "reaction", "target": bytes(16)},
+    "reaction too long": {"type": "reaction", "target": bytes(16), "emoji": "x" * (MAX_REACTION + 1)},
+    "reaction in two lines": {"type": "reaction", "target": bytes(16), "emoji": "a\nb"},
+    "place without a longitude": {"type": "location", "latitude": 0},
+    "place in halves": {"type": "location", "latitude": True, "longitude": 0},
+    "place too far east": {"type": "location", "latitude": 0, "longitude": MAX_LONGITUDE + 1},
+    "place too vague": {"type": "location", "latitude": 0, "longitude": 0, "accuracy": MAX_ACCURACY + 1},
+    "place with a long name": {"type": "location", "latitude": 0, "longitude": 0, "name": "x" * (MAX_PLACE + 1)},
+    "poll without answers": {**_POLL, "answers": []},
+    "poll with too many answers": {**_POLL, "answers": ["x"] * (MAX_ANSWERS + 1)},
+    "poll with a long answer": {**_POLL, "answers": ["x" * (MAX_ANSWER + 1), "y"]},
+    "poll with a long question": {**_POLL, "question": "x" * (MAX_QUESTION + 1)},
+    "poll with more choices than answers": {**_POLL, "choices": 3},
+    "poll without choices": {**_POLL, "choices": 0},
+    "poll that may or may not be disclosed": {**_POLL, "disclosed": 1},
+    "vote for one answer twice": {"type": "vote", "target": bytes(16), "choices": [1, 1]},
+    "vote for no number": {"type": "vote", "target": bytes(16), "choices": [False]},
+    "vote for an answer no poll has": {"type": "vote", "target": bytes(16), "choices": [MAX_ANSWERS]},
+    "end of nothing": {"type": "poll_end"},
+    "timer that goes back": {"type": "timer", "seconds": -1},
+    "timer of years": {"type": "timer", "seconds": MAX_TIMER + 1},
     "receipt without a list": {"type": "receipt", "kind": "read", "events": bytes(16)},
 }
 
@@ -203,6 +271,8 @@ def test_the_longest_text_and_the_longest_receipt_fit_their_envelopes() -> None:
     session, _ = session_pair()
     for body, size in (
         (Text("x" * MAX_TEXT), ENVELOPE_SIZES[2]),
+        (Poll("x" * MAX_QUESTION, ("x" * MAX_ANSWER,) * MAX_ANSWERS), ENVELOPE_SIZES[2]),
+        (Reaction(_ID, "x" * MAX_REACTION), ENVELOPE_SIZES[0]),
         (Receipt("read", (_ID,) * MAX_RECEIPT_EVENTS), ENVELOPE_SIZES[0]),
     ):
         inner = encode_event(Event(_ID, MAX_TIME, body))

@@ -10,6 +10,7 @@ from chattor_bridge.errors import MalformedData
 from chattor_bridge.ids import OnionKey
 from chattor_bridge.protocol import cbor
 from chattor_bridge.protocol.introduction import Introduction, read_introduction
+from chattor_bridge.protocol.limits import MAX_CAPABILITIES
 from chattor_bridge.protocol.padding import pad
 from chattor_bridge.protocol.ratchet import RatchetMessage
 from tests.protocol.sources import onion_key
@@ -32,7 +33,7 @@ _FIRST = RatchetMessage(bytes(40), bytes(45))
         {"onion": OnionKey(b"short")},
         {"versions": ()},
         {"capabilities": ("B",)},
-        {"capabilities": tuple(f"c{n:02}" for n in range(33))},
+        {"capabilities": tuple(f"c{n:02}" for n in range(MAX_CAPABILITIES + 1))},
     ],
 )
 def test_introductions_nobody_takes(change: dict[str, object]) -> None:

@@ -15,20 +15,28 @@ from chattor_bridge.errors import MalformedData
 from chattor_bridge.ids import EventId
 from chattor_bridge.protocol import cbor
 from chattor_bridge.protocol.events import (
+    Delete,
+    Edit,
     EpochAccept,
     EpochOffer,
     Event,
+    Location,
     Merge,
     MergeDone,
+    Poll,
+    PollEnd,
     Profile,
+    Reaction,
     Receipt,
     Retire,
     Text,
+    Timer,
     Unknown,
     VerifyAccept,
     VerifyDone,
     VerifyKey,
     VerifyStart,
+    Vote,
     decode_event,
     encode_event,
 )
@@ -219,7 +227,18 @@ def events() -> dict[str, Any]:
         Event(_ID, NOW, Merge(Source("merge proof")(32))),
         Event(_ID, NOW, MergeDone()),
         Event(_ID, NOW, Retire(), critical=True),
-        Event(_ID, NOW, Text("an answer, in a later version"), extra={"reply": bytes(16)}),
+        Event(_ID, NOW, Text("an answer", "emote"), reply=EventId(bytes(16)), thread=_ID),
+        Event(_ID, NOW, Text("with what a later version adds"), extra={"seen_by": [1, 2]}),
+        Event(_ID, NOW, Edit(EventId(bytes(16)), "Grüße aus *Bern*", "notice")),
+        Event(_ID, NOW, Delete(EventId(bytes(16)))),
+        Event(_ID, NOW, Reaction(EventId(bytes(16)), "👍🏽")),
+        Event(_ID, NOW, Location(47_376_900, -8_541_700)),
+        Event(_ID, NOW, Location(-90_000_000, 180_000_000, 12, "Südpol")),
+        Event(_ID, NOW, Poll("Wann?", ("heute", "morgen", "nie"), choices=2, disclosed=False)),
+        Event(_ID, NOW, Vote(EventId(bytes(16)), (0, 2))),
+        Event(_ID, NOW, Vote(EventId(bytes(16)), ())),
+        Event(_ID, NOW, PollEnd(EventId(bytes(16)))),
+        Event(_ID, NOW, Timer(86_400)),
         Event(
             _ID, NOW, Unknown("circle.invite", {"circle": b"\x01\x02", "members": [1, -1, None, True]}), critical=True
         ),
@@ -247,6 +266,18 @@ def events() -> dict[str, Any]:
         ("a merge without a proof", cbor.encode(text | {"type": "merge"})),
         ("a finding that is neither", cbor.encode(text | {"type": "verify_done", "run": bytes(16), "match": 1})),
         ("an epoch after the last", cbor.encode(_epoch("epoch_accept", 2**32 - 1, 1_088))),
+        ("a reply to half an id", cbor.encode(text | {"reply": bytes(8)})),
+        ("a thread that has no id", cbor.encode(text | {"thread": None})),
+        ("a kind that is no word", cbor.encode(text | {"kind": ""})),
+        ("an edit of nothing", cbor.encode(text | {"type": "edit"})),
+        ("a reaction of nothing", cbor.encode(text | {"type": "reaction", "target": bytes(16), "emoji": ""})),
+        ("a place beyond the pole", cbor.encode(text | {"type": "location", "latitude": 90_000_001, "longitude": 0})),
+        ("a poll without answers", cbor.encode(text | _POLL | {"answers": []})),
+        ("a poll with an empty answer", cbor.encode(text | _POLL | {"answers": ["yes", ""]})),
+        ("a poll with more choices than answers", cbor.encode(text | _POLL | {"choices": 3})),
+        ("a vote for a twenty-first answer", cbor.encode(text | _VOTE | {"choices": [20]})),
+        ("a vote that is not ascending", cbor.encode(text | _VOTE | {"choices": [1, 0]})),
+        ("a timer of more than a year", cbor.encode(text | {"type": "timer", "seconds": 31_622_401})),
         ("an integer key", cbor.encode(dict([*text.items(), (1, 1)]))),
         ("a byte after it", canonical + b"\x00"),
         ("a map of indefinite length", b"\xbf" + canonical[1:] + b"\xff"),
@@ -258,6 +289,16 @@ def events() -> dict[str, Any]:
         "events": [_described(event) for event in good],
         "refused": [{"why": why, "bytes": data.hex()} for why, data in bad],
     }
+
+
+_POLL: dict[str, object] = {
+    "type": "poll",
+    "question": "Now?",
+    "answers": ["yes", "no"],
+    "choices": 1,
+    "disclosed": True,
+}
+_VOTE: dict[str, object] = {"type": "vote", "target": bytes(16)}
 
 
 def _epoch(kind: str, number: int, size: int) -> dict[str, object]:
