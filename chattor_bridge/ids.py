@@ -23,6 +23,9 @@ KnockId = NewType("KnockId", bytes)
 EventId = NewType("EventId", bytes)
 """One thing said. 16 random bytes, drawn by its sender, carried inside the envelope (docs/protocol/events.md)."""
 
+FileId = NewType("FileId", bytes)
+"""One file offered to one friend. 16 random bytes, drawn by its sender (docs/protocol/files.md)."""
+
 OnionKey = NewType("OnionKey", bytes)
 """The Ed25519 public key of a v3 onion service, 32 bytes: what an address encodes. Secret."""
 

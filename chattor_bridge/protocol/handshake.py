@@ -28,8 +28,14 @@ from chattor_bridge.protocol.primitives import KEY_SIZE, TAG_SIZE, RandomBytes
 LINK_VERSION: Final = 1
 """Version of handshake and framing, bound by the prologue. What is said inside is negotiated apart from it."""
 
-_PROLOGUE_LABEL: Final = "chattor/v1/link"
 _OTHER_ROLE: Final = {"knocker": "owner", "owner": "knocker"}
+
+
+class Purpose(StrEnum):
+    """What a stream is for. It is the label of the prologue, so no handshake for one passes for the other."""
+
+    LINK = "chattor/v1/link"
+    FILE = "chattor/v1/file"
 
 
 class Pattern(StrEnum):
@@ -57,7 +63,7 @@ class LinkKeys:
 
     ``own_static`` is our X25519 private key for this friendship, ``psk`` the session's link key, 32 bytes each.
     ``peer_static`` is the friend's X25519 public key; only the answering side of IK may have ``None`` there. ``role``
-    is ours in the friendship, ``"knocker"`` or ``"owner"``.
+    is ours in the friendship, ``"knocker"`` or ``"owner"``. Only a link is opened with IK.
 
     Raises: ValueError when a part is missing, has a wrong length or does not fit the others.
     """
@@ -67,6 +73,7 @@ class LinkKeys:
     psk: bytes = field(repr=False)
     pattern: Pattern
     role: str
+    purpose: Purpose = Purpose.LINK
 
     def __post_init__(self) -> None:
         keys = [self.own_static, self.psk] + ([] if self.peer_static is None else [self.peer_static])
@@ -76,11 +83,13 @@ class LinkKeys:
             raise ValueError("the role is 'knocker' or 'owner'")
         if self.peer_static is None and (self.pattern is Pattern.KK or self.role == "owner"):
             raise ValueError("only a knocker being accepted (IK) does not know the static key of the other side")
+        if self.purpose is not Purpose.LINK and self.pattern is Pattern.IK:
+            raise ValueError("whoever is being accepted has no files yet")
 
 
-def prologue(dialled: OnionKey, dialler_role: str) -> bytes:
+def prologue(dialled: OnionKey, dialler_role: str, purpose: Purpose = Purpose.LINK) -> bytes:
     """What both sides must agree on before the handshake, byte by byte."""
-    return cbor.encode([_PROLOGUE_LABEL, LINK_VERSION, bytes(dialled), dialler_role])
+    return cbor.encode([purpose.value, LINK_VERSION, bytes(dialled), dialler_role])
 
 
 class Secured:
@@ -132,7 +141,7 @@ def answer(
     """Answer a dial with the first candidate that authenticates ``message``: its index, the reply, and the ciphers.
 
     One onion can be dialled with several keys while a knock is being accepted: each attempt of the knock has its own
-    link key, and an owner who never got the answer comes again with IK when we expect KK.
+    link key, an owner who never got the answer comes again with IK when we expect KK, and a friend may come for a file.
 
     Raises: AuthenticationFailed when no candidate fits, MalformedData.
     """
@@ -156,7 +165,7 @@ def _begin(keys: LinkKeys, dialled: OnionKey, *, initiator: bool, random: Random
         noise.set_as_initiator()
     else:
         noise.set_as_responder()
-    noise.set_prologue(prologue(dialled, keys.role if initiator else _OTHER_ROLE[keys.role]))
+    noise.set_prologue(prologue(dialled, keys.role if initiator else _OTHER_ROLE[keys.role], keys.purpose))
     noise.set_psks(psk=keys.psk)
     noise.set_keypair_from_private_bytes(Keypair.STATIC, keys.own_static)
     if initiator or keys.pattern is Pattern.KK:

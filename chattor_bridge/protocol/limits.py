@@ -176,6 +176,68 @@ Its owner is told when something has to go."""
 MAX_HELD: Final = 1_000
 """Events kept past a gap, per friend. The next one is not acknowledged, so its sender keeps it."""
 
+# --- files ---------------------------------------------------------------------------------------------------------
+
+FILE_ID_SIZE: Final = 16
+"""Bytes of the id of an offered file: random ones never meet."""
+
+CHUNK_SIZE: Final = 61_440
+"""Bytes of every chunk of a file but the last: with its proof it fits the longest message Noise has."""
+
+CHUNKS_OF_GROUP: Final = 16
+"""Chunks of one group, a subtree of its own: what the side that offers reads and hashes at a time (960 KiB), so that it
+keeps 32 bytes for each of these and no hash of a chunk."""
+
+MAX_FILE_SIZE: Final = 2**36
+"""Bytes of one file (64 GiB): a week at a bad circuit's pace. What must be kept of it stays at a few megabytes."""
+
+FILE_SIZES: Final = (1_024, 62_464)
+"""Bytes a Noise message on a file stream can have, tag included: one for everything that is said, and one for a chunk
+with its proof, so that padding costs a sixtieth."""
+
+MAX_CHUNKS_WANTED: Final = 128
+"""Chunks asked for on one stream and not come: 7.5 MiB, which fills a circuit of five megabytes and a second and a
+half."""
+
+MAX_FILE_STREAMS: Final = 8
+"""Streams at a time that carry files of one friendship: two files on several circuits, or eight files."""
+
+FILE_STREAM_TIMEOUT: Final = 150
+"""Seconds in which nothing comes that should, after which a file stream is dead: as `LINK_TIMEOUT`."""
+
+MAX_FILE_NAME: Final = 255
+"""Bytes (UTF-8) of the name of a file: what file systems allow."""
+
+MAX_MIME_TYPE: Final = 127
+"""Bytes of a media type: either half may have 63 by common practice, and a slash."""
+
+MAX_CAPTION: Final = 4_000
+"""Bytes (UTF-8) of the text beside a file: with a thumbnail and all else it fits an event."""
+
+MAX_PIXELS: Final = 65_535
+"""Highest width or height of an image, in pixels: what common formats have room for."""
+
+MAX_DURATION: Final = 604_800_000
+"""Highest duration of a recording, in milliseconds: a week."""
+
+MAX_WAVEFORM: Final = 100
+"""Values in a waveform: as many bars as a screen shows."""
+
+WAVEFORM_PEAK: Final = 1_024
+"""Highest value in a waveform: Matrix's own."""
+
+MAX_BLURHASH: Final = 128
+"""Characters of a blurhash: nine components each way, and room."""
+
+MAX_THUMBNAIL: Final = 8_000
+"""Bytes of the picture inside an offer: enough to see what it is, and it fits an event with all else."""
+
+MAX_OFFERS: Final = 1_000
+"""Files of one friendship, either way, that are offered or under way: the next is cancelled (``too-many``)."""
+
+OFFER_LIFETIME: Final = 30 * 86_400
+"""Seconds after which a file that was offered and has not gone over is given up: as long as a sender tries."""
+
 # --- link ----------------------------------------------------------------------------------------------------------
 
 LINK_SIZES: Final = (1_024, 4_096, 18_432, 65_535)

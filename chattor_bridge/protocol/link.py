@@ -121,6 +121,13 @@ class Link:
         assert self._secured is not None
         return self._secured.handshake_hash
 
+    def hand_over(self) -> tuple[Secured, bytes]:
+        """Give up the stream to what it was opened for instead of a link, as the keys that fitted say: its ciphers, and
+        the bytes to be sent first. To be called right after `Established` on the answering side; nothing else may be
+        called then."""
+        assert self._secured is not None
+        return self._secured, self.data_to_send()
+
     def receive(self, data: bytes) -> list[LinkEvent]:
         """Take some bytes of the stream; what they say, in order.
 

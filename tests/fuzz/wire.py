@@ -14,6 +14,7 @@ from chattor_bridge.ids import OnionKey
 from chattor_bridge.protocol import cbor
 from chattor_bridge.protocol.door import Bundle
 from chattor_bridge.protocol.events import EpochAccept, EpochOffer, Unknown, decode_event, encode_event
+from chattor_bridge.protocol.fileframes import decode_file_frame, encode_file_frame
 from chattor_bridge.protocol.frames import decode_frames, encode_frame
 from chattor_bridge.protocol.framing import FrameSplitter, frame
 from chattor_bridge.protocol.friendcode import FriendCode
@@ -60,6 +61,12 @@ def _frames(data: bytes) -> None:
     with suppress(MalformedData):
         for each in decode_frames(data):
             assert decode_frames(encode_frame(each)) == [each]
+
+
+def _file_frame(data: bytes) -> None:
+    with suppress(MalformedData):
+        each = decode_file_frame(data)
+        assert decode_file_frame(encode_file_frame(each)) == each
 
 
 def _event(data: bytes) -> None:
@@ -212,6 +219,7 @@ TARGETS = (
     Target("friend_code", _friend_code, texts_from_vectors("friend-code.json", "code", "also", "text")),
     Target("framing", _framing, (frame(b"one") + frame(b"two") + frame(bytes(1_024)), b"\0\0", b"\xff\xff")),
     Target("frames", _frames, from_vectors("frames.json", "bytes")),
+    Target("file_frame", _file_frame, tuple(seed for seed in from_vectors("files.json", "bytes") if len(seed) < 1_000)),
     Target("event", _event, from_vectors("events.json", "bytes")),
     Target("ack", _ack, tuple(cbor.encode(each) for each in ([0], [5], [5, 7, 9], [0, 2, 2, 4, 100]))),
     Target("bundle", _bundle, from_vectors("knock.json", "door_message")),

@@ -244,4 +244,4 @@ def test_a_knocker_does_not_dial_with_ik() -> None:
 
 def test_keys_show_no_secret() -> None:
     shown = repr(Friendship().owner(Pattern.KK))
-    assert shown == "LinkKeys(pattern=<Pattern.KK: 'KKpsk0'>, role='owner')"
+    assert shown == "LinkKeys(pattern=<Pattern.KK: 'KKpsk0'>, role='owner', purpose=<Purpose.LINK: 'chattor/v1/link'>)"

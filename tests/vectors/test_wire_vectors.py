@@ -68,6 +68,14 @@ def _nonce(number: int) -> bytes:
 
 @pytest.mark.parametrize("vector", plain.load("link.json"), ids=lambda vector: vector["name"])
 def test_links(vector: Any) -> None:
+    for size, plaintext, frames in open_stream(vector, b"chattor/v1/link"):
+        assert size in (1_024, 4_096, 18_432, 65_535)
+        assert plaintext == b"".join(frames)
+
+
+def open_stream(vector: Any, label: bytes) -> list[tuple[int, bytes, list[bytes]]]:
+    """Verify a handshake, and open what is said after it: of each message its size, what is in it, and which frames
+    should be."""
     raw = {name: bytes.fromhex(value) for name, value in vector.items() if _is_hex(value)}
     static_i, static_r = raw["dialling_static_private"], raw["answering_static_private"]
     ephemeral_i, ephemeral_r = raw["dialling_ephemeral_private"], raw["answering_ephemeral_private"]
@@ -76,7 +84,7 @@ def test_links(vector: Any) -> None:
     accepting = vector["protocol_name"] == "Noise_IKpsk1_25519_AESGCM_SHA256"
 
     # the prologue, byte by byte
-    label, role = b"chattor/v1/link", vector["dialler_role"].encode()
+    role = vector["dialler_role"].encode()
     onion = raw["dialled_onion"]
     assert raw["prologue"] == b"\x84\x6f" + label + b"\x01\x58\x20" + onion + bytes([0x60 + len(role)]) + role
 
@@ -119,13 +127,14 @@ def test_links(vector: Any) -> None:
     # what is said then
     keys = dict(zip(("dialling", "answering"), _outputs(noise.chaining_key, b"", 2), strict=True))
     nonces = {"dialling": 0, "answering": 0}
+    opened = []
     for part in rest:
         side = part["from"]
         message = _only_message(part)
-        assert len(message) in (1_024, 4_096, 18_432, 65_535)
         plaintext = plain.unseal(keys[side], _nonce(nonces[side]), message, b"")
         nonces[side] += 1
-        assert plain.unpadded(plaintext) == b"".join(bytes.fromhex(frame) for frame in part["frames"])
+        opened.append((len(message), plain.unpadded(plaintext), [bytes.fromhex(frame) for frame in part["frames"]]))
+    return opened
 
 
 def _is_hex(value: object) -> bool:
