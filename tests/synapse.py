@@ -121,6 +121,18 @@ class Somebody:
             assert answer.status == 200, value
             return value
 
+    async def refused(self, method: str, path: str, content: JsonObject | None = None) -> str:
+        """The error code with which a request below ``/_matrix/client`` is refused. Raises: AssertionError when it is
+        not."""
+        headers = {"Authorization": f"Bearer {self.access_token}"}
+        async with (
+            aiohttp.ClientSession(headers=headers) as session,
+            session.request(method, f"{self.address}/_matrix/client{path}", json=content) as answer,
+        ):
+            value: JsonObject = await answer.json()
+            assert 400 <= answer.status < 500, value
+            return str(value["errcode"])
+
     async def fetch(self, address: str) -> bytes:
         """What is behind an ``mxc://`` address."""
         path = f"/_matrix/client/v1/media/download/{address.removeprefix('mxc://')}"

@@ -10,7 +10,7 @@ from chattor_bridge.bot.request import Request
 from chattor_bridge.bot.requests import block_request
 from chattor_bridge.bridge.content import literal
 from chattor_bridge.bridge.listener import Deed
-from chattor_bridge.bridge.showing import NAMELESS
+from chattor_bridge.bridge.look import NAMELESS
 from chattor_bridge.errors import NotFound, UsageError
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.views import ContactInfo, Verification

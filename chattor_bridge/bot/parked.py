@@ -11,8 +11,8 @@ from chattor_bridge.bot.parser import Command
 from chattor_bridge.bot.request import Request
 from chattor_bridge.bridge.content import literal
 from chattor_bridge.bridge.listener import Deed
+from chattor_bridge.bridge.look import NAMELESS
 from chattor_bridge.bridge.parking import Aside, Side
-from chattor_bridge.bridge.showing import NAMELESS
 from chattor_bridge.errors import UsageError
 from chattor_bridge.ids import MatrixUserId, NodeId
 from chattor_bridge.node.ports import Transaction

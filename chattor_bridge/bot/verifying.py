@@ -9,11 +9,11 @@ from chattor_bridge.bot.parser import Command
 from chattor_bridge.bot.request import Request
 from chattor_bridge.bridge.content import literal
 from chattor_bridge.bridge.listener import Deed
-from chattor_bridge.bridge.showing import NAMELESS
+from chattor_bridge.bridge.look import NAMELESS
 from chattor_bridge.errors import UsageError
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.verifying import in_groups
-from chattor_bridge.node.views import Verification, VerificationInfo
+from chattor_bridge.node.views import ContactInfo, Verification, VerificationInfo
 
 _WHICH: Final = "Say which contact: verify 1. contacts shows the numbers."
 
@@ -43,9 +43,11 @@ async def verify(request: Request) -> Deed:
                 )
             case "match":
                 await node.confirm(tx, contact.peer_id, match=True)
+                await _show_in_room(request, tx, contact)
                 text = f"✅ Noted: **{name}** is verified."
             case "mismatch":
                 await node.confirm(tx, contact.peer_id, match=False)
+                await _show_in_room(request, tx, contact)
                 text = (
                     f"⚠️ Noted. **Somebody may stand between you and {name}** and read everything. Meet, exchange new "
                     "friend codes and become friends anew."
@@ -55,6 +57,12 @@ async def verify(request: Request) -> Deed:
         await request.answer(tx, text)
 
     return deed
+
+
+async def _show_in_room(request: Request, tx: Transaction, contact: ContactInfo) -> None:
+    conversations = request.desk.conversations
+    portal = await conversations.portal(tx, request.owner, request.node.node_id, contact.peer_id)
+    await conversations.refresh(tx, portal)
 
 
 def _shown(name: str, info: VerificationInfo) -> str:

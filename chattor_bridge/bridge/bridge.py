@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from chattor_bridge.bridge.conversations import Conversations
 from chattor_bridge.bridge.ghosts import Household
 from chattor_bridge.bridge.inbox import InboxWorker
 from chattor_bridge.bridge.intake import Intake
@@ -56,6 +57,7 @@ class Desk:
     clock: Clock
     level_of: LevelOf
     parking: Parking
+    conversations: Conversations
     status: Callable[[], Awaitable[BridgeStatus]]
 
 
@@ -94,10 +96,11 @@ class Bridge:
         self._level_of = level_of
         household = Household(homeserver.bot, homeserver.domain)
         voice = Voice(store, clock, homeserver.bot, lambda lane: self._actions.wake(lane))
-        self.observer = NodeObserver(store, clock, household, voice, make_announcer(store, voice))
+        conversations = Conversations(store, clock, household, voice)
+        self.observer = NodeObserver(store, household, voice, make_announcer(store, voice), conversations)
         self.host = make_host(self.observer)
         self._parking = Parking(store, lambda room: self._inbox.wake(room), lambda lane: self._actions.wake(lane))
-        bot = make_bot(Desk(store, self.host, voice, clock, level_of, self._parking, self.status))
+        bot = make_bot(Desk(store, self.host, voice, clock, level_of, self._parking, conversations, self.status))
         speech = PortalSpeech(store, self.host, conversion, clock, voice, level_of, bot)
         router = Router(store, household, voice, speech, bot)
         performer = Performer(store, homeserver, conversion, clock, voice)

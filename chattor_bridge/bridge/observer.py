@@ -10,7 +10,8 @@ from dataclasses import replace
 from chattor_bridge.bridge import actions
 from chattor_bridge.bridge.actions import owner_lane, portal_lane
 from chattor_bridge.bridge.content import literal, room_link
-from chattor_bridge.bridge.ghosts import SECRET_BYTES, SECRET_NAME, Household
+from chattor_bridge.bridge.conversations import Conversations
+from chattor_bridge.bridge.ghosts import Household
 from chattor_bridge.bridge.listener import Announcer
 from chattor_bridge.bridge.ports import BridgeStore
 from chattor_bridge.bridge.records import Portal
@@ -18,6 +19,7 @@ from chattor_bridge.bridge.voice import Place, Voice
 from chattor_bridge.errors import NotFound
 from chattor_bridge.ids import EventId, MatrixEventId, MatrixUserId, NodeId, PeerId
 from chattor_bridge.node.happenings import (
+    VERIFICATION_FAILED,
     CodeClosed,
     ContactAdded,
     ContactRenamed,
@@ -33,7 +35,7 @@ from chattor_bridge.node.happenings import (
     KnockReceived,
 )
 from chattor_bridge.node.notices import in_words
-from chattor_bridge.node.ports import Clock, Transaction
+from chattor_bridge.node.ports import Transaction
 from chattor_bridge.protocol.events import Event, Receipt, Text, Unknown
 
 GOES_ON_ELSEWHERE = (
@@ -48,12 +50,12 @@ class NodeObserver:
     """Implements `chattor_bridge.node.ports.Observer` for every node the bridge hosts."""
 
     def __init__(
-        self, store: BridgeStore, clock: Clock, household: Household, voice: Voice, announcer: Announcer
+        self, store: BridgeStore, household: Household, voice: Voice, announcer: Announcer, conversations: Conversations
     ) -> None:
         self._store = store
-        self._clock = clock
         self._household = household
         self._voice = voice
+        self._conversations = conversations
         self._announcer = announcer
 
     async def record(self, tx: Transaction, node_id: NodeId, happening: Happening) -> None:
@@ -68,7 +70,7 @@ class NodeObserver:
         owner = MatrixUserId(record.owner)
         match happening:
             case EventArrived(peer_id, event):
-                portal = await self._portal(tx, owner, node_id, peer_id)
+                portal = await self._conversations.portal(tx, owner, node_id, peer_id)
                 await self._voice.check_room_for_more(tx, portal_lane(portal))
                 await self._arrived(tx, portal, event)
             case EventsForgotten(peer_id, event_ids):
@@ -77,14 +79,14 @@ class NodeObserver:
             case EventDelivered(peer_id, event_id):
                 await self._delivered(tx, node_id, peer_id, event_id)
             case EventFailed(peer_id, event_id, reason):
-                await self._failed(tx, await self._portal(tx, owner, node_id, peer_id), event_id, reason)
+                await self._failed(tx, await self._conversations.portal(tx, owner, node_id, peer_id), event_id, reason)
             case ContactRenamed(peer_id):
-                await self._renamed(tx, await self._portal(tx, owner, node_id, peer_id))
+                await self._conversations.refresh(tx, await self._conversations.portal(tx, owner, node_id, peer_id))
             case ContactsMerged(peer_id, former):
                 await self._merged(tx, owner, node_id, peer_id, former)
             case ContactAdded(peer_id):
                 await self._announcer.happened(tx, owner, node_id, happening)
-                await self._open(tx, await self._portal(tx, owner, node_id, peer_id))
+                await self._conversations.open(tx, await self._conversations.portal(tx, owner, node_id, peer_id))
             case KnockReceived():
                 await self._voice.check_room_for_more(tx, owner_lane(owner))
                 await self._announcer.happened(tx, owner, node_id, happening)
@@ -104,6 +106,8 @@ class NodeObserver:
                 notice = in_words(kind, fields, literal)
                 if notice is not None:
                     await self._voice.say(tx, Place.portal(portal), notice)
+                    if kind == VERIFICATION_FAILED:
+                        await self._conversations.refresh(tx, portal)
                     return
                 action = actions.ShowUnknown(node, peer, event_id, kind, event.critical)
             case Receipt(_, event_ids):
@@ -112,16 +116,7 @@ class NodeObserver:
             case body:  # nothing that a friend says is dropped for being nothing that Matrix shows
                 action = actions.ShowUnknown(node, peer, event_id, body.TYPE, event.critical)
         if portal.room_id is None:
-            await self._open_unless_about_to(tx, portal)
-        await self._voice.arrange(tx, portal_lane(portal), action)
-
-    async def _renamed(self, tx: Transaction, portal: Portal) -> None:
-        """Have the new name shown, unless what is done last in this lane will find it anyway."""
-        action = actions.RenamePortal(portal.node_id.hex(), portal.peer_id.hex())
-        last = await self._store.actions.last(tx, portal_lane(portal))
-        if last is not None and last.attempts == 0 and last.action == actions.to_json(action):
-            return
-        await self._voice.check_room_for_more(tx, portal_lane(portal))
+            await self._conversations.open_unless_about_to(tx, portal)
         await self._voice.arrange(tx, portal_lane(portal), action)
 
     async def _read(self, tx: Transaction, portal: Portal, event_ids: tuple[EventId, ...]) -> None:
@@ -156,35 +151,14 @@ class NodeObserver:
         self, tx: Transaction, owner: MatrixUserId, node_id: NodeId, peer_id: PeerId, former_id: PeerId
     ) -> None:
         """One room remains; the other stays to be read, and says where the conversation goes on."""
-        portal = await self._portal(tx, owner, node_id, peer_id)
-        former = await self._portal(tx, owner, node_id, former_id)
+        portal = await self._conversations.portal(tx, owner, node_id, peer_id)
+        former = await self._conversations.portal(tx, owner, node_id, former_id)
         await self._store.event_links.move(tx, node_id, former_id, peer_id)
         await self._store.portals.save(tx, replace(former, merged_into=peer_id))
         if former.room_id is not None:
             text = GOES_ON_ELSEWHERE.format(where=room_link(portal))
             action = actions.Say(owner, former.room_id, text, only_there=True)
             await self._voice.arrange(tx, portal_lane(former), action)
-        await self._open_unless_about_to(tx, portal)
+        await self._conversations.open_unless_about_to(tx, portal)
         rename = actions.RenamePortal(node_id.hex(), peer_id.hex())  # it may have the other's alias now
         await self._voice.arrange(tx, portal_lane(portal), rename)
-
-    async def _portal(self, tx: Transaction, owner: MatrixUserId, node_id: NodeId, peer_id: PeerId) -> Portal:
-        """The conversation's portal; its record is made if there is none."""
-        portal = await self._store.portals.by_peer(tx, node_id, peer_id)
-        if portal is None:
-            secret = await self._store.secret(tx, SECRET_NAME, SECRET_BYTES)
-            ghost = self._household.ghost(secret, owner, peer_id)
-            portal = Portal(owner, node_id, peer_id, ghost, None, self._clock.now())
-            await self._store.portals.save(tx, portal)
-        return portal
-
-    async def _open(self, tx: Transaction, portal: Portal) -> None:
-        action = actions.OpenPortal(portal.node_id.hex(), portal.peer_id.hex())
-        await self._voice.arrange(tx, portal_lane(portal), action)
-
-    async def _open_unless_about_to(self, tx: Transaction, portal: Portal) -> None:
-        """Have the room opened before what follows, unless that is what its lane begins with anyway. Opening an open
-        room changes nothing, so now and then once too often does no harm."""
-        first = await self._store.actions.next(tx, portal_lane(portal))
-        if first is None or first.action.get("kind") != actions.to_json(actions.OpenPortal("", ""))["kind"]:
-            await self._open(tx, portal)

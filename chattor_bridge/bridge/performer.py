@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from chattor_bridge.bridge import actions
 from chattor_bridge.bridge.listener import Deed, nothing
+from chattor_bridge.bridge.look import BOT_NAME
 from chattor_bridge.bridge.ports import BridgeStore, Homeserver, TextConversion
 from chattor_bridge.bridge.records import PendingAction
-from chattor_bridge.bridge.rooms import BOT_NAME
 from chattor_bridge.bridge.sender import Sender
 from chattor_bridge.bridge.showing import Showing
 from chattor_bridge.bridge.speaking import Speaking

@@ -227,11 +227,12 @@ class Homeserver(Protocol):
         invite: Sequence[MatrixUserId],
         is_direct: bool,
         initial_state: Sequence[JsonObject] = (),
-        power_users: dict[MatrixUserId, int] | None = None,
+        power: JsonObject | None = None,
+        is_space: bool = False,
     ) -> MatrixRoomId:
         """A private room (invite only, no alias, not in any directory), encrypted from end to end if it was so
-        configured. With ``power_users`` only they can invite others, from 50 on. Not idempotent: see
-        `joined_rooms`."""
+        configured and is no space. ``power`` is what ``m.room.power_levels`` says; its creator is added where the
+        room's version has it there. Not idempotent: see `joined_rooms`."""
 
     async def joined_rooms(self, user: MatrixUserId) -> list[MatrixRoomId]: ...
     async def joined_members(self, user: MatrixUserId, room_id: MatrixRoomId) -> list[MatrixUserId]: ...

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+from chattor_bridge.bridge.features import FEATURES, ROOM_FEATURES
+from chattor_bridge.bridge.look import BOT_NAME, NAMELESS, Look
 from chattor_bridge.bridge.ports import BridgeStore, Homeserver
 from chattor_bridge.bridge.records import JsonObject, Portal
 from chattor_bridge.errors import HomeserverRefused
 from chattor_bridge.failpoints import failpoint
 from chattor_bridge.ids import MatrixRoomId, MatrixUserId
 from chattor_bridge.node.ports import Clock
-
-BOT_NAME = "Chattor"
 
 BRIDGE_STATES = ("m.bridge", "uk.half-shot.bridge")
 """MSC2346, under its final and its unstable name: which network a room leads to."""
@@ -35,12 +35,20 @@ learn from its own web server where that homeserver is."""
 ROOM_LOST = frozenset({"M_FORBIDDEN", "M_NOT_FOUND", "M_UNKNOWN"})
 """Error codes that may mean the room we knew is closed to us: left, purged or shut down."""
 
+SECLUDED: tuple[JsonObject, ...] = (
+    {"type": "m.room.history_visibility", "state_key": "", "content": {"history_visibility": "invited"}},
+    {"type": "m.room.guest_access", "state_key": "", "content": {"guest_access": "forbidden"}},
+)
+"""Who is let in sees nothing of what was said before; somebody without an account is never let in."""
+
 ADMIN_POWER = 100
 
 OWNER_POWER = 50
-"""An owner may invite others to a portal, and remove them; those may do neither."""
+"""An owner may invite others to a portal, remove them, encrypt it and replace it by a new room; those may do none of
+it, and nobody but the bot and the ghost can let strangers in, show them the room, or say where it leads."""
 
-PORTAL_TOPIC = "A conversation over Chattor"
+_OWNERS_OWN = ("m.room.name", "m.room.avatar", "m.room.topic", "m.room.encryption", "m.room.tombstone")
+
 MANAGEMENT_TOPIC = "Write help to see what I can do"
 
 
@@ -51,34 +59,43 @@ class PortalRooms:
         self._store = store
         self._homeserver = homeserver
 
-    async def open(self, portal: Portal, name: str) -> MatrixRoomId:
+    async def open(self, portal: Portal, look: Look) -> MatrixRoomId:
         """The portal's room, its ghost and the bot in it and its owner invited. Repeating it changes nothing.
 
         Raises: HomeserverUnavailable, HomeserverRefused, DatabaseUnavailable.
         """
         await self._homeserver.ensure_user(self._homeserver.bot, BOT_NAME)
-        await self._homeserver.ensure_user(portal.ghost, name)
-        room_id = portal.room_id or await self._find(portal) or await self._create(portal, name)
+        await self._homeserver.ensure_user(portal.ghost, NAMELESS)
+        room_id = portal.room_id or await self._find(portal) or await self._create(portal, look)
         if portal.room_id != room_id:
+            portal = replace(portal, room_id=room_id)
             async with self._store.transaction() as tx:
-                await self._store.portals.save(tx, replace(portal, room_id=room_id))
+                await self._store.portals.save(tx, portal)
         await self._bring_bot(portal.ghost, room_id)
+        await self.show(portal, look)
         await invite_to_chat(self._homeserver, portal.ghost, room_id, portal.owner)
         return room_id
 
-    async def rename(self, portal: Portal, name: str) -> None:
-        """Show the friend under a new name: the ghost, the room and the bridge state.
+    async def show(self, portal: Portal, look: Look) -> None:
+        """Have room and ghost look so, and the room say what it is and can do; what does so already is left alone.
 
         Raises: HomeserverUnavailable, HomeserverRefused.
         """
-        await self._homeserver.ensure_user(portal.ghost, name)
         if portal.room_id is None:
             return
-        await self._homeserver.set_state(portal.ghost, portal.room_id, "m.room.name", {"name": name})
-        for event_type in BRIDGE_STATES:
-            await self._homeserver.set_state(
-                portal.ghost, portal.room_id, event_type, self._bridge_state(portal, name), _bridge_key(portal.ghost)
-            )
+        await self._homeserver.ensure_user(portal.ghost, NAMELESS)
+        member = {"membership": "join", "displayname": look.name, **_if_any("avatar_url", look.avatar)}
+        for event_type, key, content in (
+            *self._states(portal.ghost, look),
+            ("m.room.member", portal.ghost, member),
+        ):
+            await self._set(portal.ghost, portal.room_id, event_type, key, content)
+
+    async def _set(
+        self, user: MatrixUserId, room_id: MatrixRoomId, event_type: str, key: str, content: JsonObject
+    ) -> None:
+        if (await self._homeserver.get_state(user, room_id, event_type, key) or {}) != content:
+            await self._homeserver.set_state(user, room_id, event_type, content, key)
 
     async def unbridge(self, ghost: MatrixUserId, room_id: MatrixRoomId) -> None:
         """Let a portal's room say no longer that it leads anywhere.
@@ -95,27 +112,23 @@ class PortalRooms:
 
         return await _first_joined(self._homeserver, portal.ghost, is_it)
 
-    async def _create(self, portal: Portal, name: str) -> MatrixRoomId:
-        bridge_state = self._bridge_state(portal, name)
+    async def _create(self, portal: Portal, look: Look) -> MatrixRoomId:
         room_id = await self._homeserver.create_room(
             portal.ghost,
-            name=name,
-            topic=PORTAL_TOPIC,
+            name=None,
+            topic=None,
             invite=[self._homeserver.bot],
             is_direct=True,
             initial_state=[
                 *(
-                    {"type": event_type, "state_key": _bridge_key(portal.ghost), "content": bridge_state}
-                    for event_type in BRIDGE_STATES
+                    {"type": event_type, "state_key": key, "content": content}
+                    for event_type, key, content in self._states(portal.ghost, look)
+                    if content
                 ),
                 NO_PREVIEWS,
-                {
-                    "type": FUNCTIONAL_MEMBERS,
-                    "state_key": "",
-                    "content": {"service_members": [self._homeserver.bot]},
-                },
+                *SECLUDED,
             ],
-            power_users={self._homeserver.bot: ADMIN_POWER, portal.owner: OWNER_POWER},
+            power=_power({self._homeserver.bot: ADMIN_POWER, portal.owner: OWNER_POWER}),
         )
         failpoint("room-created")
         return room_id
@@ -129,13 +142,22 @@ class PortalRooms:
             await self._homeserver.invite(ghost, room_id, bot)
         await self._homeserver.join(bot, room_id)
 
-    def _bridge_state(self, portal: Portal, name: str) -> JsonObject:
-        return {
+    def _states(self, ghost: MatrixUserId, look: Look) -> list[tuple[str, str, JsonObject]]:
+        """What a portal's room says of itself: type, state key and content."""
+        bridge: JsonObject = {
             "bridgebot": self._homeserver.bot,
-            "creator": portal.ghost,
+            "creator": ghost,
             "protocol": {"id": "chattor", "displayname": "Chattor"},
-            "channel": {"id": _bridge_key(portal.ghost), "displayname": name},
+            "channel": {"id": _bridge_key(ghost), "displayname": look.name, **_if_any("avatar_url", look.avatar)},
         }
+        return [
+            ("m.room.name", "", {"name": look.name}),
+            ("m.room.topic", "", {"topic": look.topic}),
+            ("m.room.avatar", "", _if_any("url", look.avatar)),
+            *((event_type, _bridge_key(ghost), bridge) for event_type in BRIDGE_STATES),
+            (ROOM_FEATURES, _bridge_key(ghost), FEATURES),
+            (FUNCTIONAL_MEMBERS, "", {"service_members": [self._homeserver.bot]}),
+        ]
 
 
 class ManagementRooms:
@@ -221,6 +243,19 @@ async def _first_joined(
         except HomeserverRefused:  # left meanwhile
             continue
     return None
+
+
+def _power(users: dict[MatrixUserId, int]) -> JsonObject:
+    return {
+        "users": users,
+        "invite": OWNER_POWER,
+        "state_default": ADMIN_POWER,
+        "events": dict.fromkeys(_OWNERS_OWN, OWNER_POWER),
+    }
+
+
+def _if_any(key: str, value: str | None) -> JsonObject:
+    return {} if value is None else {key: value}
 
 
 def _bridge_key(ghost: MatrixUserId) -> str:

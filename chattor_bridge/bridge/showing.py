@@ -13,17 +13,14 @@ from chattor_bridge.bridge import actions, content
 from chattor_bridge.bridge.erasure import forget_portal
 from chattor_bridge.bridge.ghosts import transaction_id
 from chattor_bridge.bridge.listener import Deed
+from chattor_bridge.bridge.look import NAMELESS, Looks
 from chattor_bridge.bridge.ports import BridgeStore, Homeserver, TextConversion
 from chattor_bridge.bridge.records import EventLink, PendingAction, Portal
-from chattor_bridge.bridge.rooms import BOT_NAME, ROOM_LOST, PortalRooms
+from chattor_bridge.bridge.rooms import ROOM_LOST, PortalRooms
 from chattor_bridge.bridge.sender import Sender
 from chattor_bridge.errors import HomeserverRefused
 from chattor_bridge.ids import EventId, MatrixEventId, MatrixRoomId, MatrixUserId, NodeId, PeerId
-from chattor_bridge.node.names import presentable, told_apart
 from chattor_bridge.node.ports import Transaction
-
-NAMELESS = "A Chattor friend"
-"""What to show for a friend who gives no name."""
 
 WELCOME = (
     "This room is yours alone: what you write here goes to your friend over Chattor, and what your friend writes "
@@ -58,20 +55,21 @@ class Showing:
         self._conversion = conversion
         self._sender = sender
         self._portals = PortalRooms(store, homeserver)
+        self._looks = Looks(store)
 
     async def rename(self, action: actions.RenamePortal) -> None:
         portal = await self._portal(action.node, action.peer)
-        await self._portals.rename(portal, await self._name(portal))
+        await self._portals.show(portal, await self._looks.of(portal))
 
     async def open_portal(self, action: actions.OpenPortal, pending: PendingAction) -> Deed:
         portal = await self._portal(action.node, action.peer)
-        name = await self._name(portal)
+        look = await self._looks.of(portal)
         try:
-            room_id = await self._portals.open(portal, name)
+            room_id = await self._portals.open(portal, look)
         except HomeserverRefused as error:
             if portal.room_id is None or error.errcode not in ROOM_LOST:
                 raise
-            room_id = await self._portals.open(await self._without_room(portal), name)
+            room_id = await self._portals.open(await self._without_room(portal), look)
         welcome = await self._welcome_to(portal, room_id, pending)
 
         async def deed(tx: Transaction) -> None:
@@ -129,7 +127,7 @@ class Showing:
 
     async def unknown(self, action: actions.ShowUnknown, pending: PendingAction) -> Deed:
         portal = await self._portal(action.node, action.peer)
-        name = await self._name(portal)
+        name = (await self._looks.of(portal)).name
         text = (CRITICAL if action.critical else UNKNOWN).format(
             name=content.literal(name), type=content.literal(action.type)
         )
@@ -153,13 +151,13 @@ class Showing:
             message = content.written(self._conversion, text, mark, notice=notice)
             return await self._sender.send(sender, room_id, "m.room.message", message, mark, pending)
 
-        room_id = portal.room_id or await self._portals.open(portal, await self._name(portal))
+        room_id = portal.room_id or await self._portals.open(portal, await self._looks.of(portal))
         try:
             matrix_event_id = await send(room_id)
         except HomeserverRefused as error:
             if error.errcode not in ROOM_LOST:
                 raise
-            room_id = await self._portals.open(await self._without_room(portal), await self._name(portal))
+            room_id = await self._portals.open(await self._without_room(portal), await self._looks.of(portal))
             await self._welcome_to(portal, room_id, pending)
             matrix_event_id = await send(room_id)
 
@@ -177,17 +175,6 @@ class Showing:
         if portal is None:
             raise LookupError("an action for a portal that is not in the database")
         return portal
-
-    async def _name(self, portal: Portal) -> str:
-        """What to show for the friend's name now: as our owner says, else its own, told apart from other people's."""
-        async with self._store.transaction() as tx:
-            contacts = await self._store.contacts.of_node(tx, portal.node_id)
-        contact = next((one for one in contacts if one.peer_id == portal.peer_id), None)
-        if contact is not None and contact.alias:
-            return contact.alias
-        name = presentable(contact.peer_name) if contact is not None else ""
-        others = [one.alias or one.peer_name for one in contacts if one is not contact]
-        return told_apart(name or NAMELESS, portal.peer_id, [BOT_NAME, *others])
 
     async def _without_room(self, portal: Portal) -> Portal:
         forgotten = replace(portal, room_id=None)

@@ -12,9 +12,10 @@ import logging
 from chattor_bridge.bridge import actions, content
 from chattor_bridge.bridge.ghosts import MARK_KEY, transaction_id
 from chattor_bridge.bridge.listener import Deed, nothing
+from chattor_bridge.bridge.look import BOT_NAME
 from chattor_bridge.bridge.ports import BridgeStore, Homeserver, TextConversion
 from chattor_bridge.bridge.records import JsonObject, KnockNotice, PendingAction
-from chattor_bridge.bridge.rooms import BOT_NAME, ROOM_LOST, ManagementRooms
+from chattor_bridge.bridge.rooms import ROOM_LOST, ManagementRooms
 from chattor_bridge.bridge.sender import Sender
 from chattor_bridge.bridge.voice import Voice
 from chattor_bridge.errors import HomeserverRefused

@@ -30,9 +30,6 @@ ENCRYPTED: JsonObject = {"type": "m.room.encryption", "state_key": "", "content"
 IN_CLEAR = frozenset({"m.reaction"})
 """Event types that clients send in the clear in encrypted rooms too: a homeserver has to put reactions together."""
 
-INVITE_POWER = 50
-"""What it takes to invite others to a room with people of different power. Synapse lets everybody in a private room."""
-
 SEARCH_PAGE = 100
 """Events asked for at once when a room is searched; Synapse caps a page at 1,000."""
 
@@ -92,7 +89,8 @@ class MatrixHomeserver:
         invite: Sequence[MatrixUserId],
         is_direct: bool,
         initial_state: Sequence[JsonObject] = (),
-        power_users: dict[MatrixUserId, int] | None = None,
+        power: JsonObject | None = None,
+        is_space: bool = False,
     ) -> MatrixRoomId:
         version = await self._default_room_version(user)
         content: JsonObject = {
@@ -101,19 +99,21 @@ class MatrixHomeserver:
             "room_version": version,
             "invite": list(invite),
             "is_direct": is_direct,
-            "initial_state": [*initial_state, *([ENCRYPTED] if self._encrypt_rooms else [])],
+            "initial_state": [*initial_state, *([ENCRYPTED] if self._encrypt_rooms and not is_space else [])],
         }
+        if is_space:
+            content["creation_content"] = {"type": "m.space"}
         if name is not None:
             content["name"] = name
         if topic is not None:
             content["topic"] = topic
-        if power_users:
-            levels = dict(power_users)
+        if power is not None:
+            levels = dict(power.get("users", {}))
             if version.isdigit() and int(version) >= FIRST_VERSION_WITH_CREATORS:
                 levels.pop(user, None)
             else:
                 levels.setdefault(user, 100)
-            content["power_level_content_override"] = {"users": levels, "invite": INVITE_POWER}
+            content["power_level_content_override"] = {**power, "users": levels}
         answer = await self._client.call(user, Method.POST, Path.v3.createRoom, content)
         return MatrixRoomId(_text(answer, "room_id"))
 

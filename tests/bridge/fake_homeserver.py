@@ -61,6 +61,8 @@ class FakeHomeserver:
         self._news = asyncio.Condition()
         self.rooms: dict[MatrixRoomId, Room] = {}
         self.names: dict[str, str] = {}
+        """What each of our users was last shown as: in a room of theirs, or else by their profile."""
+        self.profiles: dict[str, str] = {}
         self.media: dict[str, bytes] = {}
         self.pending_events: list[JsonObject] = []
         self.pending_receipts: list[JsonObject] = []
@@ -89,7 +91,7 @@ class FakeHomeserver:
 
     async def ensure_user(self, user: MatrixUserId, display_name: str) -> None:
         await self._ask("ensure_user", user)
-        self.names[user] = display_name
+        self.names[user] = self.profiles[user] = display_name
 
     async def create_room(
         self,
@@ -100,13 +102,14 @@ class FakeHomeserver:
         invite: Sequence[MatrixUserId],
         is_direct: bool,
         initial_state: Sequence[JsonObject] = (),
-        power_users: dict[MatrixUserId, int] | None = None,
+        power: JsonObject | None = None,
+        is_space: bool = False,
     ) -> MatrixRoomId:
         await self._ask("create_room", user)
         room = self._new_room()
-        self._put_state(room, user, "m.room.create", "", {"creator": user})
+        self._put_state(room, user, "m.room.create", "", {"type": "m.space"} if is_space else {})
         self._put_state(room, user, "m.room.member", user, {"membership": "join"})
-        levels = {"users": {user: 100, **(power_users or {})}, "invite": 50 if power_users else 0}
+        levels = {"invite": 0, **(power or {}), "users": {user: 100, **(power or {}).get("users", {})}}
         self._put_state(room, user, "m.room.power_levels", "", levels)
         for event in initial_state:
             self._put_state(room, user, event["type"], event.get("state_key", ""), event["content"])
@@ -142,6 +145,8 @@ class FakeHomeserver:
         self, user: MatrixUserId, room_id: MatrixRoomId, event_type: str, content: JsonObject, state_key: str = ""
     ) -> MatrixEventId:
         room = await self._enter("set_state", user, room_id)
+        if event_type == "m.room.member" and state_key == user:
+            self.names[user] = content["displayname"]
         event_id = self._put_state(room, user, event_type, state_key, content)
         await self._done()
         return event_id
@@ -168,6 +173,7 @@ class FakeHomeserver:
         self._put_state(
             room, user, "m.room.member", user, {"membership": "leave"} | ({"reason": reason} if reason else {})
         )
+        self.names[user] = self.profiles.get(user, user)
         await self._done()
 
     async def send(

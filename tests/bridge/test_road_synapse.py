@@ -108,6 +108,10 @@ class Road:
         """Another device of the same user."""
         return await self.login(self._somebodies[person.user_id])
 
+    def somebody(self, person: Person) -> Somebody:
+        """The same user, who can be told to do anything that the client API allows."""
+        return self._somebodies[person.user_id]
+
     async def login(self, somebody: Somebody) -> Person:
         """This user, logged in until the end of the road."""
         self._somebodies[somebody.user_id] = somebody

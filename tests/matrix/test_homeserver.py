@@ -82,7 +82,7 @@ async def test_room_is_private_and_direct_with_its_initial_state(
         invite=[person.user_id, homeserver.bot],
         is_direct=True,
         initial_state=[{"type": "m.bridge", "state_key": "chattor", "content": {"bridgebot": homeserver.bot}}],
-        power_users={homeserver.bot: 100, person.user_id: 50},
+        power={"users": {homeserver.bot: 100, person.user_id: 50}, "invite": 50},
     )
     await homeserver.join(homeserver.bot, room_id)
     await person.join(room_id)
@@ -107,7 +107,7 @@ async def test_power_levels_fit_rooms_with_and_without_creators(
     monkeypatch.setattr(homeserver, "_room_version", version)
     ghost = new_ghost()
     room_id = await homeserver.create_room(
-        ghost, name=None, topic=None, invite=[], is_direct=False, power_users={person.user_id: 50, ghost: 100}
+        ghost, name=None, topic=None, invite=[], is_direct=False, power={"users": {person.user_id: 50, ghost: 100}}
     )
     created = await homeserver.get_state(ghost, room_id, "m.room.create")
     assert created is not None

@@ -1,0 +1,60 @@
+"""What is arranged about the room of a conversation: that it is opened, looks right, is left or given up.
+
+All of it inside the transaction that wants it: these methods wait for the database alone, and what they arrange is done
+in the lane of the portal, behind what already waits there.
+"""
+
+from __future__ import annotations
+
+from chattor_bridge.bridge import actions
+from chattor_bridge.bridge.actions import portal_lane
+from chattor_bridge.bridge.ghosts import SECRET_BYTES, SECRET_NAME, Household
+from chattor_bridge.bridge.ports import BridgeStore
+from chattor_bridge.bridge.records import Portal
+from chattor_bridge.bridge.voice import Voice
+from chattor_bridge.ids import MatrixUserId, NodeId, PeerId
+from chattor_bridge.node.ports import Clock, Transaction
+
+
+class Conversations:
+    """Finds portals and arranges what becomes of their rooms."""
+
+    def __init__(self, store: BridgeStore, clock: Clock, household: Household, voice: Voice) -> None:
+        self._store = store
+        self._clock = clock
+        self._household = household
+        self._voice = voice
+
+    async def portal(self, tx: Transaction, owner: MatrixUserId, node_id: NodeId, peer_id: PeerId) -> Portal:
+        """The conversation's portal; its record is made if there is none."""
+        portal = await self._store.portals.by_peer(tx, node_id, peer_id)
+        if portal is None:
+            secret = await self._store.secret(tx, SECRET_NAME, SECRET_BYTES)
+            ghost = self._household.ghost(secret, owner, peer_id)
+            portal = Portal(owner, node_id, peer_id, ghost, None, self._clock.now())
+            await self._store.portals.save(tx, portal)
+        return portal
+
+    async def open(self, tx: Transaction, portal: Portal) -> None:
+        """Have the room opened, and its owner invited."""
+        action = actions.OpenPortal(portal.node_id.hex(), portal.peer_id.hex())
+        await self._voice.arrange(tx, portal_lane(portal), action)
+
+    async def open_unless_about_to(self, tx: Transaction, portal: Portal) -> None:
+        """Have the room opened before what follows, unless that is what its lane begins with anyway. Opening an open
+        room changes nothing, so now and then once too often does no harm."""
+        first = await self._store.actions.next(tx, portal_lane(portal))
+        if first is None or first.action.get("kind") != actions.to_json(actions.OpenPortal("", ""))["kind"]:
+            await self.open(tx, portal)
+
+    async def refresh(self, tx: Transaction, portal: Portal) -> None:
+        """Have the room look as things are, unless what is done last in this lane will see to it anyway.
+
+        Raises: HomeserverUnavailable when too much waits already.
+        """
+        action = actions.RenamePortal(portal.node_id.hex(), portal.peer_id.hex())
+        last = await self._store.actions.last(tx, portal_lane(portal))
+        if last is not None and last.attempts == 0 and last.action == actions.to_json(action):
+            return
+        await self._voice.check_room_for_more(tx, portal_lane(portal))
+        await self._voice.arrange(tx, portal_lane(portal), action)

@@ -1,0 +1,42 @@
+"""What a portal can carry, said in the room for clients that offer nothing that would not arrive.
+
+The state event is Beeper's ``com.beeper.room_features``. Whoever teaches the bridge to carry something more says so
+here: `tests/bridge/test_features.py` holds this table against what `chattor_bridge.bridge.outgoing` refuses.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from chattor_bridge.bridge.records import JsonObject
+
+ROOM_FEATURES: Final = "com.beeper.room_features"
+
+REJECTED, FALLBACK, PARTLY, FULLY = -2, 0, 1, 2
+"""Levels: not sent, and the sender is told; sent as something plainer; sent in another form; sent as it is."""
+
+FEATURES: Final[JsonObject] = {
+    "formatting": {
+        "bold": FULLY,
+        "italic": FULLY,
+        "strikethrough": FULLY,
+        "inline_code": FULLY,
+        "code_block": FULLY,
+        "blockquote": FULLY,
+        "inline_link": FULLY,
+        "unordered_list": FULLY,
+        "ordered_list": FULLY,
+        "headers": FULLY,
+        "horizontal_line": FULLY,
+    },
+    "file": {},
+    "state": {},
+    "member_actions": {"invite": PARTLY, "kick": PARTLY, "leave": FULLY},
+    "location_message": REJECTED,
+    "poll": REJECTED,
+    "thread": FALLBACK,
+    "reply": FALLBACK,
+    "edit": REJECTED,
+    "delete": REJECTED,
+    "reaction": REJECTED,
+}
