@@ -12,7 +12,7 @@ async def test_an_accepted_request_opens_a_direct_chat_that_says_whose_it_is(tow
     room = await town.befriend(friend)
     portal = await town.portal(room)
     await town.homeserver.until(lambda: room.state["m.room.name", ""] == {"name": FRIEND_NAME})
-    assert town.homeserver.names[portal.ghost] == FRIEND_NAME
+    await town.homeserver.until(lambda: town.homeserver.names[portal.ghost] == FRIEND_NAME)
     assert room.state["io.element.functional_members", ""] == {"service_members": [BOT]}
     assert ("m.bridge", f"chattor_bridge:{portal.ghost}") in room.state
     assert "yours alone" in room.bodies(BOT)[0]

@@ -153,7 +153,7 @@ async def test_the_portal_follows_the_friends_name_and_the_owners(town: Town, fr
     await town.homeserver.until(lambda: room.state["m.room.name", ""] == {"name": "Robert"})
     await town.say(room, "!chattor rename Bobby")
     await town.homeserver.until(lambda: room.state["m.room.name", ""] == {"name": "Bobby"})
-    assert town.homeserver.names[ghost] == "Bobby"
+    await town.homeserver.until(lambda: town.homeserver.names[ghost] == "Bobby")
 
 
 async def test_a_command_in_a_portal_is_answered_there_and_not_sent(town: Town, friend: Peer) -> None:
