@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import base64
 import secrets
+from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
+from chattor_bridge.bridge.attachment import Attachment, Picture, Upload
 from chattor_bridge.bridge.ports import Homeserver
-from chattor_bridge.errors import HomeserverRefused, Undecryptable
+from chattor_bridge.errors import HomeserverRefused, NotFound, Undecryptable
 from chattor_bridge.ids import MatrixRoomId, MatrixUserId
 from tests.synapse import new_ghost
 
 KEY = "chattor_bridge.test"
+
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
+"""Pictures of one dot."""
 
 
 def message(body: str, mark: str = "") -> dict[str, str]:
@@ -124,20 +134,83 @@ class HomeserverContract:
         for receipts in (first, (await homeserver.read_receipts(since))[0], (await homeserver.read_receipts("no"))[0]):
             assert all(receipt["room_id"] != room_id for receipt in receipts)
 
-    async def test_what_is_uploaded_has_an_address(self, homeserver: Homeserver) -> None:
-        ghost, room_id = await _room(homeserver)
-        attached = await homeserver.attach(ghost, room_id, b"data", "image/png", "a.png")
-        assert attached["url"].startswith("mxc://")
-
-    async def test_what_is_uploaded_for_an_encrypted_room_is_described_as_encrypted(
-        self, homeserver: Homeserver
+    @pytest.mark.parametrize("encrypted", [False, True])
+    @pytest.mark.parametrize("size", [0, 1, 300_001])
+    async def test_what_was_uploaded_is_downloaded_from_anywhere(
+        self, homeserver: Homeserver, encrypted: bool, size: int
     ) -> None:
+        ghost, room_id = await _room(homeserver, encrypted=encrypted)
+        data = secrets.token_bytes(size)
+        attachment = await homeserver.attach(ghost, room_id, Upload.of(data, "text/plain", "a.txt"))
+        assert (attachment.key is not None) == encrypted
+        for at in {0, size // 2, size - 1} if size else {0}:
+            async with homeserver.download(attachment, at=at, at_most=size) as download:
+                assert b"".join([piece async for piece in download.pieces]) == data[at:]
+                assert download.size == size
+
+    async def test_no_more_is_downloaded_than_was_wanted(self, homeserver: Homeserver) -> None:
         ghost, room_id = await _room(homeserver)
-        settings = {"algorithm": "m.megolm.v1.aes-sha2"}
-        await homeserver.set_state(ghost, room_id, "m.room.encryption", settings)
-        attached = await homeserver.attach(ghost, room_id, b"data", "image/png", "a.png")
-        assert list(attached) == ["file"]
-        assert attached["file"]["url"].startswith("mxc://")
+        attachment = await homeserver.attach(ghost, room_id, Upload.of(b"data", "text/plain", "a.txt"))
+        with pytest.raises(HomeserverRefused) as refusal:
+            async with homeserver.download(attachment, at_most=3):
+                pass
+        assert refusal.value.errcode == "M_TOO_LARGE"
+
+    async def test_what_is_not_there_is_not_downloaded(self, homeserver: Homeserver) -> None:
+        with pytest.raises(HomeserverRefused) as refusal:
+            async with homeserver.download(Attachment(homeserver.domain, "nothing"), at_most=3):
+                pass
+        assert refusal.value.errcode == "M_NOT_FOUND"
+
+    async def test_another_file_than_was_encrypted_is_not_taken_for_it(self, homeserver: Homeserver) -> None:
+        ghost, room_id = await _room(homeserver, encrypted=True)
+        upload = Upload.of(b"data", "text/plain", "a.txt")
+        one, other = [await homeserver.attach(ghost, room_id, upload) for _ in range(2)]
+        assert one.key != other.key
+        mixed = Attachment(one.server, one.media_id, other.key)
+        async with homeserver.download(mixed, at_most=4) as download:
+            with pytest.raises(Undecryptable):
+                await anext(download.pieces)
+
+    async def test_an_upload_of_another_size_than_was_said_is_broken_off(self, homeserver: Homeserver) -> None:
+        ghost, room_id = await _room(homeserver)
+        for lie in (3, 5):
+            with pytest.raises(ValueError):
+                await homeserver.attach(ghost, room_id, replace(Upload.of(b"data", "text/plain", "a.txt"), size=lie))
+
+    async def test_why_a_file_could_not_be_read_is_told_to_whoever_uploads_it(self, homeserver: Homeserver) -> None:
+        ghost, room_id = await _room(homeserver)
+
+        async def broken() -> AsyncIterator[bytes]:
+            yield b"da"
+            raise NotFound("it is gone")
+
+        with pytest.raises(NotFound):
+            await homeserver.attach(ghost, room_id, Upload(4, broken, "text/plain", "a.txt"))
+
+    async def test_only_of_a_picture_in_clear_there_is_a_thumbnail(self, homeserver: Homeserver) -> None:
+        for encrypted, data, shown in ((False, PNG, True), (False, b"data", False), (True, PNG, False)):
+            ghost, room_id = await _room(homeserver, encrypted=encrypted)
+            attachment = await homeserver.attach(ghost, room_id, Upload.of(data, "image/png", "a.png"))
+            picture = await homeserver.thumbnail(attachment, 96, 96, crop=True, at_most=8_000)
+            assert (picture is not None) == shown
+            if picture is not None:
+                assert picture.mime_type == "image/png"
+                assert await homeserver.thumbnail(attachment, 96, 96, crop=True, at_most=10) is None
+
+    async def test_a_picture_is_uploaded_unless_it_is_shown_already(self, homeserver: Homeserver) -> None:
+        ghost = await _user(homeserver)
+        png, gif = Picture(PNG, "image/png"), Picture(GIF, "image/gif")
+        first = await homeserver.picture_address(ghost, png, None)
+        assert await homeserver.picture_address(ghost, png, first) == first
+        second = await homeserver.picture_address(ghost, gif, first)
+        assert second != first
+        for wrong in (second, f"mxc://{homeserver.domain}/nothing", "no address"):
+            assert await homeserver.picture_address(ghost, png, wrong) not in (first, wrong)
+        attachment = Attachment.read({"url": second})
+        assert attachment is not None
+        async with homeserver.download(attachment, at_most=len(GIF)) as download:
+            assert b"".join([piece async for piece in download.pieces]) == GIF
 
     async def test_what_only_looks_encrypted_cannot_be_opened(self, homeserver: Homeserver) -> None:
         _, room_id = await _room(homeserver)
@@ -153,14 +226,18 @@ async def _user(homeserver: Homeserver) -> MatrixUserId:
     return ghost
 
 
-async def _room(homeserver: Homeserver) -> tuple[MatrixUserId, MatrixRoomId]:
+async def _room(homeserver: Homeserver, *, encrypted: bool = False) -> tuple[MatrixUserId, MatrixRoomId]:
     ghost = await _user(homeserver)
+    encryption = {"type": "m.room.encryption", "state_key": "", "content": {"algorithm": "m.megolm.v1.aes-sha2"}}
     room_id = await homeserver.create_room(
         ghost,
         name="A room",
         topic=None,
         invite=[],
         is_direct=True,
-        initial_state=[{"type": "org.example.state", "state_key": "key", "content": {"value": 1}}],
+        initial_state=[
+            {"type": "org.example.state", "state_key": "key", "content": {"value": 1}},
+            *([encryption] if encrypted else []),
+        ],
     )
     return ghost, room_id

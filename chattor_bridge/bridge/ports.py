@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from chattor_bridge.bridge.attachment import Attachment, Download, Picture, Upload
 from chattor_bridge.bridge.records import EventLink, InboxItem, JsonObject, KnockNotice, Parked, PendingAction, Portal
 from chattor_bridge.ids import EventId, KnockId, MatrixEventId, MatrixRoomId, MatrixUserId, NodeId, PeerId
 from chattor_bridge.node.ports import NodeStore, Transaction
@@ -283,11 +284,32 @@ class Homeserver(Protocol):
         events; only those set after ``since``, which is the second value of an earlier call. One that the homeserver
         does not know any more is as good as ``None``."""
 
-    async def attach(
-        self, user: MatrixUserId, room_id: MatrixRoomId, data: bytes, mime_type: str, filename: str
-    ) -> JsonObject:
-        """Upload something to be shown in this room; what stands in the content of the event for it: ``url``, or
-        ``file`` where it had to be encrypted."""
+    async def upload_limit(self) -> int | None:
+        """Bytes the homeserver takes of one file, ``None`` when it does not tell."""
+
+    def download(self, attachment: Attachment, *, at: int = 0, at_most: int) -> AbstractAsyncContextManager[Download]:
+        """The file from byte ``at`` on, as it comes, decrypted if it was encrypted. One that is longer than ``at_most``
+        bytes is refused (``M_TOO_LARGE``).
+
+        Reading its pieces raises as well. Of an encrypted file read from its start the last piece comes only when all
+        of it has proved to be what was encrypted; otherwise reading raises Undecryptable, and *everything* it gave
+        before is void. What is read from elsewhere proves nothing."""
+
+    async def thumbnail(
+        self, attachment: Attachment, width: int, height: int, *, crop: bool, at_most: int
+    ) -> Picture | None:
+        """A small picture the homeserver made of the file, about as large; ``None`` when there is none, when the file
+        is encrypted, or when it has more than ``at_most`` bytes."""
+
+    async def attach(self, user: MatrixUserId, room_id: MatrixRoomId, upload: Upload) -> Attachment:
+        """Upload something to be shown in this room, encrypted where the room is. Not idempotent: every call leaves
+        another file there. A file larger than `upload_limit` is refused (``M_TOO_LARGE``) before it is read.
+
+        Raises besides: whatever reading the file does."""
+
+    async def picture_address(self, user: MatrixUserId, picture: Picture, shown: str | None) -> str:
+        """The ``mxc://`` address of a picture for the state of a room, which nothing encrypts: ``shown`` (what stands
+        there now) when that is where it lies, else the address of a new upload by ``user``."""
 
 
 class TextConversion(Protocol):

@@ -10,6 +10,7 @@ import base64
 import logging
 
 from chattor_bridge.bridge import actions, content
+from chattor_bridge.bridge.attachment import Upload
 from chattor_bridge.bridge.ghosts import MARK_KEY, transaction_id
 from chattor_bridge.bridge.listener import Deed, nothing
 from chattor_bridge.bridge.look import BOT_NAME
@@ -86,11 +87,13 @@ class Speaking:
         room_id = MatrixRoomId(action.room)
         data = base64.b64decode(action.data)
         mark = self._mark(room_id, action.key, "image")
+        upload = Upload.of(data, "image/png", action.filename)
+        attachment = await self._homeserver.attach(self._homeserver.bot, room_id, upload)
         event: JsonObject = {
             "msgtype": "m.image",
             "body": action.caption,
             "filename": action.filename,
-            **await self._homeserver.attach(self._homeserver.bot, room_id, data, "image/png", action.filename),
+            **attachment.to_content(),
             "info": {"mimetype": "image/png", "size": len(data), "w": action.width, "h": action.width},
             MARK_KEY: mark,
         }

@@ -6,11 +6,13 @@ and across restarts when the request names a device, and until the next restart 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
-import sys
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, TypeVar
 
 import aiohttp
 from aiohttp_socks import ProxyConnectionError, ProxyConnector, ProxyError, ProxyTimeoutError
@@ -33,9 +35,6 @@ CONNECT_TIMEOUT = 60.0
 ANSWER_TIMEOUT = 90.0
 """Seconds of silence after a request: Synapse's slowest ordinary answer, a remote join, takes up to about a minute."""
 
-STREAMED_FROM = 256 * 1024
-"""Bytes of a body from which on it is sent in pieces, so that nobody else's turn has to wait for the whole of it."""
-
 PATIENCE = 30.0
 """Seconds one request may spend waiting because the homeserver said "too many requests" before its caller is told."""
 
@@ -45,7 +44,15 @@ DEFAULT_RETRY_AFTER = 1.0
 CONNECTIONS = 64
 """Connections to the homeserver at once: rooms are worked on side by side, and a homeserver serves thousands."""
 
-_PROXY_TROUBLE = (ProxyError, ProxyConnectionError, ProxyTimeoutError)
+_TROUBLE = (aiohttp.ClientError, ProxyError, ProxyConnectionError, ProxyTimeoutError, TimeoutError, OSError)
+
+MAX_COMPLAINT = 64 * 1024
+"""Bytes read of an answer that is no success: what is wrong is said in fewer."""
+
+Body = Callable[[], AsyncIterator[bytes]]
+"""The body of a request in pieces, from its start each time it is called."""
+
+_T = TypeVar("_T")
 
 _log = logging.getLogger(__name__)
 
@@ -80,7 +87,7 @@ def _failure(status: int, headers: Mapping[str, str], body: bytes) -> Homeserver
             "the homeserver does not know our as_token: has it loaded this registration.yaml since its last start?"
         )
         return HomeserverTrouble(message, status, errcode)
-    if status == 413 or (400 <= status < 500 and errcode):
+    if status in (413, 416) or (400 <= status < 500 and errcode):
         return HomeserverRefused(f"the homeserver refused: HTTP {status} {errcode}", status, errcode)
     return HomeserverTrouble(f"the homeserver answered HTTP {status} {errcode}".rstrip(), status, errcode)
 
@@ -103,6 +110,21 @@ class QuietAPI(HTTPAPI):
     It never logs: mautrix's own logging of requests holds message text.
     """
 
+    async def begin(
+        self,
+        method: Method,
+        path: PathBuilder | str,
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
+        content: Any,
+    ) -> aiohttp.ClientResponse:
+        """Ask, and return as soon as the answer begins. Raises what aiohttp does."""
+        url = self.base_url.with_path(self._full_path(path), encoded=True)
+        headers = {**headers, "Authorization": f"Bearer {self.token}"}
+        return await self.session.request(
+            str(method), url, data=content, params=query, headers=headers, allow_redirects=False
+        )
+
     async def _send(
         self, method: Method, url: URL, content: Any, query_params: dict[str, str], headers: dict[str, str]
     ) -> tuple[Any, aiohttp.ClientResponse]:
@@ -122,6 +144,47 @@ class QuietAPI(HTTPAPI):
 
     def _log_request_done(self, *_args: object, **_kwargs: object) -> None:
         pass
+
+
+class Answer:
+    """A successful answer whose body is still to come."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self.status = response.status
+        self.headers: Mapping[str, str] = response.headers
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The body as it comes. Raises: HomeserverUnavailable when it ends too early."""
+        try:
+            async for piece in self._response.content.iter_any():
+                yield piece
+        except _TROUBLE as error:
+            raise _unreachable(error) from None
+
+    async def json(self) -> JsonObject:
+        """Raises: HomeserverUnavailable when the body is no object."""
+        return _object(b"".join([piece async for piece in self.pieces()]), self.status)
+
+
+class _Sending:
+    """A body on its way. It remembers why it could not be read, for aiohttp does not; and a homeserver that takes
+    nothing for `ANSWER_TIMEOUT` ends ``limit``, while its own source may take any time."""
+
+    def __init__(self, body: Body, limit: asyncio.Timeout) -> None:
+        self._body = body
+        self._limit = limit
+        self.error: Exception | None = None
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for piece in self._body():
+                self._limit.reschedule(asyncio.get_running_loop().time() + ANSWER_TIMEOUT)
+                yield piece
+                self._limit.reschedule(None)
+        except Exception as error:
+            self.error = error
+            raise
 
 
 class Client:
@@ -161,31 +224,36 @@ class Client:
         user: MatrixUserId,
         method: Method,
         path: PathBuilder | str,
-        content: JsonObject | bytes | None = None,
+        content: JsonObject | None = None,
         *,
         query: Mapping[str, str] | None = None,
-        content_type: str = "application/json",
         device: str = DEVICE_ID,
     ) -> JsonObject:
         """Ask something as ``user``, registering it and making its device first if this process has not done so yet.
 
         Raises: HomeserverUnavailable, HomeserverRefused.
         """
-        try:
-            await self._ensure_device(user, device)
-            try:
-                return await self._patiently(user, method, path, content, query, content_type, device)
-            except HomeserverRefused as refusal:
-                if not refusal.errcode.endswith("M_UNKNOWN_DEVICE"):
-                    raise
-                # an administrator signed our device out; it can come back
-                self._with_device.discard((user, device))
-                await self._ensure_device(user, device)
-                return await self._patiently(user, method, path, content, query, content_type, device)
-        except HomeserverUnavailable as trouble:
-            if trouble.retry_after is None:
-                self.on_trouble()
-            raise
+        return await self._as_device(user, device, partial(self._once, user, method, path, content, query, device))
+
+    @asynccontextmanager
+    async def exchange(
+        self,
+        user: MatrixUserId,
+        method: Method,
+        path: PathBuilder | str,
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: Body | None = None,
+    ) -> AsyncIterator[Answer]:
+        """As `call`, for bodies and answers of any length: neither is ever held as a whole. With ``body`` the headers
+        have to name its ``Content-Length``.
+
+        Raises: HomeserverUnavailable, HomeserverRefused, and whatever ``body`` does.
+        """
+        begin = partial(self._begin, user, method, path, query or {}, headers or {}, body)
+        async with await self._as_device(user, DEVICE_ID, begin) as response:
+            yield Answer(response)
 
     async def ping(self, user: MatrixUserId) -> None:
         """Ask the homeserver to call our listener now (MSC2659); on success it delivers at once what it had kept back.
@@ -194,7 +262,24 @@ class Client:
         """
         path = Path.v1.appservice[self._settings.appservice_id].ping
         await self._ensure_device(user, DEVICE_ID)
-        await self._once(user, Method.POST, path, {}, None, "application/json", DEVICE_ID)
+        await self._once(user, Method.POST, path, {}, None, DEVICE_ID)
+
+    async def _as_device(self, user: MatrixUserId, device: str, attempt: Callable[[], Awaitable[_T]]) -> _T:
+        try:
+            await self._ensure_device(user, device)
+            try:
+                return await self._patiently(attempt)
+            except HomeserverRefused as refusal:
+                if not refusal.errcode.endswith("M_UNKNOWN_DEVICE"):
+                    raise
+                # an administrator signed our device out; it can come back
+                self._with_device.discard((user, device))
+                await self._ensure_device(user, device)
+                return await self._patiently(attempt)
+        except HomeserverUnavailable as trouble:
+            if trouble.retry_after is None:
+                self.on_trouble()
+            raise
 
     async def _ensure_device(self, user: MatrixUserId, device: str) -> None:
         if (user, device) in self._with_device:
@@ -202,27 +287,28 @@ class Client:
         localpart = user[1:].partition(":")[0]
         registration = {"type": "m.login.application_service", "username": localpart, "inhibit_login": True}
         try:
-            await self._patiently(user, Method.POST, Path.v3.register, registration, {"kind": "user"})
+            await self._prepare(user, Method.POST, Path.v3.register, registration, {"kind": "user"})
         except HomeserverRefused as refusal:
             if refusal.errcode != "M_USER_IN_USE":
                 raise
-        await self._patiently(user, Method.PUT, Path.v3.devices[device], {"display_name": "chattor-bridge"})
+        await self._prepare(user, Method.PUT, Path.v3.devices[device], {"display_name": "chattor-bridge"})
         self._with_device.add((user, device))
 
-    async def _patiently(
+    async def _prepare(
         self,
         user: MatrixUserId,
         method: Method,
-        path: PathBuilder | str,
-        content: JsonObject | bytes | None,
+        path: PathBuilder,
+        content: JsonObject,
         query: Mapping[str, str] | None = None,
-        content_type: str = "application/json",
-        device: str | None = None,
-    ) -> JsonObject:
+    ) -> None:
+        await self._patiently(partial(self._once, user, method, path, content, query, None))
+
+    async def _patiently(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
         deadline = self._clock.monotonic() + PATIENCE
         while True:
             try:
-                return await self._once(user, method, path, content, query, content_type, device)
+                return await attempt()
             except HomeserverTrouble as trouble:
                 wait = trouble.retry_after
                 if wait is None or self._clock.monotonic() + wait > deadline:
@@ -230,33 +316,69 @@ class Client:
                 _log.info("The homeserver asks us to wait %.1f s.", wait)
                 await self._clock.sleep(max(wait, 0.05))
 
+    async def _begin(
+        self,
+        user: MatrixUserId,
+        method: Method,
+        path: PathBuilder | str,
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
+        body: Body | None,
+    ) -> aiohttp.ClientResponse:
+        api = self._connected()
+        sending: _Sending | None = None
+        try:
+            async with asyncio.timeout(None) as limit:
+                sending = _Sending(body, limit) if body is not None else None
+                response = await api.begin(method, path, _speaking_as(user, DEVICE_ID, query), headers, sending)
+                if 200 <= response.status < 300:
+                    return response
+                async with response:
+                    raise _failure(response.status, response.headers, await response.content.read(MAX_COMPLAINT))
+        except _TROUBLE as error:
+            if sending is not None and sending.error is not None:
+                raise sending.error from None
+            raise _unreachable(error) from None
+
     async def _once(
         self,
         user: MatrixUserId,
         method: Method,
         path: PathBuilder | str,
-        content: JsonObject | bytes | None,
+        content: JsonObject | None,
         query: Mapping[str, str] | None,
-        content_type: str,
         device: str | None,
     ) -> JsonObject:
-        if self._api is None:
-            raise HomeserverUnavailable("the connection to the homeserver is closed")
-        whole_query = {**(query or {}), "user_id": user}
-        if device is not None:
-            whole_query |= {"device_id": device, "org.matrix.msc3202.device_id": device}
+        api = self._connected()
         try:
-            answer = await self._api.request(
-                method,
-                path,
-                content,
-                headers={"Content-Type": content_type},
-                query_params=whole_query,
-                min_iter_size=STREAMED_FROM if isinstance(content, bytes) else sys.maxsize,
-            )
-        except (MatrixConnectionError, *_PROXY_TROUBLE, TimeoutError, OSError) as error:
-            # the message of the cause may name an onion address
-            raise HomeserverUnavailable(f"the homeserver cannot be reached ({type(error).__name__})") from None
+            answer = await api.request(method, path, content, query_params=_speaking_as(user, device, query))
+        except (MatrixConnectionError, *_TROUBLE) as error:
+            raise _unreachable(error) from None
         if not isinstance(answer, dict):
             raise HomeserverTrouble("the homeserver's answer is not an object", 200, "")
         return answer
+
+    def _connected(self) -> QuietAPI:
+        if self._api is None:
+            raise HomeserverUnavailable("the connection to the homeserver is closed")
+        return self._api
+
+
+def _speaking_as(user: MatrixUserId, device: str | None, query: Mapping[str, str] | None) -> dict[str, str]:
+    devices = {} if device is None else {"device_id": device, "org.matrix.msc3202.device_id": device}
+    return {**(query or {}), "user_id": user, **devices}
+
+
+def _unreachable(error: Exception) -> HomeserverUnavailable:
+    # the message of the cause may name an onion address
+    return HomeserverUnavailable(f"the homeserver cannot be reached ({type(error).__name__})")
+
+
+def _object(body: bytes, status: int) -> JsonObject:
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise HomeserverTrouble("the homeserver's answer is not an object", status, "")
+    return answer

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from mautrix.api import MediaPath, Method, Path
-from mautrix.crypto.attachments import encrypt_attachment
-from mautrix.types import ContentURI
+from mautrix.api import Method, Path
 
+from chattor_bridge.bridge.attachment import Attachment, Download, Picture, Upload
 from chattor_bridge.bridge.ghosts import MARK_KEY, Household
 from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.errors import HomeserverRefused
@@ -20,6 +19,7 @@ from chattor_bridge.matrix.client import DEVICE_ID, Client, HomeserverTrouble
 from chattor_bridge.matrix.encryption.encryption import ALGORITHM, Encryption
 from chattor_bridge.matrix.encryption.hearing import Save
 from chattor_bridge.matrix.hearing import Hearing
+from chattor_bridge.matrix.media import MediaRepository
 from chattor_bridge.matrix.receipts import foreign_receipts
 
 FIRST_VERSION_WITH_CREATORS = 12
@@ -53,13 +53,21 @@ class MatrixHomeserver:
     """The homeserver, as our users may use it. See the port for what each method promises."""
 
     def __init__(
-        self, client: Client, household: Household, hearing: Hearing, encryption: Encryption, *, encrypt_rooms: bool
+        self,
+        client: Client,
+        household: Household,
+        hearing: Hearing,
+        encryption: Encryption,
+        media: MediaRepository,
+        *,
+        encrypt_rooms: bool,
     ) -> None:
         self._client = client
         self._encrypt_rooms = encrypt_rooms
         self._encryption = encryption
         self._household = household
         self._hearing = hearing
+        self._media = media
         self._display_names: dict[MatrixUserId, str] = {}
         self._room_version: str | None = None
 
@@ -212,20 +220,26 @@ class MatrixHomeserver:
     async def has_key(self, event: JsonObject) -> bool:
         return await self._encryption.ears.has_key(event)
 
-    async def attach(
-        self, user: MatrixUserId, room_id: MatrixRoomId, data: bytes, mime_type: str, filename: str
-    ) -> JsonObject:
-        if await self._encryption.settings(user, room_id) is None:
-            return {"url": await self._upload(user, data, mime_type, {"filename": filename})}
-        ciphertext, file = encrypt_attachment(data)
-        file.url = ContentURI(await self._upload(user, ciphertext, "application/octet-stream", {}))
-        return {"file": file.serialize()}
+    async def upload_limit(self) -> int | None:
+        return await self._media.upload_limit()
 
-    async def _upload(self, user: MatrixUserId, data: bytes, mime_type: str, query: dict[str, str]) -> str:
-        answer = await self._client.call(
-            user, Method.POST, MediaPath.v3.upload, data, query=query, content_type=mime_type
-        )
-        return _text(answer, "content_uri")
+    def download(self, attachment: Attachment, *, at: int = 0, at_most: int) -> AbstractAsyncContextManager[Download]:
+        return self._media.download(attachment, at=at, at_most=at_most)
+
+    async def thumbnail(
+        self, attachment: Attachment, width: int, height: int, *, crop: bool, at_most: int
+    ) -> Picture | None:
+        return await self._media.thumbnail(attachment, width, height, crop=crop, at_most=at_most)
+
+    async def attach(self, user: MatrixUserId, room_id: MatrixRoomId, upload: Upload) -> Attachment:
+        sealed = await self._encryption.settings(user, room_id) is not None
+        return await self._media.upload(user, upload, sealed=sealed)
+
+    async def picture_address(self, user: MatrixUserId, picture: Picture, shown: str | None) -> str:
+        if shown is not None and await self._media.holds(shown, picture.data):
+            return shown
+        upload = Upload.of(picture.data, picture.mime_type, "picture")
+        return (await self._media.upload(user, upload, sealed=False)).address
 
     async def _found(self, user: MatrixUserId, path: Any) -> JsonObject | None:
         try:

@@ -15,6 +15,7 @@ from chattor_bridge.matrix.encryption.keystore import EncryptionStore
 from chattor_bridge.matrix.hearing import Hearing
 from chattor_bridge.matrix.homeserver import MatrixHomeserver
 from chattor_bridge.matrix.listener import Accept, Listener
+from chattor_bridge.matrix.media import MediaRepository
 from chattor_bridge.matrix.settings import MatrixSettings
 from chattor_bridge.matrix.watch import ConnectionStatus, Watch
 from chattor_bridge.node.ports import Clock
@@ -34,7 +35,12 @@ class MatrixService:
         self._accept = accept
         self._listener = Listener(settings, household, self._heard, hearing)
         self._homeserver = MatrixHomeserver(
-            self._client, household, hearing, self._encryption, encrypt_rooms=settings.encrypt_rooms
+            self._client,
+            household,
+            hearing,
+            self._encryption,
+            MediaRepository(self._client, bot, clock),
+            encrypt_rooms=settings.encrypt_rooms,
         )
         self._watch = Watch(self._client, bot, hearing, clock)
         self._tasks: list[asyncio.Task[None]] = []

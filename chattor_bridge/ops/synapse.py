@@ -313,4 +313,5 @@ _GENEROUS: dict[str, object] = {
     "rc_invites": {"per_room": _UNLIMITED, "per_user": _UNLIMITED, "per_issuer": _UNLIMITED},
     "rc_room_creation": _UNLIMITED,
     "rc_media_create": _UNLIMITED,
+    "max_upload_size": "512M",
 }

@@ -11,9 +11,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from chattor_bridge.bridge.attachment import Attachment, Download, Picture, Upload, raster_type
 from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.errors import HomeserverRefused, HomeserverUnavailable, KeyMissing, Undecryptable
 from chattor_bridge.ids import MatrixEventId, MatrixRoomId, MatrixUserId
+from chattor_bridge.matrix.encryption.attachments import Opening, Sealing
+from chattor_bridge.matrix.media import PIECE
 from chattor_bridge.node.ports import Clock, Transaction
 
 DOMAIN = "example.test"
@@ -64,6 +67,13 @@ class FakeHomeserver:
         """What each of our users was last shown as: in a room of theirs, or else by their profile."""
         self.profiles: dict[str, str] = {}
         self.media: dict[str, bytes] = {}
+        """By address, as uploaded: encrypted or not."""
+        self.downloads: list[int] = []
+        """From which byte on each was asked for."""
+        self.largest: int | None = None
+        """Bytes one upload may have."""
+        self.honours_ranges = False
+        """Synapse does not."""
         self.pending_events: list[JsonObject] = []
         self.pending_receipts: list[JsonObject] = []
         self.down = False
@@ -244,13 +254,64 @@ class FakeHomeserver:
         await self._ask("has_key", BOT)
         return event["content"].get("key") in self.keys - self.lost_keys
 
-    async def attach(
-        self, user: MatrixUserId, room_id: MatrixRoomId, data: bytes, mime_type: str, filename: str
-    ) -> JsonObject:
+    async def upload_limit(self) -> int | None:
+        await self._ask("upload_limit", BOT)
+        return self.largest
+
+    @asynccontextmanager
+    async def download(self, attachment: Attachment, *, at: int = 0, at_most: int) -> AsyncIterator[Download]:
+        await self._ask("download", BOT)
+        data = self.media.get(attachment.address)
+        if data is None:
+            raise HomeserverRefused("no such file", 404, "M_NOT_FOUND")
+        if len(data) > at_most:
+            raise HomeserverRefused("too large", 0, "M_TOO_LARGE")
+        self.downloads.append(at)
+
+        async def pieces() -> AsyncIterator[bytes]:
+            opening = None if attachment.key is None else Opening(attachment.key)
+            for start in range(0, len(data), PIECE):
+                await self._ask("download piece", BOT)
+                piece = data[start : start + PIECE]
+                piece = piece if opening is None else opening.update(piece)
+                if start + PIECE >= len(data) and opening is not None and at == 0:
+                    opening.finish()
+                if piece[max(0, at - start) :]:
+                    yield piece[max(0, at - start) :]
+
+        yield Download(len(data), self.honours_ranges or at == 0, pieces())
+
+    async def thumbnail(
+        self, attachment: Attachment, width: int, height: int, *, crop: bool, at_most: int
+    ) -> Picture | None:
+        await self._ask("thumbnail", BOT)
+        data = self.media.get(attachment.address, b"")
+        kind = raster_type(data)
+        return Picture(data, kind) if kind is not None and attachment.key is None and len(data) <= at_most else None
+
+    async def attach(self, user: MatrixUserId, room_id: MatrixRoomId, upload: Upload) -> Attachment:
         room = await self._enter("attach", user, room_id)
-        address = f"mxc://{DOMAIN}/{next(self._numbers)}"
-        self.media[address] = data
-        return {"file": {"url": address}} if ("m.room.encryption", "") in room.state else {"url": address}
+        return await self._upload(upload, sealed=("m.room.encryption", "") in room.state)
+
+    async def picture_address(self, user: MatrixUserId, picture: Picture, shown: str | None) -> str:
+        await self._ask("picture_address", user)
+        if shown is not None and self.media.get(shown) == picture.data:
+            return shown
+        return (await self._upload(Upload.of(picture.data, picture.mime_type, "picture"), sealed=False)).address
+
+    async def _upload(self, upload: Upload, *, sealed: bool) -> Attachment:
+        if self.largest is not None and upload.size > self.largest:
+            raise HomeserverRefused("too large", 413, "M_TOO_LARGE")
+        sealing = Sealing() if sealed else None
+        data = b""
+        async for piece in upload.pieces():
+            await self._ask("upload piece", BOT)
+            data += piece if sealing is None else sealing.update(piece)
+        if len(data) != upload.size:
+            raise ValueError("not of the size it was said to be")
+        attachment = Attachment(DOMAIN, str(next(self._numbers)), None if sealing is None else sealing.finish())
+        self.media[attachment.address] = data
+        return attachment
 
     # --- as people use it ----------------------------------------------------------------------------------------
 

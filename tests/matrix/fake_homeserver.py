@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from aiohttp import web
@@ -22,15 +22,17 @@ class Request:
     path: str
     query: dict[str, str]
     body: bytes
+    headers: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer; ``body`` is JSON unless it is bytes."""
+    """One answer; ``body`` is JSON unless it is bytes. With ``cut`` the connection ends after so many of them."""
 
     status: int = 200
     body: JsonObject | bytes = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
+    cut: int | None = None
 
 
 class FakeHomeserver:
@@ -70,15 +72,27 @@ class FakeHomeserver:
         async with asyncio.timeout(WAIT), self._news:
             await self._news.wait_for(condition)
 
-    async def _handle(self, request: web.Request) -> web.Response:
-        asked = Request(request.method, request.path, dict(request.query), await request.read())
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        asked = Request(request.method, request.path, dict(request.query), await request.read(), request.headers)
         async with self._news:
             self.requests.append(asked)
             self._news.notify_all()
         answer = self.behave(asked) if not _is_preparation(asked) else Answer()
         if isinstance(answer.body, bytes):
+            if answer.cut is not None:
+                return await _cut_off(request, answer, answer.body[: answer.cut])
             return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
         return web.json_response(answer.body, status=answer.status, headers=answer.headers)
+
+
+async def _cut_off(request: web.Request, answer: Answer, beginning: bytes) -> web.StreamResponse:
+    response = web.StreamResponse(status=answer.status, headers=answer.headers)
+    response.content_length = len(answer.body)
+    await response.prepare(request)
+    await response.write(beginning)
+    assert request.transport is not None
+    request.transport.close()
+    return response
 
 
 def _is_preparation(request: Request) -> bool:

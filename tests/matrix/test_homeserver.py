@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from chattor_bridge.bridge.attachment import Upload
 from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.errors import HomeserverRefused
 from chattor_bridge.ids import MatrixEventId, MatrixRoomId, MatrixUserId
@@ -186,10 +187,9 @@ async def test_uploaded_picture_can_be_fetched(homeserver: MatrixHomeserver, per
     room_id = await shared_room(homeserver, homeserver.bot, person)
     for size in (1_000, 2_000_000):
         picture = b"\x89PNG\r\n\x1a\n" + secrets.token_bytes(size)
-        attached = await homeserver.attach(homeserver.bot, room_id, picture, "image/png", "code ü.png")
-        address = attached["url"]
-        assert address.startswith(f"mxc://{homeserver.domain}/")
-        assert await person.fetch(address) == picture
+        attachment = await homeserver.attach(homeserver.bot, room_id, Upload.of(picture, "image/png", "code ü.png"))
+        assert attachment.server == homeserver.domain
+        assert await person.fetch(attachment.address) == picture
 
 
 async def test_messages_and_receipts_come_in_and_our_own_receipts_do_not(
