@@ -101,7 +101,8 @@ class FakeHomeserver:
 
     async def ensure_user(self, user: MatrixUserId, display_name: str) -> None:
         await self._ask("ensure_user", user)
-        self.names[user] = self.profiles[user] = display_name
+        if self.profiles.get(user) != display_name:  # which would show in its rooms too
+            self.names[user] = self.profiles[user] = display_name
 
     async def create_room(
         self,
