@@ -3,8 +3,8 @@
 An event is one deterministic CBOR map with text keys. Some keys belong to every event, a type adds its own, and
 whatever a decoder does not know it keeps: an event of an unknown type becomes `Unknown`, an unknown key of a known type
 stays in `Event.extra`, and either encodes again to the very bytes it came from. That is what lets an old node pass a
-new event on. The bodies themselves are in `talk` (what people say) and `control` (what nodes say to each other); each
-knows its ``TYPE``, the fields it is written as, and how to read them.
+new event on. The bodies themselves are in `talk` (what people say), `files` and `control` (what nodes say to each
+other); each knows its ``TYPE``, the fields it is written as, and how to read them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ from chattor_bridge.protocol.control import (
     VerifyKey,
     VerifyStart,
 )
-from chattor_bridge.protocol.limits import EVENT_ID_SIZE, MAX_EVENT_TYPE, MAX_INNER, MAX_TEXT, MAX_TIME
+from chattor_bridge.protocol.files import FileAccept, FileCancel, FileDone, FileNews, FileOffer
+from chattor_bridge.protocol.limits import EVENT_ID_SIZE, MAX_CAPTION, MAX_EVENT_TYPE, MAX_INNER, MAX_TEXT, MAX_TIME
 from chattor_bridge.protocol.talk import (
     Delete,
     Edit,
@@ -59,6 +60,11 @@ __all__ = [
     "EpochEvent",
     "EpochOffer",
     "Event",
+    "FileAccept",
+    "FileCancel",
+    "FileDone",
+    "FileNews",
+    "FileOffer",
     "Location",
     "Merge",
     "MergeDone",
@@ -103,12 +109,13 @@ class Unknown:
         return self.fields
 
 
-Body = Talk | Receipt | Profile | Retire | Control | Unknown
+Body = Talk | FileOffer | FileNews | Receipt | Profile | Retire | Control | Unknown
 
 _BODIES: Final[Mapping[str, Any]] = {
     body.TYPE: body
     for body in (
         *(Text, Edit, Delete, Reaction, Location, Poll, Vote, PollEnd, Timer, Receipt, Profile),
+        *(FileOffer, FileAccept, FileDone, FileCancel),
         *(EpochOffer, EpochAccept, VerifyStart, VerifyAccept, VerifyKey, VerifyDone, Merge, MergeDone, Retire),
     )
 }
@@ -153,6 +160,8 @@ def encode_event(event: Event) -> bytes:
         if other is not None:
             common[name] = bytes(other)
     try:
+        if isinstance(event.body, FileOffer) and (size := len(event.body.caption.encode())) > MAX_CAPTION:
+            raise LimitReached(f"this caption is {size} bytes long; one may have {MAX_CAPTION} at most")
         if isinstance(event.body, Text | Edit) and (size := len(event.body.text.encode())) > MAX_TEXT:
             raise LimitReached(f"this text is {size} bytes long; one may have {MAX_TEXT} at most")
         encoded = cbor.encode({**event.extra, **event.body.to_fields(), **common})

@@ -64,7 +64,9 @@ MAX_PATH: Final = (MAX_COUNT - 1).bit_length()
 _HEAD_SIZE: Final = 3
 _CHUNK_HEAD: Final = 5
 _MAX_CONTROL: Final = 500
-_REASON: Final = re.compile(r"[a-z-]+", re.ASCII)
+
+REASON: Final = re.compile(r"[a-z-]+", re.ASCII)
+"""What a reason is, for programs: a word."""
 
 
 def encode_file_frame(frame: FileFrame) -> bytes:
@@ -134,7 +136,7 @@ def _decode_chunk(body: bytes) -> SealedChunk:
 
 def _decode_end(body: bytes) -> End:
     reason = body.decode("ascii", "replace")
-    if len(body) > MAX_BYE_REASON or not _REASON.fullmatch(reason):
+    if len(body) > MAX_BYE_REASON or not REASON.fullmatch(reason):
         raise MalformedData("end: the reason is not a word")
     return End(reason)
 

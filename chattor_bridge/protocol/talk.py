@@ -47,7 +47,7 @@ class Text:
 
     @classmethod
     def read(cls, fields: Fields) -> Text:
-        return cls(_filled(fields, "text", MAX_TEXT), _kind(fields))
+        return cls(filled(fields, "text", MAX_TEXT), kind_of(fields))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Edit:
 
     @classmethod
     def read(cls, fields: Fields) -> Edit:
-        return cls(_target(fields), _filled(fields, "text", MAX_TEXT), _kind(fields))
+        return cls(target_of(fields), filled(fields, "text", MAX_TEXT), kind_of(fields))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Delete:
 
     @classmethod
     def read(cls, fields: Fields) -> Delete:
-        return cls(_target(fields))
+        return cls(target_of(fields))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class Reaction:
 
     @classmethod
     def read(cls, fields: Fields) -> Reaction:
-        return cls(_target(fields), _line(fields, "emoji", MAX_REACTION))
+        return cls(target_of(fields), line(fields, "emoji", MAX_REACTION))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ class Location:
             fields.integer("latitude", low=-MAX_LATITUDE, high=MAX_LATITUDE),
             fields.integer("longitude", low=-MAX_LONGITUDE, high=MAX_LONGITUDE),
             fields.integer("accuracy", low=0, high=MAX_ACCURACY) if "accuracy" in fields else None,
-            _line(fields, "name", MAX_PLACE) if "name" in fields else "",
+            line(fields, "name", MAX_PLACE) if "name" in fields else "",
         )
 
 
@@ -148,7 +148,7 @@ class Poll:
 
     @classmethod
     def read(cls, fields: Fields) -> Poll:
-        question = _filled(fields, "question", MAX_QUESTION)
+        question = filled(fields, "question", MAX_QUESTION)
         answers: list[str] = []
         for answer in fields.list("answers", at_most=MAX_ANSWERS):
             if not isinstance(answer, str) or not 1 <= len(answer.encode()) <= MAX_ANSWER:
@@ -174,7 +174,7 @@ class Vote:
 
     @classmethod
     def read(cls, fields: Fields) -> Vote:
-        target = _target(fields)
+        target = target_of(fields)
         chosen: list[int] = []
         for choice in fields.list("choices", at_most=MAX_ANSWERS):
             if not isinstance(choice, int) or isinstance(choice, bool) or not 0 <= choice < MAX_ANSWERS:
@@ -197,7 +197,7 @@ class PollEnd:
 
     @classmethod
     def read(cls, fields: Fields) -> PollEnd:
-        return cls(_target(fields))
+        return cls(target_of(fields))
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +240,7 @@ class Profile:
 
     @classmethod
     def read(cls, fields: Fields) -> Profile:
-        return cls(_line(fields, "name", MAX_NAME))
+        return cls(line(fields, "name", MAX_NAME))
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,25 +262,25 @@ Talk = Text | Edit | Delete | Reaction | Location | Poll | Vote | PollEnd | Time
 """What is shown in a conversation, or changes what is shown there."""
 
 
-def _target(fields: Fields) -> EventId:
+def target_of(fields: Fields) -> EventId:
     return EventId(fields.bytes("target", length=EVENT_ID_SIZE))
 
 
-def _filled(fields: Fields, name: str, at_most: int) -> str:
+def filled(fields: Fields, name: str, at_most: int) -> str:
     text = fields.text(name, at_most=at_most)
     if not text:
         raise fields.wrong(name)
     return text
 
 
-def _line(fields: Fields, name: str, at_most: int) -> str:
-    text = _filled(fields, name, at_most)
+def line(fields: Fields, name: str, at_most: int) -> str:
+    text = filled(fields, name, at_most)
     if _CONTROL.search(text):
         raise fields.wrong(name)
     return text
 
 
-def _kind(fields: Fields) -> str:
+def kind_of(fields: Fields) -> str:
     """The word in ``kind``; none when it is absent, so that there is one way to write that."""
     if "kind" not in fields:
         return ""

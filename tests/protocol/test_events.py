@@ -10,13 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chattor_bridge.errors import LimitReached, MalformedData, UsageError
-from chattor_bridge.ids import EventId
+from chattor_bridge.ids import EventId, FileId
 from chattor_bridge.protocol import cbor
+from chattor_bridge.protocol.chunks import Content
 from chattor_bridge.protocol.events import (
     Body,
     Delete,
     Edit,
     Event,
+    FileAccept,
+    FileCancel,
+    FileDone,
+    FileOffer,
     Location,
     Poll,
     PollEnd,
@@ -30,29 +35,55 @@ from chattor_bridge.protocol.events import (
     decode_event,
     encode_event,
 )
+from chattor_bridge.protocol.files import Thumbnail
 from chattor_bridge.protocol.limits import (
     ENVELOPE_SIZES,
     MAX_ACCURACY,
     MAX_ANSWER,
     MAX_ANSWERS,
+    MAX_BLURHASH,
+    MAX_BYE_REASON,
+    MAX_CAPTION,
+    MAX_DURATION,
     MAX_EVENT_TYPE,
+    MAX_FILE_NAME,
+    MAX_FILE_SIZE,
     MAX_INNER,
     MAX_LATITUDE,
     MAX_LONGITUDE,
+    MAX_MIME_TYPE,
     MAX_NAME,
+    MAX_PIXELS,
     MAX_PLACE,
     MAX_QUESTION,
     MAX_REACTION,
     MAX_RECEIPT_EVENTS,
     MAX_TEXT,
+    MAX_THUMBNAIL,
     MAX_TIME,
     MAX_TIMER,
+    MAX_WAVEFORM,
+    WAVEFORM_PEAK,
 )
 from chattor_bridge.protocol.splitting import split_text
 from tests.protocol.sources import NOW, Source, session_pair
 
 _ID = EventId(bytes(range(16)))
 _TEXT: dict[str, Any] = {"id": bytes(_ID), "time": NOW, "type": "text", "text": "Grüß dich"}
+
+_LARGEST_OFFER = FileOffer(
+    Content(FileId(bytes(16)), bytes(32), MAX_FILE_SIZE, bytes(32)),
+    "x" * MAX_FILE_NAME,
+    "x" * MAX_MIME_TYPE,
+    "x" * MAX_EVENT_TYPE,
+    "x" * MAX_CAPTION,
+    MAX_PIXELS,
+    MAX_PIXELS,
+    MAX_DURATION,
+    (WAVEFORM_PEAK,) * MAX_WAVEFORM,
+    "x" * MAX_BLURHASH,
+    Thumbnail(bytes(MAX_THUMBNAIL), "x" * MAX_MIME_TYPE, MAX_PIXELS, MAX_PIXELS),
+)
 
 _texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200)
 _ids = st.binary(min_size=16, max_size=16).map(EventId)
@@ -85,6 +116,36 @@ _bodies: st.SearchStrategy[Body] = st.one_of(
     st.builds(Vote, _ids, st.sets(st.integers(0, MAX_ANSWERS - 1)).map(lambda chosen: tuple(sorted(chosen)))),
     st.builds(PollEnd, _ids),
     st.builds(Timer, st.integers(0, MAX_TIMER)),
+    st.builds(
+        FileOffer,
+        st.builds(
+            Content,
+            _ids.map(FileId),
+            st.binary(min_size=32, max_size=32),
+            st.integers(0, MAX_FILE_SIZE),
+            st.binary(min_size=32, max_size=32),
+        ),
+        _lines,
+        st.just("") | _lines,
+        _kinds,
+        st.just("") | _texts,
+        st.integers(0, MAX_PIXELS),
+        st.integers(0, MAX_PIXELS),
+        st.integers(0, MAX_DURATION),
+        st.lists(st.integers(0, WAVEFORM_PEAK), max_size=MAX_WAVEFORM).map(tuple),
+        st.just("") | _lines,
+        st.none()
+        | st.builds(
+            Thumbnail,
+            st.binary(min_size=1, max_size=99),
+            _lines,
+            st.integers(1, MAX_PIXELS),
+            st.integers(1, MAX_PIXELS),
+        ),
+    ),
+    st.builds(FileAccept, _ids.map(FileId)),
+    st.builds(FileDone, _ids.map(FileId)),
+    st.builds(FileCancel, _ids.map(FileId), st.from_regex(r"[a-z-]{1,32}", fullmatch=True)),
     st.builds(Unknown, st.from_regex(r"x_[a-z0-9_.]{1,20}", fullmatch=True), _fields),
 )
 
@@ -160,6 +221,8 @@ def test_a_kind_of_receipt_from_a_later_version_is_kept() -> None:
 
 
 _POLL: dict[str, Any] = {"type": "poll", "question": "?", "answers": ["a", "b"], "choices": 1, "disclosed": True}
+_FILE: dict[str, Any] = {"type": "file_offer", "file": bytes(16), "key": bytes(32), "size": 1, "root": bytes(32)}
+_FILE["name"] = "a"
 _WRONG: dict[str, dict[str, Any]] = {
     "no id": {"id": None},
     "short id": {"id": bytes(15)},
@@ -216,6 +279,17 @@ _WRONG: dict[str, dict[str, Any]] = {
     "vote for no number": {"type": "vote", "target": bytes(16), "choices": [False]},
     "vote for an answer no poll has": {"type": "vote", "target": bytes(16), "choices": [MAX_ANSWERS]},
     "end of nothing": {"type": "poll_end"},
+    "file without a key": {"type": "file_offer", "file": bytes(16), "size": 1, "root": bytes(32), "name": "a"},
+    "file without a name": {**_FILE, "name": ""},
+    "file with half a root": {**_FILE, "root": bytes(16)},
+    "file of 2^60 bytes": {**_FILE, "size": 2**60},
+    "file of less than nothing": {**_FILE, "size": -1},
+    "file with an empty caption": {**_FILE, "caption": ""},
+    "file with an empty waveform": {**_FILE, "waveform": []},
+    "file with a long waveform": {**_FILE, "waveform": [0] * (MAX_WAVEFORM + 1)},
+    "file with a picture that is none": {**_FILE, "thumbnail": b"x"},
+    "end of a file for no reason": {"type": "file_cancel", "file": bytes(16)},
+    "end of half a file": {"type": "file_done", "file": bytes(8)},
     "timer that goes back": {"type": "timer", "seconds": -1},
     "timer of years": {"type": "timer", "seconds": MAX_TIMER + 1},
     "receipt without a list": {"type": "receipt", "kind": "read", "events": bytes(16)},
@@ -273,6 +347,8 @@ def test_the_longest_text_and_the_longest_receipt_fit_their_envelopes() -> None:
         (Text("x" * MAX_TEXT), ENVELOPE_SIZES[2]),
         (Poll("x" * MAX_QUESTION, ("x" * MAX_ANSWER,) * MAX_ANSWERS), ENVELOPE_SIZES[2]),
         (Reaction(_ID, "x" * MAX_REACTION), ENVELOPE_SIZES[0]),
+        (_LARGEST_OFFER, ENVELOPE_SIZES[2]),
+        (FileCancel(FileId(bytes(_ID)), "x" * MAX_BYE_REASON), ENVELOPE_SIZES[0]),
         (Receipt("read", (_ID,) * MAX_RECEIPT_EVENTS), ENVELOPE_SIZES[0]),
     ):
         inner = encode_event(Event(_ID, MAX_TIME, body))

@@ -33,6 +33,9 @@ def _rule_of(body: Body) -> str:
 
 
 _OPTIONAL = {
+    "file-offer-event": {
+        *("mime", "kind", "caption", "width", "height", "duration", "waveform", "blurhash", "thumbnail"),
+    },
     "location-event": {"accuracy", "name"},
     "link-onions": {"hosts", "dials"},
     "read-event": set[str](),  # where the kind must be
@@ -100,6 +103,7 @@ _NOT_CHECKED = {
     "a type in capitals",
     "a poll with more choices than answers",
     "a vote that is not ascending",
+    "a file with a name in two lines",
 }
 
 

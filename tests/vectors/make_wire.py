@@ -12,14 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from chattor_bridge.errors import MalformedData
-from chattor_bridge.ids import EventId
+from chattor_bridge.ids import EventId, FileId
 from chattor_bridge.protocol import cbor
+from chattor_bridge.protocol.chunks import Content
 from chattor_bridge.protocol.events import (
     Delete,
     Edit,
     EpochAccept,
     EpochOffer,
     Event,
+    FileAccept,
+    FileCancel,
+    FileDone,
+    FileOffer,
     Location,
     Merge,
     MergeDone,
@@ -40,6 +45,7 @@ from chattor_bridge.protocol.events import (
     decode_event,
     encode_event,
 )
+from chattor_bridge.protocol.files import Thumbnail
 from chattor_bridge.protocol.frames import (
     AckFrame,
     Bye,
@@ -66,6 +72,11 @@ _HERE = Path(__file__).parent
 _HELLO = Hello((1,), ("profile", "receipt", "text"), Source("session id")(16), 0, 7, 5, Source("seen")(16))
 _ONION, _OTHER_ONION = onion_key("hosted"), onion_key("dialled")
 _ID = EventId(Source("event")(16))
+_CONTENT = Content(FileId(Source("file id")(16)), Source("file key")(32), 2**36, Source("file root")(32))
+
+_FILE: dict[str, object] = {"type": "file_offer", "file": bytes(16), "key": bytes(32), "size": 1, "root": bytes(32)}
+_FILE |= {"name": "a"}
+_SMALL: dict[str, object] = {"data": b"x", "mime": "image/png", "width": 1, "height": 1}
 
 
 # --- link ------------------------------------------------------------------------------------------------------------
@@ -239,6 +250,27 @@ def events() -> dict[str, Any]:
         Event(_ID, NOW, Vote(EventId(bytes(16)), ())),
         Event(_ID, NOW, PollEnd(EventId(bytes(16)))),
         Event(_ID, NOW, Timer(86_400)),
+        Event(_ID, NOW, FileOffer(_CONTENT, "übersicht.pdf")),
+        Event(
+            _ID,
+            NOW,
+            FileOffer(
+                _CONTENT,
+                "../../voice.ogg",
+                "audio/ogg",
+                "voice",
+                "*listen*",
+                640,
+                480,
+                12_345,
+                (0, 512, 1_024),
+                "LEHV6nWB2yk8pyo0adR*.7kCMdnj",
+                Thumbnail(Source("thumbnail")(40), "image/webp", 64, 48),
+            ),
+        ),
+        Event(_ID, NOW, FileAccept(_CONTENT.file_id)),
+        Event(_ID, NOW, FileDone(_CONTENT.file_id)),
+        Event(_ID, NOW, FileCancel(_CONTENT.file_id, "file-changed")),
         Event(
             _ID, NOW, Unknown("circle.invite", {"circle": b"\x01\x02", "members": [1, -1, None, True]}), critical=True
         ),
@@ -277,6 +309,14 @@ def events() -> dict[str, Any]:
         ("a poll with more choices than answers", cbor.encode(text | _POLL | {"choices": 3})),
         ("a vote for a twenty-first answer", cbor.encode(text | _VOTE | {"choices": [20]})),
         ("a vote that is not ascending", cbor.encode(text | _VOTE | {"choices": [1, 0]})),
+        ("a file larger than any", cbor.encode(text | _FILE | {"size": 2**36 + 1})),
+        ("a file with a name in two lines", cbor.encode(text | _FILE | {"name": "a\nb"})),
+        ("a file without a root", cbor.encode(text | {k: v for k, v in _FILE.items() if k != "root"})),
+        ("a file of no width", cbor.encode(text | _FILE | {"width": 0})),
+        ("a waveform that is too loud", cbor.encode(text | _FILE | {"waveform": [1_025]})),
+        ("a thumbnail of 8,001 bytes", cbor.encode(text | _FILE | {"thumbnail": _SMALL | {"data": bytes(8_001)}})),
+        ("a thumbnail that says more", cbor.encode(text | _FILE | {"thumbnail": _SMALL | {"x": 1}})),
+        ("an end for no reason", cbor.encode(text | {"type": "file_cancel", "file": bytes(16), "reason": ""})),
         ("a timer of more than a year", cbor.encode(text | {"type": "timer", "seconds": 31_622_401})),
         ("an integer key", cbor.encode(dict([*text.items(), (1, 1)]))),
         ("a byte after it", canonical + b"\x00"),
