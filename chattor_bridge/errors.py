@@ -15,6 +15,7 @@
     │   ├── NoCommonVersion          nothing both sides speak
     │   ├── SessionBroken            authentic outside, wrong inside (protocol/session.py)
     │   └── OutOfWindow              too much would be missing before it (protocol/session.py)
+    ├── FileChanged                  nobody's: a file is not any more what was offered, or is gone
     ├── Undecryptable                nobody's any more: an encrypted message that will not be opened
     ├── HomeserverRefused            the homeserver's: it said no, and asking again will not change that
     ├── Unavailable                  nobody's: it may work later, so it is retried
@@ -22,6 +23,7 @@
     │   ├── OnionNotAuthorised       the descriptor cannot be read with the key we hold
     │   ├── TorUnavailable           tor is not running or not connected to the network
     │   ├── HomeserverUnavailable    the homeserver does not answer or says "later"
+    │   ├── FileUnavailable          a file cannot be read or written at the moment
     │   ├── KeyMissing               an encrypted message came before its key
     │   └── DatabaseUnavailable      the database does not answer
     └── Unusable                     the operator's: start-up refuses, with the mend in the message
@@ -89,6 +91,10 @@ class NoCommonVersion(PeerMisbehaved):
     """The two sides speak no common protocol version, or it would be a downgrade."""
 
 
+class FileChanged(ChattorError):
+    """What is read of a file is not what was offered to a friend, or it is gone."""
+
+
 class HomeserverRefused(ChattorError):
     """The homeserver said no for good.
 
@@ -130,6 +136,10 @@ class HomeserverUnavailable(Unavailable):
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class FileUnavailable(Unavailable):
+    """A file cannot be read, or a part of one cannot be written, at the moment: the disk is full, say."""
 
 
 class KeyMissing(Unavailable):

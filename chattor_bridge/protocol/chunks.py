@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from chattor_bridge.errors import AuthenticationFailed, MalformedData
+from chattor_bridge.errors import AuthenticationFailed, FileChanged, MalformedData
 from chattor_bridge.ids import FileId
 from chattor_bridge.protocol.limits import CHUNK_SIZE, CHUNKS_OF_GROUP, FILE_ID_SIZE, MAX_FILE_SIZE
 from chattor_bridge.protocol.primitives import KEY_SIZE, NONCE_SIZE, TAG_SIZE, aead_open, aead_seal, labelled
@@ -19,10 +19,6 @@ from chattor_bridge.protocol.tree import HASH_SIZE, Tree, leaf_hash, root_of_pat
 
 SEALED_SIZE: Final = CHUNK_SIZE + TAG_SIZE
 """Bytes of a sealed chunk, the last of a file being shorter."""
-
-
-class FileChanged(Exception):
-    """What was read is not what was offered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +111,7 @@ class Offered:
         chunks = [data[at : at + CHUNK_SIZE] for at in range(0, len(data), CHUNK_SIZE)]
         tree = Tree(b"".join(leaf_hash(chunk) for chunk in chunks))
         if len(data) != self.bounds_of_group(group)[1] or tree.root != self._root_of(group):
-            raise FileChanged
+            raise FileChanged("the file is not what was offered: it has changed since")
         upper = self._tree.path(group)
         start = group * CHUNKS_OF_GROUP
         return [

@@ -23,14 +23,18 @@ from chattor_bridge.protocol.tree import HASH_SIZE
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """The dialling side's first frame: which file this stream is for."""
+    """The dialling side's first frame: which file this stream is for. ``have``: how many of its chunks the sender has
+    already, None where it is the one that offers."""
 
     file_id: FileId
+    have: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The answering side's first frame: it has this file under way too."""
+    """The answering side's first frame: it has this file under way too. ``have`` as in `Open`."""
+
+    have: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +95,10 @@ def decode_file_frame(data: bytes) -> FileFrame:
 
 def _encode_body(frame: FileFrame) -> tuple[int, bytes]:
     match frame:
-        case Open(file_id):
-            return _OPEN, cbor.encode({"file": bytes(file_id)})
-        case Ready():
-            return _READY, cbor.encode({})
+        case Open(file_id, have):
+            return _OPEN, cbor.encode({"file": bytes(file_id), **({} if have is None else {"have": have})})
+        case Ready(have):
+            return _READY, cbor.encode({} if have is None else {"have": have})
         case Want(first, count):
             return _WANT, cbor.encode({"first": first, "count": count})
         case SealedChunk(index, path, sealed):
@@ -110,12 +114,16 @@ def _fields(body: bytes, what: str) -> Fields:
 
 
 def _decode_open(body: bytes) -> Open:
-    return Open(FileId(_fields(body, "open").bytes("file", length=FILE_ID_SIZE)))
+    fields = _fields(body, "open")
+    return Open(FileId(fields.bytes("file", length=FILE_ID_SIZE)), _have(fields))
 
 
 def _decode_ready(body: bytes) -> Ready:
-    _fields(body, "ready")
-    return Ready()
+    return Ready(_have(_fields(body, "ready")))
+
+
+def _have(fields: Fields) -> int | None:
+    return fields.integer("have", low=0, high=MAX_COUNT) if "have" in fields else None
 
 
 def _decode_want(body: bytes) -> Want:

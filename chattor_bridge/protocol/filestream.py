@@ -51,14 +51,18 @@ class Part(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """Answering side: the friend is there now, and means this file. `FileStream.ready` or `FileStream.end` is next."""
+    """Answering side: the friend is there now, and means this file, of which it has so many chunks already if it is the
+    one that fetches. `FileStream.ready` or `FileStream.end` is next."""
 
     file_id: FileId
+    have: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """Dialling side: the friend has the file under way too, and is there now."""
+    """Dialling side: the friend has the file under way too, and is there now. ``have`` as in `Opened`."""
+
+    have: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,18 +95,28 @@ class FileStream:
         self._splitter = FrameSplitter(HANDSHAKE_SIZE if secured is None else FILE_SIZES[-1])
         self._state = _State.HANDSHAKE if secured is None else _State.OPENING
         self._file_id: FileId | None = None
+        self._have: int | None = None
         self._wanted: deque[int] = deque()
         self._out = bytearray() if dialling is None else bytearray(frame(dialling.message))
         self._violation: PeerMisbehaved | None = None
 
     @classmethod
-    def dial(cls, keys: LinkKeys, dialled: OnionKey, random: RandomBytes, file_id: FileId, part: Part) -> FileStream:
+    def dial(
+        cls,
+        keys: LinkKeys,
+        dialled: OnionKey,
+        random: RandomBytes,
+        file_id: FileId,
+        part: Part,
+        have: int | None = None,
+    ) -> FileStream:
         """The dialling end, on a stream just opened to the onion ``dialled``; its first message waits to be sent.
+        ``have``: how many chunks we have, if we fetch.
 
         Raises: AuthenticationFailed when the friend's static key is of small order.
         """
         stream = cls(part, Dialling(keys, dialled, random), None)
-        stream._file_id = file_id
+        stream._file_id, stream._have = file_id, have
         return stream
 
     @classmethod
@@ -139,12 +153,13 @@ class FileStream:
             raise
         return events
 
-    def ready(self, part: Part) -> None:
-        """Answer `Opened`: the file is under way here, and this is what our side does for it."""
+    def ready(self, part: Part, have: int | None = None) -> None:
+        """Answer `Opened`: the file is under way here, this is what our side does for it, and if it fetches, how many
+        chunks it has."""
         if self._state is not _State.OPENING or self._file_id is None:
             raise UsageError("a file stream is not being opened")
         self._part = part
-        self._say(Ready())
+        self._say(Ready(have))
         self._state = _State.OPEN
 
     def want(self, first: int, count: int) -> None:
@@ -180,7 +195,7 @@ class FileStream:
         self._dialling = None
         self._splitter.max_length = FILE_SIZES[-1]
         self._state = _State.OPENING
-        self._say(Open(self._file_id))
+        self._say(Open(self._file_id, self._have))
 
     def _take(self, secured: Secured, message: bytes) -> FileEvent:
         if len(message) not in FILE_SIZES:
@@ -191,12 +206,12 @@ class FileStream:
             case End(reason) if self._state is not _State.CLOSED:
                 self._state = _State.CLOSED
                 return Ended(reason)
-            case Open(file_id) if self._state is _State.OPENING and answering and self._file_id is None:
+            case Open(file_id, have) if self._state is _State.OPENING and answering and self._file_id is None:
                 self._file_id = file_id
-                return Opened(file_id)
-            case Ready() if self._state is _State.OPENING and not answering:
+                return Opened(file_id, have)
+            case Ready(have) if self._state is _State.OPENING and not answering:
                 self._state = _State.OPEN
-                return Begun()
+                return Begun(have)
             case Want(first, count) if self._state is _State.OPEN and self._part is Part.OFFERS:
                 if count > self.room:
                     raise MalformedData("more chunks are wanted at once than may be")

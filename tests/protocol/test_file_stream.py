@@ -179,7 +179,9 @@ def test_a_message_of_another_size_is_a_violation() -> None:
         fetching.receive(frame(offering._secured.seal(pad(encode_file_frame(End("done")), 2_000))))
 
 
-@pytest.mark.parametrize("said", [Open(FILE), Ready(), Want(15, 1), Want(0, 16), CHUNK, End("done")])
+@pytest.mark.parametrize(
+    "said", [Open(FILE, 3), Open(FILE), Ready(), Ready(0), Want(15, 1), Want(0, 16), CHUNK, End("done")]
+)
 def test_a_frame_is_the_same_after_a_journey(said: FileFrame) -> None:
     assert decode_file_frame(encode_file_frame(said)) == said
 

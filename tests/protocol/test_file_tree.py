@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chattor_bridge.errors import AuthenticationFailed, MalformedData
+from chattor_bridge.errors import AuthenticationFailed, FileChanged, MalformedData
 from chattor_bridge.ids import FileId
-from chattor_bridge.protocol.chunks import Content, FileChanged, Offered
+from chattor_bridge.protocol.chunks import Content, Offered
 from chattor_bridge.protocol.limits import CHUNK_SIZE, CHUNKS_OF_GROUP
 from chattor_bridge.protocol.tree import EMPTY_ROOT, OutlineBuilder, Tree, leaf_hash, root_of_path
 

@@ -145,7 +145,9 @@ def frames() -> dict[str, Any]:
     chunk = SealedChunk(70_000, (bytes(32), bytes(range(32))), Source("sealed")(20))
     good: list[tuple[FileFrame, dict[str, Any]]] = [
         (Open(FileId(Source("file")(16))), {"type": "open", "file": Source("file")(16).hex()}),
+        (Open(FileId(bytes(16)), 1_118_482), {"type": "open", "file": bytes(16).hex(), "have": 1_118_482}),
         (Ready(), {"type": "ready"}),
+        (Ready(7), {"type": "ready", "have": 7}),
         (Want(16, 16), {"type": "want", "first": 16, "count": 16}),
         (
             chunk,
@@ -164,6 +166,7 @@ def frames() -> dict[str, Any]:
         ("a body cut short", b"\x05\x00\x05late"),
         ("an unknown type", b"\x80\x00\x00"),
         ("a file id of 15 bytes", _raw(0x01, {"file": bytes(15)})),
+        ("more chunks than there can be", _raw(0x02, {"have": 1_118_483})),
         ("no chunk is wanted", _raw(0x03, {"first": 0, "count": 0})),
         ("chunks of two groups", _raw(0x03, {"first": 15, "count": 2})),
         ("a chunk past the largest file", _raw(0x03, {"first": 1_118_482, "count": 1})),
