@@ -154,6 +154,7 @@ class LinkOnion:
             established=False,
             created_at=self._around.clock.now(),
             hosted_since=knock.created_at,
+            keeps=True,
         )
         await self._around.store.contacts.add(tx, contact)
         await self._around.store.knocks.remove_outgoing(tx, knock.knock_id)

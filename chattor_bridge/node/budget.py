@@ -35,6 +35,8 @@ class OnionBudget:
         self._shared = shared
         self._claims: dict[NodeId, _Claim] = {}
         self._granted: dict[NodeId, frozenset[PeerId]] = {}
+        self.too_many = 0
+        """Onions that friends should host instead."""
 
     @property
     def needed(self) -> int:
@@ -45,8 +47,8 @@ class OnionBudget:
         """Raises: LimitReached when this node may need no onion more."""
         if self.needed >= MAX_ONIONS:
             raise LimitReached(
-                f"this program hosts {MAX_ONIONS} onion services, as many as its Tor serves well; "
-                "retire a friend code that is not needed any more, and try again"
+                f"this program hosts {MAX_ONIONS} onion services, as many as its Tor serves well, and no friend has "
+                "taken one over yet; retire a friend code that is not needed any more, or try again later"
             )
 
         own = self._claims[node_id].needed if node_id in self._claims else 0
@@ -60,7 +62,7 @@ class OnionBudget:
         self, node_id: NodeId, needed: int, spares: Sequence[Spare], on_change: Callable[[], None]
     ) -> frozenset[PeerId]:
         """State what one node needs and would like; the friends it may host a spare for. ``on_change`` is called when
-        another node's claim changes that."""
+        another node's claim changes that, or makes more onions too many."""
         self._claims[node_id] = _Claim(needed, tuple(spares), on_change)
         self._share(asking=node_id)
         return self._granted[node_id]
@@ -75,8 +77,10 @@ class OnionBudget:
         wishes.sort(key=lambda wish: (wish[1].hosted, wish[1].heard_at), reverse=True)
         fulfilled = wishes[: max(0, SPARE_ONIONS_UP_TO - self.needed)]
         before, self._granted = self._granted, {node_id: frozenset() for node_id in self._claims}
+        too_many_before, self.too_many = self.too_many, max(0, self.needed - SPARE_ONIONS_UP_TO)
         for node_id, spare in fulfilled:
             self._granted[node_id] |= {spare.peer_id}
         for node_id, claim in self._claims.items():
-            if node_id != asking and self._granted[node_id] != before.get(node_id):
+            regranted = self._granted[node_id] != before.get(node_id)
+            if node_id != asking and (regranted or self.too_many > too_many_before):
                 claim.on_change()

@@ -89,15 +89,16 @@ class Connection:
         allowance: Allowance,
         before: Standing,
         settles: bool,
+        asks: Callable[[], bool],
         on_greeted: Callable[[Connection], None],
         on_moved: Callable[[], None],
     ) -> None:
         """``allowance``: what the friend may have us store. ``before``: where our half of the session stood before the
         stream was opened; the friend's hello, being younger, cannot know less. ``settles``: this link shows that the
-        friend has learnt of the friendship, so that the accepting handshake is not answered any more. ``on_greeted`` is
-        called once the friend's hello has come: only then is it certain who is there and that it is now. It may `end`
-        this connection or another. ``on_moved`` is called when the friend hosts another onion than before, or
-        has learnt of one of ours."""
+        friend has learnt of the friendship, so that the accepting handshake is not answered any more. ``asks``: whether
+        the friend is to host for both. ``on_greeted`` is called once the friend's hello has come: only then is it
+        certain who is there and that it is now. It may `end` this connection or another. ``on_moved`` is called when
+        the friend hosts another onion than before, or has learnt of one of ours."""
         self._around = around
         self._node_id = node_id
         self.peer_id = peer_id
@@ -108,6 +109,7 @@ class Connection:
         self._allowance = allowance
         self._resync = Resyncing(around, node_id, peer_id, mailbox, link.handshake_hash, before)
         self._settles = settles
+        self._asks = asks
         self._on_greeted = on_greeted
         self._on_moved = on_moved
         self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -254,6 +256,8 @@ class Connection:
                 case Onions():
                     await self._insist(partial(self._take_onions, frame))
                     self._onions_due = True
+                    if frame.asks:  # it may not have heeded what it heard before it asked
+                        self._onions_told = None
                 case AckFrame(ack):
                     await self._insist(partial(self._take_ack, ack))
                     failpoint("ack-committed")
@@ -324,14 +328,20 @@ class Connection:
             await self._around.store.contacts.save(tx, greeted)
 
     async def _take_onions(self, onions: Onions) -> None:
-        """Remember where the friend can be dialled, and take down what it no longer dials."""
+        """Remember where the friend can be dialled, take down what it no longer dials, and see that one of us keeps
+        hosting: we do when the friend would rather not, and leave it when we asked the friend, who does."""
         async with self._around.store.transaction() as tx:
             contact = await self._mailbox.locked(tx, self.peer_id)
-            if onions.hosts is None and contact.role is Role.OWNER:
-                raise PeerMisbehaved("a friend who knocked at our door hosts no onion for us")
+            ours = hosted_onion(contact)
+            if onions.hosts is None and ours is None:
+                raise PeerMisbehaved("neither this friend nor we would host an onion for the other")
             moved = replace(contact, peer_onion=onions.hosts)
-            if onions.dials is not None and onions.dials == hosted_onion(contact):
+            if onions.dials is not None and onions.dials == ours:
                 moved = replace(moved, former_seed=None)
+            if onions.keeps and contact.role is Role.KNOCKER and self._asks():
+                moved = replace(moved, keeps=False)
+            elif ours is not None and (onions.asks or not onions.keeps):
+                moved = replace(moved, keeps=True)
             if moved != contact:
                 await self._around.store.contacts.save(tx, moved)
                 tx.after_commit(self._moved)
@@ -393,7 +403,9 @@ class Connection:
 
     async def _say_onions(self) -> None:
         contact = await self._insist(self._look_up)
-        onions = Onions(hosts=hosted_onion(contact), dials=contact.peer_onion)
+        hosts = hosted_onion(contact)
+        keeps = contact.keeps and hosts is not None
+        onions = Onions(hosts, contact.peer_onion, keeps=keeps, asks=keeps and self._asks())
         if onions != self._onions_told:
             self._onions_told = onions
             self._link.send(onions)

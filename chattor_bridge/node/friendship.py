@@ -56,13 +56,16 @@ class Friendship:
         peer_id: PeerId,
         mailbox: Mailbox,
         *,
+        asks: Callable[[], bool],
         on_change: Callable[[], None],
     ) -> None:
-        """``on_change`` is called when there may be another onion to host, or one less."""
+        """``asks``: whether the friend is to host for both. ``on_change`` is called when there may be another onion to
+        host, or one less."""
         self._around = around
         self._node_id = node_id
         self.peer_id = peer_id
         self._mailbox = mailbox
+        self._asks = asks
         self._on_change = on_change
         self._live: list[Connection] = []
         self._up, self._down = asyncio.Event(), asyncio.Event()
@@ -254,6 +257,7 @@ class Friendship:
             allowance=self._allowance,
             before=before,
             settles=keys.pattern is Pattern.KK,
+            asks=self._asks,
             on_greeted=partial(self._adopt, decides=keys.role == Role.KNOCKER, on_proven=on_proven),
             on_moved=self._on_change,
         )

@@ -34,6 +34,11 @@ class HostedOnions:
         self._mailbox = mailbox
         self._look_again = look_again
         self._tell = tell
+        self._asked: frozenset[PeerId] = frozenset()
+
+    def asks(self, peer_id: PeerId) -> bool:
+        """Whether this friend is to host for both, because this process hosts more onions than it should."""
+        return peer_id in self._asked
 
     async def settle(self, tx: Transaction, others: int, contacts: Sequence[Contact]) -> list[Contact]:
         """Host spares as far as there is room beside ``others``, the onions that are not for friends; the contacts as
@@ -46,13 +51,23 @@ class HostedOnions:
                 spares.append(Spare(contact.peer_id, contact.hosted_seed is not None, contact.heard_at))
             else:
                 needed += contact.hosted_seed is not None
-        granted = self._around.budget.settle(self._node_id, needed, spares, self._look_again)
+        budget = self._around.budget
+        granted = budget.settle(self._node_id, needed, spares, self._look_again)
+        self._ask(tx, [contact for contact in contacts if _can_be_left(contact)], budget.too_many)
         return [
             await self._change(tx, contact.peer_id)
             if _is_spare(contact) and (contact.peer_id in granted) != (contact.hosted_seed is not None)
             else contact
             for contact in contacts
         ]
+
+    def _ask(self, tx: Transaction, hosts: Sequence[Contact], too_many: int) -> None:
+        """Ask as many of those who can host as there are onions too many, the ones heard last first."""
+        latest_first = sorted(hosts, key=lambda contact: contact.heard_at, reverse=True)
+        before = self._asked
+        self._asked = frozenset(contact.peer_id for contact in latest_first[:too_many])
+        for peer_id in self._asked - before:
+            tx.after_commit(partial(self._tell, peer_id))
 
     async def renew(self, tx: Transaction) -> None:
         """Put another onion in the place of each that is old, and keep the old one until the friend has heard."""
@@ -70,6 +85,8 @@ class HostedOnions:
         """A new onion where there is none or ``former`` is old; none where there is one too many."""
         contact = await self._mailbox.locked(tx, peer_id)
         hosting = contact.hosted_seed is None or former is not None
+        if contact.keeps and not hosting:
+            return contact  # the friend has left it to us meanwhile
         changed = replace(
             contact,
             hosted_seed=self._around.random(KEY_SIZE) if hosting else None,
@@ -82,5 +99,10 @@ class HostedOnions:
 
 
 def _is_spare(contact: Contact) -> bool:
-    """Whether an onion for this friend is a convenience: the friend, having knocked, always hosts one."""
-    return contact.role is Role.OWNER and contact.established
+    """Whether an onion for this friend is a convenience: the friend keeps one."""
+    return not contact.keeps and (contact.established or contact.role is Role.KNOCKER)
+
+
+def _can_be_left(contact: Contact) -> bool:
+    """Whether the friend hosts too. Who was knocked on never asks: then both might leave it to each other."""
+    return contact.keeps and contact.role is Role.KNOCKER and contact.peer_onion is not None

@@ -129,8 +129,8 @@ class Contact:
     """A friendship. ``established`` is false on the owner's side until the accepting handshake (IKpsk1) completed.
 
     ``hosted_since`` is when ``hosted_seed`` took its place; ``former_seed`` is the onion before it, hosted until the
-    friend says that it dials the new one. ``heard_at`` is when a link was last seen to
-    be up.
+    friend says that it dials the new one. ``keeps``: ours stays however many there are; else it is a spare.
+    ``heard_at`` is when a link was last seen to be up.
     """
 
     peer_id: PeerId
@@ -154,6 +154,7 @@ class Contact:
     verification: bytes | None = None  # sealed; protocol.verification.Run under way
     hosted_since: int = 0
     former_seed: bytes | None = None  # sealed
+    keeps: bool = False
     heard_at: int = 0
     merging: PeerId | None = None  # the friendship that our owner has found to be with the same person
     merge_claim: PeerId | None = None  # the friendship that the friend has shown to be its own too

@@ -335,7 +335,14 @@ class NodeWork:
             raise NotFound("this friend was blocked or forgotten meanwhile")
         friendship = self._friendships.get(peer_id)
         if friendship is None:
-            friendship = Friendship(self._around, self._node_id, peer_id, self.mailbox, on_change=self.look_again)
+            friendship = Friendship(
+                self._around,
+                self._node_id,
+                peer_id,
+                self.mailbox,
+                asks=partial(self._hosted.asks, peer_id),
+                on_change=self.look_again,
+            )
             self._friendships[peer_id] = friendship
             assert self._group is not None  # only called by what runs in it
             run = partial(friendship.run, delay)

@@ -80,11 +80,14 @@ class KeepAlive:
 
 @dataclass(frozen=True, slots=True)
 class Onions:
-    """Where this side can be dialled, and where it dials the other; ``None`` for nowhere. Said again whenever either
-    changes, so that each side learns what the other has on disk."""
+    """Where this side can be dialled, and where it dials the other; ``None`` for nowhere. ``keeps``: it will not take
+    down what it hosts however many there are. ``asks``: it hosts more than it should, and wants to leave hosting to the
+    other. Said again whenever one of them changes, so that each side learns what the other has on disk."""
 
     hosts: OnionKey | None
     dials: OnionKey | None
+    keeps: bool = False
+    asks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +133,8 @@ gets no reason."""
 
 _HEAD_SIZE: Final = 3
 _OPTIONAL: Final = 0x80
+_ONION_NAMES: Final = ("hosts", "dials")
+_ONION_WORDS: Final = ("keeps", "asks")
 _REASON: Final = re.compile(r"[a-z-]+", re.ASCII)
 
 
@@ -194,9 +199,10 @@ def _encode_body(frame: Frame) -> tuple[int, bytes]:
             return _SIGNAL, signal
         case KeepAlive():
             return _KEEP_ALIVE, b""
-        case Onions(hosts, dials):
-            known = {"hosts": hosts, "dials": dials}
-            return _ONIONS, cbor.encode({name: bytes(onion) for name, onion in known.items() if onion is not None})
+        case Onions():
+            known = {name: getattr(frame, name) for name in _ONION_NAMES}
+            said: dict[str, object] = {name: bytes(onion) for name, onion in known.items() if onion is not None}
+            return _ONIONS, cbor.encode(said | {name: True for name in _ONION_WORDS if getattr(frame, name)})
         case Bye(reason):
             return _BYE, reason.encode()
         case ResyncStart(encoded):
@@ -280,7 +286,12 @@ def _decode_onions(body: bytes) -> Onions:
     if len(body) > MAX_ONIONS_FRAME:
         raise MalformedData("onions: too large")
     fields = Fields(cbor.decode(body), "onions")
-    return Onions(*(_read_onion(fields, name) if name in fields else None for name in ("hosts", "dials")))
+    hosts, dials = (_read_onion(fields, name) if name in fields else None for name in _ONION_NAMES)
+    keeps, asks = (_read_word(fields, name) for name in _ONION_WORDS)
+    onions = Onions(hosts, dials, keeps, asks)
+    if onions.keeps and onions.hosts is None:
+        raise MalformedData("onions: none is hosted, and it is kept")
+    return onions
 
 
 def _read_onion(fields: Fields, name: str) -> OnionKey:
@@ -288,6 +299,12 @@ def _read_onion(fields: Fields, name: str) -> OnionKey:
     if not is_ed25519_key(onion):
         raise fields.wrong(name)
     return OnionKey(onion)
+
+
+def _read_word(fields: Fields, name: str) -> bool:
+    if name in fields and fields.raw(name) is not True:
+        raise fields.wrong(name)
+    return name in fields
 
 
 def _decode_bye(body: bytes) -> Bye:

@@ -349,7 +349,7 @@ beyond, it may have half of what the others leave, so that no one of them can ta
 
 SPARE_ONIONS_UP_TO: Final = 48
 """Onions of a process up to which a node hosts one for a friend who hosts one for it too: it makes coming back quick
-and is the first to go when there are more."""
+and is the first to go when there are more; then friends are asked to host for both."""
 
 LINK_ONION_LIFETIME: Final = 30 * 86_400
 """Seconds after which another onion takes the place of one that is hosted for a friend."""

@@ -62,6 +62,16 @@ def test_another_node_is_told_when_its_grant_changes() -> None:
     assert budget.settle(ONE, 0, _spares(1, 2), _nobody) == _peers(1, 2)
 
 
+def test_others_are_told_when_more_onions_are_too_many() -> None:
+    budget, told = OnionBudget(), []
+    budget.settle(ONE, 2, [], lambda: told.append("one"))
+    budget.settle(OTHER, ROOM - 2, [], _nobody)
+    assert (budget.too_many, told) == (0, [])
+    for needed in (ROOM - 1, ROOM, ROOM - 1, ROOM - 2):
+        budget.settle(OTHER, needed, [], _nobody)
+    assert (budget.too_many, told) == (0, ["one", "one"])
+
+
 def _take_all(budget: OnionBudget, node_id: NodeId) -> int:
     """How many onions somebody gets who wants all there are."""
     taken = 0

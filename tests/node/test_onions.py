@@ -40,7 +40,7 @@ async def only_contact(person: Person) -> Contact:
     return contact
 
 
-async def _until_on_disk(person: Person, holds: Callable[[Contact], bool]) -> Contact:
+async def until_on_disk(person: Person, holds: Callable[[Contact], bool]) -> Contact:
     async with asyncio.timeout(PATIENCE):
         while True:
             if holds(contact := await only_contact(person)):
@@ -51,8 +51,8 @@ async def _until_on_disk(person: Person, holds: Callable[[Contact], bool]) -> Co
 async def both_host(knocker: Person, owner: Person) -> None:
     """Wait until each side hosts what the other dials."""
     for one, other in ((knocker, owner), (owner, knocker)):
-        hosted = hosted_onion(await _until_on_disk(one, lambda contact: contact.hosted_seed is not None))
-        await _until_on_disk(other, lambda contact, hosted=hosted: contact.peer_onion == hosted)  # type: ignore[misc]
+        hosted = hosted_onion(await until_on_disk(one, lambda contact: contact.hosted_seed is not None))
+        await until_on_disk(other, lambda contact, hosted=hosted: contact.peer_onion == hosted)  # type: ignore[misc]
         assert hosted is not None
         await asyncio.wait_for(one.node.work.hostings.reachable(hosted), PATIENCE)
 
@@ -84,7 +84,7 @@ async def test_a_spare_goes_when_there_are_many_onions_and_comes_again(world: Wo
     await both_host(anna, ben)
     budget = ben.house.host._around.budget
     budget.settle(STRANGERS, SPARE_ONIONS_UP_TO, [], lambda: None)
-    await _until_on_disk(anna, lambda contact: contact.peer_onion is None)
+    await until_on_disk(anna, lambda contact: contact.peer_onion is None)
     assert (await only_contact(ben)).hosted_seed is None
     assert (await only_contact(anna)).hosted_seed is not None  # what is no spare stays
     budget.leave(STRANGERS)
@@ -216,7 +216,7 @@ async def test_another_onion_takes_the_place_of_an_old_one(world: World, away: b
         await ben.until(lambda: ben.online(peer_id), time_passes=True)
         await world.clock.pass_slowly(2 * HOUSEKEEPING)
     for one, was in zip((anna, ben), before, strict=True):
-        changed = await _until_on_disk(one, lambda contact: contact.former_seed is None)
+        changed = await until_on_disk(one, lambda contact: contact.former_seed is None)
         assert changed.hosted_seed not in (None, was.hosted_seed)
     await both_host(anna, ben)
     for person in (anna, ben):
@@ -293,28 +293,10 @@ async def test_a_friend_who_keeps_moving_is_not_followed_for_ever(
         await puppet.say(puppet.hello())
         await puppet.hear(Onions)
         await puppet.say(Onions(onion, None))
-        await _until_on_disk(ben, lambda contact, onion=onion: contact.peer_onion == onion)  # type: ignore[misc]
+        await until_on_disk(ben, lambda contact, onion=onion: contact.peer_onion == onion)  # type: ignore[misc]
         await puppet.close()
         await ben.until(lambda: not ben.online(peer_id))
         await world.clock.pass_slowly(1_200, step=60)  # twice the longest wait between two dials
     assert [onion for onion in moves if onion in dialled] == moves[:MAX_NEW_ONIONS]
     await world.clock.pass_slowly(DAY, step=600)
     assert moves[-1] in dialled
-
-
-async def test_a_knocker_that_says_it_hosts_nothing_is_hung_up_on(world: World) -> None:
-    anna, ben = await world.person("Anna"), await world.person("Ben")
-    peer_id = await anna.befriend(ben)
-    await both_host(anna, ben)
-    puppet = await Puppet.of(anna)
-    await ben.until(lambda: not ben.online(peer_id))
-    await puppet.dial(ben)
-    await puppet.say(puppet.hello())
-    await puppet.hear(Onions)
-    await puppet.say(Onions(None, None))
-    with pytest.raises(EOFError):
-        await puppet.hear(Bye)
-    onion = (await only_contact(ben)).peer_onion
-    assert puppet.contact.hosted_seed is not None
-    assert onion == ed25519_public(puppet.contact.hosted_seed)
-    await puppet.close()

@@ -62,7 +62,8 @@ frames: st.SearchStrategy[Frame] = st.one_of(
     st.builds(lambda upto, gap, run: AckFrame(Ack(upto, ((upto + gap, upto + gap + run),))), *[st.integers(2, 99)] * 3),
     st.binary(min_size=1, max_size=MAX_SIGNAL).map(SignalFrame),
     st.just(KeepAlive()),
-    st.builds(Onions, *[st.none() | st.text(max_size=9).map(onion_key)] * 2),
+    st.builds(Onions, *[st.none() | st.text(max_size=9).map(onion_key)] * 2, asks=st.booleans()),
+    st.builds(Onions, st.text(max_size=9).map(onion_key), keeps=st.just(True), dials=st.none(), asks=st.booleans()),
     st.sampled_from(BYE_REASONS).map(Bye),
     st.just(ResyncStart(cbor.encode({"key": bytes(32), "kem": bytes(1_184)}))),
     st.just(ResyncAnswer(cbor.encode({"key": bytes(32), "kem": bytes(1_088)}), bytes(40), bytes(45))),
@@ -217,7 +218,11 @@ def test_an_onions_frame_may_say_more_than_this_version_knows() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"hosts": bytes(31)}, {"hosts": bytes(32)}, {"dials": "x" * 32}, {"x": bytes(MAX_ONIONS_FRAME)}, []]
+    "wrong",
+    [
+        *({"hosts": bytes(31)}, {"hosts": bytes(32)}, {"dials": "x" * 32}, {"x": bytes(MAX_ONIONS_FRAME)}, []),
+        *({"asks": False}, {"asks": 1}, {"keeps": True}),
+    ],
 )
 def test_a_wrong_onions_frame_is_malformed(wrong: object) -> None:
     body = cbor.encode(wrong)

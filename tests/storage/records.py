@@ -112,6 +112,7 @@ def contact(
         capabilities=("text",),
         established=False,
         created_at=1_700_000_005,
+        keeps=role is Role.KNOCKER,
     )
 
 

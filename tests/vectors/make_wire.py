@@ -162,6 +162,11 @@ def frames() -> dict[str, Any]:
         (ResyncDone(), {"type": "resync-done"}),
         (Onions(None, None), {"type": "onions"}),
         (Onions(_ONION, _OTHER_ONION), {"type": "onions", "hosts": _ONION.hex(), "dials": _OTHER_ONION.hex()}),
+        (Onions(_ONION, None, keeps=True), {"type": "onions", "hosts": _ONION.hex(), "keeps": True}),
+        (
+            Onions(_ONION, _OTHER_ONION, keeps=True, asks=True),
+            {"type": "onions", "hosts": _ONION.hex(), "dials": _OTHER_ONION.hex(), "keeps": True, "asks": True},
+        ),
     ]
     known = _hello_fields(_HELLO)
     fields = {name: known[name] for name in ("versions", "capabilities", "epoch", "sent", "received")}
@@ -179,6 +184,8 @@ def frames() -> dict[str, Any]:
         ("a reason that is no word", b"\x05\x00\x02No"),
         ("a hosted onion of 31 bytes", _raw(0x07, {"hosts": bytes(31)})),
         ("a hosted onion that is no key", _raw(0x07, {"hosts": bytes(32)})),
+        ("an onion that is kept and not hosted", _raw(0x07, {"keeps": True})),
+        ("asking for nothing", _raw(0x07, {"asks": False})),
         ("a hello without versions", _raw(0x01, fields | {"versions": []})),
         ("versions that descend", _raw(0x01, fields | {"versions": [2, 1]})),
         ("capabilities that are not sorted", _raw(0x01, fields | {"capabilities": ["text", "profile"]})),
