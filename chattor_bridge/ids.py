@@ -26,6 +26,9 @@ EventId = NewType("EventId", bytes)
 FileId = NewType("FileId", bytes)
 """One file offered to one friend. 16 random bytes, drawn by its sender (docs/protocol/files.md)."""
 
+ShelfId = NewType("ShelfId", bytes)
+"""One sender's queue at a carrier, as recipient and carrier name it. 16 random bytes, drawn by the recipient."""
+
 OnionKey = NewType("OnionKey", bytes)
 """The Ed25519 public key of a v3 onion service, 32 bytes: what an address encodes. Secret."""
 

@@ -17,6 +17,18 @@ from typing import Any, Final
 from chattor_bridge.errors import LimitReached, MalformedData, UsageError
 from chattor_bridge.ids import EventId
 from chattor_bridge.protocol import cbor
+from chattor_bridge.protocol.carrying import (
+    CarryAsk,
+    CarryEnd,
+    CarryEvent,
+    CarryOffer,
+    Deposit,
+    ShelfClose,
+    ShelfEvent,
+    ShelfOpen,
+    ShelfReady,
+    Shelves,
+)
 from chattor_bridge.protocol.cbor import Fields
 from chattor_bridge.protocol.control import (
     Control,
@@ -53,8 +65,13 @@ from chattor_bridge.protocol.talk import (
 __all__ = [
     "EVENT_TYPES",
     "Body",
+    "CarryAsk",
+    "CarryEnd",
+    "CarryEvent",
+    "CarryOffer",
     "Control",
     "Delete",
+    "Deposit",
     "Edit",
     "EpochAccept",
     "EpochEvent",
@@ -75,6 +92,11 @@ __all__ = [
     "Reaction",
     "Receipt",
     "Retire",
+    "ShelfClose",
+    "ShelfEvent",
+    "ShelfOpen",
+    "ShelfReady",
+    "Shelves",
     "Talk",
     "Text",
     "Timer",
@@ -109,13 +131,14 @@ class Unknown:
         return self.fields
 
 
-Body = Talk | FileOffer | FileNews | Receipt | Profile | Retire | Control | Unknown
+Body = Talk | FileOffer | FileNews | Receipt | Profile | Retire | Control | CarryEvent | ShelfEvent | Unknown
 
 _BODIES: Final[Mapping[str, Any]] = {
     body.TYPE: body
     for body in (
         *(Text, Edit, Delete, Reaction, Location, Poll, Vote, PollEnd, Timer, Receipt, Profile),
         *(FileOffer, FileAccept, FileDone, FileCancel),
+        *(CarryAsk, CarryOffer, CarryEnd, ShelfOpen, ShelfReady, ShelfClose, Shelves),
         *(EpochOffer, EpochAccept, VerifyStart, VerifyAccept, VerifyKey, VerifyDone, Merge, MergeDone, Retire),
     )
 }

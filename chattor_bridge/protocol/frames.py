@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from chattor_bridge.errors import MalformedData
-from chattor_bridge.ids import OnionKey
+from chattor_bridge.ids import OnionKey, ShelfId
 from chattor_bridge.protocol import cbor
 from chattor_bridge.protocol.cbor import Fields
 from chattor_bridge.protocol.limits import (
+    BLOCK_SIZE,
     ENVELOPE_SIZES,
     MAX_BYE_REASON,
     MAX_EPOCH,
@@ -27,6 +28,7 @@ from chattor_bridge.protocol.limits import (
     MAX_SIGNAL,
     SEEN_SIZE,
     SESSION_ID_SIZE,
+    SHELF_ID_SIZE,
 )
 from chattor_bridge.protocol.offer import read_capabilities, read_versions
 from chattor_bridge.protocol.primitives import KEM_CIPHERTEXT_SIZE, KEM_PUBLIC_SIZE, KEY_SIZE, is_ed25519_key
@@ -123,8 +125,33 @@ class ResyncDone:
     """The side that began has the new session on disk."""
 
 
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The carrier hands its friend a block of that shelf; numbers rise, from 1, in the order of depositing."""
+
+    shelf: ShelfId
+    number: int
+    block: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """The friend has on disk what was in all blocks of that shelf up to this number; the carrier may delete them."""
+
+    shelf: ShelfId
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """How many blocks the carrier holds for its friend that it has not handed over on this link."""
+
+    blocks: int
+
+
+Collecting = Block | Collected | Holding
 Resync = ResyncStart | ResyncAnswer | ResyncDone
-Frame = Hello | EnvelopeFrame | AckFrame | SignalFrame | KeepAlive | Onions | Bye | Resync
+Frame = Hello | EnvelopeFrame | AckFrame | SignalFrame | KeepAlive | Onions | Bye | Resync | Collecting
 
 BYE_REASONS: Final = ("closing", "renewed", "replaced", "too-soon", "unsupported")
 """Why a link ends: this node goes offline; the session was renewed, and the next link uses it; another link of the
@@ -211,6 +238,12 @@ def _encode_body(frame: Frame) -> tuple[int, bytes]:
             return _RESYNC_ANSWER, cbor.encode({"head": head, "ratchet": [header, ciphertext]})
         case ResyncDone():
             return _RESYNC_DONE, b""
+        case Block(shelf, number, block):
+            return _BLOCK, shelf + number.to_bytes(_NUMBER_SIZE, "big") + block
+        case Collected(shelf, number):
+            return _COLLECTED, shelf + number.to_bytes(_NUMBER_SIZE, "big")
+        case Holding(blocks):
+            return _HOLDING, blocks.to_bytes(_COUNT_SIZE, "big")
 
 
 def _decode_hello(body: bytes) -> Hello:
@@ -314,6 +347,35 @@ def _decode_bye(body: bytes) -> Bye:
     return Bye(reason)
 
 
+def _decode_block(body: bytes) -> Block:
+    if len(body) != _PLACE_SIZE + BLOCK_SIZE:
+        raise MalformedData("block: not of the size that blocks have")
+    return Block(*_read_place(body), body[_PLACE_SIZE:])
+
+
+def _decode_collected(body: bytes) -> Collected:
+    if len(body) != _PLACE_SIZE:
+        raise MalformedData("collected: not a shelf and a number")
+    return Collected(*_read_place(body))
+
+
+def _read_place(body: bytes) -> tuple[ShelfId, int]:
+    number = int.from_bytes(body[SHELF_ID_SIZE:_PLACE_SIZE], "big")
+    if not 1 <= number <= MAX_SEQ:
+        raise MalformedData("block: of a number that none has")
+    return ShelfId(body[:SHELF_ID_SIZE]), number
+
+
+def _decode_holding(body: bytes) -> Holding:
+    if len(body) != _COUNT_SIZE:
+        raise MalformedData("holding: not a number of blocks")
+    return Holding(int.from_bytes(body, "big"))
+
+
+_NUMBER_SIZE: Final = 8
+_COUNT_SIZE: Final = 4
+_PLACE_SIZE: Final = SHELF_ID_SIZE + _NUMBER_SIZE
+
 _HELLO: Final = 0x01
 _ENVELOPE: Final = 0x02
 _ACK: Final = 0x03
@@ -324,6 +386,9 @@ _ONIONS: Final = 0x07
 _RESYNC_START: Final = 0x08
 _RESYNC_ANSWER: Final = 0x09
 _RESYNC_DONE: Final = 0x0A
+_BLOCK: Final = 0x0B
+_COLLECTED: Final = 0x0C
+_HOLDING: Final = 0x0D
 
 _DECODERS: Final[Mapping[int, Callable[[bytes], Frame]]] = {
     _HELLO: _decode_hello,
@@ -336,4 +401,7 @@ _DECODERS: Final[Mapping[int, Callable[[bytes], Frame]]] = {
     _RESYNC_ANSWER: _decode_resync_answer,
     _RESYNC_DONE: _decode_resync_done,
     _ONIONS: _decode_onions,
+    _BLOCK: _decode_block,
+    _COLLECTED: _decode_collected,
+    _HOLDING: _decode_holding,
 }

@@ -127,11 +127,11 @@ class Dialling:
         self._peer_static = keys.peer_static
         self._pattern = keys.pattern
         self._noise = _begin(keys, dialled, initiator=True, random=random)
-        self.message = _write(self._noise, _OVERHEAD[keys.pattern][0])
+        self.message = write_padded(self._noise, _OVERHEAD[keys.pattern][0])
 
     def finish(self, answer: bytes) -> Secured:
         """Raises: MalformedData, AuthenticationFailed."""
-        _read(self._noise, answer, _OVERHEAD[self._pattern][1])
+        read_padded(self._noise, answer, _OVERHEAD[self._pattern][1])
         return Secured(self._noise, self._peer_static)
 
 
@@ -148,13 +148,13 @@ def answer(
     for index, keys in enumerate(candidates):
         noise = _begin(keys, dialled, initiator=False, random=random)
         try:
-            _read(noise, message, _OVERHEAD[keys.pattern][0])
+            read_padded(noise, message, _OVERHEAD[keys.pattern][0])
         except AuthenticationFailed:
             continue
         peer_static: bytes = noise.noise_protocol.handshake_state.rs.public_bytes
         if keys.peer_static is not None and keys.peer_static != peer_static:
             continue
-        reply = _write(noise, _OVERHEAD[keys.pattern][1])
+        reply = write_padded(noise, _OVERHEAD[keys.pattern][1])
         return index, reply, Secured(noise, peer_static)
     raise AuthenticationFailed("whoever dialled is not the friend this onion is for")
 
@@ -165,26 +165,37 @@ def _begin(keys: LinkKeys, dialled: OnionKey, *, initiator: bool, random: Random
         noise.set_as_initiator()
     else:
         noise.set_as_responder()
-    noise.set_prologue(prologue(dialled, keys.role if initiator else _OTHER_ROLE[keys.role], keys.purpose))
-    noise.set_psks(psk=keys.psk)
     noise.set_keypair_from_private_bytes(Keypair.STATIC, keys.own_static)
     if initiator or keys.pattern is Pattern.KK:
         noise.set_keypair_from_public_bytes(Keypair.REMOTE_STATIC, keys.peer_static)
+    dialler_role = keys.role if initiator else _OTHER_ROLE[keys.role]
+    start(noise, prologue(dialled, dialler_role, keys.purpose), keys.psk, random)
+    return noise
+
+
+def start(noise: NoiseConnection, prologue: bytes, psk: bytes, random: RandomBytes) -> None:
+    """Begin a handshake whose static keys are set."""
+    noise.set_prologue(prologue)
+    noise.set_psks(psk=psk)
     noise.start_handshake()
     # Set behind the library's front door, which warns that only a test may choose the ephemeral key. Ours is random;
     # it is merely drawn from the caller's source.
     noise.noise_protocol.handshake_state.e = KeyPair25519.from_private_bytes(random(KEY_SIZE))
-    return noise
 
 
-def _write(noise: NoiseConnection, overhead: int) -> bytes:
+def write_padded(noise: NoiseConnection, overhead: int) -> bytes:
+    """Our next handshake message, `HANDSHAKE_SIZE` bytes with an empty payload; ``overhead`` bytes of it are Noise's.
+
+    Raises: AuthenticationFailed.
+    """
     try:
         return bytes(noise.write_message(pad(b"", HANDSHAKE_SIZE - overhead)))
     except ValueError as error:
         raise AuthenticationFailed("a key agreement of the handshake gives nothing secret") from error
 
 
-def _read(noise: NoiseConnection, message: bytes, overhead: int) -> None:
+def read_padded(noise: NoiseConnection, message: bytes, overhead: int) -> None:
+    """Take the other side's. Raises: MalformedData, AuthenticationFailed."""
     if len(message) != HANDSHAKE_SIZE:
         raise MalformedData("a handshake message has the wrong size")
     try:

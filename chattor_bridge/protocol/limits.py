@@ -360,3 +360,33 @@ until one of them betrays our guard."""
 
 MAX_LINKS: Final = 4
 """Live links of one friendship: the old one, and one each that both sides have begun anew, and one to spare."""
+
+# --- carriers --------------------------------------------------------------------------------------------------------
+
+SHELF_ID_SIZE: Final = 16
+"""Bytes of the id of a shelf: random ones never meet."""
+
+BLOCK_SIZE: Final = 16_384
+"""Bytes of one block at a shelf: the largest envelope, or sixteen of the smallest, with all that hides them."""
+
+MAX_CARRIERS: Final = 2
+"""Carriers of one recipient: when one is away the other is there, and each more costs every sender as much again."""
+
+MAX_SHELVES: Final = 16
+"""Shelves of one recipient at one carrier: each is an onion of its own there, and a tor serves some sixty well."""
+
+MAX_SHELF_BLOCKS: Final = 128
+"""Blocks on one shelf: 2 MiB, or some 2,000 short messages."""
+
+SHELF_LIFETIME: Final = 21 * 86_400
+"""Seconds a block is kept: nine days less than a sender tries, so that it still has its own copy when this is gone."""
+
+MAX_BLOCKS_UNCOLLECTED: Final = 16
+"""Blocks sent to the recipient and not collected yet: a quarter of a megabyte, a second of a slow circuit."""
+
+DEPOSIT_TIMEOUT: Final = 120
+"""Seconds in which something must come on a stream of a deposit: a slow circuit, and a disk that is busy."""
+
+MAX_DEPOSIT_STREAMS: Final = 4
+"""Streams at one shelf; the oldest makes room: one that broke unnoticed, one that follows it, and some for a shelf that
+is shared."""

@@ -244,6 +244,11 @@ class Session:
         """
         return hkdf(self._friendship_secret, label="onion-auth", info=[onion])
 
+    def block_key(self, onion: OnionKey, *, ours: bool) -> bytes:
+        """The key, 32 bytes, of blocks left at the shelf with this ``onion``; ``ours``: left by our side."""
+        sender = self.role if ours else other(self.role)
+        return hkdf(self._friendship_secret, label="block-key", info=[onion, sender.encode()])
+
     def merge_proof(self, transcript: bytes, *, ours: bool) -> bytes:
         """32 bytes by which one side says that the friendship whose knock had this ``transcript`` hash is between the
         same two people as this one; ``ours``: as our side says it. Compare them in constant time."""

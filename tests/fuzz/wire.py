@@ -12,6 +12,9 @@ from contextlib import suppress
 from chattor_bridge.errors import FriendCodeError, MalformedData, PeerMisbehaved
 from chattor_bridge.ids import OnionKey
 from chattor_bridge.protocol import cbor
+from chattor_bridge.protocol.blocks import ROOM, fitting, open_block
+from chattor_bridge.protocol.carrying import Deposit
+from chattor_bridge.protocol.deposit import CarrierEnd, DepositorEnd
 from chattor_bridge.protocol.door import Bundle
 from chattor_bridge.protocol.events import EpochAccept, EpochOffer, Unknown, decode_event, encode_event
 from chattor_bridge.protocol.fileframes import decode_file_frame, encode_file_frame
@@ -19,7 +22,7 @@ from chattor_bridge.protocol.frames import decode_frames, encode_frame
 from chattor_bridge.protocol.framing import FrameSplitter, frame
 from chattor_bridge.protocol.friendcode import FriendCode
 from chattor_bridge.protocol.introduction import read_introduction
-from chattor_bridge.protocol.limits import ENVELOPE_SIZES, INTRODUCTION_SIZE, MAX_INNER
+from chattor_bridge.protocol.limits import BLOCK_SIZE, ENVELOPE_SIZES, INTRODUCTION_SIZE, LINK_SIZES, MAX_INNER
 from chattor_bridge.protocol.link import Link, Pattern
 from chattor_bridge.protocol.padding import pad, unpad
 from chattor_bridge.protocol.primitives import aead_seal, ed25519_public, ed25519_sign, labelled, x25519_public
@@ -61,6 +64,31 @@ def _frames(data: bytes) -> None:
     with suppress(MalformedData):
         for each in decode_frames(data):
             assert decode_frames(encode_frame(each)) == [each]
+
+
+def _block(data: bytes) -> None:
+    """Whoever has the key of a shelf can put anything into a block of the right size."""
+    content = pad(data[:ROOM], ROOM + 1)
+    with suppress(MalformedData):
+        envelopes = open_block(bytes(32), _NONCE + aead_seal(bytes(32), _NONCE, content, labelled("block")))
+        assert fitting([len(envelope) for envelope in envelopes]) == len(envelopes) > 0
+
+
+def _deposit(data: bytes) -> None:
+    """A carrier may say anything to a depositor, and a depositor to a carrier."""
+    static, onion, capability = Source("static")(32), OnionKey(ed25519_public(bytes(32))), bytes(32)
+    depositor = DepositorEnd(Deposit(onion, x25519_public(static), capability), Source("depositor"))
+    carrier = CarrierEnd(static, onion, capability, Source("carrier"))
+    carrier.receive(depositor.data_to_send())
+    depositor.receive(carrier.data_to_send())
+    carrier._say(data[:1_000], LINK_SIZES[0])
+    with suppress(MalformedData):
+        assert all(said.count == 0 for said in depositor.receive(carrier.data_to_send()))
+    carrier.stored(0, 1)
+    depositor._say(data[:BLOCK_SIZE], LINK_SIZES[2])
+    carrier.data_to_send()
+    with suppress(MalformedData):
+        assert all(len(received.block) == BLOCK_SIZE for received in carrier.receive(depositor.data_to_send()))
 
 
 def _file_frame(data: bytes) -> None:
@@ -219,6 +247,8 @@ TARGETS = (
     Target("friend_code", _friend_code, texts_from_vectors("friend-code.json", "code", "also", "text")),
     Target("framing", _framing, (frame(b"one") + frame(b"two") + frame(bytes(1_024)), b"\0\0", b"\xff\xff")),
     Target("frames", _frames, from_vectors("frames.json", "bytes")),
+    Target("block", _block, ((1_000).to_bytes(2, "big") + bytes(1_000), bytes(2))),
+    Target("deposit", _deposit, (b"\xa2droom\x01fstored\x00",)),
     Target("file_frame", _file_frame, tuple(seed for seed in from_vectors("files.json", "bytes") if len(seed) < 1_000)),
     Target("event", _event, from_vectors("events.json", "bytes")),
     Target("ack", _ack, tuple(cbor.encode(each) for each in ([0], [5], [5, 7, 9], [0, 2, 2, 4, 100]))),

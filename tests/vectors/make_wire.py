@@ -12,11 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from chattor_bridge.errors import MalformedData
-from chattor_bridge.ids import EventId, FileId
+from chattor_bridge.ids import EventId, FileId, ShelfId
 from chattor_bridge.protocol import cbor
 from chattor_bridge.protocol.chunks import Content
 from chattor_bridge.protocol.events import (
+    CarryAsk,
+    CarryEnd,
+    CarryOffer,
     Delete,
+    Deposit,
     Edit,
     EpochAccept,
     EpochOffer,
@@ -34,6 +38,10 @@ from chattor_bridge.protocol.events import (
     Reaction,
     Receipt,
     Retire,
+    ShelfClose,
+    ShelfOpen,
+    ShelfReady,
+    Shelves,
     Text,
     Timer,
     Unknown,
@@ -48,10 +56,13 @@ from chattor_bridge.protocol.events import (
 from chattor_bridge.protocol.files import Thumbnail
 from chattor_bridge.protocol.frames import (
     AckFrame,
+    Block,
     Bye,
+    Collected,
     EnvelopeFrame,
     Frame,
     Hello,
+    Holding,
     KeepAlive,
     Onions,
     ResyncAnswer,
@@ -71,6 +82,7 @@ from tests.protocol.sources import NOW, Source, onion_key
 _HERE = Path(__file__).parent
 _HELLO = Hello((1,), ("profile", "receipt", "text"), Source("session id")(16), 0, 7, 5, Source("seen")(16))
 _ONION, _OTHER_ONION = onion_key("hosted"), onion_key("dialled")
+_SHELF = ShelfId(Source("shelf")(16))
 _ID = EventId(Source("event")(16))
 _CONTENT = Content(FileId(Source("file id")(16)), Source("file key")(32), 2**36, Source("file root")(32))
 
@@ -145,6 +157,7 @@ def _link(name: str, pattern: Pattern, *, dialler: str, largest: int) -> dict[st
 def frames() -> dict[str, Any]:
     start = cbor.encode({"key": Source("resync key")(32), "kem": Source("resync kem")(1_184)})
     head = cbor.encode({"key": Source("resync key")(32), "kem": Source("resync ciphertext")(1_088)})
+    shelf = ShelfId(Source("shelf")(16))
     good: list[tuple[Frame, Any]] = [
         (_HELLO, _hello_fields(_HELLO)),
         (hello := Hello((1, 2), (), bytes(16), 2**32 - 1, 2**63 - 1, 0), _hello_fields(hello)),
@@ -160,6 +173,12 @@ def frames() -> dict[str, Any]:
             {"type": "resync-answer", "head": head.hex(), "ratchet": [bytes(40).hex(), bytes(45).hex()]},
         ),
         (ResyncDone(), {"type": "resync-done"}),
+        (
+            Block(shelf, 2**40, block := Source("block")(16_384)),
+            {"type": "block", "shelf": shelf.hex(), "number": 2**40, "block": block.hex()},
+        ),
+        (Collected(shelf, 7), {"type": "collected", "shelf": shelf.hex(), "number": 7}),
+        (Holding(2_310), {"type": "holding", "blocks": 2_310}),
         (Onions(None, None), {"type": "onions"}),
         (Onions(_ONION, _OTHER_ONION), {"type": "onions", "hosts": _ONION.hex(), "dials": _OTHER_ONION.hex()}),
         (Onions(_ONION, None, keeps=True), {"type": "onions", "hosts": _ONION.hex(), "keeps": True}),
@@ -194,6 +213,11 @@ def frames() -> dict[str, Any]:
         ("an answer without a ratchet message", _raw(0x09, {"head": head})),
         ("an answer whose head is a start", _raw(0x09, {"head": start, "ratchet": [bytes(40), bytes(45)]})),
         ("an end of a resync that says something", b"\x0a\x00\x01x"),
+        ("a block one byte too short", b"\x0b\x40\x17" + bytes(23) + b"\x01" + bytes(16_383)),
+        ("a block without a number", b"\x0b\x40\x18" + bytes(24 + 16_384)),
+        ("something collected up to nothing", b"\x0c\x00\x18" + bytes(24)),
+        ("a shelf without a number", b"\x0c\x00\x10" + bytes(16)),
+        ("a number of three bytes", b"\x0d\x00\x03" + bytes(3)),
         ("a session id of 15 bytes", _raw(0x01, fields | {"session": bytes(15)})),
     ]
     _all_refused(bad, decode_frames)
@@ -236,6 +260,14 @@ def events() -> dict[str, Any]:
         Event(EventId(bytes(16)), 0, Text("x")),
         Event(_ID, NOW, Receipt("read", (EventId(bytes(16)), _ID))),
         Event(_ID, NOW, Profile("Zoë")),
+        Event(_ID, NOW, CarryAsk()),
+        Event(_ID, NOW, CarryOffer(16, 128)),
+        Event(_ID, NOW, CarryEnd()),
+        Event(_ID, NOW, ShelfOpen(_SHELF, Source("capability")(32))),
+        Event(_ID, NOW, ShelfReady(_SHELF, _ONION, Source("shelf key")(32))),
+        Event(_ID, NOW, ShelfClose(_SHELF)),
+        Event(_ID, NOW, Shelves((Deposit(_ONION, Source("shelf key")(32), Source("capability")(32)),))),
+        Event(_ID, NOW, Shelves(())),
         Event(_ID, NOW, EpochOffer(0, Source("epoch offer")(1_184))),
         Event(_ID, NOW, EpochAccept(7, Source("epoch accept")(1_088))),
         Event(_ID, NOW, VerifyStart(Source("run")(16))),
@@ -325,6 +357,16 @@ def events() -> dict[str, Any]:
         ("a thumbnail that says more", cbor.encode(text | _FILE | {"thumbnail": _SMALL | {"x": 1}})),
         ("an end for no reason", cbor.encode(text | {"type": "file_cancel", "file": bytes(16), "reason": ""})),
         ("a timer of more than a year", cbor.encode(text | {"type": "timer", "seconds": 31_622_401})),
+        ("an offer to carry nothing", cbor.encode(text | {"type": "carry_offer", "shelves": 1, "blocks": 0})),
+        ("an offer to carry everything", cbor.encode(text | {"type": "carry_offer", "shelves": 17, "blocks": 128})),
+        ("a shelf with a short id", cbor.encode(text | {"type": "shelf_close", "shelf": bytes(15)})),
+        ("a shelf without a capability", cbor.encode(text | {"type": "shelf_open", "shelf": bytes(16)})),
+        ("a shelf whose onion is no key", cbor.encode(text | _READY | {"onion": bytes(32)})),
+        ("three shelves for one sender", cbor.encode(text | {"type": "shelves", "shelves": [_DEPOSIT] * 3})),
+        (
+            "a shelf for a sender with one thing more",
+            cbor.encode(text | {"type": "shelves", "shelves": [_DEPOSIT | {"x": 1}]}),
+        ),
         ("an integer key", cbor.encode(dict([*text.items(), (1, 1)]))),
         ("a byte after it", canonical + b"\x00"),
         ("a map of indefinite length", b"\xbf" + canonical[1:] + b"\xff"),
@@ -345,6 +387,8 @@ _POLL: dict[str, object] = {
     "choices": 1,
     "disclosed": True,
 }
+_READY: dict[str, object] = {"type": "shelf_ready", "shelf": bytes(16), "onion": bytes(_ONION), "key": bytes(32)}
+_DEPOSIT: dict[str, object] = {"onion": bytes(_ONION), "key": bytes(32), "capability": bytes(32)}
 _VOTE: dict[str, object] = {"type": "vote", "target": bytes(16)}
 
 

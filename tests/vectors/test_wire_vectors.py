@@ -77,27 +77,31 @@ def open_stream(vector: Any, label: bytes) -> list[tuple[int, bytes, list[bytes]
     """Verify a handshake, and open what is said after it: of each message its size, what is in it, and which frames
     should be."""
     raw = {name: bytes.fromhex(value) for name, value in vector.items() if _is_hex(value)}
-    static_i, static_r = raw["dialling_static_private"], raw["answering_static_private"]
+    nameless = vector["protocol_name"] == "Noise_NKpsk0_25519_AESGCM_SHA256"
+    static_i, static_r = raw.get("dialling_static_private", b""), raw["answering_static_private"]
     ephemeral_i, ephemeral_r = raw["dialling_ephemeral_private"], raw["answering_ephemeral_private"]
     public = plain.x25519_public
     first, second, *rest = vector["stream"]
     accepting = vector["protocol_name"] == "Noise_IKpsk1_25519_AESGCM_SHA256"
 
     # the prologue, byte by byte
-    role = vector["dialler_role"].encode()
+    role = vector["dialler_role"].encode() if not nameless else b""
     onion = raw["dialled_onion"]
-    assert raw["prologue"] == b"\x84\x6f" + label + b"\x01\x58\x20" + onion + bytes([0x60 + len(role)]) + role
+    ending = b"" if nameless else bytes([0x60 + len(role)]) + role
+    assert (
+        raw["prologue"] == bytes([0x83 + (not nameless), 0x60 + len(label)]) + label + b"\x01\x58\x20" + onion + ending
+    )
 
     # a name no longer than a hash is padded with zeros
     name = vector["protocol_name"].encode()
     start = name.ljust(32, b"\0") if len(name) <= 32 else hashlib.sha256(name).digest()
     noise = _Noise(start, start)
     noise.mix_hash(raw["prologue"])
-    if not accepting:
+    if not accepting and not nameless:
         noise.mix_hash(public(static_i))
     noise.mix_hash(public(static_r))
 
-    # message 1: "e, es, s, ss, psk" or "psk, e, es, ss"
+    # message 1: "e, es, s, ss, psk", "psk, e, es, ss" or "psk, e, es"
     message = _only_message(first)
     assert first["from"] == "dialling"
     if not accepting:
@@ -109,18 +113,20 @@ def open_stream(vector: Any, label: bytes) -> list[tuple[int, bytes, list[bytes]
     if accepting:
         assert noise.unseal(payload[:48]) == public(static_i)
         payload = payload[48:]
-    noise.mix_key(plain.x25519(static_r, public(static_i)))
+    if not nameless:
+        noise.mix_key(plain.x25519(static_r, public(static_i)))
     if accepting:
         noise.mix_psk(raw["psk"])
     assert noise.unseal(payload) == plain.padded(b"", len(payload) - 16)
 
-    # message 2: "e, ee, se"
+    # message 2: "e, ee, se" or "e, ee"
     message = _only_message(second)
     assert second["from"] == "answering"
     assert message[:32] == public(ephemeral_r)
     noise.mix_ephemeral(message[:32])
     noise.mix_key(plain.x25519(ephemeral_r, public(ephemeral_i)))
-    noise.mix_key(plain.x25519(ephemeral_r, public(static_i)))
+    if not nameless:
+        noise.mix_key(plain.x25519(ephemeral_r, public(static_i)))
     assert noise.unseal(message[32:]) == plain.padded(b"", 1024 - 32 - 16)
     assert noise.hash == raw["handshake_hash"]
 
@@ -150,7 +156,7 @@ def _only_message(part: Any) -> bytes:
 # --- frames ----------------------------------------------------------------------------------------------------------
 
 _TYPES = {"hello": 1, "envelope": 2, "ack": 3, "signal": 4, "bye": 5, "keep-alive": 6, "onions": 7}
-_TYPES |= {"resync-start": 8, "resync-answer": 9, "resync-done": 10}
+_TYPES |= {"resync-start": 8, "resync-answer": 9, "resync-done": 10, "block": 11, "collected": 12, "holding": 13}
 
 
 @pytest.mark.parametrize("vector", plain.load("frames.json")["frames"])
@@ -168,6 +174,11 @@ def test_frames(vector: Any) -> None:
             assert body == frame["reason"].encode()
         case 6 | 10:
             assert body == b""
+        case 11 | 12:
+            place = bytes.fromhex(frame["shelf"]) + frame["number"].to_bytes(8, "big")
+            assert body == place + bytes.fromhex(frame.get("block", ""))
+        case 13:
+            assert body == frame["blocks"].to_bytes(4, "big")
         case 9:
             header, ciphertext = map(bytes.fromhex, frame["ratchet"])
             assert plain.read_cbor(body) == {"head": bytes.fromhex(frame["head"]), "ratchet": [header, ciphertext]}
