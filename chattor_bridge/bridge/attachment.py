@@ -123,9 +123,13 @@ class Picture:
     mime_type: str
 
 
+RASTER_TYPES = frozenset({"image/gif", "image/jpeg", "image/png", "image/webp"})
+"""Pictures made of dots."""
+
+
 def raster_type(start: bytes) -> str | None:
-    """The MIME type of a picture made of dots, by its first 12 bytes; ``None`` for anything else, whatever it calls
-    itself. Only these are shown: a picture made of instructions (SVG) can carry a script."""
+    """Which of `RASTER_TYPES` begins so, by 12 bytes; ``None`` for anything else, whatever it calls itself. Only these
+    are shown: a picture made of instructions (SVG) can carry a script."""
     if start.startswith(b"\x89PNG\r\n\x1a\n"):
         return "image/png"
     if start.startswith(b"\xff\xd8\xff"):
