@@ -44,6 +44,10 @@ DEFAULT_RETRY_AFTER = 1.0
 CONNECTIONS = 64
 """Connections to the homeserver at once: rooms are worked on side by side, and a homeserver serves thousands."""
 
+STREAMS = 64
+"""Connections that carry files at once. They have a pool of their own: one whose friend reads slowly is open for long,
+and no message may have to wait for it. Who finds all taken for `CONNECT_TIMEOUT` comes again later."""
+
 _TROUBLE = (aiohttp.ClientError, ProxyError, ProxyConnectionError, ProxyTimeoutError, TimeoutError, OSError)
 
 MAX_COMPLAINT = 64 * 1024
@@ -188,36 +192,39 @@ class _Sending:
 
 
 class Client:
-    """One connection pool to the homeserver for all our users."""
+    """The connections to the homeserver for all our users: one pool for what is short, one for files."""
 
     def __init__(self, settings: MatrixSettings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
-        self._session: aiohttp.ClientSession | None = None
         self._api: QuietAPI | None = None
+        self._streams: QuietAPI | None = None
         self._with_device: set[tuple[MatrixUserId, str]] = set()
         self.on_trouble: Callable[[], None] = lambda: None
         """Called when the homeserver could not be used, so that somebody looks after it."""
 
     async def open(self) -> None:
         """Prepare to send; nothing is sent yet."""
+        self._api = self._pool(CONNECTIONS)
+        self._streams = self._pool(STREAMS)
+
+    def _pool(self, connections: int) -> QuietAPI:
         proxy = self._settings.proxy
         connector = (
-            aiohttp.TCPConnector(limit=CONNECTIONS)
+            aiohttp.TCPConnector(limit=connections)
             if proxy is None
-            else ProxyConnector.from_url(proxy, rdns=True, limit=CONNECTIONS)
+            else ProxyConnector.from_url(proxy, rdns=True, limit=connections)
         )
         timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT, sock_read=ANSWER_TIMEOUT)
-        self._session = aiohttp.ClientSession(
-            connector=connector, timeout=timeout, headers={"User-Agent": "chattor-bridge"}
-        )
-        self._api = QuietAPI(self._settings.address, self._settings.as_token, client_session=self._session)
+        session = aiohttp.ClientSession(connector=connector, timeout=timeout, headers={"User-Agent": "chattor-bridge"})
+        return QuietAPI(self._settings.address, self._settings.as_token, client_session=session)
 
     async def close(self) -> None:
         """Close the connections; requests under way raise HomeserverUnavailable."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = self._api = None
+        pools = [pool for pool in (self._api, self._streams) if pool is not None]
+        self._api = self._streams = None
+        for pool in pools:
+            await pool.session.close()
 
     async def call(
         self,
@@ -325,7 +332,7 @@ class Client:
         headers: Mapping[str, str],
         body: Body | None,
     ) -> aiohttp.ClientResponse:
-        api = self._connected()
+        api = _connected(self._streams)
         sending: _Sending | None = None
         try:
             async with asyncio.timeout(None) as limit:
@@ -349,7 +356,7 @@ class Client:
         query: Mapping[str, str] | None,
         device: str | None,
     ) -> JsonObject:
-        api = self._connected()
+        api = _connected(self._api)
         try:
             answer = await api.request(method, path, content, query_params=_speaking_as(user, device, query))
         except (MatrixConnectionError, *_TROUBLE) as error:
@@ -358,10 +365,11 @@ class Client:
             raise HomeserverTrouble("the homeserver's answer is not an object", 200, "")
         return answer
 
-    def _connected(self) -> QuietAPI:
-        if self._api is None:
-            raise HomeserverUnavailable("the connection to the homeserver is closed")
-        return self._api
+
+def _connected(pool: QuietAPI | None) -> QuietAPI:
+    if pool is None:
+        raise HomeserverUnavailable("the connection to the homeserver is closed")
+    return pool
 
 
 def _speaking_as(user: MatrixUserId, device: str | None, query: Mapping[str, str] | None) -> dict[str, str]:

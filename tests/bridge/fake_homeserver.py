@@ -74,6 +74,8 @@ class FakeHomeserver:
         """Bytes one upload may have."""
         self.honours_ranges = False
         """Synapse does not."""
+        self.breaks = 0
+        """So many of the next pieces of downloads are lost, and what would follow."""
         self.pending_events: list[JsonObject] = []
         self.pending_receipts: list[JsonObject] = []
         self.down = False
@@ -273,6 +275,9 @@ class FakeHomeserver:
             opening = None if attachment.key is None else Opening(attachment.key)
             for start in range(0, len(data), PIECE):
                 await self._ask("download piece", BOT)
+                if self.breaks > 0:
+                    self.breaks -= 1
+                    raise HomeserverUnavailable("the connection broke")
                 piece = data[start : start + PIECE]
                 piece = piece if opening is None else opening.update(piece)
                 if start + PIECE >= len(data) and opening is not None and at == 0:
