@@ -37,7 +37,7 @@ _OPTIONAL = {
         *("mime", "kind", "caption", "width", "height", "duration", "waveform", "blurhash", "thumbnail"),
     },
     "location-event": {"accuracy", "name"},
-    "link-onions": {"hosts", "dials"},
+    "link-onions": {"hosts", "dials", "keeps", "asks"},
     "read-event": set[str](),  # where the kind must be
 }
 
