@@ -9,6 +9,7 @@ import pytest_asyncio
 from chattor_bridge.matrix.service import MatrixService
 from chattor_bridge.node.clock import SystemClock
 from chattor_bridge.storage import Store
+from tests.matrix.fake_homeserver import FakeHomeserver
 from tests.synapse import Homestead, Intake, homestead, keys, private_homestead
 
 __all__ = ["homestead", "keys", "private_homestead"]
@@ -29,3 +30,11 @@ async def service(homestead: Homestead, intake: Intake, keys: Store) -> AsyncIte
         yield service
     finally:
         await service.stop()
+
+
+@pytest_asyncio.fixture
+async def server() -> AsyncIterator[FakeHomeserver]:
+    server = FakeHomeserver()
+    await server.start()
+    yield server
+    await server.stop()

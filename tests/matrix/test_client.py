@@ -25,14 +25,6 @@ BOT = MatrixUserId(f"@chattorbot:{DOMAIN}")
 PATH = Path.v3.thing["a/b"]
 
 
-@pytest_asyncio.fixture
-async def server() -> AsyncIterator[FakeHomeserver]:
-    server = FakeHomeserver()
-    await server.start()
-    yield server
-    await server.stop()
-
-
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()

@@ -21,14 +21,6 @@ from tests.synapse import Intake
 ROOM = MatrixRoomId("!room:example.test")
 
 
-@pytest_asyncio.fixture
-async def server() -> AsyncIterator[FakeHomeserver]:
-    server = FakeHomeserver()
-    await server.start()
-    yield server
-    await server.stop()
-
-
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()

@@ -90,7 +90,6 @@ class Machine(OlmMachine):
         self._keys = keys
         self.send_keys_min_trust = send_to
         self.ratchet_keys_on_decrypt = True
-        self.delete_fully_used_keys_on_decrypt = True
         self.disable_device_change_key_rotation = True  # `Identity` compares the readers each time
         self._next: OutboundGroupSession | None = None
         self.wedged: set[tuple[UserID, IdentityKey]] = set()

@@ -57,6 +57,10 @@ the bridge is down."""
 FIRST_RETRY, LAST_RETRY = 1.0, 60.0
 """Seconds before the next try when the homeserver does not answer, doubled from the first to the last."""
 
+MOST_SKIPPED = 100
+"""Messages of a Megolm session that are noted as missed before one that came, as many as a session usually has. Their
+numbers are the sender's to choose, up to four billion, and each that is noted is kept."""
+
 SYNC = "sync"
 """Kind of the record that says up to where the stream of keys was read."""
 
@@ -271,6 +275,9 @@ class Ears:
         device = await self._bot.machine.get_or_fetch_device_by_key(sender, session.sender_key)
         if device is None or device.signing_key != session.signing_key:
             raise Undecryptable("it was not encrypted by a device of its sender")
+        safety = session.ratchet_safety
+        safety.next_index = max(safety.next_index, session.first_known_index, index - MOST_SKIPPED)
+        safety.lost_indices.clear()
         await self._bot.machine._ratchet_session(session, index)
         return _inner(event, plaintext)
 

@@ -28,7 +28,7 @@ from mautrix.crypto.signature import sign_olm
 from mautrix.types import DeviceID, EncryptionAlgorithm, RoomID, TrustState, UserID
 
 from chattor_bridge.bridge.records import JsonObject
-from chattor_bridge.errors import HomeserverRefused
+from chattor_bridge.errors import HomeserverRefused, KeyMissing, Undecryptable
 from chattor_bridge.ids import MatrixRoomId, MatrixUserId
 from chattor_bridge.matrix.client import DEVICE_ID, Client
 from chattor_bridge.matrix.encryption.device import DeviceApi, Machine
@@ -103,6 +103,9 @@ class Identity:
                 if not self._opened:
                     await self._open()
                 yield
+            except (KeyMissing, Undecryptable):  # no session of ours was used
+                self.keys.discard()
+                raise
             except BaseException:
                 self.keys.abandon()
                 self._opened = False

@@ -106,9 +106,13 @@ class KeyStore(CryptoStore):
             if self._unsaved.get(place) is value:
                 self._unsaved.pop(place, None)
 
-    def abandon(self) -> None:
-        """Forget what was written and not saved, and every session with other devices, as after a restart."""
+    def discard(self) -> None:
+        """Forget what was written and not saved."""
         self._unsaved.clear()
+
+    def abandon(self) -> None:
+        """Forget that, and every session with other devices, as after a restart."""
+        self.discard()
         self._olm.clear()
         self._outbound.clear()
 
