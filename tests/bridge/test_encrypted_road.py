@@ -5,11 +5,13 @@ It runs on PostgreSQL, since the same conversations in plain rooms run on SQLite
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
+import nio
 import pytest
 import pytest_asyncio
 from mautrix.types import RoomID
@@ -18,7 +20,7 @@ from chattor_bridge.bridge.content import CONTENT_LIMIT
 from chattor_bridge.bridge.ghosts import MARK_KEY
 from chattor_bridge.bridge.ports import NEVER_CAME
 from chattor_bridge.ids import MatrixUserId
-from chattor_bridge.matrix.encryption import encryption, hearing, identity
+from chattor_bridge.matrix.encryption import encryption, hearing, identity, tending
 from chattor_bridge.ops.person import JsonObject
 from tests.bridge.test_road_synapse import (
     Road,
@@ -121,6 +123,30 @@ async def test_a_device_that_is_new_reads_what_is_said_from_then_on(travelled: t
     await friend.ears.wait_until(lambda: friend.ears.texts() == ["from the phone"], WAIT)
 
 
+async def test_a_client_that_lost_a_key_is_given_it_again_when_it_asks(
+    travelled: tuple[Road, Peer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tending, "LISTENING", (0.5, 0.5, 0.5, 0.5))
+    monkeypatch.setattr(tending, "LISTENING_ROUND", 0.1)
+    road, friend = travelled
+    alice, _, ghost = await _befriended(travelled)
+    await friend.send(await friend.friend(WAIT), "from the ghost")
+    await _shown(alice, "from the ghost")
+    for sender in (ghost, road.bot):
+        shown = next(event for event in alice.timeline if event.get("decrypted") and event["sender"] == sender)
+        event = nio.MegolmEvent.from_dict(await _raw(alice, shown["room_id"], shown["event_id"]))
+        assert isinstance(event, nio.MegolmEvent)
+        event.room_id = shown["room_id"]
+        del alice.nio.olm.inbound_group_store[event.room_id][event.sender_key][event.session_id]
+        with pytest.raises(nio.EncryptionError):
+            alice.nio.decrypt_event(event)
+        await alice.nio.to_device(event.as_key_request(sender, alice.nio.device_id, device_id=event.device_id))
+        async with asyncio.timeout(WAIT):
+            while alice.nio.olm.inbound_group_store.get(event.room_id, event.sender_key, event.session_id) is None:
+                await alice.sync()
+        assert alice.nio.decrypt_event(event).body == shown["content"]["body"]
+
+
 async def test_who_has_left_is_given_no_more_keys(travelled: tuple[Road, Peer]) -> None:
     road, friend = travelled
     alice, room_id, _ = await _befriended(travelled)
@@ -220,8 +246,8 @@ async def test_a_database_that_was_put_back_speaks_under_new_keys(travelled: tup
 async def test_a_ghosts_device_is_signed_by_the_ghost_and_its_one_key_renewed(
     travelled: tuple[Road, Peer], homestead: Homestead, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(encryption, "TENDING_ROUND", 0.2)
-    monkeypatch.setattr(encryption, "TENDING_INTERVAL", 0)
+    monkeypatch.setattr(tending, "TENDING_ROUND", 0.2)
+    monkeypatch.setattr(tending, "TENDING_INTERVAL", 0)
     road, friend = travelled
     alice, _, ghost = await _befriended(travelled)
     await friend.send(await friend.friend(WAIT), "now I need a device")

@@ -1,4 +1,7 @@
-"""What Element would draw beside our messages: nothing."""
+"""What Element would draw beside our messages: nothing.
+
+Its devices are cross-signed, so that they read where only such may.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ pytestmark = pytest.mark.synapse
 async def test_neither_the_bot_nor_a_ghost_has_a_shield_before_and_after_a_restart(
     homestead: Homestead, tmp_path: Path
 ) -> None:
-    async with road_to(homestead, tmp_path, JsPerson) as (road, friend):
+    async with road_to(homestead, tmp_path, JsPerson, only_cross_signed=True) as (road, friend):
         alice, room_id, ghost = await befriended(road, friend)
         peer_id = await friend.friend(WAIT)
         for text in ("before", "after"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-import json
 from dataclasses import dataclass, field
 
 from aiohttp import web
@@ -94,47 +93,6 @@ async def _cut_off(request: web.Request, answer: Answer, beginning: bytes) -> we
     assert request.transport is not None
     request.transport.close()
     return response
-
-
-class KeyServer:
-    """What of a homeserver is about keys, for `FakeHomeserver.behave`: it takes them, and gives them to whoever asks.
-    With nothing to bring to the bot it is not there, so that nobody asks it in a circle."""
-
-    def __init__(self) -> None:
-        self.devices: dict[str, dict[str, JsonObject]] = {}
-        """By user and id."""
-        self.to_bring: list[JsonObject] = []
-        """Whole answers to the bot's next syncs, but for the place in the stream."""
-        self.syncs: list[str | None] = []
-        """Since when each was asked for."""
-        self._account_data: dict[str, JsonObject] = {}
-
-    def __call__(self, request: Request) -> Answer:
-        body = json.loads(request.body) if request.body else {}
-        if request.path.endswith("/keys/upload"):
-            if (device := body.get("device_keys")) is not None:
-                self.devices.setdefault(device["user_id"], {})[device["device_id"]] = device
-            return Answer(body={"one_time_key_counts": {"signed_curve25519": 50}})
-        if request.path.endswith("/keys/query"):
-            found = {user: self.devices.get(user, {}) for user in body["device_keys"]}
-            return Answer(body={"failures": {}, "device_keys": found})
-        if "/account_data/" in request.path:
-            if request.method == "PUT":
-                self._account_data[request.path] = body
-            known = self._account_data.get(request.path)
-            return Answer(404, {"errcode": "M_NOT_FOUND"}) if known is None else Answer(body=known)
-        if request.path.endswith("/sync"):
-            return self._sync(request)
-        return Answer()
-
-    def _sync(self, request: Request) -> Answer:
-        self.syncs.append(request.query.get("since"))
-        if len(self.syncs) > 1 and not self.to_bring:
-            return Answer(503)
-        plenty = {"device_one_time_keys_count": {"signed_curve25519": 50}}
-        return Answer(
-            body={**plenty, **(self.to_bring.pop(0) if self.to_bring else {}), "next_batch": str(len(self.syncs))}
-        )
 
 
 def _is_preparation(request: Request) -> bool:

@@ -9,7 +9,8 @@ from chattor_bridge.ids import MatrixRoomId
 from chattor_bridge.matrix.service import MatrixService
 from chattor_bridge.node.clock import SystemClock
 from chattor_bridge.storage import Store
-from tests.matrix.fake_homeserver import Answer, FakeHomeserver, KeyServer, Request
+from tests.matrix.fake_homeserver import Answer, FakeHomeserver, Request
+from tests.matrix.key_server import KeyServer
 from tests.synapse import Intake
 
 ROOM = MatrixRoomId("!room:example.test")

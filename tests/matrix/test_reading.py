@@ -18,7 +18,8 @@ from chattor_bridge.matrix.encryption.keystore import INBOUND
 from chattor_bridge.matrix.service import MatrixService
 from chattor_bridge.node.clock import SystemClock
 from chattor_bridge.storage import Store
-from tests.matrix.fake_homeserver import FakeHomeserver, KeyServer
+from tests.matrix.fake_homeserver import FakeHomeserver
+from tests.matrix.key_server import KeyServer
 from tests.synapse import Intake
 
 ROOM, ALICE = RoomID("!room:example.test"), UserID("@alice:example.test")

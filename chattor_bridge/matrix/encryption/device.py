@@ -4,30 +4,45 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, cast
 
 from mautrix.api import HTTPAPI, Method, PathBuilder
 from mautrix.client import Client as MautrixClient
 from mautrix.client import ClientAPI
 from mautrix.crypto import OlmMachine, OutboundGroupSession, StateStore
-from mautrix.types import DeviceID, IdentityKey, RoomEncryptionStateEventContent, RoomID, TrustState, UserID
+from mautrix.crypto.encrypt_olm import ClaimKeysList
+from mautrix.types import (
+    DeviceID,
+    DeviceIdentity,
+    EventType,
+    IdentityKey,
+    RoomEncryptionStateEventContent,
+    RoomID,
+    RoomKeyEventContent,
+    SyncToken,
+    TrustState,
+    UserID,
+)
 from mautrix.util.logging import TraceLogger
 
 from chattor_bridge.bridge.records import JsonObject
-from chattor_bridge.errors import Unavailable
+from chattor_bridge.errors import ChattorError, Unavailable
 from chattor_bridge.ids import MatrixUserId
 from chattor_bridge.matrix.client import Client
+from chattor_bridge.matrix.discretion import without_content
 from chattor_bridge.matrix.encryption.keystore import KeyStore
 
-_log = cast("TraceLogger", logging.getLogger("mau.crypto"))
+_log = logging.getLogger(__name__)
+
+_log_of_mautrix = cast("TraceLogger", logging.getLogger("mau.crypto"))
 
 
 class DeviceApi:
     """Requests of one device, in the manner of `mautrix.api.HTTPAPI`. What the machine has written is saved before
     anything goes out that rests on it."""
 
-    log = _log
+    log = _log_of_mautrix
 
     def __init__(self, client: Client, user: MatrixUserId, device: str, save: Callable[[], Awaitable[None]]) -> None:
         self._client = client
@@ -85,7 +100,7 @@ class Machine(OlmMachine):
 
     def __init__(self, api: DeviceApi, keys: KeyStore, user: MatrixUserId, device: str, send_to: TrustState) -> None:
         client = cast("MautrixClient", _DeviceClient(UserID(user), DeviceID(device), api=cast("HTTPAPI", api)))
-        super().__init__(client, keys, _Rooms(), log=_log)
+        super().__init__(client, keys, _Rooms(), log=_log_of_mautrix)
         self.api = api
         self._keys = keys
         self.send_keys_min_trust = send_to
@@ -104,6 +119,51 @@ class Machine(OlmMachine):
         if self.api.trouble is not None:  # it logs such things and goes on
             raise self.api.trouble
         return len(session.users_shared_with | session.users_ignored)
+
+    async def _fetch_keys(
+        self, users: Iterable[UserID], since: str = "", include_untracked: bool = False
+    ) -> dict[UserID, dict[DeviceID, DeviceIdentity]]:
+        """One after the other, or one of whom the homeserver says nonsense would keep the others from getting keys."""
+        fetched: dict[UserID, dict[DeviceID, DeviceIdentity]] = {}
+        for user in users:
+            try:
+                fetched |= await super()._fetch_keys([user], SyncToken(since), include_untracked)
+            except ChattorError:
+                raise
+            except Exception as error:
+                _log.info("what devices somebody has cannot be read: %s", without_content(error))
+                await self._keys.put_devices(user, {})
+        return fetched
+
+    async def _create_outbound_sessions(self, users: ClaimKeysList, _force_recreate_session: bool = False) -> None:
+        """Where one device gives us no key of use, the others get theirs."""
+        for user_id, devices in users.items():
+            one_by_one = [{device_id: device} for device_id, device in devices.items()] if len(devices) > 1 else []
+            for some in (devices, *one_by_one):
+                try:
+                    await super()._create_outbound_sessions({user_id: some}, _force_recreate_session)
+                except ChattorError:
+                    raise
+                except Exception as error:
+                    _log.info("a device of somebody cannot be given keys: %s", without_content(error))
+                else:
+                    if some is devices:
+                        break
+
+    async def may_read(self, device: DeviceIdentity) -> bool:
+        """Whether it is trusted enough to be given keys, as far as is known."""
+        if self.send_keys_min_trust <= TrustState.UNVERIFIED:
+            return True
+        return await self.resolve_trust(device, allow_fetch=False) >= self.send_keys_min_trust
+
+    async def give(self, device: DeviceIdentity, key: RoomKeyEventContent) -> None:
+        """In an Olm session that begins with this: who asks for a key may be unable to use those there are."""
+        try:
+            await self.send_encrypted_to_device(device, EventType.ROOM_KEY, key, _force_recreate_session=True)
+        except ChattorError:
+            raise
+        except Exception as error:
+            _log.info("a device of somebody cannot be given keys: %s", without_content(error))
 
     async def _unwedge_session(self, sender: UserID, sender_key: IdentityKey) -> None:
         """mautrix would do this in a task of its own, beside whatever happens then, and for anybody."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import secrets
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,10 +16,10 @@ from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.errors import HomeserverRefused, HomeserverUnavailable
 from chattor_bridge.ids import MatrixRoomId, MatrixUserId
 from chattor_bridge.matrix.client import Client
-from chattor_bridge.matrix.encryption.hearing import KEYS_ONLY, SYNC, Ears
+from chattor_bridge.matrix.encryption.hearing import Ears
 from chattor_bridge.matrix.encryption.identity import Identity
-from chattor_bridge.matrix.encryption.keystore import ACCOUNT, SHARED, EncryptionStore
-from chattor_bridge.node.patience import Backoff, describe, heed_cancellation
+from chattor_bridge.matrix.encryption.keystore import SHARED, EncryptionStore
+from chattor_bridge.matrix.encryption.tending import Tending
 from chattor_bridge.node.ports import Clock
 
 ROOM = "room"
@@ -34,20 +32,7 @@ IDENTITIES_AT_HAND = 1_000
 ROOMS_AT_HAND = 1_000
 """Rooms whose members are remembered, the oldest forgotten first."""
 
-TENDING_INTERVAL = 24 * 3600
-"""Seconds between two looks at what was sent to a ghost. It is thrown away; this is so that it does not pile up at the
-homeserver, and that the one key by which a ghost can be addressed is renewed after use."""
-
-TENDING_PAUSE = 1.0
-"""Seconds between two ghosts: a thousand of them cost the homeserver one cheap request a second, for a quarter of an
-hour a day."""
-
-TENDING_ROUND = 3600.0
-"""Seconds between two looks for ghosts that are due, and for keys that are old."""
-
 ALGORITHM = "m.megolm.v1.aes-sha2"
-
-_log = logging.getLogger(__name__)
 
 
 class Encryption:
@@ -75,12 +60,13 @@ class Encryption:
         self._changes = 0
         self.on_keys: Callable[[], None] = lambda: None
         self.ears = Ears(bot, store, clock, lambda: self.on_keys(), self._publish_ghosts_again)
+        self._tending = Tending(store, clock, household.bot, self._identity, self.ears.forget_old_keys)
 
     async def run(self) -> None:
         """Listen for keys, and look after the ghosts' devices, until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.ears.run())
-            group.create_task(self._tend_ghosts())
+            group.create_task(self._tending.run(self.ears.caught_up))
 
     def heard(self, events: Iterable[Mapping[str, Any]]) -> None:
         """Forget what these events may have changed: who is in a room, and whether it is encrypted."""
@@ -132,7 +118,9 @@ class Encryption:
         readers = await self._readers(user, room_id)
         with self._identity(user) as identity:
             encrypted = await identity.encrypt(room_id, settings, event_type, content, readers)
-            return encrypted, identity.device
+        if user != self._household.bot:
+            self._tending.spoke(user)
+        return encrypted, identity.device
 
     @contextmanager
     def _identity(self, user: MatrixUserId) -> Iterator[Identity]:
@@ -173,47 +161,7 @@ class Encryption:
             self._members[room_id] = members
         return self._members[room_id]
 
-    async def _tend_ghosts(self) -> None:
-        backoff = Backoff(TENDING_PAUSE, TENDING_ROUND, secrets.token_bytes)
-        while True:
-            try:
-                await self.ears.caught_up.wait()
-                await self.ears.forget_old_keys()
-                for user in await self._ghosts():
-                    if await self._is_due(user):
-                        with self._identity(user) as identity:
-                            await self._throw_away(identity)
-                        await self._clock.sleep(TENDING_PAUSE)
-                backoff.reset()
-                await self._clock.sleep(TENDING_ROUND)
-            except Exception as error:
-                heed_cancellation()
-                _log.info("the devices of ghosts cannot be looked after yet: %s", describe(error))
-                await self._clock.sleep(backoff.next())
-
-    async def _ghosts(self) -> list[MatrixUserId]:
-        async with self._store.transaction() as tx:
-            users = await self._store.room_keys.accounts(tx, ACCOUNT)
-        return [MatrixUserId(user) for user in users if user != self._household.bot]
-
-    async def _is_due(self, ghost: MatrixUserId) -> bool:
-        async with self._store.transaction() as tx:
-            record = await self._store.room_keys.get(tx, ghost, SYNC, "")
-        return record is None or self._clock.now() >= record["at"] + TENDING_INTERVAL
-
     async def _publish_ghosts_again(self) -> None:
-        for ghost in await self._ghosts():
+        for ghost in await self._tending.ghosts():
             with self._identity(ghost) as identity:
                 await identity.publish_again()
-
-    async def _throw_away(self, identity: Identity) -> None:
-        async with identity.turn():
-            record = await identity.keys.read(SYNC, "")
-            query = {"filter": KEYS_ONLY, "timeout": "0", "set_presence": "offline"}
-            if record is not None:
-                query["since"] = record["since"]
-            answer = await identity.api.request(Method.GET, Path.v3.sync, query_params=query)
-            if not answer.get("device_unused_fallback_key_types", [ALGORITHM]):
-                await identity.upload(0, fallback=True)
-            identity.keys.write(SYNC, "", {"since": answer["next_batch"], "at": self._clock.now()})
-            await identity.keys.save()

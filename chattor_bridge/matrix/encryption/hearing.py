@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 import secrets
+from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -54,6 +55,9 @@ KEYS_KEPT = timedelta(days=30)
 """How long a key of others is kept. Clients change theirs after a week at most, and an event waits for days only while
 the bridge is down."""
 
+OLM_KEPT = timedelta(days=365)
+"""How long an Olm session is kept with a device that says nothing. One that does after so long begins another."""
+
 FIRST_RETRY, LAST_RETRY = 1.0, 60.0
 """Seconds before the next try when the homeserver does not answer, doubled from the first to the last."""
 
@@ -90,6 +94,9 @@ class Ears:
         self._on_new_device = on_new_device
         self._look_at = 0.0
         self._asked: dict[str, UserID] = {}
+        self._asked_us: list[tuple[UserID, object]] = []
+        self._looked_up: OrderedDict[UserID, float] = OrderedDict()
+        self._kept: Counter[str] | None = None
         self._heard_up_to = 0.0
         self.caught_up = asyncio.Event()
         """Set once everything that waited at the homeserver is here: what people's devices are is known again."""
@@ -130,8 +137,22 @@ class Ears:
             self._on_keys()
 
     async def forget_old_keys(self) -> None:
-        """Remove the Megolm sessions of others that came longer ago than `KEYS_KEPT`."""
-        oldest = datetime.now(UTC).replace(tzinfo=None) - KEYS_KEPT  # as mautrix writes times
+        """Remove the Megolm sessions of others that came longer ago than `KEYS_KEPT`, and the Olm sessions of devices
+        that said nothing for `OLM_KEPT`."""
+        await self._forget_megolm()
+        await self._forget_olm()
+
+    async def _forget_olm(self) -> None:
+        oldest = _now() - OLM_KEPT
+        for device in await self._bot.keys.names(OLM):
+            async with self._bot.turn():
+                record = await self._bot.keys.read(OLM, device)
+                if record is not None and datetime.fromisoformat(record["sessions"][0]["decrypted"]) < oldest:
+                    self._bot.keys.write(OLM, device, None)
+                    await self._bot.keys.save()
+
+    async def _forget_megolm(self) -> None:
+        oldest = _now() - KEYS_KEPT
         for session in await self._bot.keys.names(INBOUND):
             async with self._bot.turn():
                 record = await self._bot.keys.read(INBOUND, session)
@@ -139,6 +160,7 @@ class Ears:
                     self._bot.keys.write(INBOUND, session, None)
                     self._bot.keys.write(SEEN, session, None)
                     await self._bot.keys.save()
+                    self._kept = None
 
     async def _fetch(self, since: str | None, timeout: int) -> JsonObject:
         query = {"filter": KEYS_ONLY, "timeout": str(timeout * 1000), "set_presence": "offline"}
@@ -184,7 +206,7 @@ class Ears:
         changes = answer.get("device_lists", {})
         for person in {*changes.get("changed", []), *changes.get("left", [])}:
             await self._bot.keys.forget_person(UserID(person))
-        keys_came = False
+        keys_came, self._asked_us = False, []
         for event in answer.get("to_device", {}).get("events", []):
             try:
                 keys_came = await self._hear(event) or keys_came
@@ -200,15 +222,20 @@ class Ears:
 
     async def _keep_addressable(self, answer: JsonObject) -> None:
         await self._bot.machine.mend_sessions()
+        for asker, request in self._asked_us:
+            await self._bot.answer(asker, request)
         left = answer.get("device_one_time_keys_count", {}).get("signed_curve25519", 0)
         fallback = "signed_curve25519" not in answer.get("device_unused_fallback_key_types", ["signed_curve25519"])
         if left <= ONE_TIME_KEYS // 2 or fallback:
             await self._bot.upload(ONE_TIME_KEYS - left if left <= ONE_TIME_KEYS // 2 else 0, fallback=fallback)
 
     async def _hear(self, event: JsonObject) -> bool:
+        if event.get("type") == "m.room_key_request":
+            self._asked_us.append((UserID(event["sender"]), event["content"]))  # answered once all of this is on disk
+            return False
         if event.get("type") != "m.room.encrypted":
             return False
-        if not await self._is_welcome(event):
+        if not await self._is_welcome(UserID(event["sender"]), IdentityKey(event["content"]["sender_key"])):
             return False
         machine = self._bot.machine
         inner = await machine._decrypt_olm_event(ToDeviceEvent.deserialize(event))  # type: ignore[arg-type]
@@ -219,19 +246,47 @@ class Ears:
         self._bot.keys.speaker = inner.sender
         if await self._bot.keys.has_group_session(RoomID(str(key.room_id)), session_id):
             return False  # ours may have been ratcheted on, which this would undo
+        kept = await self._kept_of_each()
+        if kept[inner.sender] >= MAX_FROM_ONE:
+            return False
         if not isinstance(key, ForwardedRoomKeyEventContent):
             await machine._receive_room_key(inner)
         elif self._asked.get(session_id) == inner.sender:  # nobody else may say what somebody's key is
             await machine._receive_forwarded_room_key(inner)
+        else:
+            return False
+        kept[inner.sender] += 1
         return True
 
-    async def _is_welcome(self, event: JsonObject) -> bool:
-        """Everybody whose rooms we know; of others, who may be about to become so, as many as there is room for."""
-        if await self._bot.keys.knows(UserID(str(event.get("sender")))):
-            return True
+    async def _is_welcome(self, sender: UserID, key: IdentityKey) -> bool:
+        """What people whose rooms we know send from devices of theirs; of others, who may be about to become so, as
+        much as there is room for."""
+        keys = self._bot.keys
+        if await keys.knows(sender):
+            return await keys.read(OLM, key) is not None or await self._is_theirs(sender, key)
         async with self._store.transaction() as tx:
             counts = [await self._store.room_keys.count(tx, self._bot.user, kind) for kind in (OLM, INBOUND)]
         return max(counts) < MAX_FROM_STRANGERS
+
+    async def _is_theirs(self, sender: UserID, key: IdentityKey) -> bool:
+        """Whether this person has such a device. Who makes keys up is not looked up again for each of them."""
+        if await self._bot.keys.get_devices(sender) is not None:
+            if await self._bot.keys.find_device_by_key(sender, key) is not None:
+                return True
+            now = self._clock.monotonic()
+            if now < self._looked_up.get(sender, -LOOK_UP_INTERVAL) + LOOK_UP_INTERVAL:
+                return False
+            self._looked_up[sender] = now
+            self._looked_up.move_to_end(sender)
+            if len(self._looked_up) > MAX_ASKED:
+                self._looked_up.popitem(last=False)
+        return await self._bot.machine.get_or_fetch_device_by_key(sender, key) is not None
+
+    async def _kept_of_each(self) -> Counter[str]:
+        """How many Megolm sessions of each person are kept."""
+        if self._kept is None:
+            self._kept = Counter(name.partition(" ")[2] for name in await self._bot.keys.names(INBOUND))
+        return self._kept
 
     async def has_key(self, event: JsonObject) -> bool:
         """Whether the key of this ``m.room.encrypted`` event is here. Raises: as `Identity.turn` does."""
@@ -302,8 +357,20 @@ Save = Callable[[Transaction], Any]
 MAX_FROM_STRANGERS = 20_000
 """Sessions kept, of either kind, above which nobody new can make us keep more: some 40 MB of disk."""
 
+MAX_FROM_ONE = 5_000
+"""Megolm sessions kept of one person, some 10 MB: they would have to say half a million things in `KEYS_KEPT`."""
+
+LOOK_UP_INTERVAL = 60.0
+"""Seconds between two looks whether somebody has a device that they were not known to have. Homeservers tell of new
+ones before anything comes from those, or hardly later."""
+
 MAX_ASKED = 1_000
 """Keys we remember having asked for, the oldest forgotten first: each is some 100 bytes."""
+
+
+def _now() -> datetime:
+    """Without a zone, as mautrix writes times."""
+    return datetime.now(UTC).replace(tzinfo=None)
 
 
 def _inner(event: JsonObject, plaintext: str) -> JsonObject:

@@ -18,20 +18,29 @@ import secrets
 import string
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 
 from mautrix.api import Method, Path, PathBuilder
 from mautrix.crypto import OlmAccount, OutboundGroupSession
 from mautrix.crypto.cross_signing_key import CrossSigningSeeds
 from mautrix.crypto.signature import sign_olm
-from mautrix.types import DeviceID, EncryptionAlgorithm, RoomID, TrustState, UserID
+from mautrix.types import (
+    DeviceID,
+    DeviceIdentity,
+    EncryptionAlgorithm,
+    RoomID,
+    RoomKeyEventContent,
+    SessionID,
+    TrustState,
+    UserID,
+)
 
 from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.errors import HomeserverRefused, KeyMissing, Undecryptable
 from chattor_bridge.ids import MatrixRoomId, MatrixUserId
 from chattor_bridge.matrix.client import DEVICE_ID, Client
 from chattor_bridge.matrix.encryption.device import DeviceApi, Machine
+from chattor_bridge.matrix.encryption.giving import Given, Giving
 from chattor_bridge.matrix.encryption.keystore import ACCOUNT, OLM, EncryptionStore, KeyStore
 from chattor_bridge.node.ports import Clock
 
@@ -58,15 +67,6 @@ MIN_AGE = 3600
 """Seconds. A room that asks for less would have us give out keys without end, or have them expire before their use."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Shared:
-    """With which devices a Megolm session was shared, whether all of them got it, and when (monotonic seconds)."""
-
-    devices: list[str]
-    complete: bool
-    at: float
-
-
 class Identity:
     """Works one `turn` at a time."""
 
@@ -89,7 +89,7 @@ class Identity:
         self._reads = reads
         self._send_to = send_to
         self._opened = False
-        self._shared: dict[RoomID, _Shared] = {}
+        self._giving = Giving()
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
@@ -284,13 +284,13 @@ class Identity:
 
     async def _session(self, room_id: RoomID, settings: JsonObject, readers: list[UserID]) -> OutboundGroupSession:
         session = await self.keys.get_outbound_group_session(room_id)
-        shared = self._shared.get(room_id)
+        given = self._giving.newest(room_id)
         if (
             session is not None
-            and shared is not None
+            and given is not None
             and not session.expired
-            and shared.devices == await self._devices(readers)
-            and (shared.complete or self._clock.monotonic() < shared.at + RETRY_INCOMPLETE)
+            and given.devices == await self._devices(readers)
+            and (given.complete or self._clock.monotonic() < given.at + RETRY_INCOMPLETE)
         ):
             return session
         session = OutboundGroupSession(room_id)
@@ -300,21 +300,52 @@ class Identity:
         await self.keys.remove_outbound_group_session(room_id)
         if not self._reads:
             self.keys.forget_sessions()
+        start = session.session_key
         reached = await self.machine.share(session, readers)
         devices = await self._devices(readers)
-        self._shared[room_id] = _Shared(devices, reached >= len(devices), self._clock.monotonic())
+        now = self._clock.monotonic()
+        self._giving.note(room_id, Given(session.id, start, devices, reached >= len(devices), now))
         await self.keys.save()
         return session
 
     async def _devices(self, readers: Sequence[UserID]) -> list[str]:
-        """A short name for each device that is to read, and for each reader of whom we know none."""
+        """A short name for each device that is to read or not to, and for each reader of whom we know none."""
         names = []
         for reader in readers:
             devices = await self.keys.get_devices(reader) or {}
-            names += [f"{reader} {device.identity_key} {device.signing_key}" for device in devices.values()]
+            names += [await self._name(device) for device in devices.values()]
             if not devices:
-                names.append(reader)
-        return sorted(hashlib.sha256(name.encode()).hexdigest()[:32] for name in names)
+                names.append(_short(reader))
+        return sorted(names)
+
+    async def _name(self, device: DeviceIdentity) -> str:
+        """Another one when its keys are others, and when it comes to be trusted or is not any more."""
+        trusted = await self.machine.may_read(device)
+        return _short(f"{device.user_id} {device.identity_key} {device.signing_key} {trusted}")
+
+    async def answer(self, asker: UserID, request: object) -> None:
+        """Do what a device asks for in an ``m.room_key_request`` if it may have that; within a `turn`.
+
+        Raises: HomeserverUnavailable, DatabaseUnavailable.
+        """
+        if not isinstance(request, dict) or request.get("action") != "request":
+            return
+        wanted, device_id = request.get("body"), request.get("requesting_device_id")
+        if not isinstance(wanted, dict) or not isinstance(device_id, str):
+            return
+        device = await self.keys.get_device(asker, DeviceID(device_id))
+        if device is None or not await self.machine.may_read(device):
+            return
+        room_id, session_id = RoomID(str(wanted.get("room_id"))), SessionID(str(wanted.get("session_id")))
+        given = self._giving.grant(room_id, session_id, await self._name(device))
+        if given is not None:
+            key = RoomKeyEventContent(EncryptionAlgorithm.MEGOLM_V1, room_id, session_id, given.start)
+            await self.machine.give(device, key)
+            await self.keys.save()
+
+
+def _short(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:32]
 
 
 def _written(seeds: CrossSigningSeeds) -> list[str]:

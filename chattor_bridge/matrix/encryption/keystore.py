@@ -283,7 +283,7 @@ class KeyStore(CryptoStore):
     # --- other people -----------------------------------------------------------------------------------------------
 
     async def _person(self, user_id: UserID) -> JsonObject:
-        nobody: JsonObject = {"devices": None, "changes": 0, "signing": {}, "signatures": []}
+        nobody: JsonObject = {"devices": None, "met": False, "changes": 0, "signing": {}, "signatures": []}
         return await self.read(PERSON, user_id, SHARED) or nobody
 
     def _write_person(self, user_id: UserID, person: JsonObject) -> None:
@@ -295,8 +295,8 @@ class KeyStore(CryptoStore):
         self._write_person(user_id, {**person, "devices": None, "changes": person["changes"] + 1})
 
     async def knows(self, user_id: UserID) -> bool:
-        """Whether this person is, or was, in a room of ours."""
-        return await self.read(PERSON, user_id, SHARED) is not None
+        """Whether this person's devices were ever asked for, because something was to be said to them."""
+        return bool((await self._person(user_id))["met"])
 
     async def get_devices(self, user_id: UserID) -> dict[DeviceID, DeviceIdentity] | None:
         devices = (await self._person(user_id))["devices"]
@@ -325,7 +325,7 @@ class KeyStore(CryptoStore):
     async def put_devices(self, user_id: UserID, devices: dict[DeviceID, DeviceIdentity]) -> None:
         person = await self._person(user_id)
         known = {device_id: [device.identity_key, device.signing_key] for device_id, device in devices.items()}
-        self._write_person(user_id, {**person, "devices": known})
+        self._write_person(user_id, {**person, "devices": known, "met": True})
 
     async def filter_tracked_users(self, users: list[UserID]) -> list[UserID]:
         return [user_id for user_id in users if (await self._person(user_id))["devices"] is not None]
