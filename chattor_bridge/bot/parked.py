@@ -26,6 +26,7 @@ WHAT_NOW = (
 )
 
 KINDS = {
+    "show-event": "something they said",
     "show-text": "something they said",
     "show-unknown": "something they said that this version does not know",
     "open-portal": "opening the room of your conversation",

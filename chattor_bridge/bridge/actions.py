@@ -10,12 +10,15 @@ one owner elsewhere shares another, so that it is read in the order it happened.
 
 from __future__ import annotations
 
+import base64
 import secrets
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from chattor_bridge.bridge.records import JsonObject, Portal
+from chattor_bridge.errors import MalformedData
 from chattor_bridge.ids import MatrixRoomId, MatrixUserId
+from chattor_bridge.protocol.events import Event, decode_event, encode_event
 
 KEY_BYTES = 16
 """128 random bits: no two actions ever share a key."""
@@ -132,8 +135,17 @@ class ClosePortal:
 
 
 @dataclass(frozen=True, slots=True)
+class ShowEvent:
+    """Show what a friend said, or what it changes, as the ghost; ``said`` is the encoded event in base64."""
+
+    node: str
+    peer: str
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
 class ShowText:
-    """Show what a friend said, as the ghost; ``text`` is CommonMark, ``event`` the id of the Chattor event."""
+    """As earlier versions of this program stored a text; ``text`` is CommonMark, ``event`` the id of the event."""
 
     node: str
     peer: str
@@ -172,6 +184,7 @@ Action = (
     | OpenPortal
     | RenamePortal
     | ClosePortal
+    | ShowEvent
     | ShowText
     | ShowUnknown
     | MarkRead
@@ -188,6 +201,7 @@ _KINDS: dict[str, type[Any]] = {
     "open-portal": OpenPortal,
     "rename-portal": RenamePortal,
     "close-portal": ClosePortal,
+    "show-event": ShowEvent,
     "show-text": ShowText,
     "show-unknown": ShowUnknown,
     "mark-read": MarkRead,
@@ -213,6 +227,20 @@ def from_json(stored: JsonObject) -> Action:
     except TypeError as error:
         raise ValueError("an action of another version") from error
     return action
+
+
+def showing(portal: Portal, event: Event) -> ShowEvent:
+    """The action that shows this event of the friend's."""
+    said = base64.b64encode(encode_event(event)).decode()
+    return ShowEvent(portal.node_id.hex(), portal.peer_id.hex(), said)
+
+
+def said(action: ShowEvent) -> Event:
+    """The event again. Raises: ValueError when this version cannot read it."""
+    try:
+        return decode_event(base64.b64decode(action.said))
+    except MalformedData as error:
+        raise ValueError("an event of another version") from error
 
 
 def owner_lane(owner: MatrixUserId) -> str:

@@ -16,13 +16,13 @@ from chattor_bridge.bridge.late_keys import LateKeys
 from chattor_bridge.bridge.listener import Announcer, Listener
 from chattor_bridge.bridge.missed import MissedReceipts
 from chattor_bridge.bridge.observer import NodeObserver
-from chattor_bridge.bridge.outgoing import PortalSpeech
 from chattor_bridge.bridge.parking import Parking
 from chattor_bridge.bridge.performer import Performer
 from chattor_bridge.bridge.permissions import Level, LevelOf
 from chattor_bridge.bridge.ports import BridgeStore, Homeserver, TextConversion
 from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.bridge.router import Router
+from chattor_bridge.bridge.speech.portal import PortalSpeech
 from chattor_bridge.bridge.voice import Voice
 from chattor_bridge.bridge.worker import ActionWorker
 from chattor_bridge.errors import Unavailable

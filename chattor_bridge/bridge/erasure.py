@@ -7,9 +7,9 @@ that, each in the lane of its portal, behind whatever is being done there at tha
 from __future__ import annotations
 
 from chattor_bridge.bridge.actions import ClosePortal, Leave, owner_lane, portal_lane, room_lane
-from chattor_bridge.bridge.outgoing import told_prefix
 from chattor_bridge.bridge.ports import BridgeStore
 from chattor_bridge.bridge.records import Portal
+from chattor_bridge.bridge.speech.answers import told_prefix
 from chattor_bridge.bridge.voice import Voice
 from chattor_bridge.ids import MatrixUserId
 from chattor_bridge.node.host import NodeHost

@@ -1,7 +1,7 @@
 """What a portal can carry, said in the room for clients that offer nothing that would not arrive.
 
 The state event is Beeper's ``com.beeper.room_features``. Whoever teaches the bridge to carry something more says so
-here: `tests/bridge/test_features.py` holds this table against what `chattor_bridge.bridge.outgoing` refuses.
+here: `tests/bridge/test_features.py` holds this table against what `chattor_bridge.bridge.speech.portal` refuses.
 """
 
 from __future__ import annotations
@@ -28,15 +28,17 @@ FEATURES: Final[JsonObject] = {
         "ordered_list": FULLY,
         "headers": FULLY,
         "horizontal_line": FULLY,
+        "spoiler": FULLY,
+        "user_link": FULLY,
     },
     "file": {},
     "state": {},
     "member_actions": {"invite": PARTLY, "kick": PARTLY, "leave": FULLY},
-    "location_message": REJECTED,
-    "poll": REJECTED,
-    "thread": FALLBACK,
-    "reply": FALLBACK,
-    "edit": REJECTED,
-    "delete": REJECTED,
-    "reaction": REJECTED,
+    "location_message": FULLY,
+    "poll": FULLY,
+    "thread": FULLY,
+    "reply": FULLY,
+    "edit": FULLY,
+    "delete": FULLY,
+    "reaction": FULLY,
 }

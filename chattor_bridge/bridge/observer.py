@@ -11,6 +11,7 @@ from chattor_bridge.bridge import actions
 from chattor_bridge.bridge.actions import owner_lane, portal_lane
 from chattor_bridge.bridge.content import literal, room_link
 from chattor_bridge.bridge.conversations import Conversations
+from chattor_bridge.bridge.early import Early
 from chattor_bridge.bridge.ghosts import Household
 from chattor_bridge.bridge.listener import Announcer
 from chattor_bridge.bridge.ports import BridgeStore
@@ -36,7 +37,19 @@ from chattor_bridge.node.happenings import (
 )
 from chattor_bridge.node.notices import in_words
 from chattor_bridge.node.ports import Transaction
-from chattor_bridge.protocol.events import Event, Receipt, Text, Unknown
+from chattor_bridge.protocol.events import (
+    Delete,
+    Edit,
+    Event,
+    Location,
+    Poll,
+    PollEnd,
+    Reaction,
+    Receipt,
+    Text,
+    Unknown,
+    Vote,
+)
 
 GOES_ON_ELSEWHERE = (
     "This conversation has become one with {where}, as both of you wanted: everything goes on there. You can leave "
@@ -55,6 +68,7 @@ class NodeObserver:
         self._store = store
         self._household = household
         self._voice = voice
+        self._early = Early(store, voice)
         self._conversations = conversations
         self._announcer = announcer
 
@@ -100,8 +114,14 @@ class NodeObserver:
         node, peer, event_id = portal.node_id.hex(), portal.peer_id.hex(), event.event_id.hex()
         action: actions.Action
         match event.body:
-            case Text(text=text):
-                action = actions.ShowText(node, peer, event_id, text)
+            case Text() | Location() | Poll():
+                action = actions.showing(portal, event)
+            case Edit(target=target) | Delete(target) | Reaction(target=target) | Vote(target=target) | PollEnd(target):
+                if await self._early.is_early(tx, portal, target):
+                    await self._early.keep(tx, portal, event, target)
+                else:
+                    await self._voice.arrange(tx, portal_lane(portal), actions.showing(portal, event))
+                return
             case Unknown(kind, fields):
                 notice = in_words(kind, fields, literal)
                 if notice is not None:
@@ -118,6 +138,7 @@ class NodeObserver:
         if portal.room_id is None:
             await self._conversations.open_unless_about_to(tx, portal)
         await self._voice.arrange(tx, portal_lane(portal), action)
+        await self._early.has_come(tx, portal, event.event_id)
 
     async def _read(self, tx: Transaction, portal: Portal, event_ids: tuple[EventId, ...]) -> None:
         """The friend read these: the ghost's receipt goes to the last of them, and so covers what stands above."""

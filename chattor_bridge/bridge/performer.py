@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from chattor_bridge.bridge import actions
+from chattor_bridge.bridge.display import Display
 from chattor_bridge.bridge.listener import Deed, nothing
 from chattor_bridge.bridge.look import BOT_NAME
 from chattor_bridge.bridge.ports import BridgeStore, Homeserver, TextConversion
@@ -24,6 +25,7 @@ class Performer:
         sender = Sender(homeserver, clock)
         self._homeserver = homeserver
         self._showing = Showing(store, homeserver, conversion, sender)
+        self._display = Display(store, homeserver, conversion, self._showing)
         self._speaking = Speaking(store, homeserver, conversion, clock, voice, sender)
 
     async def perform(self, action: actions.Action, pending: PendingAction) -> Deed:
@@ -32,10 +34,12 @@ class Performer:
         Raises: HomeserverUnavailable, HomeserverRefused, DatabaseUnavailable.
         """
         match action:
+            case actions.ShowEvent():
+                return await self._display.event(action, pending)
             case actions.ShowText():
-                return await self._showing.text(action, pending)
+                return await self._display.text(action, pending)
             case actions.ShowUnknown():
-                return await self._showing.unknown(action, pending)
+                return await self._display.unknown(action, pending)
             case actions.OpenPortal():
                 return await self._showing.open_portal(action, pending)
             case actions.RenamePortal():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -121,6 +121,10 @@ class EventLinks(Protocol):
         """In order of part."""
 
     async def by_matrix_event(self, tx: Transaction, matrix_event_id: MatrixEventId) -> list[EventLink]: ...
+    async def of_target(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, target: EventId) -> list[EventLink]:
+        """Of what changes this event or is put under it, in no order."""
+
+    async def remove_link(self, tx: Transaction, link: EventLink) -> None: ...
     async def move(self, tx: Transaction, node_id: NodeId, from_peer: PeerId, to_peer: PeerId) -> None:
         """Make the links of one conversation those of another: the two have become one."""
 
@@ -315,8 +319,10 @@ class Homeserver(Protocol):
 class TextConversion(Protocol):
     """Between Matrix's HTML and Chattor's CommonMark. A module with these two functions will do."""
 
-    def html_to_markdown(self, source: str) -> str:
-        """Without the quotation of an answered message (``mx-reply``)."""
+    def html_to_markdown(self, source: str, names: Mapping[str, str] = ..., /) -> str:
+        """Without the quotation of an answered message (``mx-reply``). Where one of the Matrix users in ``names`` is
+        mentioned, ``@`` and the name given there stand."""
 
-    def markdown_to_html(self, markdown: str) -> str | None:
-        """``None`` when there is nothing in the text but words and CommonMark's escapes."""
+    def markdown_to_html(self, markdown: str, mentions: Mapping[str, str] = ..., /) -> str | None:
+        """``None`` when there is nothing in the text but words and CommonMark's escapes. Where ``@`` and one of the
+        names in ``mentions`` stand, the Matrix user given there is mentioned."""

@@ -63,7 +63,8 @@ class Portal:
 class EventLink:
     """Which Matrix event shows (or carried) which Chattor event; ``part`` counts the pieces of a split text from 0.
 
-    ``ours`` is true when our owner said it, false when the friend did.
+    ``ours`` is true when our owner said it, false when the friend did. ``kind`` is its type in the protocol, ``target``
+    the event it changes or is put under, ``detail`` what else is to be known of a poll (`chattor_bridge.bridge.polls`).
     """
 
     node_id: NodeId
@@ -73,6 +74,9 @@ class EventLink:
     room_id: MatrixRoomId
     matrix_event_id: MatrixEventId
     ours: bool
+    kind: str = "text"
+    target: EventId | None = None
+    detail: JsonObject | None = None  # sealed
 
 
 @dataclass(frozen=True, slots=True)

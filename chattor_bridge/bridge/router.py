@@ -9,9 +9,9 @@ from chattor_bridge.bridge.actions import Leave, room_lane
 from chattor_bridge.bridge.ghosts import Household
 from chattor_bridge.bridge.intake import READ_EVENT, READ_ID_PREFIX
 from chattor_bridge.bridge.listener import Deed, Heard, Listener, nothing
-from chattor_bridge.bridge.outgoing import PortalSpeech
 from chattor_bridge.bridge.ports import BridgeStore
 from chattor_bridge.bridge.records import InboxItem, Portal
+from chattor_bridge.bridge.speech.portal import PortalSpeech
 from chattor_bridge.bridge.voice import Place, Voice
 from chattor_bridge.ids import MatrixEventId, MatrixRoomId, MatrixUserId
 from chattor_bridge.node.ports import Transaction

@@ -1,4 +1,4 @@
-"""Actions in portals: opening them, and showing there what friends said.
+"""Actions in portals: opening and closing them, and sending there.
 
 Like everything an action does, each method may be cut off anywhere and run again from its start. What it learns (the id
 of the Matrix event it made) is returned as a deed, for the transaction that also removes the action.
@@ -6,6 +6,7 @@ of the Matrix event it made) is returned as a deed, for the transaction that als
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -15,7 +16,7 @@ from chattor_bridge.bridge.ghosts import transaction_id
 from chattor_bridge.bridge.listener import Deed
 from chattor_bridge.bridge.look import NAMELESS, Looks
 from chattor_bridge.bridge.ports import BridgeStore, Homeserver, TextConversion
-from chattor_bridge.bridge.records import EventLink, PendingAction, Portal
+from chattor_bridge.bridge.records import JsonObject, PendingAction, Portal
 from chattor_bridge.bridge.rooms import ROOM_LOST, PortalRooms
 from chattor_bridge.bridge.sender import Sender
 from chattor_bridge.errors import HomeserverRefused
@@ -35,19 +36,12 @@ CLOSED = (
     "nothing you write here goes anywhere any more. You can leave it."
 )
 
-UNKNOWN = (
-    "{name} sent something this version cannot show (“{type}”). It needs a newer version of the bridge; "
-    "ask {name} to say it in plain text."
-)
-
-CRITICAL = (
-    "⚠️ **{name} sent something important that this version does not know** (“{type}”). Do not go on as if it had not "
-    "been said: upgrade the bridge, or ask {name} what it was."
-)
+Make = Callable[[MatrixRoomId, str], tuple[str, JsonObject]]
+"""Type and content of a Matrix event, for the room and the transaction id it is sent with."""
 
 
 class Showing:
-    """Does what actions want done in portals."""
+    """Does what actions want done about portals."""
 
     def __init__(self, store: BridgeStore, homeserver: Homeserver, conversion: TextConversion, sender: Sender) -> None:
         self._store = store
@@ -58,11 +52,11 @@ class Showing:
         self._looks = Looks(store)
 
     async def rename(self, action: actions.RenamePortal) -> None:
-        portal = await self._portal(action.node, action.peer)
+        portal = await self.portal(action.node, action.peer)
         await self._portals.show(portal, await self._looks.of(portal))
 
     async def open_portal(self, action: actions.OpenPortal, pending: PendingAction) -> Deed:
-        portal = await self._portal(action.node, action.peer)
+        portal = await self.portal(action.node, action.peer)
         look = await self._looks.of(portal)
         try:
             room_id = await self._portals.open(portal, look)
@@ -121,54 +115,28 @@ class Showing:
             with suppress(HomeserverRefused):
                 await self._homeserver.leave(user, room_id)
 
-    async def text(self, action: actions.ShowText, pending: PendingAction) -> Deed:
-        portal = await self._portal(action.node, action.peer)
-        return await self._show(portal, portal.ghost, action.event, action.text, pending, notice=False)
-
-    async def unknown(self, action: actions.ShowUnknown, pending: PendingAction) -> Deed:
-        portal = await self._portal(action.node, action.peer)
-        name = (await self._looks.of(portal)).name
-        text = (CRITICAL if action.critical else UNKNOWN).format(
-            name=content.literal(name), type=content.literal(action.type)
-        )
-        return await self._show(portal, self._homeserver.bot, action.event, text, pending, notice=True)
-
-    async def _show(
-        self,
-        portal: Portal,
-        sender: MatrixUserId,
-        event: str,
-        text: str,
-        pending: PendingAction,
-        *,
-        notice: bool,
-    ) -> Deed:
-        """Show a friend's event; a portal that was lost is opened again rather than the event given up."""
-        event_id = EventId(bytes.fromhex(event))
+    async def send(
+        self, portal: Portal, sender: MatrixUserId, make: Make, event_id: EventId, pending: PendingAction
+    ) -> tuple[MatrixRoomId, MatrixEventId]:
+        """Send what ``make`` makes for a room and a transaction id, on behalf of a friend's event; a portal that was
+        lost is opened again rather than the event given up. Where it is, and what it is called there."""
 
         async def send(room_id: MatrixRoomId) -> MatrixEventId:
             mark = transaction_id(sender, room_id, event_id, 0)
-            message = content.written(self._conversion, text, mark, notice=notice)
-            return await self._sender.send(sender, room_id, "m.room.message", message, mark, pending)
+            event_type, message = make(room_id, mark)
+            return await self._sender.send(sender, room_id, event_type, message, mark, pending)
 
         room_id = portal.room_id or await self._portals.open(portal, await self._looks.of(portal))
         try:
-            matrix_event_id = await send(room_id)
+            return room_id, await send(room_id)
         except HomeserverRefused as error:
             if error.errcode not in ROOM_LOST:
                 raise
-            room_id = await self._portals.open(await self._without_room(portal), await self._looks.of(portal))
-            await self._welcome_to(portal, room_id, pending)
-            matrix_event_id = await send(room_id)
+        room_id = await self._portals.open(await self._without_room(portal), await self._looks.of(portal))
+        await self._welcome_to(portal, room_id, pending)
+        return room_id, await send(room_id)
 
-        async def deed(tx: Transaction) -> None:
-            link = EventLink(portal.node_id, portal.peer_id, event_id, 0, room_id, matrix_event_id, ours=False)
-            await self._store.event_links.add(tx, link)
-            await self._store.unread.add(tx, room_id, matrix_event_id, event_id)
-
-        return deed
-
-    async def _portal(self, node: str, peer: str) -> Portal:
+    async def portal(self, node: str, peer: str) -> Portal:
         """The portal as it is now."""
         async with self._store.transaction() as tx:
             portal = await self._store.portals.by_peer(tx, NodeId(bytes.fromhex(node)), PeerId(bytes.fromhex(peer)))

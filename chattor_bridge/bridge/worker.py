@@ -85,7 +85,7 @@ class ActionWorker:
             log.error("set action %d (%s) aside: %s", pending.order, kind, reason)
             await self._store.actions.park(tx, pending.order, reason)
             match action:
-                case actions.ShowText() | actions.ShowUnknown():
+                case actions.ShowEvent() | actions.ShowText() | actions.ShowUnknown():
                     await self._tell_owner(tx, action.node, action.peer, NOT_SHOWN, reason)
                 case actions.OpenPortal():
                     await self._tell_owner(tx, action.node, action.peer, NOT_OPENED, reason)

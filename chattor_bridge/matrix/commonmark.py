@@ -1,8 +1,9 @@
 """How we read CommonMark, and plain text as CommonMark that reads the same.
 
 Chattor texts are CommonMark without raw HTML. Of what CommonMark leaves to whoever renders it: a line break in the
-source is shown as one, as everybody expects in a chat. ``~~`` strikes through, which is outside CommonMark and reads
-well where it is not known. Images are links, so that no text makes anybody load anything.
+source is shown as one, as everybody expects in a chat. ``~~`` strikes through and ``||`` hides until the reader asks,
+which is outside CommonMark and reads well where it is not known. Images are links, so that no text makes anybody load
+anything.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from collections.abc import Iterator, Sequence
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+
+from chattor_bridge.matrix import spoilers
 
 MAXIMUM_NESTING = 40
 """Levels of blocks or of formatting. Nobody writes more than a few; each costs time and stack."""
@@ -37,6 +40,7 @@ _INLINE = re.compile(
     r"|&(?=[A-Za-z#])"
     r"|<(?=[A-Za-z/!?])"
     r"|~(?=~)|(?<=~)~"
+    r"|\|(?=\|)|(?<=\|)\|"
     r"|(?<![^\W_])_|_(?![^\W_])",  # within a word an underscore is one
 )
 _LINE_START = re.compile(r"^(?:#(?=#{0,5}(?:\s|$))|>|[-+](?=\s|$)|-(?=[-\s]*$)|=(?==*\s*$))", re.MULTILINE)
@@ -53,6 +57,11 @@ class _Parser(MarkdownIt):
 def _make_parser() -> MarkdownIt:
     parser = _Parser("commonmark", {"html": False, "breaks": True, "maxNesting": MAXIMUM_NESTING})
     parser.enable("strikethrough").disable("image")
+    parser.inline.add_terminator_char(spoilers.MARKER)
+    parser.inline.ruler.after("strikethrough", "spoiler", spoilers.tokenize)
+    parser.inline.ruler2.after("strikethrough", "spoiler", spoilers.join)
+    parser.add_render_rule("spoiler_open", lambda *_: '<span data-mx-spoiler="">')
+    parser.add_render_rule("spoiler_close", lambda *_: "</span>")
     parser.add_render_rule("s_open", lambda *_: "<del>")
     parser.add_render_rule("s_close", lambda *_: "</del>")
     return parser

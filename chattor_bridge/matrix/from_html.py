@@ -5,19 +5,21 @@ markdownify writes the CommonMark; and what it wrote is read again and compared,
 every emphasis HTML can (such as bold that begins with a bracket in the middle of a word).
 
 What would tell a friend more than the words does not leave: links to Matrix users and rooms become their text, and a
-user id in one loses its homeserver.
+user id in one loses its homeserver; who is mentioned and known to the friend is called as the friend calls them.
 """
 
 from __future__ import annotations
 
 import html
 import re
-from urllib.parse import quote
+from collections.abc import Mapping
+from urllib.parse import quote, unquote
 
 import nh3
 from bs4 import BeautifulSoup, Tag
 from markdownify import MarkdownConverter
 
+from chattor_bridge.bridge.content import NOBODY
 from chattor_bridge.matrix.commonmark import MAXIMUM_NESTING, PARSER, escape, from_plain, words
 
 MAXIMUM_ELEMENTS = 1_000
@@ -48,17 +50,21 @@ _LINES_ONLY = re.compile(r"(?:[^<]|<br\s*/?>)*", re.IGNORECASE)
 _BREAK = re.compile(r"<br\s*/?>\n?", re.IGNORECASE)
 _SPACE = re.compile(r"[ \t\r\n]+")
 _BLANK_LINES = re.compile(r"\n{3,}")
-_MATRIX_LINK = re.compile(r"https?://matrix\.to/", re.IGNORECASE)
+_MATRIX_LINK = re.compile(r"https?://matrix\.to/(?:#/)?", re.IGNORECASE)
 _NOT_IN_A_LINK = re.compile(r"[\s()<>\\]")
 _USER_ID = re.compile(r"(@[^:\s]+):\S+")
 _LIST_START = re.compile(r"[0-9]{1,9}", re.ASCII)
 _LANGUAGE = re.compile(r"language-([\w.+#-]{1,32})", re.ASCII)
 _TAG = re.compile(r"<[^>]*>")
+SPOILER = "spoiler"
+"""What an element is called here whose content is hidden until somebody wants to see it."""
+
 _BLOCKS = {"blockquote", "div", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "ul"}
 
 
-def html_to_markdown(source: str) -> str:
-    """CommonMark with the words of ``source`` and, where CommonMark can express it, its formatting.
+def html_to_markdown(source: str, names: Mapping[str, str] = NOBODY, /) -> str:
+    """CommonMark with the words of ``source`` and, where CommonMark can express it, its formatting. Whoever of
+    ``names``, by Matrix id, is mentioned is called so.
 
     HTML with no tags but ``<br>`` is plain text with line breaks: its spaces are kept too.
     """
@@ -78,22 +84,25 @@ def html_to_markdown(source: str) -> str:
     soup = BeautifulSoup(clean, "html.parser")
     if _depth(soup) > MAXIMUM_NESTING:
         return from_plain(_plain_text(clean))
-    _simplify(soup)
+    _simplify(soup, names)
     markdown: str = _WRITER.convert_soup(soup)
     if words(PARSER.parse(markdown)) == "".join(soup.get_text().split()):
         return markdown.strip("\n")
     return from_plain(_plain_text(str(soup)))
 
 
-def _simplify(soup: BeautifulSoup) -> None:
+def _simplify(soup: BeautifulSoup, names: Mapping[str, str]) -> None:
     """Leave only what CommonMark has, and the words of the rest."""
     for picture in soup.find_all("img"):
         picture.replace_with(str(picture.get("alt") or picture.get("title") or ""))
     for link in soup.find_all("a"):
         address = str(link.get("href") or "")
         if not address or _MATRIX_LINK.match(address):
+            mentioned = names.get(unquote(_MATRIX_LINK.sub("", address).partition("?")[0]))
             name = _USER_ID.fullmatch(link.get_text())
-            if name:
+            if mentioned:
+                link.string = f"@{mentioned}"
+            elif name:
                 link.string = name[1]
             link.unwrap()
         elif address == link.get_text() == escape(address):  # readers make links of bare addresses themselves
@@ -102,7 +111,9 @@ def _simplify(soup: BeautifulSoup) -> None:
             link["href"] = _NOT_IN_A_LINK.sub(lambda found: quote(found[0], safe=""), address)
     for hidden in soup.find_all("span", attrs={"data-mx-spoiler": True}):
         reason = str(hidden["data-mx-spoiler"])
-        hidden.insert(0, f"(spoiler: {reason}) " if reason else "(spoiler) ")
+        if reason:
+            hidden.insert_before(f"({reason}) ")
+        hidden.name = SPOILER
     for row in soup.find_all("tr"):
         for cell in row.find_all(["td", "th"], recursive=False)[1:]:
             cell.insert(0, " | ")
@@ -148,6 +159,9 @@ class _Writer(MarkdownConverter):
             text = text.replace("]", "\\]")
         # before a link it would make an image, and images are loaded
         return f"{text[:-1]}\\!" if text.endswith("!") else text
+
+    def convert_spoiler(self, element: Tag, text: str, parent_tags: set[str]) -> str:
+        return f"||{text}||"
 
     def convert_pre(self, element: Tag, text: str, parent_tags: set[str]) -> str:
         if "_inline" in parent_tags:

@@ -115,6 +115,11 @@ class Node(Codes, Parting):
             for one in contacts
         ]
 
+    async def understands(self, tx: Transaction, peer_id: PeerId, event_type: str) -> bool:
+        """Whether the friend's program knows this type of event, as far as we know. Raises: NotFound."""
+        contact = await self.work.mailbox.locked(tx, peer_id)
+        return contact.version == NO_VERSION or event_type in contact.capabilities
+
     async def verification(self, peer_id: PeerId) -> VerificationInfo:
         """How to make sure of a friend, and whether that was done. Raises: NotFound."""
         async with self._store.transaction() as tx:

@@ -148,6 +148,9 @@ class Received(Protocol):
     async def remember(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, event_id: EventId, at: int) -> bool:
         """Remember an event id; false if it was known already (a re-sealed duplicate)."""
 
+    async def knows(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, event_id: EventId) -> bool:
+        """Whether it is remembered."""
+
     async def forget(
         self, tx: Transaction, node_id: NodeId, peer_id: PeerId, *, keep: int, at_most: int
     ) -> list[EventId]:

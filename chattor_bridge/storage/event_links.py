@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
+
 from chattor_bridge.bridge.records import EventLink, KnockNotice
 from chattor_bridge.ids import EventId, KnockId, MatrixEventId, MatrixRoomId, NodeId, PeerId
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.storage.engine import Row
+from chattor_bridge.storage.table import SealedRow, Table
 from chattor_bridge.storage.transaction import sql
 
 
-class SqlEventLinks:
+class SqlEventLinks(Table):
     """See `chattor_bridge.bridge.ports.EventLinks`."""
 
     async def add(self, tx: Transaction, link: EventLink) -> None:
         await sql(tx).execute(
-            "INSERT INTO event_links (node_id, peer_id, event_id, part, room_id, matrix_event_id, ours) "
-            "VALUES ($1, $2, $3, $4, $5, $6, $7) "
+            "INSERT INTO event_links "
+            "(node_id, peer_id, event_id, part, room_id, matrix_event_id, ours, kind, target, detail) "
+            "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) "
             "ON CONFLICT (node_id, peer_id, event_id, part, matrix_event_id) DO NOTHING",
             link.node_id,
             link.peer_id,
@@ -24,6 +28,11 @@ class SqlEventLinks:
             link.room_id,
             link.matrix_event_id,
             link.ours,
+            link.kind,
+            link.target,
+            None
+            if link.detail is None
+            else self._row(link.matrix_event_id).seal_text("detail", json.dumps(link.detail)),
         )
 
     async def by_event(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, event_id: EventId) -> list[EventLink]:
@@ -34,7 +43,7 @@ class SqlEventLinks:
             peer_id,
             event_id,
         )
-        return [_read_link(row) for row in rows]
+        return [self._read(row) for row in rows]
 
     async def by_matrix_event(self, tx: Transaction, matrix_event_id: MatrixEventId) -> list[EventLink]:
         """In order of part."""
@@ -42,7 +51,24 @@ class SqlEventLinks:
             "SELECT * FROM event_links WHERE matrix_event_id = $1 ORDER BY part, node_id, peer_id, event_id",
             matrix_event_id,
         )
-        return [_read_link(row) for row in rows]
+        return [self._read(row) for row in rows]
+
+    async def of_target(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, target: EventId) -> list[EventLink]:
+        rows = await sql(tx).fetch(
+            "SELECT * FROM event_links WHERE node_id = $1 AND peer_id = $2 AND target = $3", node_id, peer_id, target
+        )
+        return [self._read(row) for row in rows]
+
+    async def remove_link(self, tx: Transaction, link: EventLink) -> None:
+        await sql(tx).execute(
+            "DELETE FROM event_links WHERE node_id = $1 AND peer_id = $2 AND event_id = $3 AND part = $4 "
+            "AND matrix_event_id = $5",
+            link.node_id,
+            link.peer_id,
+            link.event_id,
+            link.part,
+            link.matrix_event_id,
+        )
 
     async def move(self, tx: Transaction, node_id: NodeId, from_peer: PeerId, to_peer: PeerId) -> None:
         await sql(tx).execute(
@@ -58,6 +84,26 @@ class SqlEventLinks:
             node_id,
             peer_id,
             event_id,
+        )
+
+    def _row(self, matrix_event_id: MatrixEventId) -> SealedRow:
+        """By the Matrix event alone, so that links can be given to another friendship as they are."""
+        return SealedRow(self._sealer, "event_links", matrix_event_id.encode())
+
+    def _read(self, row: Row) -> EventLink:
+        matrix_event_id = MatrixEventId(row["matrix_event_id"])
+        detail = row["detail"]
+        return EventLink(
+            node_id=NodeId(row["node_id"]),
+            peer_id=PeerId(row["peer_id"]),
+            event_id=EventId(row["event_id"]),
+            part=row["part"],
+            room_id=MatrixRoomId(row["room_id"]),
+            matrix_event_id=matrix_event_id,
+            ours=bool(row["ours"]),
+            kind=row["kind"],
+            target=None if row["target"] is None else EventId(row["target"]),
+            detail=None if detail is None else json.loads(self._row(matrix_event_id).open_text("detail", detail)),
         )
 
 
@@ -87,18 +133,6 @@ class SqlKnockNotices:
 
     async def remove_room(self, tx: Transaction, room_id: MatrixRoomId) -> None:
         await sql(tx).execute("DELETE FROM knock_notices WHERE room_id = $1", room_id)
-
-
-def _read_link(row: Row) -> EventLink:
-    return EventLink(
-        node_id=NodeId(row["node_id"]),
-        peer_id=PeerId(row["peer_id"]),
-        event_id=EventId(row["event_id"]),
-        part=row["part"],
-        room_id=MatrixRoomId(row["room_id"]),
-        matrix_event_id=MatrixEventId(row["matrix_event_id"]),
-        ours=bool(row["ours"]),
-    )
 
 
 def _read_notice(row: Row) -> KnockNotice:

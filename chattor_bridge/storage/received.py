@@ -24,6 +24,15 @@ class SqlReceived(Table):
         )
         return added == 1
 
+    async def knows(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, event_id: EventId) -> bool:
+        row = await sql(tx).fetch_row(
+            "SELECT 1 AS known FROM received_events WHERE node_id = $1 AND peer_id = $2 AND event_id = $3",
+            node_id,
+            peer_id,
+            event_id,
+        )
+        return row is not None
+
     async def forget(
         self, tx: Transaction, node_id: NodeId, peer_id: PeerId, *, keep: int, at_most: int
     ) -> list[EventId]:

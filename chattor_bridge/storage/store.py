@@ -156,7 +156,7 @@ class Store:
         self.actions = SqlActions(sealer)
         self.portals = SqlPortals()
         self.management_rooms = SqlManagementRooms()
-        self.event_links = SqlEventLinks()
+        self.event_links = SqlEventLinks(sealer)
         self.unread = SqlUnread()
         self.knock_notices = SqlKnockNotices()
         self.history = SqlHistory(sealer)

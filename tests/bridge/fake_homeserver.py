@@ -196,6 +196,11 @@ class FakeHomeserver:
         key = (user, room_id, event_type, txn_id)
         if key in self._sent and not self.forgets_transactions:
             return self._sent[key]
+        relation = content.get("m.relates_to", {})
+        if relation.get("rel_type") == "m.annotation" and any(
+            event["content"].get("m.relates_to") == relation and event["sender"] == user for event in room.timeline
+        ):
+            raise HomeserverRefused("can't send same reaction twice", 400, "M_DUPLICATE_ANNOTATION")
         self._sent[key] = self._append(room, user, event_type, content)
         await self._done()
         self._perhaps_lose_the_answer()

@@ -110,6 +110,7 @@ def test_every_action_comes_back_from_the_database_as_it_was() -> None:
         actions.Leave(ALICE, "!r"),
         actions.OpenPortal("00", "01"),
         actions.RenamePortal("00", "01"),
+        actions.ShowEvent("00", "01", "c2FpZA=="),
         actions.ShowText("00", "01", "02", "text"),
         actions.ShowUnknown("00", "01", "02", "type"),
         actions.MarkRead(ALICE, "!r", "$1"),

@@ -8,7 +8,7 @@ import pytest
 
 from chattor_bridge.bridge.features import FEATURES, ROOM_FEATURES
 from chattor_bridge.bridge.look import NAMELESS, TOPIC_MISMATCH, TOPIC_VERIFIED
-from chattor_bridge.bridge.outgoing import UNSUPPORTED
+from chattor_bridge.bridge.speech.portal import UNSUPPORTED
 from chattor_bridge.node.happenings import ContactRenamed
 from tests.bridge.town import FRIEND_NAME, Town
 from tests.peer import Peer

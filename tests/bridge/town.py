@@ -7,6 +7,7 @@ import re
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from chattor_bridge.bot.bot import Bot
@@ -195,6 +196,15 @@ class Town:
             portal = await self.store.portals.by_room(tx, room.room_id)
         assert portal is not None
         return portal
+
+    async def forget_capabilities(self, room: Room, *event_types: str) -> None:
+        """As if the friend's program did not know these types of events."""
+        portal = await self.portal(room)
+        async with self.store.transaction() as tx:
+            contact = await self.store.contacts.for_update(tx, portal.node_id, portal.peer_id)
+            assert contact is not None
+            known = tuple(one for one in contact.capabilities if one not in event_types)
+            await self.store.contacts.save(tx, replace(contact, capabilities=known))
 
     async def say(self, room: Room, text: str, person: str = ALICE) -> str:
         """Say it, and bring it to the bridge; the Matrix event id."""

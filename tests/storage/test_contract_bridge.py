@@ -335,6 +335,24 @@ class TestEventLinks:
                 await store.event_links.add(tx, link)
             assert await store.event_links.by_matrix_event(tx, MatrixEventId("$long")) == pieces
 
+    async def test_what_changes_an_event_is_found_by_it_and_goes_with_a_merge(self, store: Store) -> None:
+        poll, vote = EventId(numbered(1)), EventId(numbered(2))
+        detail = {"answers": ["tea", "planted answer"], "choices": 1, "stable": True}
+        start = EventLink(NODE, PEER, poll, 0, ROOM, MatrixEventId("$poll"), True, "poll", None, detail)
+        answer = EventLink(NODE, PEER, vote, 0, ROOM, MatrixEventId("$vote"), False, "vote", poll)
+        async with store.transaction() as tx:
+            for link in (start, answer):
+                await store.event_links.add(tx, link)
+            assert await store.event_links.by_event(tx, NODE, PEER, poll) == [start]
+            assert await store.event_links.of_target(tx, NODE, PEER, poll) == [answer]
+            assert await store.event_links.of_target(tx, NODE, OTHER_PEER, poll) == []
+            await store.event_links.move(tx, NODE, PEER, OTHER_PEER)
+            moved = replace(answer, peer_id=OTHER_PEER)
+            assert await store.event_links.by_event(tx, NODE, OTHER_PEER, poll) == [replace(start, peer_id=OTHER_PEER)]
+            assert await store.event_links.of_target(tx, NODE, OTHER_PEER, poll) == [moved]
+            await store.event_links.remove_link(tx, moved)
+            assert await store.event_links.of_target(tx, NODE, OTHER_PEER, poll) == []
+
     async def test_one_event_between_two_nodes_here_has_two_links(self, store: Store) -> None:
         event_id = EventId(numbered(1))
         sent = EventLink(NODE, PEER, event_id, 0, ROOM, MatrixEventId("$sent"), ours=True)

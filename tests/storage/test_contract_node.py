@@ -279,7 +279,9 @@ class TestReceived:
             assert not await store.received.remember(tx, NODE, PEER, event_id, 6)
         async with store.transaction() as tx:
             assert not await store.received.remember(tx, NODE, PEER, event_id, 7)
+            assert not await store.received.knows(tx, NODE, PEER, EventId(numbered(2)))
             assert await store.received.remember(tx, NODE, PEER, EventId(numbered(2)), 7)
+            assert await store.received.knows(tx, NODE, PEER, EventId(numbered(2)))
 
     async def test_the_oldest_ids_are_forgotten_beyond_as_many_as_are_kept(self, store: Store) -> None:
         await records.settle(store)

@@ -1,0 +1,66 @@
+"""Handing the owner's words to the node, and writing down which Matrix event they came from."""
+
+from __future__ import annotations
+
+from chattor_bridge.bridge.ports import BridgeStore
+from chattor_bridge.bridge.records import EventLink, InboxItem, JsonObject, Portal
+from chattor_bridge.errors import UsageError
+from chattor_bridge.ids import EventId, MatrixEventId
+from chattor_bridge.node.host import NodeHost
+from chattor_bridge.node.node import Node
+from chattor_bridge.node.ports import Clock, Transaction
+from chattor_bridge.protocol.events import Body
+
+STOPPED = "This was not sent: your Chattor node is stopped. Write start to me, and then send it again."
+
+
+class Sending:
+    """Sends within the transaction of a deed."""
+
+    def __init__(self, store: BridgeStore, host: NodeHost, clock: Clock) -> None:
+        self._store = store
+        self._host = host
+        self._clock = clock
+
+    def node(self, portal: Portal) -> Node:
+        """Raises: UsageError when it is stopped."""
+        node = self._host.node(portal.node_id)
+        if node is None or not node.running:
+            raise UsageError(STOPPED)
+        return node
+
+    async def understood(self, tx: Transaction, portal: Portal, event_type: str) -> bool:
+        """Whether the friend's program knows this type of event. Raises: UsageError."""
+        return await self.node(portal).understands(tx, portal.peer_id, event_type)
+
+    async def send(
+        self,
+        tx: Transaction,
+        portal: Portal,
+        item: InboxItem,
+        body: Body,
+        *,
+        part: int = 0,
+        of: MatrixEventId | None = None,
+        reply: EventId | None = None,
+        thread: EventId | None = None,
+        target: EventId | None = None,
+        detail: JsonObject | None = None,
+    ) -> None:
+        """Send ``body`` as the ``part`` of the Matrix event in ``item``, or of another one (``of``) that was sent
+        before; the other arguments are for its link.
+
+        Raises: UsageError, which says what was not sent.
+        """
+        said_at = item.event.get("origin_server_ts")
+        time = min(said_at // 1000, self._clock.now()) if isinstance(said_at, int) and said_at > 0 else None
+        node = self.node(portal)
+        try:
+            sent = await node.send(tx, portal.peer_id, body, time=time, reply=reply, thread=thread)
+        except UsageError as error:
+            raise UsageError(f"This could not be sent: {error}") from error
+        event_id = of or MatrixEventId(item.event["event_id"])
+        link = EventLink(
+            portal.node_id, portal.peer_id, sent, part, item.room_id, event_id, True, body.TYPE, target, detail
+        )
+        await self._store.event_links.add(tx, link)
