@@ -11,6 +11,7 @@ from pathlib import Path
 from chattor_bridge.ids import EventId, NodeId, PeerId
 from chattor_bridge.node.clock import SystemClock
 from chattor_bridge.node.happenings import (
+    SESSION_RENEWED,
     ContactAdded,
     EventArrived,
     EventDelivered,
@@ -21,7 +22,7 @@ from chattor_bridge.node.host import NodeHost
 from chattor_bridge.node.node import Node
 from chattor_bridge.node.patience import Pace
 from chattor_bridge.node.ports import NodeStore, Transaction, Transport
-from chattor_bridge.protocol.events import Receipt, Text
+from chattor_bridge.protocol.events import Receipt, Text, Unknown
 from chattor_bridge.storage import StoreKey, open_store
 
 PEER_OWNER = "local"
@@ -130,6 +131,20 @@ class Peer:
     async def send(self, peer_id: PeerId, text: str) -> EventId:
         async with self.store.transaction() as tx:
             return await self.node.send(tx, peer_id, Text(text))
+
+    async def renew_session(self, peer_id: PeerId) -> None:
+        """Have the encryption begin anew."""
+        async with self.store.transaction() as tx:
+            await self.node.renew_session(tx, peer_id)
+
+    def renewals(self) -> int:
+        """How often it was told that a session began anew."""
+        bodies = [heard.event.body for heard in self.ears.happenings if isinstance(heard, EventArrived)]
+        return sum(isinstance(body, Unknown) and body.type == SESSION_RENEWED for body in bodies)
+
+    async def renewed(self, timeout: float) -> None:
+        """Wait until a session began anew."""
+        await self.ears.wait_until(lambda: self.renewals() > 0, timeout)
 
     async def delivered(self, event_id: EventId, timeout: float) -> None:
         """Wait until the friend has it on disk."""

@@ -108,6 +108,7 @@ class Resyncing:
                 else:
                     await self._refuse(tx, session)
                 await self._save(tx, contact, session)
+            failpoint("resync-begun")
             self._due = None
             if allowed:
                 self.muted = True
@@ -187,6 +188,7 @@ class Resyncing:
             candidate = _candidate(session, self._answered)
             if candidate is not None:
                 await self._around.store.contacts.save(tx, await self._renew(tx, contact, session, candidate))
+        failpoint("resync-taken")
         self.renewed = True
         raise LinkEnded(RENEWED, bye="renewed")
 

@@ -11,7 +11,7 @@ import asyncio
 
 import pytest
 
-from tests.kill.stage import Conversation
+from tests.kill.stage import PATIENCE, Conversation
 from tests.postgres import PostgresCluster
 
 pytestmark = pytest.mark.synapse
@@ -41,6 +41,14 @@ BEFRIENDING = (
 ACCEPTING = (
     "knock-stored",  # the request is on disk, its sender not told
     "accept-committed",
+)
+RENEWING = (
+    "resync-begun",  # our owner's wish is on disk
+    "resync-finished",  # the new session is on disk, and the friend not told
+)
+BEING_RENEWED = (
+    "resync-answered",  # the new session is on disk beside the old one, and the friend has not got it
+    "resync-taken",  # the new session has taken its place
 )
 
 
@@ -139,6 +147,32 @@ async def test_being_asked_survives_a_death(strangers: Conversation, failpoint: 
     await strangers.tell("so we are")
     await strangers.settled()
     assert strangers.rooms_with_ghosts() == 1
+
+
+@pytest.mark.parametrize("failpoint", [*RENEWING, *BEING_RENEWED])
+async def test_a_session_is_renewed_over_a_death(strangers: Conversation, failpoint: str) -> None:
+    """What was said and not delivered is sealed anew, under the same ids; on both sides of a death it arrives once."""
+    await strangers.ask()
+    await strangers.friends()
+    await strangers.say("under the first session")
+    await strangers.tell("under the first session too")
+    await strangers.settled()
+    await strangers.bridge.restart(failpoint)
+    await strangers.tell("as it begins")
+    if failpoint in RENEWING:
+        await strangers.alice.say(strangers.management, "resync 1")
+    else:
+        await strangers.peer.renew_session(strangers.friend)
+    await strangers.bridge.dies()
+    await strangers.say("while it was dead")
+    await strangers.tell("while it was dead too")
+    await strangers.bridge.start()
+    await strangers.peer.renewed(PATIENCE)
+    await strangers.settled()
+    await strangers.say("under the new session")
+    await strangers.tell("under the new session too")
+    await strangers.settled()
+    assert strangers.peer.renewals() == 1
 
 
 @pytest.mark.postgres
