@@ -9,10 +9,17 @@ from pathlib import Path
 from bs4 import BeautifulSoup
 
 from chattor_bridge import registration
+from chattor_bridge.bot import codes, contacts, requests
+from chattor_bridge.bot.parser import Commands
+from chattor_bridge.bot.typed_code import split_code
+from chattor_bridge.bridge.content import plain, reply_target, spoken
 from chattor_bridge.config import load_config
-from chattor_bridge.errors import ChattorError, ConfigError, WrongStoreKey
+from chattor_bridge.durations import read_duration
+from chattor_bridge.errors import ChattorError, ConfigError, UsageError, WrongStoreKey
+from chattor_bridge.matrix import text as matrix_text
 from chattor_bridge.matrix.commonmark import LINK
 from chattor_bridge.matrix.listener import _json_object
+from chattor_bridge.matrix.receipts import foreign_receipts
 from chattor_bridge.matrix.text import html_to_markdown, markdown_to_html
 from chattor_bridge.packaged import packaged_directory
 from chattor_bridge.storage import StoreKey
@@ -59,6 +66,28 @@ def _transaction(data: bytes) -> None:
         repr(_json_object(data)).encode()
 
 
+def _said(data: bytes) -> None:
+    """What a message of Matrix says, and to what it is an answer."""
+    with suppress(ValueError):
+        content = _json_object(data)
+        assert isinstance(spoken(matrix_text, content), str)
+        assert reply_target(content) is None or plain(content) is not None
+        for receipt in foreign_receipts([content], lambda user: user.startswith("@chattor")):
+            assert receipt["content"]
+
+
+_COMMANDS = Commands([*codes.COMMANDS, *contacts.COMMANDS, *requests.COMMANDS])
+
+
+def _command(data: bytes) -> None:
+    """A line to the bot, and the lengths of time that may be in it."""
+    line = data.decode(errors="replace")
+    with suppress(UsageError):
+        _, rest = _COMMANDS.parse(line)
+        split_code(rest)
+        assert read_duration(rest) >= 0
+
+
 _directory = tempfile.TemporaryDirectory(prefix="chattor-fuzz-")
 
 
@@ -96,12 +125,20 @@ _HTML = (
     b"<pre><code class='language-python'>print()</code></pre><span data-mx-spoiler='why'>s</span><table><tr><td>1<td>2",
 )
 
+_MESSAGES = (
+    b'{"msgtype": "m.text", "body": "> <@a:b> x\\n\\nyes", "m.relates_to": {"m.in_reply_to": {"event_id": "$x"}}}',
+    b'{"body": "x", "format": "org.matrix.custom.html", "formatted_body": "<b>x</b>", "m.relates_to": 1}',
+    b'{"type": "m.receipt", "room_id": "!r", "content": {"$x": {"m.read": {"@a:b": {"ts": 1}}}}}',
+)
+
 TARGETS = (
     Target("html", _html, _HTML),
     Target("markdown", _markdown, _TEXTS),
     Target("terminal", _terminal, (b"\x1b[31mred\x07 \xe2\x80\xaeback", b"a\r\nb\tc\xef\xbf\xbd")),
     Target("control_line", _request, (b'{"command": "send", "arguments": {"contact": "1"}}\n', b'{"error": "x"}\n')),
     Target("transaction", _transaction, (b'{"events": [{"content": {"body": "\\ud83d"}}], "ephemeral": []}', b"[]")),
+    Target("matrix_message", _said, _MESSAGES),
+    Target("command", _command, (b"!chattor code new for Bob", b"add chattor:" + b"a" * 58 + b" hello", b"rename 2w")),
     Target("configuration", _configuration, (_SHORT, _EXAMPLE)),
     Target(
         "registration",

@@ -18,16 +18,25 @@ from chattor_bridge.protocol.deposit import CarrierEnd, DepositorEnd
 from chattor_bridge.protocol.door import Bundle
 from chattor_bridge.protocol.events import EpochAccept, EpochOffer, Unknown, decode_event, encode_event
 from chattor_bridge.protocol.fileframes import decode_file_frame, encode_file_frame
-from chattor_bridge.protocol.frames import decode_frames, encode_frame
+from chattor_bridge.protocol.frames import ResyncAnswer, ResyncDone, ResyncStart, decode_frames, encode_frame
 from chattor_bridge.protocol.framing import FrameSplitter, frame
 from chattor_bridge.protocol.friendcode import FriendCode
 from chattor_bridge.protocol.introduction import read_introduction
 from chattor_bridge.protocol.limits import BLOCK_SIZE, ENVELOPE_SIZES, INTRODUCTION_SIZE, LINK_SIZES, MAX_INNER
 from chattor_bridge.protocol.link import Link, Pattern
 from chattor_bridge.protocol.padding import pad, unpad
-from chattor_bridge.protocol.primitives import aead_seal, ed25519_public, ed25519_sign, labelled, x25519_public
+from chattor_bridge.protocol.primitives import (
+    KEY_SIZE,
+    aead_seal,
+    ed25519_public,
+    ed25519_sign,
+    labelled,
+    x25519_public,
+)
 from chattor_bridge.protocol.rekeying import UselessNegotiation, take_accept, take_offer
+from chattor_bridge.protocol.resync import Starting, answer
 from chattor_bridge.protocol.session import Duplicate, Session
+from chattor_bridge.protocol.verification import Run, Step, commit
 from chattor_bridge.protocol.window import Ack, ReceiveWindow
 from tests.fuzz.target import Target, from_vectors, texts_from_vectors
 from tests.protocol.links import Friendship
@@ -200,6 +209,44 @@ def _negotiation(data: bytes) -> None:
                 take_accept(owner, accept, opened, now=NOW)
 
 
+@functools.cache
+def _starting() -> Starting:
+    return Starting(Session.deserialize(_stored_pair()[0]), bytes(32), random=Source("fuzzed resync"))
+
+
+def _resync(data: bytes) -> None:
+    """A frame of a resync at either end; nothing changes by what fails."""
+    knocker, owner = (Session.deserialize(each) for each in _stored_pair())
+    with suppress(PeerMisbehaved):
+        for each in decode_frames(data):
+            match each:
+                case ResyncStart():
+                    answer(each, owner, bytes(32), random=Source("answering"), now=NOW)
+                case ResyncAnswer():
+                    _starting().finish(each, knocker, random=Source("finishing"), now=NOW)
+    assert (knocker.serialize(), owner.serialize()) == _stored_pair()
+
+
+def _resync_seeds() -> tuple[bytes, ...]:
+    owner = Session.deserialize(_stored_pair()[1])
+    said, _ = answer(_starting().frame, owner, bytes(32), random=Source("answering"), now=NOW)
+    return encode_frame(_starting().frame), encode_frame(said), encode_frame(ResyncDone())
+
+
+def _verification(data: bytes) -> None:
+    """A stored run, and in its place what a friend may send."""
+    with suppress(MalformedData):
+        run = Run.decode(data)
+        assert Run.decode(run.encode()) == run
+    for step in (Step.ASKED, Step.AGREED, Step.REVEALED):
+        run = Run(bytes(16), step, NOW, Source("own key")(32), commitment=commit(bytes(16), data[:32]))
+        if len(key := data[:32]) == KEY_SIZE:
+            with suppress(PeerMisbehaved):
+                run.take_key(key)[0].emoji("0" * 60)
+            with suppress(PeerMisbehaved):
+                run.take_commitment(key, Source("another key")(32))
+
+
 def _handshake(data: bytes) -> None:
     """The first bytes on a link, at either end."""
     for link in (
@@ -259,6 +306,8 @@ TARGETS = (
     Target("stored_session", _stored_session, _stored_pair()),
     Target("envelope", _envelope, (*_outer_seeds(), *from_vectors("session.json", "envelope"))),
     Target("negotiation", _negotiation, from_vectors("epochs.json", "event")),
+    Target("resync", _resync, _resync_seeds()),
+    Target("verification", _verification, (Run(bytes(16), Step.INVITED, NOW).encode(), x25519_public(bytes(32)))),
     Target("handshake", _handshake, from_vectors("link.json", "bytes")[:4]),
     Target("link_message", _established, from_vectors("frames.json", "bytes")),
 )
