@@ -190,6 +190,28 @@ def databases(request: pytest.FixtureRequest) -> Iterator[Databases]:
         cluster.drop_database(url)
 
 
+Copies = Callable[[str], str]
+"""Copies a database that nobody has open: the URL of the copy."""
+
+
+@pytest.fixture
+def copies(databases: Databases, request: pytest.FixtureRequest) -> Iterator[Copies]:
+    """Backups, gone at the end of the test."""
+    made: list[str] = []
+
+    def copy(url: str) -> str:
+        if url.startswith("sqlite:"):
+            file = Path(url.removeprefix("sqlite:"))
+            return f"sqlite:{shutil.copy(file, file.with_name(f'{uuid4().hex}.db'))}"
+        cluster: PostgresCluster = request.getfixturevalue("postgres")
+        made.append(cluster.create_database(url.rpartition("/")[2]))
+        return made[-1]
+
+    yield copy
+    for url in made:
+        request.getfixturevalue("postgres").drop_database(url)
+
+
 @pytest.fixture
 def store_url(databases: Databases, tmp_path: Path) -> str:
     """A fresh database."""

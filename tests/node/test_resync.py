@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import secrets
-import shutil
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import pytest
 
@@ -22,27 +20,21 @@ from chattor_bridge.protocol.session import Session
 from chattor_bridge.storage.alone import OnlyCopy
 from tests.node.puppet import Puppet
 from tests.node.world import House, Person, World
+from tests.postgres import Copies
 
 
-def _database(house: House) -> Path:
-    if not house.url.startswith("sqlite:"):
-        pytest.skip("copies a file")
-    return house.world.directory / f"{house.name}.db"
-
-
-async def _copy(house: House, to: Path) -> None:
-    """Keep a copy of a house's disk."""
+async def _copy(house: House, copies: Copies) -> str:
+    """A copy of a house's disk."""
     await house.stop()
-    shutil.copy(_database(house), to)
+    copy = copies(house.url)
     await house.start()
+    return copy
 
 
-async def _restore(house: House, copy: Path) -> None:
+async def _restore(house: House, copy: str) -> None:
     """The house starts again from an old copy of its disk."""
     await house.die()
-    for path in house.world.directory.glob(f"{house.name}.db*"):
-        path.unlink()
-    shutil.copy(copy, _database(house))
+    house.url = copy
     await house.start()
 
 
@@ -83,14 +75,14 @@ async def friends(world: World) -> tuple[Person, Person, PeerId]:
 Friends = tuple[Person, Person, PeerId]
 
 
+@pytest.mark.engines("sqlite", "postgres")
 @pytest.mark.parametrize("who", ["knocker", "owner"])
-async def test_a_restored_database_recovers_and_loses_nothing(world: World, friends: Friends, who: str) -> None:
+async def test_a_restored_database_recovers_and_loses_nothing(friends: Friends, copies: Copies, who: str) -> None:
     """The numbers that the copy would use next were used after it was made; without a resync what is said under them
     would be acknowledged and dropped."""
     anna, ben, peer_id = friends
     restored, other = (anna, ben) if who == "knocker" else (ben, anna)
-    copy = world.directory / "copy"
-    await _copy(restored.house, copy)
+    copy = await _copy(restored.house, copies)
     await restored.until(lambda: restored.online(peer_id), time_passes=True)
     await restored.say(peer_id, "after the copy 1", "after the copy 2")
     await other.until(partial(_has, other, "after the copy 2"))
@@ -111,12 +103,11 @@ async def test_a_restored_database_recovers_and_loses_nothing(world: World, frie
 
 
 @pytest.mark.parametrize("who", ["knocker", "owner"])
-async def test_a_copy_that_has_said_exactly_as_much_is_noticed(world: World, friends: Friends, who: str) -> None:
+async def test_a_copy_that_has_said_exactly_as_much_is_noticed(friends: Friends, copies: Copies, who: str) -> None:
     """Neither number in the hellos contradicts the other; the digest of the last envelope does."""
     anna, ben, peer_id = friends
     restored, other = (anna, ben) if who == "knocker" else (ben, anna)
-    copy = world.directory / "copy"
-    await _copy(restored.house, copy)
+    copy = await _copy(restored.house, copies)
     await restored.until(lambda: restored.online(peer_id), time_passes=True)
     await restored.say(peer_id, "one life")
     await other.until(partial(_has, other, "one life"))
@@ -129,16 +120,14 @@ async def test_a_copy_that_has_said_exactly_as_much_is_noticed(world: World, fri
 
 
 async def test_a_copy_beside_the_live_one_gets_one_turn_a_day_and_everybody_is_told(
-    world: World, friends: Friends
+    world: World, friends: Friends, copies: Copies
 ) -> None:
     anna, ben, peer_id = friends
-    copy = world.directory / "copy"
-    await _copy(ben.house, copy)
+    copy = await _copy(ben.house, copies)
     await ben.until(lambda: ben.online(peer_id), time_passes=True)
     await ben.say(peer_id, "from the live one")
     await anna.until(partial(_has, anna, "from the live one"))
-    live = world.directory / "live"
-    await _copy(ben.house, live)
+    live = await _copy(ben.house, copies)
     await ben.until(lambda: ben.online(peer_id), time_passes=True)
 
     await _restore(ben.house, copy)  # the two take turns here; at once they would do the same, one stream after another
@@ -168,16 +157,15 @@ async def test_a_copy_beside_the_live_one_gets_one_turn_a_day_and_everybody_is_t
 
 @pytest.mark.parametrize("who", ["knocker", "owner"])
 async def test_two_copies_at_work_at_once_on_two_machines_are_told_of_on_both_sides(
-    world: World, friends: Friends, who: str, monkeypatch: pytest.MonkeyPatch
+    world: World, friends: Friends, copies: Copies, who: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing that they share knows of both but their friend."""
     anna, ben, peer_id = friends
     doubled, other = (anna, ben) if who == "knocker" else (ben, anna)
-    copy = world.directory / "twin.db"
-    await _copy(doubled.house, copy)
+    copy = await _copy(doubled.house, copies)
     monkeypatch.setattr(OnlyCopy, "hold", lambda *_: None)  # which sees what is on one machine
     house = House(world, "twin")
-    house.key = doubled.house.key
+    house.key, house.url = doubled.house.key, copy
     twin = Person(house, doubled.owner, doubled.node_id)
     await house.start()
     try:
