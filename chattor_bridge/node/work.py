@@ -396,6 +396,7 @@ class NodeWork:
             await unless(self._woken, clock.sleep(HOUSEKEEPING))
             for peer_id in [peer_id for peer_id, friendship in self._friendships.items() if friendship.online]:
                 await self._around.insist(partial(self._note_presence, peer_id), on_failure=self._held_up)
+            await self._forget_keys()
             for peer_id in list(self._friendships):
                 while await self._around.insist(partial(self._forget_events, peer_id), on_failure=self._held_up):
                     pass
@@ -408,6 +409,22 @@ class NodeWork:
             contact = await contacts.for_update(tx, self._node_id, peer_id)
             if contact is not None:
                 await contacts.save(tx, replace(contact, heard_at=self._around.clock.now()))
+
+    async def _forget_keys(self) -> None:
+        """Erase the keys whose time is over, also those of friends who never come back. What fails comes again."""
+        contacts = self._around.store.contacts
+        try:
+            async with self._around.store.transaction() as tx:
+                friends = [one.peer_id for one in await contacts.of_node(tx, self._node_id)]
+            for peer_id in friends:
+                async with self._around.store.transaction() as tx:
+                    contact = await self.mailbox.locked(tx, peer_id)
+                    session = Session.deserialize(contact.session)
+                    if session.forget_old(self._around.clock.now()):
+                        await contacts.save(tx, replace(contact, session=session.serialize()))
+        except Exception as error:
+            heed_cancellation()
+            log.error("keys whose time is over could not be erased yet: %s", describe(error))
 
     async def _forget_events(self, peer_id: PeerId) -> bool:
         """Forget some of the oldest events of a friend who has said more than is remembered; whether there were any."""

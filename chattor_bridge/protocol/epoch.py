@@ -196,7 +196,7 @@ class Epochs:
             self.keys[number] = replace(epoch, first=first, seen_at=epoch.seen_at or now)
             if number == self.sending:
                 self.counted += 1
-        self._forget(up_to, now)
+        self.forget_old(up_to, now)
 
     def _add(self, secret: bytes, offer: bytes, accept: bytes, now: int) -> None:
         current = self.keys[self.sending]
@@ -213,7 +213,7 @@ class Epochs:
         self.counted = 0
         self.negotiation = None
 
-    def _forget(self, up_to: int, now: int) -> None:
+    def forget_old(self, up_to: int, now: int) -> None:
         """Erase the epochs of which nothing can come any more. An event that came under a later epoch shows that the
         friend has left them, and that whatever it sealed under them has a lower number. Until one comes they stay,
         however long: the friend may not know yet that it may go on."""

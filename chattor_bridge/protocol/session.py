@@ -338,6 +338,18 @@ class Session:
         """The friend has these of ours on disk. Whether that changed the state, which must be stored then."""
         return self.epochs.acknowledged(ack)
 
+    @property
+    def skipped(self) -> int:
+        """How many keys of skipped messages are kept."""
+        return self._ratchet.skipped
+
+    def forget_old(self, now: int) -> bool:
+        """Erase the keys whose time is over. Whether that changed the state, which must be stored then."""
+        before = self.skipped, len(self.epochs.keys)
+        self._ratchet.forget_old(now)
+        self.epochs.forget_old(self.received.cumulative, now)
+        return before != (self.skipped, len(self.epochs.keys))
+
     def _note(self, epoch: int, seq: int, ack: Ack | None, now: int) -> None:
         if ack is not None:
             self.acknowledged(ack)

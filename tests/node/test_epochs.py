@@ -7,9 +7,10 @@ from functools import partial
 
 from chattor_bridge.ids import PeerId
 from chattor_bridge.node.happenings import EventArrived
+from chattor_bridge.node.work import HOUSEKEEPING
 from chattor_bridge.protocol.events import EpochAccept, EpochOffer, Text
 from chattor_bridge.protocol.frames import AckFrame, EnvelopeFrame, Hello
-from chattor_bridge.protocol.limits import EPOCH_LIFETIME
+from chattor_bridge.protocol.limits import EPOCH_LIFETIME, SKIPPED_KEY_LIFETIME
 from chattor_bridge.protocol.primitives import kem_public
 from chattor_bridge.protocol.session import Session
 from tests.node.puppet import Puppet
@@ -94,3 +95,21 @@ async def test_a_useless_negotiation_is_acknowledged_counted_and_holds_up_nothin
         assert (epochs.newest, epochs.negotiation) == (0, None)
     finally:
         await puppet.close()
+
+
+async def test_keys_grow_old_though_the_friend_never_comes_back(world: World) -> None:
+    anna, ben = await world.person("Anna"), await world.person("Ben")
+    peer_id = await anna.befriend(ben)
+    puppet = await Puppet.of(anna)
+    await ben.until(lambda: not ben.online(peer_id))
+    await puppet.dial(ben)
+    await puppet.say(puppet.hello(), AckFrame(puppet.session.received.ack()))
+    await puppet.hear(Hello)
+    puppet.seal(Text("lost on the way"))
+    await puppet.say(EnvelopeFrame(puppet.seal(Text("behind it"))))
+    await puppet.hear_ack_of(puppet.session.highest_sent)
+    await puppet.close()
+    assert (await _session(ben, peer_id)).skipped == 1
+    world.clock.suspend(SKIPPED_KEY_LIFETIME)
+    await world.clock.pass_slowly(2 * HOUSEKEEPING, step=60)
+    assert (await _session(ben, peer_id)).skipped == 0
