@@ -45,6 +45,23 @@ class HomeserverContract:
         ghost, room_id = await _room(homeserver)
         assert await homeserver.get_state(ghost, room_id, "org.example.state", "other") is None
 
+    async def test_the_whole_state_says_who_wrote_it(self, homeserver: Homeserver) -> None:
+        ghost, room_id = await _room(homeserver)
+        state = {(event["type"], event["state_key"]): event for event in await homeserver.room_state(ghost, room_id)}
+        assert state["m.room.create", ""]["sender"] == ghost
+        assert state["org.example.state", "key"]["content"] == {"value": 1}
+        assert state["m.room.name", ""]["content"] == {"name": "A room"}
+
+    async def test_a_space_is_a_space_and_not_encrypted(self, homeserver: Homeserver) -> None:
+        user = await _user(homeserver)
+        room_id = await homeserver.create_room(
+            user, name="Space", topic=None, invite=[], is_direct=False, is_space=True
+        )
+        create = await homeserver.get_state(user, room_id, "m.room.create")
+        assert create is not None
+        assert create["type"] == "m.space"
+        assert await homeserver.get_state(user, room_id, "m.room.encryption") is None
+
     async def test_state_can_be_set_again(self, homeserver: Homeserver) -> None:
         ghost, room_id = await _room(homeserver)
         await homeserver.set_state(ghost, room_id, "m.room.name", {"name": "Another"})

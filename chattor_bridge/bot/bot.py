@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from chattor_bridge.bot import codes, contacts, identity, leaving, overview, parked, requests, verifying
+from chattor_bridge.bot import codes, contacts, identity, leaving, overview, parked, requests, rooms, verifying
 from chattor_bridge.bot.parser import Command, Commands
 from chattor_bridge.bot.request import Request
 from chattor_bridge.bridge.actions import Leave, OpenManagement, Say, Welcome, owner_lane, room_lane
@@ -55,6 +55,7 @@ class Bot:
                 *requests.COMMANDS,
                 *contacts.COMMANDS,
                 *verifying.COMMANDS,
+                *rooms.COMMANDS,
                 *parked.COMMANDS,
                 *leaving.COMMANDS,
                 *overview.COMMANDS,
@@ -75,6 +76,7 @@ class Bot:
             await self._desk.store.management_rooms.save(tx, sender, room_id, self._desk.clock.now())
             action = Welcome(sender, room_id, self._greeting(sender), CROWDED)
             await self._desk.voice.arrange(tx, owner_lane(sender), action)
+            await self._desk.conversations.tend(tx, sender)
 
         return welcome
 

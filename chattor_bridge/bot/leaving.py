@@ -87,7 +87,7 @@ async def _erase(tx: Transaction, request: Request, owner: MatrixUserId) -> None
     if node is not None:
         await numbers.forget(tx, node.node_id)
     await numbers.forget(tx, series_of(owner))
-    await Erasure(desk.store, desk.host, desk.voice).erase(tx, owner)
+    await Erasure(desk.store, desk.host, desk.voice, desk.conversations).erase(tx, owner)
 
 
 COMMANDS = (

@@ -144,6 +144,24 @@ class ShowEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class TendSpace:
+    """Make sure that the owner's space holds their conversations as they are by then, and nothing else."""
+
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class CloseSpace:
+    """Send the owner out of their space, and leave it. ``room`` is where it was known to be; with ``search`` one may
+    have been made and not noted; with ``forget`` nothing is to be remembered of it."""
+
+    owner: str
+    room: str | None
+    search: bool = False
+    forget: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ShowText:
     """As earlier versions of this program stored a text; ``text`` is CommonMark, ``event`` the id of the event."""
 
@@ -185,6 +203,8 @@ Action = (
     | RenamePortal
     | ClosePortal
     | ShowEvent
+    | TendSpace
+    | CloseSpace
     | ShowText
     | ShowUnknown
     | MarkRead
@@ -202,6 +222,8 @@ _KINDS: dict[str, type[Any]] = {
     "rename-portal": RenamePortal,
     "close-portal": ClosePortal,
     "show-event": ShowEvent,
+    "tend-space": TendSpace,
+    "close-space": CloseSpace,
     "show-text": ShowText,
     "show-unknown": ShowUnknown,
     "mark-read": MarkRead,
@@ -251,6 +273,11 @@ def owner_lane(owner: MatrixUserId) -> str:
 def portal_lane(portal: Portal) -> str:
     """The lane of everything that happens in this portal."""
     return f"portal:{portal.ghost}"
+
+
+def space_lane(owner: MatrixUserId) -> str:
+    """The lane of everything about this owner's space."""
+    return f"space:{owner}"
 
 
 def room_lane(room_id: MatrixRoomId) -> str:

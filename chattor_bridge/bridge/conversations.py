@@ -6,8 +6,10 @@ in the lane of the portal, behind what already waits there.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from chattor_bridge.bridge import actions
-from chattor_bridge.bridge.actions import portal_lane
+from chattor_bridge.bridge.actions import portal_lane, space_lane
 from chattor_bridge.bridge.ghosts import SECRET_BYTES, SECRET_NAME, Household
 from chattor_bridge.bridge.ports import BridgeStore
 from chattor_bridge.bridge.records import Portal
@@ -58,3 +60,30 @@ class Conversations:
             return
         await self._voice.check_room_for_more(tx, portal_lane(portal))
         await self._voice.arrange(tx, portal_lane(portal), action)
+
+    async def tend(self, tx: Transaction, owner: MatrixUserId) -> None:
+        """Have the owner's space follow what became of their rooms."""
+        action = actions.TendSpace(owner)
+        last = await self._store.actions.last(tx, space_lane(owner))
+        if last is None or last.attempts > 0 or last.action != actions.to_json(action):
+            await self._voice.arrange(tx, space_lane(owner), action)
+
+    async def want_space(self, tx: Transaction, owner: MatrixUserId) -> None:
+        """Have the owner invited to their space, also after they left it."""
+        space = await self._store.spaces.of_owner(tx, owner)
+        await self._store.spaces.save(tx, replace(space, unwanted=False))
+        await self.tend(tx, owner)
+
+    async def close_space(self, tx: Transaction, owner: MatrixUserId, *, forget: bool = False) -> None:
+        """The owner wants no space, until they ask for it; with ``forget`` there is no such owner any more."""
+        first = await self._store.actions.next(tx, space_lane(owner))
+        space = await self._store.spaces.of_owner(tx, owner)
+        await self._store.actions.remove_lane(tx, space_lane(owner))
+        if forget:
+            await self._store.spaces.remove(tx, owner)
+        else:
+            await self._store.spaces.save(tx, replace(space, room_id=None, unwanted=True))
+        begun = first is not None and first.attempts > 0
+        if space.room_id is not None or begun:
+            close = actions.CloseSpace(owner, space.room_id, search=begun, forget=forget)
+            await self._voice.arrange(tx, space_lane(owner), close)

@@ -7,6 +7,7 @@ that, each in the lane of its portal, behind whatever is being done there at tha
 from __future__ import annotations
 
 from chattor_bridge.bridge.actions import ClosePortal, Leave, owner_lane, portal_lane, room_lane
+from chattor_bridge.bridge.conversations import Conversations
 from chattor_bridge.bridge.ports import BridgeStore
 from chattor_bridge.bridge.records import Portal
 from chattor_bridge.bridge.speech.answers import told_prefix
@@ -19,10 +20,11 @@ from chattor_bridge.node.ports import Transaction
 class Erasure:
     """Erases owners."""
 
-    def __init__(self, store: BridgeStore, host: NodeHost, voice: Voice) -> None:
+    def __init__(self, store: BridgeStore, host: NodeHost, voice: Voice, conversations: Conversations) -> None:
         self._store = store
         self._host = host
         self._voice = voice
+        self._conversations = conversations
 
     async def erase(self, tx: Transaction, owner: MatrixUserId) -> None:
         """Remove the owner's node and every row about it. Their newest management room is kept, for the answer."""
@@ -31,6 +33,7 @@ class Erasure:
             await self._host.remove(tx, node)
         for portal in await self._store.portals.of_owner(tx, owner):
             await self._close(tx, portal)
+        await self._conversations.close_space(tx, owner, forget=True)
         await self._store.actions.remove_lane(tx, owner_lane(owner))
         rooms = await self._store.management_rooms.all_of_owner(tx, owner)
         for parked in await self._store.inbox.parked(tx, rooms):

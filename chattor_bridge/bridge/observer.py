@@ -181,5 +181,6 @@ class NodeObserver:
             action = actions.Say(owner, former.room_id, text, only_there=True)
             await self._voice.arrange(tx, portal_lane(former), action)
         await self._conversations.open_unless_about_to(tx, portal)
+        await self._conversations.tend(tx, owner)
         rename = actions.RenamePortal(node_id.hex(), peer_id.hex())  # it may have the other's alias now
         await self._voice.arrange(tx, portal_lane(portal), rename)

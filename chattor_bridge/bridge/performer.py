@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from chattor_bridge.bridge import actions
+from chattor_bridge.bridge.conversations import Conversations
 from chattor_bridge.bridge.display import Display
 from chattor_bridge.bridge.listener import Deed, nothing
 from chattor_bridge.bridge.look import BOT_NAME
@@ -10,6 +11,7 @@ from chattor_bridge.bridge.ports import BridgeStore, Homeserver, TextConversion
 from chattor_bridge.bridge.records import PendingAction
 from chattor_bridge.bridge.sender import Sender
 from chattor_bridge.bridge.showing import Showing
+from chattor_bridge.bridge.space import Spaces
 from chattor_bridge.bridge.speaking import Speaking
 from chattor_bridge.bridge.voice import Voice
 from chattor_bridge.ids import MatrixEventId, MatrixRoomId, MatrixUserId
@@ -20,12 +22,19 @@ class Performer:
     """Does one action after the other; knows nothing of lanes and retries."""
 
     def __init__(
-        self, store: BridgeStore, homeserver: Homeserver, conversion: TextConversion, clock: Clock, voice: Voice
+        self,
+        store: BridgeStore,
+        homeserver: Homeserver,
+        conversion: TextConversion,
+        clock: Clock,
+        voice: Voice,
+        conversations: Conversations,
     ) -> None:
         sender = Sender(homeserver, clock)
         self._homeserver = homeserver
-        self._showing = Showing(store, homeserver, conversion, sender)
+        self._showing = Showing(store, homeserver, conversion, sender, conversations)
         self._display = Display(store, homeserver, conversion, self._showing)
+        self._spaces = Spaces(store, homeserver)
         self._speaking = Speaking(store, homeserver, conversion, clock, voice, sender)
 
     async def perform(self, action: actions.Action, pending: PendingAction) -> Deed:
@@ -46,6 +55,10 @@ class Performer:
                 await self._showing.rename(action)
             case actions.ClosePortal():
                 return await self._showing.close_portal(action, pending)
+            case actions.TendSpace():
+                return await self._spaces.tend(action, pending)
+            case actions.CloseSpace():
+                return await self._spaces.close(action)
             case actions.Say():
                 return await self._speaking.say(action, pending)
             case actions.ShowImage():

@@ -7,7 +7,16 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from chattor_bridge.bridge.attachment import Attachment, Download, Picture, Upload
-from chattor_bridge.bridge.records import EventLink, InboxItem, JsonObject, KnockNotice, Parked, PendingAction, Portal
+from chattor_bridge.bridge.records import (
+    EventLink,
+    InboxItem,
+    JsonObject,
+    KnockNotice,
+    Parked,
+    PendingAction,
+    Portal,
+    Space,
+)
 from chattor_bridge.ids import EventId, KnockId, MatrixEventId, MatrixRoomId, MatrixUserId, NodeId, PeerId
 from chattor_bridge.node.ports import NodeStore, Transaction
 
@@ -113,6 +122,19 @@ class ManagementRooms(Protocol):
     async def remove(self, tx: Transaction, room_id: MatrixRoomId) -> None: ...
 
 
+class Spaces(Protocol):
+    """The space of each owner."""
+
+    async def save(self, tx: Transaction, space: Space) -> None:
+        """Add, or replace by owner."""
+
+    async def of_owner(self, tx: Transaction, owner: MatrixUserId) -> Space:
+        """One without a room when nothing is known."""
+
+    async def owner_of(self, tx: Transaction, room_id: MatrixRoomId) -> MatrixUserId | None: ...
+    async def remove(self, tx: Transaction, owner: MatrixUserId) -> None: ...
+
+
 class EventLinks(Protocol):
     async def add(self, tx: Transaction, link: EventLink) -> None:
         """Adding the same link again changes nothing."""
@@ -189,6 +211,8 @@ class BridgeStore(NodeStore, Protocol):
     @property
     def management_rooms(self) -> ManagementRooms: ...
     @property
+    def spaces(self) -> Spaces: ...
+    @property
     def event_links(self) -> EventLinks: ...
     @property
     def unread(self) -> Unread: ...
@@ -245,6 +269,9 @@ class Homeserver(Protocol):
         self, user: MatrixUserId, room_id: MatrixRoomId, event_type: str, state_key: str = ""
     ) -> JsonObject | None:
         """The content, ``None`` when the room has no such state."""
+
+    async def room_state(self, user: MatrixUserId, room_id: MatrixRoomId) -> list[JsonObject]:
+        """All state events as they are now, each with ``type``, ``state_key``, ``sender`` and ``content``."""
 
     async def set_state(
         self, user: MatrixUserId, room_id: MatrixRoomId, event_type: str, content: JsonObject, state_key: str = ""

@@ -60,6 +60,16 @@ class Portal:
 
 
 @dataclass(frozen=True, slots=True)
+class Space:
+    """The space that groups an owner's conversations. ``room_id`` is ``None`` while there is none; ``unwanted`` once
+    its owner has left it."""
+
+    owner: MatrixUserId
+    room_id: MatrixRoomId | None = None
+    unwanted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class EventLink:
     """Which Matrix event shows (or carried) which Chattor event; ``part`` counts the pieces of a split text from 0.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+from chattor_bridge.bridge.conversations import Conversations
 from chattor_bridge.bridge.features import FEATURES, ROOM_FEATURES
 from chattor_bridge.bridge.look import BOT_NAME, NAMELESS, Look
 from chattor_bridge.bridge.ports import BridgeStore, Homeserver
@@ -55,9 +56,10 @@ MANAGEMENT_TOPIC = "Write help to see what I can do"
 class PortalRooms:
     """Opens and renames the rooms of conversations."""
 
-    def __init__(self, store: BridgeStore, homeserver: Homeserver) -> None:
+    def __init__(self, store: BridgeStore, homeserver: Homeserver, conversations: Conversations) -> None:
         self._store = store
         self._homeserver = homeserver
+        self._conversations = conversations
 
     async def open(self, portal: Portal, look: Look) -> MatrixRoomId:
         """The portal's room, its ghost and the bot in it and its owner invited. Repeating it changes nothing.
@@ -71,6 +73,7 @@ class PortalRooms:
             portal = replace(portal, room_id=room_id)
             async with self._store.transaction() as tx:
                 await self._store.portals.save(tx, portal)
+                await self._conversations.tend(tx, portal.owner)
         await self._bring_bot(portal.ghost, room_id)
         await self.show(portal, look)
         await invite_to_chat(self._homeserver, portal.ghost, room_id, portal.owner)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from chattor_bridge.bridge import content
 from chattor_bridge.bridge.actions import Leave, room_lane
+from chattor_bridge.bridge.conversations import Conversations
 from chattor_bridge.bridge.ghosts import Household
 from chattor_bridge.bridge.intake import READ_EVENT, READ_ID_PREFIX
 from chattor_bridge.bridge.listener import Deed, Heard, Listener, nothing
@@ -35,13 +36,20 @@ class Router:
     """Finds the deed for each inbox item."""
 
     def __init__(
-        self, store: BridgeStore, household: Household, voice: Voice, speech: PortalSpeech, listener: Listener
+        self,
+        store: BridgeStore,
+        household: Household,
+        voice: Voice,
+        speech: PortalSpeech,
+        listener: Listener,
+        conversations: Conversations,
     ) -> None:
         self._store = store
         self._household = household
         self._voice = voice
         self._speech = speech
         self._listener = listener
+        self._conversations = conversations
 
     async def situation(self, tx: Transaction, room_id: MatrixRoomId) -> Situation:
         portal = await self._store.portals.by_room(tx, room_id)
@@ -127,9 +135,12 @@ class Router:
                 portal = await self._store.portals.by_room(tx, room_id)
                 if portal is not None and subject in (portal.owner, self._household.bot, portal.ghost):
                     await self._store.portals.save(tx, replace(portal, room_id=None))
+                    await self._conversations.tend(tx, portal.owner)
             elif situation.manager is not None and subject in (situation.manager, self._household.bot):
                 await self._store.management_rooms.remove(tx, room_id)
                 if subject == situation.manager:
                     await self._voice.arrange(tx, room_lane(room_id), Leave(self._household.bot, room_id))
+            elif subject == await self._store.spaces.owner_of(tx, room_id):
+                await self._conversations.close_space(tx, subject)
 
         return deed

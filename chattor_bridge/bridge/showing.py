@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from chattor_bridge.bridge import actions, content
+from chattor_bridge.bridge.conversations import Conversations
 from chattor_bridge.bridge.erasure import forget_portal
 from chattor_bridge.bridge.ghosts import transaction_id
 from chattor_bridge.bridge.listener import Deed
@@ -43,12 +44,19 @@ Make = Callable[[MatrixRoomId, str], tuple[str, JsonObject]]
 class Showing:
     """Does what actions want done about portals."""
 
-    def __init__(self, store: BridgeStore, homeserver: Homeserver, conversion: TextConversion, sender: Sender) -> None:
+    def __init__(
+        self,
+        store: BridgeStore,
+        homeserver: Homeserver,
+        conversion: TextConversion,
+        sender: Sender,
+        conversations: Conversations,
+    ) -> None:
         self._store = store
         self._homeserver = homeserver
         self._conversion = conversion
         self._sender = sender
-        self._portals = PortalRooms(store, homeserver)
+        self._portals = PortalRooms(store, homeserver, conversations)
         self._looks = Looks(store)
 
     async def rename(self, action: actions.RenamePortal) -> None:

@@ -31,6 +31,16 @@ NOT_OPENED = (
     "Please tell whoever runs this bridge."
 )
 
+_SPARED = (
+    actions.MarkRead,
+    actions.React,
+    actions.Leave,
+    actions.ClosePortal,
+    actions.TendSpace,
+    actions.CloseSpace,
+)
+"""What nobody misses when the homeserver does not take it."""
+
 log = logging.getLogger(__name__)
 
 
@@ -78,7 +88,7 @@ class ActionWorker:
         """Set aside what can never be done, and say so where a person loses something by it."""
         kind = type(action).__name__
         async with self._store.transaction() as tx:
-            if isinstance(action, actions.MarkRead | actions.React | actions.Leave | actions.ClosePortal):
+            if isinstance(action, _SPARED):
                 log.info("gave up %s: %s", kind, reason)
                 await self._store.actions.remove(tx, pending.order)
                 return

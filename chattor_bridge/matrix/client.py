@@ -48,6 +48,9 @@ STREAMS = 64
 """Connections that carry files at once. They have a pool of their own: one whose friend reads slowly is open for long,
 and no message may have to wait for it. Who finds all taken for `CONNECT_TIMEOUT` comes again later."""
 
+LIST = ""
+"""Under which name an answer that is a list, and no object as almost all are, comes back."""
+
 _TROUBLE = (aiohttp.ClientError, ProxyError, ProxyConnectionError, ProxyTimeoutError, TimeoutError, OSError)
 
 MAX_COMPLAINT = 64 * 1024
@@ -361,6 +364,8 @@ class Client:
             answer = await api.request(method, path, content, query_params=_speaking_as(user, device, query))
         except (MatrixConnectionError, *_TROUBLE) as error:
             raise _unreachable(error) from None
+        if isinstance(answer, list):
+            return {LIST: answer}
         if not isinstance(answer, dict):
             raise HomeserverTrouble("the homeserver's answer is not an object", 200, "")
         return answer

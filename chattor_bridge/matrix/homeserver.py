@@ -15,7 +15,7 @@ from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.errors import HomeserverRefused
 from chattor_bridge.failpoints import failpoint
 from chattor_bridge.ids import MatrixEventId, MatrixRoomId, MatrixUserId
-from chattor_bridge.matrix.client import DEVICE_ID, Client, HomeserverTrouble
+from chattor_bridge.matrix.client import DEVICE_ID, LIST, Client, HomeserverTrouble
 from chattor_bridge.matrix.encryption.encryption import ALGORITHM, Encryption
 from chattor_bridge.matrix.encryption.hearing import Save
 from chattor_bridge.matrix.hearing import Hearing
@@ -137,6 +137,10 @@ class MatrixHomeserver:
         self, user: MatrixUserId, room_id: MatrixRoomId, event_type: str, state_key: str = ""
     ) -> JsonObject | None:
         return await self._found(user, Path.v3.rooms[room_id].state[event_type][state_key])
+
+    async def room_state(self, user: MatrixUserId, room_id: MatrixRoomId) -> list[JsonObject]:
+        answer = await self._client.call(user, Method.GET, Path.v3.rooms[room_id].state)
+        return [event for event in answer.get(LIST, []) if isinstance(event.get("content"), dict)]
 
     async def set_state(
         self, user: MatrixUserId, room_id: MatrixRoomId, event_type: str, content: JsonObject, state_key: str = ""

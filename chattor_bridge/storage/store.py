@@ -31,6 +31,7 @@ from chattor_bridge.storage.received import SqlReceived
 from chattor_bridge.storage.room_keys import SqlRoomKeys
 from chattor_bridge.storage.sealing import Sealer, identity_from_key_check, new_key_check
 from chattor_bridge.storage.settings import SqlSettings
+from chattor_bridge.storage.spaces import SqlSpaces
 from chattor_bridge.storage.sqlite import SqliteEngine
 from chattor_bridge.storage.transaction import Transactions, sql
 from chattor_bridge.storage.unread import SqlUnread
@@ -52,6 +53,7 @@ class Store:
     actions: SqlActions
     portals: SqlPortals
     management_rooms: SqlManagementRooms
+    spaces: SqlSpaces
     event_links: SqlEventLinks
     unread: SqlUnread
     knock_notices: SqlKnockNotices
@@ -156,6 +158,7 @@ class Store:
         self.actions = SqlActions(sealer)
         self.portals = SqlPortals()
         self.management_rooms = SqlManagementRooms()
+        self.spaces = SqlSpaces()
         self.event_links = SqlEventLinks(sealer)
         self.unread = SqlUnread()
         self.knock_notices = SqlKnockNotices()

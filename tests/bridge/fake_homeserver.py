@@ -39,6 +39,10 @@ class Room:
     receipts: dict[str, str] = field(default_factory=dict)
     read_by: dict[str, tuple[str, int]] = field(default_factory=dict)
 
+    @property
+    def is_space(self) -> bool:
+        return self.state.get(("m.room.create", ""), {}).get("type") == "m.space"
+
     def membership(self, user: str) -> str | None:
         return self.state.get(("m.room.member", user), {}).get("membership")
 
@@ -153,6 +157,11 @@ class FakeHomeserver:
     ) -> JsonObject | None:
         room = await self._enter("get_state", user, room_id)
         return room.state.get((event_type, state_key))
+
+    async def room_state(self, user: MatrixUserId, room_id: MatrixRoomId) -> list[JsonObject]:
+        room = await self._enter("room_state", user, room_id)
+        now = {(event["type"], event["state_key"]): event for event in room.timeline if "state_key" in event}
+        return list(now.values())
 
     async def set_state(
         self, user: MatrixUserId, room_id: MatrixRoomId, event_type: str, content: JsonObject, state_key: str = ""

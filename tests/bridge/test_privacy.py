@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import aiohttp
 import pytest
 import pytest_asyncio
 
@@ -40,11 +41,12 @@ NO_ACCESS = {"M_FORBIDDEN", "M_NOT_FOUND", "M_GUEST_ACCESS_FORBIDDEN", "M_UNKNOW
 class Scene:
     """Alice talks with a friend; what Mallory sees of it."""
 
-    def __init__(self, road: Road, alice: Person, portal: str, ghost: str, mallory: Somebody) -> None:
+    def __init__(self, road: Road, alice: Person, portal: str, ghost: str, space: str, mallory: Somebody) -> None:
         self.road = road
         self.alice = alice
         self.portal = portal
         self.ghost = ghost
+        self.space = space
         self.mallory = mallory
 
     @property
@@ -54,7 +56,7 @@ class Scene:
     @property
     def hidden(self) -> list[str]:
         """Rooms in which Mallory has no business."""
-        return [self.portal]
+        return [self.portal, self.space]
 
     async def refused(self, method: str, path: str, content: JsonObject | None = None) -> None:
         assert await self.mallory.refused(method, path, content) in NO_ACCESS, path
@@ -95,6 +97,12 @@ class Scene:
                 await self.refused("GET", path)
 
 
+async def space_of(alice: Person) -> str:
+    """The room of Alice's space, once she is in it."""
+    made = await alice.wait_for(lambda event: event["content"].get("type") == "m.space", WAIT)
+    return str(made["room_id"])
+
+
 def _domain(somebody: Somebody) -> str:
     return somebody.user_id.partition(":")[2]
 
@@ -126,7 +134,7 @@ async def scene_at(
         await until_idle(road.bridge)
         account = await mallory_at.register(f"mallory-{secrets.token_hex(4)}")
         mallory = Somebody(mallory_at.address, MatrixUserId(account.user_id), account.access_token, account.password)
-        yield Scene(road, alice, portal, ghost, mallory), friend
+        yield Scene(road, alice, portal, ghost, await space_of(alice), mallory), friend
 
 
 @pytest_asyncio.fixture
@@ -145,6 +153,25 @@ async def test_another_local_user_finds_no_ghost_and_no_room(scene: Scene) -> No
     domain = _domain(mallory)
     for alias in ("chattor", scene.ghost[1:].partition(":")[0], FRIEND_NAME, SECRET_NAME, "chattorbot"):
         assert await mallory.refused("GET", f"/v3/directory/room/{quote(f'#{alias}:{domain}')}") == "M_NOT_FOUND"
+
+
+async def test_the_owner_sees_the_conversations_in_the_space(scene: Scene) -> None:
+    address = f"{scene.owner.address}/_matrix/client/v1/rooms/{scene.space}/hierarchy"
+    headers = {"Authorization": f"Bearer {scene.owner.access_token}"}
+    async with aiohttp.ClientSession(headers=headers) as session, session.get(address) as answer:
+        rooms = {room["room_id"]: room for room in (await answer.json())["rooms"]}
+    assert rooms[scene.space]["room_type"] == "m.space"
+    assert rooms[scene.portal]["name"] == SECRET_NAME
+    assert len(rooms) == 3  # and the room with the bot
+    parent = await scene.owner.ask("GET", f"/rooms/{scene.portal}/state/m.space.parent/{scene.space}")
+    assert parent == {"via": [_domain(scene.owner)], "canonical": True}
+    for what, content in (
+        ("send/m.room.message/1", {"msgtype": "m.text", "body": "x"}),
+        ("state/m.room.topic", {"topic": "x"}),
+    ):
+        assert await scene.owner.refused("PUT", f"/v3/rooms/{scene.space}/{what}", content) == "M_FORBIDDEN"
+    invitation = {"user_id": scene.mallory.user_id}
+    assert await scene.owner.refused("POST", f"/v3/rooms/{scene.space}/invite", invitation) == "M_FORBIDDEN"
 
 
 async def test_the_profile_of_a_known_ghost_says_nothing_and_that_of_a_guess_is_not_there(scene: Scene) -> None:
@@ -193,6 +220,10 @@ async def test_who_was_a_guest_of_a_portal_saw_nothing_of_before_and_learns_noth
     ):
         assert await owner.refused("PUT", f"/v3/rooms/{scene.portal}/{path}", content) == "M_FORBIDDEN"
 
+    # which other conversations there are, the space does not tell, though its id stands in the room
+    await scene.refused("GET", f"/v1/rooms/{scene.space}/hierarchy")
+    await scene.refused("GET", f"/v3/rooms/{scene.space}/state")
+
     await owner.ask("POST", f"/rooms/{scene.portal}/kick", {"user_id": mallory.user_id})
     await _until(mallory, scene.portal, mallory.user_id, "leave")
     await alice.say(scene.portal, "!chattor rename Known to Alice alone")
@@ -220,7 +251,7 @@ async def test_over_federation_and_with_directories_of_everybody_there_is_no_mor
     ):
         near = await home.person("mallory")
         carol = await home.person("carol")
-        there = Scene(scene.road, scene.alice, scene.portal, scene.ghost, near)
+        there = Scene(scene.road, scene.alice, scene.portal, scene.ghost, scene.space, near)
         assert carol.user_id in await there.found_by_search("carol")  # it does search everybody
         await there.finds_nobody_in_the_directory()
 

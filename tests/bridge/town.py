@@ -182,7 +182,8 @@ class Town:
         """The portal to which this person was invited, after they joined and the bot said its welcome."""
 
         def invited() -> list[Room]:
-            return [room for room in self.homeserver.rooms.values() if room.membership(person) == "invite"]
+            rooms = self.homeserver.rooms.values()
+            return [room for room in rooms if room.membership(person) == "invite" and not room.is_space]
 
         await self.homeserver.until(lambda: bool(invited()))
         room = invited()[0]

@@ -157,6 +157,15 @@ class Acquaintance:
         }
         return len(ghosts)
 
+    async def spaces(self) -> int:
+        """In how many spaces Alice has been, once there is one."""
+
+        def is_space(event: JsonObject) -> bool:
+            return bool(event["content"].get("type") == "m.space")
+
+        await self.alice.wait_for(is_space, PATIENCE)
+        return len({event["room_id"] for event in self.alice.timeline if is_space(event)})
+
     async def shown(self) -> None:
         """Wait for the room of the conversation."""
 

@@ -37,6 +37,7 @@ BEFRIENDING = (
     "knock-attempt-stored",  # the session is on disk, the knock not sent
     "contact-stored",  # the friend's acceptance is on disk, not answered
     "room-created",  # the room exists, the database does not know
+    "space-created",  # the same of the space around it
 )
 ACCEPTING = (
     "knock-stored",  # the request is on disk, its sender not told
@@ -125,6 +126,7 @@ async def test_becoming_friends_survives_a_death(strangers: Conversation, failpo
     await strangers.tell("so we are")
     await strangers.settled()
     assert strangers.rooms_with_ghosts() == 1
+    assert await strangers.spaces() == 1
 
 
 @pytest.mark.parametrize("failpoint", ACCEPTING)

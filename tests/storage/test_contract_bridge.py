@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from chattor_bridge.bridge.ports import BridgeStore
-from chattor_bridge.bridge.records import EventLink, JsonObject, KnockNotice
+from chattor_bridge.bridge.records import EventLink, JsonObject, KnockNotice, Space
 from chattor_bridge.errors import AlreadyExists, NotFound, UsageError
 from chattor_bridge.ids import EventId, KnockId, MatrixEventId, MatrixRoomId, MatrixUserId, NodeId, PeerId
 from chattor_bridge.node.ports import Transaction
@@ -300,6 +300,17 @@ class TestManagementRooms:
             await store.management_rooms.remove(tx, ROOM)
             assert await store.management_rooms.of_owner(tx, OWNER) == OTHER_ROOM
             assert await store.management_rooms.owner_of(tx, ROOM) is None
+
+    async def test_an_owner_has_one_space_or_none(self, store: Store) -> None:
+        async with store.transaction() as tx:
+            assert await store.spaces.of_owner(tx, OWNER) == Space(OWNER)
+            for space in (Space(OWNER, ROOM), Space(OWNER, None, unwanted=True), Space(OWNER, OTHER_ROOM)):
+                await store.spaces.save(tx, space)
+                assert await store.spaces.of_owner(tx, OWNER) == space
+            assert await store.spaces.owner_of(tx, OTHER_ROOM) == OWNER
+            assert await store.spaces.owner_of(tx, ROOM) is None
+            await store.spaces.remove(tx, OWNER)
+            assert await store.spaces.of_owner(tx, OWNER) == Space(OWNER)
 
     async def test_a_room_has_one_owner(self, store: Store) -> None:
         bob = MatrixUserId("@bob:example.org")

@@ -1,0 +1,34 @@
+"""The spaces that group owners' conversations."""
+
+from __future__ import annotations
+
+from chattor_bridge.bridge.records import Space
+from chattor_bridge.ids import MatrixRoomId, MatrixUserId
+from chattor_bridge.node.ports import Transaction
+from chattor_bridge.storage.transaction import sql
+
+
+class SqlSpaces:
+    """See `chattor_bridge.bridge.ports.Spaces`."""
+
+    async def save(self, tx: Transaction, space: Space) -> None:
+        await sql(tx).execute(
+            "INSERT INTO spaces (owner, room_id, unwanted) VALUES ($1, $2, $3) "
+            "ON CONFLICT (owner) DO UPDATE SET room_id = excluded.room_id, unwanted = excluded.unwanted",
+            space.owner,
+            space.room_id,
+            space.unwanted,
+        )
+
+    async def of_owner(self, tx: Transaction, owner: MatrixUserId) -> Space:
+        row = await sql(tx).fetch_row("SELECT room_id, unwanted FROM spaces WHERE owner = $1", owner)
+        if row is None:
+            return Space(owner)
+        return Space(owner, None if row["room_id"] is None else MatrixRoomId(row["room_id"]), bool(row["unwanted"]))
+
+    async def owner_of(self, tx: Transaction, room_id: MatrixRoomId) -> MatrixUserId | None:
+        row = await sql(tx).fetch_row("SELECT owner FROM spaces WHERE room_id = $1", room_id)
+        return None if row is None else MatrixUserId(row["owner"])
+
+    async def remove(self, tx: Transaction, owner: MatrixUserId) -> None:
+        await sql(tx).execute("DELETE FROM spaces WHERE owner = $1", owner)
