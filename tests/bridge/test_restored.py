@@ -115,6 +115,41 @@ async def test_a_database_that_was_put_back_to_a_backup_hears_and_speaks(
             await person.close()
 
 
+async def test_a_homeserver_that_was_put_back_to_a_backup_is_heard_and_spoken_to(
+    private_homestead: Homestead, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It gives out keys again that were used, and knows nothing of what came since."""
+    for module in (identity, hearing):
+        monkeypatch.setattr(module, "ONE_TIME_KEYS", ONE_TIME_KEYS)
+    monkeypatch.setattr(hearing, "SYNC_TIMEOUT", 1)
+    homestead, key = private_homestead, StoreKey(secrets.token_bytes(32))
+    database = tmp_path / "synapse" / "homeserver.db"
+    await homestead.synapse.start()
+    somebody = await homestead.person()
+    async with _road_over(homestead, tmp_path, tmp_path / "bridge.db", key) as road:
+        alice = await road.person()
+        assert isinstance(alice, NioPerson)
+        room_id = await alice.open_chat(road.bot)
+        await alice.next_from(road.bot, room_id, WAIT)
+        _back_up(database, tmp_path / "backup.db")
+        await _use_up_one_time_keys(somebody, road.bot)
+        assert "start" in await _asks(alice, road, room_id, "help")
+        before = await _devices(somebody, road.bot)
+        await alice.close()
+        await homestead.synapse.stop()
+        _back_up(tmp_path / "backup.db", database)
+        await homestead.synapse.start()
+        async with asyncio.timeout(WAIT):
+            while await _devices(somebody, road.bot) == before:  # noqa: ASYNC110 - it tells nobody
+                await asyncio.sleep(0.2)
+        phone = await road.login_again(alice)
+        assert isinstance(phone, NioPerson)
+        await phone.wait_for(lambda event: event["room_id"] == room_id, WAIT)
+        assert "start" in await _asks(phone, road, room_id, "help")
+        assert [event for event in phone.timeline if event.get("decrypted") and event["sender"] == road.bot]
+        await phone.close()
+
+
 async def test_the_devices_of_a_database_that_is_lost_are_removed(homestead: Homestead, tmp_path: Path) -> None:
     somebody = await homestead.person()
     ghost, bot = new_ghost(), f"@{homestead.registration.bot_localpart}:{homestead.registration.domain}"
