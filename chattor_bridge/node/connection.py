@@ -18,6 +18,8 @@ from chattor_bridge.errors import NoCommonVersion, NotFound, OnionUnreachable, P
 from chattor_bridge.failpoints import failpoint
 from chattor_bridge.ids import NodeId, OnionKey, PeerId
 from chattor_bridge.node.allowance import Allowance
+from chattor_bridge.node.carrying.collecting import Collecting
+from chattor_bridge.node.carrying.handing import Handing
 from chattor_bridge.node.ending import RENEWED, LinkEnded
 from chattor_bridge.node.mailbox import Mailbox, Taken
 from chattor_bridge.node.patience import describe, heed_cancellation, jitter, within
@@ -28,10 +30,13 @@ from chattor_bridge.node.surroundings import Surroundings
 from chattor_bridge.node.views import Trouble
 from chattor_bridge.protocol.frames import (
     AckFrame,
+    Block,
     Bye,
+    Collected,
     EnvelopeFrame,
     Frame,
     Hello,
+    Holding,
     KeepAlive,
     Onions,
     ResyncAnswer,
@@ -49,6 +54,9 @@ from chattor_bridge.protocol.session import Session
 from chattor_bridge.protocol.window import Ack
 
 T = TypeVar("T")
+
+Carry = Callable[[Callable[[Collected], None]], tuple[Handing, Collecting]]
+"""Makes what a link needs to carry, given how to tell the friend what was collected."""
 
 BATCH: Final = 16
 """Envelopes stored in one transaction, and taken from the outbox at a time: one flush to disk for all of them, and at
@@ -90,15 +98,17 @@ class Connection:
         before: Standing,
         settles: bool,
         asks: Callable[[], bool],
+        carry: Carry,
         on_greeted: Callable[[Connection], None],
         on_moved: Callable[[], None],
     ) -> None:
         """``allowance``: what the friend may have us store. ``before``: where our half of the session stood before the
         stream was opened; the friend's hello, being younger, cannot know less. ``settles``: this link shows that the
         friend has learnt of the friendship, so that the accepting handshake is not answered any more. ``asks``: whether
-        the friend is to host for both. ``on_greeted`` is called once the friend's hello has come: only then is it
-        certain who is there and that it is now. It may `end` this connection or another. ``on_moved`` is called when
-        the friend hosts another onion than before, or has learnt of one of ours."""
+        the friend is to host for both. ``carry`` makes the two ends of what friends carry for each other.
+        ``on_greeted`` is called once the friend's hello has come: only then is it certain who is there and that it is
+        now. It may `end` this connection or another. ``on_moved`` is called when the friend hosts another onion than
+        before, or has learnt of one of ours."""
         self._around = around
         self._node_id = node_id
         self.peer_id = peer_id
@@ -110,6 +120,8 @@ class Connection:
         self._resync = Resyncing(around, node_id, peer_id, mailbox, link.handshake_hash, before)
         self._settles = settles
         self._asks = asks
+        self._handing, self._collecting = carry(self._say_collected)
+        self._collected: list[Collected] = []
         self._on_greeted = on_greeted
         self._on_moved = on_moved
         self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -132,6 +144,23 @@ class Connection:
     def wake(self) -> None:
         """Something was put into the outbox."""
         self._more_to_send = True
+        self._wake.set()
+
+    def hand_over(self) -> None:
+        """Something was left for the friend that we hold."""
+        self._handing.wake()
+        self._wake.set()
+
+    def took(self, taken: Taken) -> None:
+        """Something of the friend's came by a carrier, and is on disk."""
+        self._ack_due = taken.ack or self._ack_due
+        self._settle(taken.delivered)
+        if taken.broken:
+            self._resync.ask(Reason.BROKEN)
+        self.wake()
+
+    def _say_collected(self, frame: Collected) -> None:
+        self._collected.append(frame)
         self._wake.set()
 
     def renew(self) -> None:
@@ -176,6 +205,7 @@ class Connection:
                 group.create_task(self._read(early))
                 group.create_task(self._write())
                 group.create_task(self._watch())
+                group.create_task(self._collecting.run())
                 # Awaited here and not in a task of its own: a group of Python 3.11 that is left while its tasks run
                 # does not take back the cancellation by which a failing task ends it.
                 await self._await_end()
@@ -265,6 +295,12 @@ class Connection:
                 case ResyncStart() | ResyncAnswer() | ResyncDone():
                     for said in await self._insist(partial(self._resync.take, frame)):
                         self._link.send(said)
+                case Block():
+                    self._collecting.put(frame)
+                case Holding():
+                    self._collecting.holding(frame)
+                case Collected():
+                    await self._insist(partial(self._handing.collected, frame))
                 case Bye(reason):
                     if reason == "too-soon":
                         await self._insist(self._resync.refused)
@@ -387,6 +423,8 @@ class Connection:
             if self._greeted and self._onions_due:
                 self._onions_due = False
                 await self._say_onions()
+            if self._greeted:
+                await self._hand_over()
             if self._keep_alive_due:
                 self._keep_alive_due = False
                 self._link.send(KeepAlive())
@@ -400,6 +438,14 @@ class Connection:
             if sent:
                 failpoint("envelope-written")
                 self._wake.set()  # there may be more
+
+    async def _hand_over(self) -> None:
+        """Queue what we hold for the friend, and say what of what it holds for us is on disk."""
+        for frame in await self._insist(self._handing.next):
+            self._link.send(frame)
+        collected, self._collected = self._collected, []
+        for frame in collected:
+            self._link.send(frame)
 
     async def _say_onions(self) -> None:
         contact = await self._insist(self._look_up)
@@ -472,7 +518,11 @@ class Connection:
             raise LinkEnded("nothing was heard from the friend since this machine woke up")
 
     async def _look_at_gap(self) -> None:
-        if self._gap_since is None or self._around.clock.monotonic() - self._gap_since < GAP_PATIENCE:
+        if (
+            self._gap_since is None
+            or self._mailbox.collecting
+            or self._around.clock.monotonic() - self._gap_since < GAP_PATIENCE
+        ):
             return
         self._gap_since = None
         await self._insist(self._show_past_gap)
@@ -502,16 +552,19 @@ def hosted_onion(contact: Contact) -> OnionKey | None:
 
 
 def _telling(frames: Sequence[Frame]) -> list[Frame]:
-    """Without what says nothing (keep-alives; signals, of which this version has none), and of acknowledgements and
-    onions in a row the last of each, which covers the others: one message holds 13,000 of them, and each costs a
-    transaction."""
+    """Without what says nothing (keep-alives; signals, of which this version has none), and of acknowledgements, onions
+    and what was collected in a row the last of each, which covers the others: one message holds 13,000 of them, and
+    each costs a transaction."""
     telling: list[Frame] = []
-    row: dict[type[Frame], Frame] = {}
+    row: dict[object, Frame] = {}
     for frame in frames:
         if isinstance(frame, KeepAlive | SignalFrame):
             continue
-        if isinstance(frame, AckFrame | Onions):
+        if isinstance(frame, AckFrame | Onions | Holding):
             row[type(frame)] = frame
+            continue
+        if isinstance(frame, Collected):
+            row[frame.shelf] = frame
             continue
         telling += [*row.values(), frame]
         row = {}

@@ -17,8 +17,8 @@ from typing import Final
 from chattor_bridge.errors import NotFound, OnionUnreachable, PeerMisbehaved, Unavailable
 from chattor_bridge.ids import NodeId, OnionKey, PeerId
 from chattor_bridge.node.allowance import Allowance
-from chattor_bridge.node.connection import Connection
-from chattor_bridge.node.mailbox import Mailbox
+from chattor_bridge.node.connection import Carry, Connection
+from chattor_bridge.node.mailbox import Mailbox, Taken
 from chattor_bridge.node.patience import Alarm, describe, jitter, unless, within
 from chattor_bridge.node.ports import Stream
 from chattor_bridge.node.records import Contact, Retired, Role
@@ -57,6 +57,7 @@ class Friendship:
         mailbox: Mailbox,
         *,
         asks: Callable[[], bool],
+        carry: Carry,
         on_change: Callable[[], None],
     ) -> None:
         """``asks``: whether the friend is to host for both. ``on_change`` is called when there may be another onion to
@@ -66,6 +67,7 @@ class Friendship:
         self.peer_id = peer_id
         self._mailbox = mailbox
         self._asks = asks
+        self._carry = carry
         self._on_change = on_change
         self._live: list[Connection] = []
         self._up, self._down = asyncio.Event(), asyncio.Event()
@@ -81,6 +83,26 @@ class Friendship:
         self._allowance = Allowance(around.clock)
 
     @property
+    def linked(self) -> asyncio.Event:
+        """Set while a link to the friend is up; to be waited for only."""
+        return self._up
+
+    @property
+    def unlinked(self) -> asyncio.Event:
+        """Set while none is; to be waited for only."""
+        return self._down
+
+    def spend(self, size: int) -> float:
+        """Bytes of the friend's envelopes were stored that came by a carrier; for how many seconds it has said too
+        much."""
+        return self._allowance.spend(size)
+
+    def took(self, taken: Taken) -> None:
+        """Something of the friend's came by a carrier, and is on disk: answer on the link if there is one."""
+        for connection in self._live:
+            connection.took(taken)
+
+    @property
     def online(self) -> bool:
         """Whether a link to the friend is up."""
         return bool(self._live)
@@ -94,6 +116,11 @@ class Friendship:
         """What we host for the friend may have changed."""
         for connection in self._live:
             connection.tell_onions()
+
+    def hand_over(self) -> None:
+        """Something was left for the friend that we hold."""
+        for connection in self._live:
+            connection.hand_over()
 
     def renew(self) -> None:
         """Our owner wants the session renewed; it is on disk, and happens on the next link if there is none now."""
@@ -258,6 +285,7 @@ class Friendship:
             before=before,
             settles=keys.pattern is Pattern.KK,
             asks=self._asks,
+            carry=self._carry,
             on_greeted=partial(self._adopt, decides=keys.role == Role.KNOCKER, on_proven=on_proven),
             on_moved=self._on_change,
         )

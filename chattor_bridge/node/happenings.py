@@ -47,6 +47,19 @@ MERGED: Final = "node.merged"
 RETIRED: Final = "node.retired"
 """Type of the `Unknown` event that says that the friend has ended the friendship because of keys in other hands."""
 
+CARRY_ASKED: Final = "node.carry-asked"
+"""Type of the `Unknown` event that says that a friend wants us to carry for it."""
+
+CARRY_BEGUN: Final = "node.carry-begun"
+"""Type of the `Unknown` event that says that we carry for a friend who asked, as its owner has allowed beforehand."""
+
+CARRY_OFFERED: Final = "node.carry-offered"
+"""Type of the `Unknown` event that says that a friend is willing to carry for us; its field ``wanted`` whether we had
+asked, so that it does."""
+
+CARRY_ENDED: Final = "node.carry-ended"
+"""Type of the `Unknown` event that says that a friend has ended that; its field ``ours``: we were the carrier."""
+
 
 @dataclass(frozen=True, slots=True)
 class KnockReceived:
@@ -135,6 +148,15 @@ class EventDelivered:
 
 
 @dataclass(frozen=True, slots=True)
+class EventCarried:
+    """An event of ours waits for the friend at so many of its ``carriers``."""
+
+    peer_id: PeerId
+    event_id: EventId
+    carriers: int
+
+
+@dataclass(frozen=True, slots=True)
 class EventFailed:
     """An event of ours will not arrive; ``reason`` is a sentence for a person."""
 
@@ -164,5 +186,6 @@ Happening = (
     | EventArrived
     | EventsForgotten
     | EventDelivered
+    | EventCarried
     | EventFailed
 )

@@ -6,7 +6,7 @@ row and nowhere else: read and locked, used, written back. See docs/protocol/eve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -30,6 +30,7 @@ from chattor_bridge.node.verifying import REFUSED, Turn, Verifying
 from chattor_bridge.node.views import Counters
 from chattor_bridge.protocol.events import (
     Body,
+    CarryEvent,
     EpochAccept,
     EpochOffer,
     Event,
@@ -37,6 +38,7 @@ from chattor_bridge.protocol.events import (
     MergeDone,
     Profile,
     Retire,
+    ShelfEvent,
     Unknown,
     VerifyAccept,
     VerifyDone,
@@ -57,7 +59,13 @@ from chattor_bridge.protocol.window import Ack
 FAILED_AT_ONCE: Final = 64
 """Entries of an outbox that are failed at a time: a megabyte in memory at most."""
 
+GAP_LIFETIME: Final = 86_400
+"""Seconds after which what came behind a gap is shown although no link has closed it."""
+
 ASK_FOR_A_CODE: Final = "meet or call, exchange a new friend code, and become friends anew"
+
+
+TakeCarrying = Callable[[Transaction, Contact, CarryEvent | ShelfEvent], Awaitable[Unknown | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +92,19 @@ class Mailbox:
         *,
         on_change: Callable[[], None] = lambda: None,
         on_parted: Callable[[Contact], None] = lambda _contact: None,
+        on_carrying: TakeCarrying | None = None,
     ) -> None:
         """``on_change`` is called after a commit with which there may be a friendship to end; ``on_parted`` after one
-        that has ended it."""
+        that has ended it. ``on_carrying`` takes what friends say about carrying, and says what to show for it."""
         self._node_id = node_id
         self._around = around
         self._store = around.store
         self._counters = counters
         self._on_change = on_change
         self._on_parted = on_parted
+        self._on_carrying = on_carrying
+        self.collecting = 0
+        """Blocks that carriers have said they hold and that have not come yet: until then no gap is one."""
         self.verifying = Verifying(around)
 
     # --- out ---------------------------------------------------------------------------------------------------------
@@ -154,6 +166,7 @@ class Mailbox:
 
     async def _drop(self, tx: Transaction, peer_id: PeerId, ack: Ack) -> bool:
         """Whether something was in the outbox that is not needed there any more."""
+        await self._store.deposits.acknowledged(tx, self._node_id, peer_id, ack.covered())
         event_ids = await self._store.outbox.remove(tx, self._node_id, peer_id, ack.covered())
         for event_id in event_ids:
             await self._around.observer.record(tx, self._node_id, EventDelivered(peer_id, event_id))
@@ -236,6 +249,12 @@ class Mailbox:
         await self._store.received.release(tx, self._node_id, peer_id, last)
         await self._store.contacts.save(tx, contact)
 
+    async def show_old_gaps(self, tx: Transaction, peer_id: PeerId) -> None:
+        """Show what has waited behind a gap for a day, link or no link; see docs/protocol/carriers.md, "Collecting"."""
+        held = await self._store.received.held(tx, self._node_id, peer_id)
+        if held and self._around.clock.now() - min(one.received_at for one in held) >= GAP_LIFETIME:
+            await self.show_past_gap(tx, peer_id)
+
     async def arrive(self, tx: Transaction, contact: Contact, held: HeldEvent) -> Contact:
         """Hand one event on; the contact as it is afterwards."""
         event = self._read(held)
@@ -247,6 +266,12 @@ class Mailbox:
             return contact  # the same event under a new seal, or in a friendship that becomes one with this
         if isinstance(event.body, Retire):
             return await self._retired(tx, contact)
+        if isinstance(event.body, CarryEvent | ShelfEvent) and self._on_carrying is not None:
+            notice = await self._on_carrying(tx, contact, event.body)
+            if notice is not None:
+                shown = replace(event, body=notice)
+                await self._around.observer.record(tx, self._node_id, EventArrived(peer_id, shown, held.received_at))
+            return contact
         if not isinstance(event.body, Profile):
             happening = EventArrived(peer_id, event, received_at=held.received_at)
             await self._around.observer.record(tx, self._node_id, happening)

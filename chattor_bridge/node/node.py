@@ -13,6 +13,7 @@ from chattor_bridge.errors import AlreadyExists, LimitReached, NotFound, UsageEr
 from chattor_bridge.failpoints import failpoint
 from chattor_bridge.ids import EventId, KnockId, OnionKey, PeerId
 from chattor_bridge.node.answering import NO_VERSION
+from chattor_bridge.node.carrying.agreements import Agreements
 from chattor_bridge.node.codes import Codes
 from chattor_bridge.node.door import ID_SIZE
 from chattor_bridge.node.happenings import ContactAdded, ContactRenamed
@@ -295,6 +296,11 @@ class Node(Codes, Parting):
         for contact in await self._store.contacts.of_node(tx, self.node_id):
             await self.send(tx, contact.peer_id, Profile(name))
         tx.after_commit(lambda: self._renamed(name))
+
+    @property
+    def carrying(self) -> Agreements:
+        """What this node and its friends agree on about holding mail for each other."""
+        return self.work.carrying.agreements
 
     async def send(
         self,

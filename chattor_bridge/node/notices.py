@@ -6,6 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from chattor_bridge.node.happenings import (
+    CARRY_ASKED,
+    CARRY_BEGUN,
+    CARRY_ENDED,
+    CARRY_OFFERED,
     EMOJI_INVITED,
     EMOJI_READY,
     MERGE_ASKED,
@@ -79,6 +83,22 @@ def in_words(type_name: str, fields: Mapping[str, object], quoted: Callable[[str
         )
     if type_name == MERGED:
         return f"Your other conversation, “{name}”, has become one with this. Everything goes on here."
+    if type_name == CARRY_ASKED:
+        return (
+            "Your friend asks you to hold its mail while it is offline. You could neither read it nor tell whom it is "
+            "from. If you are online most of the time and want to, write `carry` and its name; if you do nothing, "
+            "nothing happens."
+        )
+    if type_name == CARRY_BEGUN:
+        return "You hold this friend's mail from now on while it is offline, because it asked."
+    if type_name == CARRY_OFFERED:
+        if fields.get("wanted") is True:
+            return "Your friend holds your mail from now on while you are offline."
+        return "Your friend is willing to hold your mail while you are offline. To have it so, write `carriers ask`."
+    if type_name == CARRY_ENDED:
+        if fields.get("ours") is True:
+            return "Your friend does not want you to hold its mail any more."
+        return "Your friend does not hold your mail any more."
     if type_name == RETIRED:
         return (
             "⚠️ WARNING: your friend has ended this friendship, because somebody else may have its keys. What you read "

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from chattor_bridge.node.budget import OnionBudget
+from chattor_bridge.node.carrying.records import CarryPolicy
 from chattor_bridge.node.clock import SteadyClock
 from chattor_bridge.node.labour import Labour
 from chattor_bridge.node.patience import Backoff, Pace, heed_cancellation
@@ -31,6 +32,13 @@ class Surroundings:
     effort_bits: int = EFFORT_BITS
     budget: OnionBudget = field(default_factory=OnionBudget)
     labour: Labour = field(default_factory=Labour)
+    carry_policy: CarryPolicy = field(default_factory=CarryPolicy)
+    carrying_transport: Transport | None = None
+
+    @property
+    def shelf_transport(self) -> Transport:
+        """Where shelves are hosted: on a tor of their own, if there is one."""
+        return self.carrying_transport or self.transport
 
     def dialling(self) -> Backoff:
         return Backoff(self.pace.dial_first, self.pace.dial_most, self.random)

@@ -145,7 +145,8 @@ class Trouble:
 @dataclass(frozen=True, slots=True)
 class WorkStatus:
     """One line of `status`. ``next_try_in`` is in seconds; ``what`` names the kind of work: ``door``, ``knock``,
-    ``friend``, ``onion`` or ``node``; ``ident`` is the door, knock or friend it is about."""
+    ``friend``, ``carrier`` (for a friend), ``shelf``, ``onion`` or ``node``; ``ident`` is the door, knock or friend
+    it is about."""
 
     what: str
     ident: bytes

@@ -17,6 +17,7 @@ from typing import Any, Final
 from chattor_bridge.errors import NotFound
 from chattor_bridge.ids import DoorId, KnockId, NodeId, OnionKey, PeerId
 from chattor_bridge.node.answering import LinkOnion
+from chattor_bridge.node.carrying.work import CarryingWork
 from chattor_bridge.node.door import Door
 from chattor_bridge.node.friendship import Friendship
 from chattor_bridge.node.happenings import CodeClosed, EventsForgotten, KnockFailed, KnockGone
@@ -79,7 +80,21 @@ class NodeWork:
         self.record = record
         self.counters = Counters()
         self.mailbox = Mailbox(
-            record.node_id, around, self.counters, on_change=self.look_again, on_parted=self._parted_from
+            record.node_id,
+            around,
+            self.counters,
+            on_change=self.look_again,
+            on_parted=self._parted_from,
+            on_carrying=lambda *said: self.carrying.agreements.take(*said),
+        )
+        self.carrying = CarryingWork(
+            around,
+            record.node_id,
+            self.mailbox,
+            self.counters,
+            friendship=lambda peer_id: self._friendships.get(peer_id),
+            wake=self.wake,
+            run_stream=self._in_own_task,
         )
         self.merging = Merging(around, record.node_id, self.mailbox, wake=self.wake)
         self.hostings = Hostings(around, self._in_own_task)
@@ -111,6 +126,7 @@ class NodeWork:
         friendship = self._friendships.get(peer_id)
         if friendship is not None:
             friendship.wake()
+        self.carrying.wake(peer_id)
 
     def renew(self, peer_id: PeerId) -> None:
         """The session with this friend is to be renewed."""
@@ -181,6 +197,7 @@ class NodeWork:
             async with asyncio.TaskGroup() as onions, asyncio.TaskGroup() as group:
                 self._group = group
                 group.create_task(self._housekeeping())
+                group.create_task(self._keep_running(self.carrying.trouble, self.carrying.run))
                 await self._reconcile_for_ever(onions, group)
         finally:
             self._group = None
@@ -197,6 +214,8 @@ class NodeWork:
         lines = [self._line("node", self._node_id, self.trouble)]
         lines += [self._line("friend", one.peer_id, one.trouble) for one in self._friendships.values()]
         lines += [self._line("knock", knock_id, one.trouble) for knock_id, one in self._knockings.items()]
+        lines += [self._line("carrier", peer_id, trouble) for peer_id, trouble in self.carrying.troubles()]
+        lines += [self._line("shelf", b"", trouble) for trouble in self.carrying.hostings.troubles().values()]
         by_onion = self._names_of_onions()
         for onion, trouble in self.hostings.troubles().items():
             what, ident = by_onion.get(onion, ("onion", b""))
@@ -341,6 +360,7 @@ class NodeWork:
                 peer_id,
                 self.mailbox,
                 asks=partial(self._hosted.asks, peer_id),
+                carry=partial(self.carrying.on_link, peer_id),
                 on_change=self.look_again,
             )
             self._friendships[peer_id] = friendship
@@ -348,6 +368,7 @@ class NodeWork:
             run = partial(friendship.run, delay)
             self._dialling[peer_id] = self._group.create_task(self._keep_running(friendship.trouble, run))
             self.look_again()  # its onion is open to one client only, now
+            self.carrying.look_again()
         return friendship
 
     # --- keeping it up -----------------------------------------------------------------------------------------------
@@ -398,6 +419,8 @@ class NodeWork:
                 await self._around.insist(partial(self._note_presence, peer_id), on_failure=self._held_up)
             await self._forget_keys()
             for peer_id in list(self._friendships):
+                if not self.mailbox.collecting:
+                    await self._around.insist(partial(self._show_old_gaps, peer_id), on_failure=self._held_up)
                 while await self._around.insist(partial(self._forget_events, peer_id), on_failure=self._held_up):
                     pass
             await self._around.insist(self._expire, on_failure=self._held_up)
@@ -425,6 +448,10 @@ class NodeWork:
         except Exception as error:
             heed_cancellation()
             log.error("keys whose time is over could not be erased yet: %s", describe(error))
+
+    async def _show_old_gaps(self, peer_id: PeerId) -> None:
+        async with self._around.store.transaction() as tx:
+            await self.mailbox.show_old_gaps(tx, peer_id)
 
     async def _forget_events(self, peer_id: PeerId) -> bool:
         """Forget some of the oldest events of a friend who has said more than is remembered; whether there were any."""

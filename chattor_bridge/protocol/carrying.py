@@ -7,12 +7,15 @@ are between the nodes.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from chattor_bridge.ids import OnionKey, ShelfId
 from chattor_bridge.protocol.cbor import Fields
 from chattor_bridge.protocol.limits import MAX_CARRIERS, MAX_SHELF_BLOCKS, MAX_SHELVES, SHELF_ID_SIZE
 from chattor_bridge.protocol.primitives import KEY_SIZE, is_ed25519_key
+
+CARRIER: Final = "carrier"
+RECIPIENT: Final = "recipient"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +53,22 @@ class CarryOffer:
 
 @dataclass(frozen=True, slots=True)
 class CarryEnd:
-    """R wants no more to be carried for by C, or C carries no more for R. What C holds can still be collected, for a
-    while; nothing more is deposited."""
+    """The end of it; ``role`` is the sender's part in what ends, for two friends may carry for each other:
+    ``"recipient"`` wants no more to be carried for, ``"carrier"`` carries no more. What is held can still be collected,
+    for a while; nothing more is deposited."""
 
     TYPE: ClassVar = "carry_end"
+    role: str
 
     def to_fields(self) -> dict[str, object]:
-        return {}
+        return {"role": self.role}
 
     @classmethod
     def read(cls, fields: Fields) -> CarryEnd:
-        return cls()
+        role = fields.text("role", at_most=len(RECIPIENT))
+        if role not in (CARRIER, RECIPIENT):
+            raise fields.wrong("role")
+        return cls(role)
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,6 +140,11 @@ class DepositorEnd(_End):
         self._stored: Stored | None = None
 
     @property
+    def told(self) -> bool:
+        """Whether the carrier has said how much room there is."""
+        return self._stored is not None
+
+    @property
     def room(self) -> int:
         """Blocks that may be sent now."""
         return 0 if self._stored is None else self._stored.count + self._stored.room - self._sent

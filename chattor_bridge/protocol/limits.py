@@ -384,6 +384,24 @@ SHELF_LIFETIME: Final = 21 * 86_400
 MAX_BLOCKS_UNCOLLECTED: Final = 16
 """Blocks sent to the recipient and not collected yet: a quarter of a megabyte, a second of a slow circuit."""
 
+CARRIER_PATIENCE: Final = 7 * 86_400
+"""Seconds after which a carrier that was not reached makes room for another: a week's absence is common."""
+
+MAX_CARRIED_SHELVES: Final = 48
+"""Shelves that one process hosts for friends: a tor of their own serves some sixty onions well; 100 MB on disk."""
+
+DEPOSIT_WAIT: Final = 120
+"""Seconds without a link before something is left at a carrier: a friend who restarts is back sooner."""
+
+DEPOSIT_WAIT_JITTER: Final = 300
+"""Seconds within which, besides, that moment is drawn: a carrier must not be told when something was said."""
+
+DEPOSIT_GATHERING: Final = 60
+"""Seconds within which what is said later is left, drawn evenly: what is said in a row shares blocks."""
+
+FULL_SHELF_WAIT: Final = 1_800
+"""Seconds before a shelf without room is tried again: its owner is away, or it would have room."""
+
 DEPOSIT_TIMEOUT: Final = 120
 """Seconds in which something must come on a stream of a deposit: a slow circuit, and a disk that is busy."""
 

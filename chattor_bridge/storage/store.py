@@ -13,7 +13,10 @@ from chattor_bridge.node.ports import Transaction
 from chattor_bridge.packaged import packaged_directory
 from chattor_bridge.storage.actions import SqlActions
 from chattor_bridge.storage.alone import OnlyCopy
+from chattor_bridge.storage.carriages import SqlCarriages
+from chattor_bridge.storage.carriers import SqlCarriers
 from chattor_bridge.storage.contacts import SqlContacts
+from chattor_bridge.storage.deposits import SqlDeposits
 from chattor_bridge.storage.doors import SqlDoors
 from chattor_bridge.storage.engine import Dialect, Engine
 from chattor_bridge.storage.event_links import SqlEventLinks, SqlKnockNotices
@@ -49,6 +52,9 @@ class Store:
     contacts: SqlContacts
     outbox: SqlOutbox
     received: SqlReceived
+    carriers: SqlCarriers
+    carriages: SqlCarriages
+    deposits: SqlDeposits
     inbox: SqlInbox
     actions: SqlActions
     portals: SqlPortals
@@ -158,6 +164,9 @@ class Store:
         self.contacts = SqlContacts(sealer)
         self.outbox = SqlOutbox(sealer)
         self.received = SqlReceived(sealer)
+        self.carriers = SqlCarriers(sealer)
+        self.carriages = SqlCarriages(sealer)
+        self.deposits = SqlDeposits(sealer)
         self.inbox = SqlInbox(sealer)
         self.actions = SqlActions(sealer)
         self.portals = SqlPortals()

@@ -1,0 +1,183 @@
+"""What a friend cannot be told now is left at its carriers. Implements docs/protocol/carriers.md, "When to deposit"."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from chattor_bridge.errors import NotFound, OnionUnreachable, PeerMisbehaved, Unavailable
+from chattor_bridge.failpoints import failpoint
+from chattor_bridge.ids import NodeId
+from chattor_bridge.node.carrying.records import Target
+from chattor_bridge.node.friendship import DIAL_TIMEOUT, Friendship
+from chattor_bridge.node.happenings import EventCarried
+from chattor_bridge.node.patience import Alarm, describe, jitter, unless, within
+from chattor_bridge.node.ports import Stream
+from chattor_bridge.node.records import OutboxEntry
+from chattor_bridge.node.surroundings import Surroundings
+from chattor_bridge.node.views import Phase, Trouble
+from chattor_bridge.protocol.blocks import fitting, seal_block
+from chattor_bridge.protocol.deposit import DepositorEnd, auth_key
+from chattor_bridge.protocol.limits import (
+    DEPOSIT_GATHERING,
+    DEPOSIT_TIMEOUT,
+    DEPOSIT_WAIT,
+    DEPOSIT_WAIT_JITTER,
+    FULL_SHELF_WAIT,
+    SHELF_LIFETIME,
+)
+from chattor_bridge.protocol.primitives import hash256
+from chattor_bridge.protocol.session import Session
+from chattor_bridge.protocol.window import Ack
+
+BATCH: Final = 64
+"""Envelopes read from the outbox at a time: a megabyte in memory at most."""
+
+WINDOW: Final = 8
+"""Blocks sent and not said to be stored: a slow circuit never waits for a round trip."""
+
+RECHECK: Final = 6 * 3600.0
+"""Seconds after which is looked for what was left too long ago, when nothing else wakes us."""
+
+
+class ShelfFull(Exception):
+    """There is no room now."""
+
+
+class Depositing:
+    """Leaves what waits for one friend at one of its carriers. `run` it for as long as the friend names that shelf."""
+
+    def __init__(self, around: Surroundings, node_id: NodeId, friendship: Friendship, target: Target) -> None:
+        self._around = around
+        self._node_id = node_id
+        self._friendship = friendship
+        self._target = target
+        self._alarm = Alarm(around.clock)
+        self._ack: Ack | None = None
+        self.trouble = Trouble(Phase.LISTENING)
+
+    def wake(self) -> None:
+        """Something was put into the outbox."""
+        self._alarm.ring()
+
+    def acknowledge(self, ack: Ack) -> None:
+        """Something of the friend's was collected: it is to know."""
+        self._ack = ack
+        self.wake()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        clock, random = self._around.clock, self._around.random
+        while True:
+            self.trouble.well(Phase.LISTENING)
+            await self._friendship.unlinked.wait()
+            wait = DEPOSIT_WAIT + jitter(random, 0, DEPOSIT_WAIT_JITTER)
+            await unless(self._friendship.linked, clock.sleep(wait))
+            await unless(self._friendship.linked, self._leave_for_long())
+
+    async def _leave_for_long(self) -> None:
+        """For as long as no link comes about."""
+        backoff = self._around.dialling()
+        while True:
+            try:
+                self.trouble.trying()
+                await self._leave()
+            except ShelfFull:
+                await self._pause("its carrier has no room left for it", FULL_SHELF_WAIT)
+            except (Unavailable, PeerMisbehaved, NotFound, TimeoutError) as error:
+                await self._pause(describe(error) or "its carrier did not answer in time", backoff.next())
+            else:
+                backoff.reset()
+                self.trouble.well(Phase.LISTENING)
+                await self._alarm.sleep(RECHECK)
+                await self._around.clock.sleep(jitter(self._around.random, 0, DEPOSIT_GATHERING))
+
+    async def _pause(self, reason: str, seconds: float) -> None:
+        self.trouble.failed(reason, self._around.clock.monotonic() + seconds)
+        await self._around.clock.sleep(seconds)
+
+    async def _leave(self) -> None:
+        """Leave everything that is not there yet. Raises: ShelfFull, Unavailable, PeerMisbehaved, TimeoutError."""
+        entries = await self._next(0)
+        ack, self._ack = self._ack, None
+        if not entries and ack is None:
+            return
+        try:
+            deposit = self._target.deposit
+            stream = await self._around.transport.dial(
+                deposit.onion,
+                client_key=auth_key(deposit.capability, deposit.onion),
+                isolation=hash256("node/deposit-isolation", self._node_id, self._target.target_id).hex(),
+                timeout=DIAL_TIMEOUT,
+            )
+            try:
+                await self._leave_on(stream, DepositorEnd(deposit, self._around.random), entries, ack)
+            finally:
+                await stream.close()
+        except BaseException:
+            self._ack = self._ack or ack
+            raise
+
+    async def _leave_on(self, stream: Stream, end: DepositorEnd, entries: list[OutboxEntry], ack: Ack | None) -> None:
+        waiting: deque[OutboxEntry] = deque(entries)
+        under_way: deque[list[OutboxEntry]] = deque()
+        key, acknowledgement = await self._keys(ack)
+        loose = [] if acknowledgement is None else [acknowledgement]
+        stored = 0
+        await stream.write(end.data_to_send())
+        while True:
+            while end.room and len(under_way) < WINDOW and (waiting or loose):
+                sizes = [len(one) for one in loose] + [len(entry.envelope) for entry in waiting]
+                count = fitting(sizes) - len(loose)
+                packed = [waiting.popleft() for _ in range(count)]
+                end.send(seal_block(key, loose + [entry.envelope for entry in packed], self._around.random))
+                loose = []
+                under_way.append(packed)
+                if not waiting and packed:
+                    waiting.extend(await self._next(packed[-1].seq))
+            await stream.write(end.data_to_send())
+            if not under_way and not waiting and not loose and stored:
+                return
+            if end.told and not end.room and not under_way:
+                raise ShelfFull
+            data = await within(self._around.clock, DEPOSIT_TIMEOUT, _read(stream))
+            if not data:
+                raise OnionUnreachable("a carrier hung up before it had stored everything")
+            for told in end.receive(data):
+                await self._left([entry for _ in range(told.count - stored) for entry in under_way.popleft()])
+                stored = told.count
+
+    async def _next(self, after: int) -> list[OutboxEntry]:
+        store, now = self._around.store, self._around.clock.now()
+        async with store.transaction() as tx:
+            return await store.deposits.to_leave(
+                tx, self._node_id, self._target, after=after, left_before=now - SHELF_LIFETIME, limit=BATCH
+            )
+
+    async def _keys(self, ack: Ack | None) -> tuple[bytes, bytes | None]:
+        """The key of blocks, and a standalone acknowledgement if one is to go with them."""
+        store = self._around.store
+        async with store.transaction() as tx:
+            contact = await store.contacts.get(tx, self._node_id, self._target.peer_id)
+        if contact is None:
+            raise NotFound("no such contact")
+        session = Session.deserialize(contact.session)
+        key = session.block_key(self._target.deposit.onion, ours=True)
+        return key, None if ack is None else session.seal_ack(session.received.ack(), random=self._around.random)
+
+    async def _left(self, entries: list[OutboxEntry]) -> None:
+        """The carrier has these on disk: so do we, as a note."""
+        if not entries:
+            return
+        store, peer_id, now = self._around.store, self._target.peer_id, self._around.clock.now()
+        async with store.transaction() as tx:
+            places = await store.deposits.left(tx, self._node_id, self._target, [one.seq for one in entries], now)
+            for entry, count in zip(entries, places, strict=True):
+                if count:
+                    carried = EventCarried(peer_id, entry.event_id, count)
+                    await self._around.observer.record(tx, self._node_id, carried)
+        failpoint("block-left")
+
+
+async def _read(stream: Stream) -> bytes:
+    return await stream.read()

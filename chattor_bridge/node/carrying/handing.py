@@ -1,0 +1,66 @@
+"""A carrier hands over, on the link with its friend, what it holds.
+
+Implements docs/protocol/carriers.md, "Collecting".
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from chattor_bridge.ids import NodeId, PeerId, ShelfId
+from chattor_bridge.node.surroundings import Surroundings
+from chattor_bridge.protocol.frames import Block, Collected, Frame, Holding
+from chattor_bridge.protocol.limits import MAX_BLOCKS_UNCOLLECTED
+
+
+class Handing:
+    """What goes to one friend on one link. Blocks leave the disk when the friend has said that it has them, and not
+    before, so the next link begins with whatever is still there."""
+
+    def __init__(self, around: Surroundings, node_id: NodeId, peer_id: PeerId) -> None:
+        self._around = around
+        self._node_id = node_id
+        self._peer_id = peer_id
+        self._handed: dict[ShelfId, int] = {}
+        self._uncollected: deque[tuple[ShelfId, int]] = deque()
+        self._told = False
+        self._more = True
+
+    def wake(self) -> None:
+        """Something was left on a shelf."""
+        self._more = True
+
+    async def next(self) -> list[Frame]:
+        """What to say now, from the shelves in turn; nothing while enough is under way. Raises: DatabaseUnavailable."""
+        room = MAX_BLOCKS_UNCOLLECTED - len(self._uncollected)
+        if not self._more or room <= 0:
+            return []
+        self._more = False
+        carriages, frames = self._around.store.carriages, list[Frame]()
+        async with self._around.store.transaction() as tx:
+            if await carriages.get(tx, self._node_id, self._peer_id) is None:
+                return []
+            if not self._told:
+                held = await carriages.count(tx, self._node_id, self._peer_id)
+                frames += [Holding(held)] if held else []
+                self._told = True
+            turns = deque(shelf.shelf_id for shelf in await carriages.shelves(tx, self._node_id, self._peer_id))
+            while turns and room:
+                shelf_id = turns.popleft()
+                after = self._handed.get(shelf_id, 0)
+                for one in await carriages.after(tx, self._node_id, self._peer_id, shelf_id, after, 1):
+                    frames.append(Block(shelf_id, one.number, one.block))
+                    self._handed[shelf_id] = one.number
+                    self._uncollected.append((shelf_id, one.number))
+                    turns.append(shelf_id)
+                    room -= 1
+        self._more = not room
+        return frames
+
+    async def collected(self, frame: Collected) -> None:
+        """The friend has these on its disk. Raises: DatabaseUnavailable."""
+        number = min(frame.number, self._handed.get(frame.shelf, 0))  # what it was not given it cannot have
+        async with self._around.store.transaction() as tx:
+            await self._around.store.carriages.collected(tx, self._node_id, self._peer_id, frame.shelf, number)
+        self._uncollected = deque(one for one in self._uncollected if one[0] != frame.shelf or one[1] > number)
+        self._more = True
