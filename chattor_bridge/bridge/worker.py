@@ -36,7 +36,6 @@ _SPARED = (
     actions.React,
     actions.Leave,
     actions.ClosePortal,
-    actions.PartFromRoom,
     actions.TendSpace,
     actions.CloseSpace,
 )
