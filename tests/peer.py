@@ -23,6 +23,7 @@ from chattor_bridge.node.node import Node
 from chattor_bridge.node.patience import Pace
 from chattor_bridge.node.ports import NodeStore, Transaction, Transport
 from chattor_bridge.protocol.events import Receipt, Text, Unknown
+from chattor_bridge.protocol.signals import Signal
 from chattor_bridge.storage import StoreKey, open_store
 
 PEER_OWNER = "local"
@@ -33,12 +34,17 @@ class Ears:
 
     def __init__(self) -> None:
         self.happenings: list[Happening] = []
+        self.signals: list[Signal] = []
         self._news = asyncio.Event()
 
     async def record(self, tx: Transaction, node_id: NodeId, happening: Happening) -> None:
         tx.after_commit(lambda: self._heard(happening))
 
     def link_changed(self, node_id: NodeId, peer_id: PeerId, *, up: bool) -> None:
+        self._news.set()
+
+    def signalled(self, node_id: NodeId, peer_id: PeerId, signal: Signal) -> None:
+        self.signals.append(signal)
         self._news.set()
 
     def _heard(self, happening: Happening) -> None:

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from chattor_bridge.bot import codes, contacts, identity, leaving, overview, parked, requests, rooms, verifying
+from chattor_bridge.bot import (
+    codes,
+    contacts,
+    disclosure,
+    identity,
+    leaving,
+    overview,
+    parked,
+    requests,
+    rooms,
+    verifying,
+)
 from chattor_bridge.bot.parser import Command, Commands
 from chattor_bridge.bot.request import Request
 from chattor_bridge.bridge.actions import Leave, OpenManagement, Say, Welcome, owner_lane, room_lane
@@ -54,6 +65,7 @@ class Bot:
                 *codes.COMMANDS,
                 *requests.COMMANDS,
                 *contacts.COMMANDS,
+                *disclosure.COMMANDS,
                 *verifying.COMMANDS,
                 *rooms.COMMANDS,
                 *parked.COMMANDS,

@@ -14,6 +14,7 @@ from chattor_bridge.bridge.look import NAMELESS
 from chattor_bridge.errors import NotFound, UsageError
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.views import ContactInfo, Verification
+from chattor_bridge.protocol.signals import Here
 
 GROUP = "Contacts"
 
@@ -22,6 +23,12 @@ SURE = "yes"
 
 ALL = "all"
 """What stands for every contact."""
+
+NOTE_SHOWN = 60
+"""Characters of a note in the list; `note` shows all of it."""
+
+_HERE = {Here.ONLINE: "there now", Here.AWAY: "away", Here.OFFLINE: "not there"}
+"""What the person shows of itself, beside whether its node can be reached."""
 
 _FOUND = {
     Verification.NONE: "",
@@ -239,8 +246,13 @@ def _line(contact: ContactInfo) -> str:
     name = _name(contact)
     also = f" (calls themselves {literal(contact.name)})" if contact.alias and contact.name != contact.alias else ""
     state = "ended" if contact.retired else "blocked" if contact.blocked else "online" if contact.online else "offline"
+    here = "" if contact.here is Here.UNKNOWN else f" ({_HERE[contact.here]})"
+    typing = ", typing" if contact.typing else ""
     queued = f", {contact.queued} on the way" if contact.queued else ""
-    return f"**{name}**{also}, {state}{queued}{_FOUND[contact.verification]}"
+    muted = ", 🔕 muted" if contact.preferences.muted else ""
+    first = contact.preferences.note.partition("\n")[0][:NOTE_SHOWN]
+    note = f" — {literal(first)}" if first else ""
+    return f"**{name}**{also}, {state}{here}{typing}{queued}{muted}{_FOUND[contact.verification]}{note}"
 
 
 def _name(contact: ContactInfo) -> str:

@@ -22,6 +22,7 @@ from chattor_bridge.bridge.permissions import Level, LevelOf
 from chattor_bridge.bridge.ports import BridgeStore, Homeserver, TextConversion
 from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.bridge.router import Router
+from chattor_bridge.bridge.signals import Signals
 from chattor_bridge.bridge.speech.portal import PortalSpeech
 from chattor_bridge.bridge.voice import Voice
 from chattor_bridge.bridge.worker import ActionWorker
@@ -59,6 +60,7 @@ class Desk:
     parking: Parking
     conversations: Conversations
     status: Callable[[], Awaitable[BridgeStatus]]
+    look_at_presence: Callable[[MatrixUserId], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,19 @@ class Bridge:
         self.observer = NodeObserver(store, household, voice, make_announcer(store, voice), conversations)
         self.host = make_host(self.observer)
         self._parking = Parking(store, lambda room: self._inbox.wake(room), lambda lane: self._actions.wake(lane))
-        bot = make_bot(Desk(store, self.host, voice, clock, level_of, self._parking, conversations, self.status))
+        bot = make_bot(
+            Desk(
+                store,
+                self.host,
+                voice,
+                clock,
+                level_of,
+                self._parking,
+                conversations,
+                self.status,
+                lambda owner: self._signals.look(owner),
+            )
+        )
         speech = PortalSpeech(store, self.host, conversion, clock, voice, level_of, bot)
         router = Router(store, household, voice, speech, bot, conversations)
         performer = Performer(store, homeserver, conversion, clock, voice, conversations)
@@ -108,6 +122,8 @@ class Bridge:
         self._actions = Lanes("actions", ActionWorker(store, performer, voice).step, clock, width=ACTIONS_WIDTH)
         self._intake = Intake(store, clock, household, self._inbox.wake)
         self._missed = MissedReceipts(store, homeserver, self._intake, clock)
+        self._signals = Signals(store, self.host, homeserver, clock, level_of)
+        self.observer.on_signal = self._signals.friend_signalled
         self._late_keys = LateKeys(store, homeserver, clock, self._inbox.wake)
         self._called_in_vain = False
         self._tasks: asyncio.Task[None] | None = None
@@ -137,7 +153,7 @@ class Bridge:
         await self.host.stop()
 
     async def accept(self, txn_id: str, events: Sequence[JsonObject], ephemeral: Sequence[JsonObject]) -> None:
-        """Take what the homeserver brings; when this returns it is on disk.
+        """Take what the homeserver brings; when this returns it is on disk, typing and presence aside.
 
         Raises: Unavailable when nothing was stored.
         """
@@ -150,12 +166,14 @@ class Bridge:
         if self._called_in_vain:  # it brings the events again, and no receipt
             self._called_in_vain = False
             self._missed.look()
+        self._signals.noticed(ephemeral)
 
     def hurry(self) -> None:
         """The homeserver seems to be back: what waits for it is tried now instead of after its pause, and what it could
         not tell us meanwhile is asked for."""
         self._actions.hurry()
         self._missed.look()
+        self._signals.hurry()
 
     def keys_came(self) -> None:
         """Keys of encrypted messages have come: those that wait for theirs are tried now, and those that were
@@ -180,6 +198,7 @@ class Bridge:
             group.create_task(self._actions.run())
             group.create_task(self._missed.run())
             group.create_task(self._late_keys.run())
+            group.create_task(self._signals.run())
             group.create_task(self._keep_up())
 
     async def _keep_up(self) -> None:

@@ -94,10 +94,11 @@ class Display:
         match body:
             case Text(text, kind):
                 mentions = await self._mentions(portal)
+                notice = kind == "notice" or await self._is_muted(portal)
                 return lambda _, mark: (
                     "m.room.message",
                     content.written(
-                        self._conversion, text, mark, notice=kind == "notice", emote=kind == "emote", mentions=mentions
+                        self._conversion, text, mark, notice=notice, emote=kind == "emote", mentions=mentions
                     ),
                 )
             case Location():
@@ -141,6 +142,12 @@ class Display:
             await self._store.unread.add(tx, room_id, matrix_event_id, event_id)
 
         return deed
+
+    async def _is_muted(self, portal: Portal) -> bool:
+        """Whether the owner is not to be disturbed: clients ring no bell for a notice."""
+        async with self._store.transaction() as tx:
+            preferences = await self._store.preferences.get(tx, portal.node_id, portal.peer_id)
+        return preferences is not None and preferences.muted
 
     async def _mentions(self, portal: Portal) -> dict[str, str]:
         """Whom the friend can mention, by the name it knows: our owner."""

@@ -52,15 +52,16 @@ class Intake:
         self._wake = wake
 
     async def accept(self, txn_id: str, events: Sequence[JsonObject], ephemeral: Sequence[JsonObject]) -> None:
-        """Store events and read receipts; when this returns they are on disk.
+        """Store events and read receipts; when this returns they are on disk. What else is ephemeral is not kept.
 
         Raises: DatabaseUnavailable, or HomeserverUnavailable when too many wait already; nothing was stored then.
         """
         wanted = [event for event in events if self._is_for_us(event)]
-        if not wanted and not ephemeral:  # as most are: somebody typed, or came online
+        receipts = [event for event in ephemeral if event.get("type") == "m.receipt"]
+        if not wanted and not receipts:  # as most are: somebody typed, or came online
             return
         async with self._store.transaction() as tx:
-            wanted += await self._receipts(tx, ephemeral)
+            wanted += await self._receipts(tx, receipts)
             if not wanted:
                 return
             if await self._store.inbox.count(tx) + len(wanted) > INBOX_LIMIT:
@@ -87,12 +88,12 @@ class Intake:
             return False
         return not self._household.is_ours(event["sender"])
 
-    async def _receipts(self, tx: Transaction, ephemeral: Sequence[JsonObject]) -> list[JsonObject]:
+    async def _receipts(self, tx: Transaction, receipts: Sequence[JsonObject]) -> list[JsonObject]:
         """Receipts of owners in their portals, as events for the inbox: in order with what is said there."""
         items = []
-        for event in ephemeral:
+        for event in receipts:
             room_id, content = event.get("room_id"), event.get("content")
-            if event.get("type") != "m.receipt" or not isinstance(room_id, str) or not isinstance(content, dict):
+            if not isinstance(room_id, str) or not isinstance(content, dict):
                 continue
             portal = await self._store.portals.by_room(tx, MatrixRoomId(room_id))
             if portal is None:

@@ -5,6 +5,7 @@ Nothing here waits for anything but the database: the rooms, messages and receip
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from chattor_bridge.bridge import actions
@@ -50,6 +51,7 @@ from chattor_bridge.protocol.events import (
     Unknown,
     Vote,
 )
+from chattor_bridge.protocol.signals import Signal
 
 GOES_ON_ELSEWHERE = (
     "This conversation has become one with {where}, as both of you wanted: everything goes on there. You can leave "
@@ -71,6 +73,8 @@ class NodeObserver:
         self._early = Early(store, voice)
         self._conversations = conversations
         self._announcer = announcer
+        self.on_signal: Callable[[NodeId, PeerId, Signal], None] = lambda node_id, peer_id, signal: None
+        """Called with what a friend's person shows of itself; must not block."""
 
     async def record(self, tx: Transaction, node_id: NodeId, happening: Happening) -> None:
         """Arrange what the owner is to see.
@@ -108,7 +112,11 @@ class NodeObserver:
                 await self._announcer.happened(tx, owner, node_id, happening)
 
     def link_changed(self, node_id: NodeId, peer_id: PeerId, *, up: bool) -> None:
-        """Presence is not shown in Matrix; the bot's lists ask the node itself."""
+        """Nothing shows it in Matrix, where a ghost's presence is its person's; the bot's lists ask the node itself."""
+
+    def signalled(self, node_id: NodeId, peer_id: PeerId, signal: Signal) -> None:
+        """See `Observer.signalled`."""
+        self.on_signal(node_id, peer_id, signal)
 
     async def _arrived(self, tx: Transaction, portal: Portal, event: Event) -> None:
         node, peer, event_id = portal.node_id.hex(), portal.peer_id.hex(), event.event_id.hex()

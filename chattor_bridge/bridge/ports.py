@@ -310,6 +310,15 @@ class Homeserver(Protocol):
     async def mark_read(self, user: MatrixUserId, room_id: MatrixRoomId, event_id: MatrixEventId) -> None:
         """A public read receipt."""
 
+    async def set_typing(self, user: MatrixUserId, room_id: MatrixRoomId, seconds: int) -> None:
+        """Show that ``user`` types, for so long unless it is said again; 0 for no longer."""
+
+    async def set_presence(self, user: MatrixUserId, state: str) -> None:
+        """``online``, ``unavailable`` or ``offline``. Without effect where the homeserver shows no presence."""
+
+    async def presence_of(self, user: MatrixUserId) -> str:
+        """What somebody who shares a room with the bot is now, in the words of `set_presence` or others."""
+
     async def read_receipts(self, since: str | None) -> tuple[list[JsonObject], str]:
         """The newest public read receipt of each user in each room the bot is in, ours left out, as ``m.receipt``
         events; only those set after ``since``, which is the second value of an earlier call. One that the homeserver

@@ -201,6 +201,16 @@ class MatrixHomeserver:
         path = Path.v3.rooms[room_id].receipt["m.read"][event_id]
         await self._client.call(user, Method.POST, path, {})
 
+    async def set_typing(self, user: MatrixUserId, room_id: MatrixRoomId, seconds: int) -> None:
+        content = {"typing": True, "timeout": seconds * 1000} if seconds else {"typing": False}
+        await self._client.call(user, Method.PUT, Path.v3.rooms[room_id].typing[user], content)
+
+    async def set_presence(self, user: MatrixUserId, state: str) -> None:
+        await self._client.call(user, Method.PUT, Path.v3.presence[user].status, {"presence": state})
+
+    async def presence_of(self, user: MatrixUserId) -> str:
+        return _text(await self._client.call(self.bot, Method.GET, Path.v3.presence[user].status), "presence")
+
     async def read_receipts(self, since: str | None) -> tuple[list[JsonObject], str]:
         query = {"filter": _RECEIPTS_ONLY, "timeout": "0", "set_presence": "offline"}
         try:

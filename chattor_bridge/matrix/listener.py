@@ -26,6 +26,7 @@ from chattor_bridge.matrix.discretion import without_content
 from chattor_bridge.matrix.hearing import Hearing
 from chattor_bridge.matrix.receipts import foreign_receipts
 from chattor_bridge.matrix.settings import MatrixSettings
+from chattor_bridge.matrix.signals import foreign_signals
 
 MAXIMUM_BODY = 64 * 1024 * 1024
 """Bytes. Synapse sends up to 100 events of 64 KiB and as many ephemeral ones; one 413 would wedge its queue."""
@@ -34,8 +35,9 @@ STOPPING_TIME = 10.0
 """Seconds granted to requests under way when we stop; an event refused then comes again after the next start."""
 
 Accept = Callable[[str, Sequence[JsonObject], Sequence[JsonObject]], Awaitable[None]]
-"""Called with the transaction id, its events in order, and the read receipts in it; returns when they are stored.
-Raises: Unavailable when they could not be, or anything else: the homeserver then sends them again."""
+"""Called with the transaction id, its events in order, and the read receipts, typing and presence of people in it;
+returns when what is to be kept is stored. Raises: Unavailable when it could not be, or anything else: the homeserver
+then sends the events again."""
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
@@ -106,10 +108,12 @@ class Listener:
         ephemeral = body.get("ephemeral", [])
         if not isinstance(events, list) or not all(isinstance(event, dict) for event in events):
             return _error(400, "M_BAD_JSON", "events is not a list of objects")
-        receipts = foreign_receipts(ephemeral if isinstance(ephemeral, list) else [], self._household.is_ours)
+        ephemeral = ephemeral if isinstance(ephemeral, list) else []
+        is_ours = self._household.is_ours
+        foreign = [*foreign_receipts(ephemeral, is_ours), *foreign_signals(ephemeral, is_ours)]
         try:
             async with self._one_at_a_time:  # a homeserver that lost patience may send the next before this one is done
-                await self._accept(request.match_info["txn_id"], events, receipts)
+                await self._accept(request.match_info["txn_id"], events, foreign)
         except Unavailable as error:
             _log.warning("A transaction could not be stored and will come again: %s", error)
             return _error(503, "M_UNKNOWN", "Not stored; try again")

@@ -44,13 +44,21 @@ from chattor_bridge.protocol.frames import (
     ResyncStart,
     SignalFrame,
 )
-from chattor_bridge.protocol.limits import COSTLY, HANDSHAKE_TIMEOUT, KEEPALIVE_INTERVAL, LINK_TIMEOUT, MAX_IN_FLIGHT
+from chattor_bridge.protocol.limits import (
+    COSTLY,
+    HANDSHAKE_TIMEOUT,
+    KEEPALIVE_INTERVAL,
+    LINK_TIMEOUT,
+    MAX_IN_FLIGHT,
+    SIGNAL_PAUSE,
+)
 from chattor_bridge.protocol.link import Established, Link, LinkEvent
 from chattor_bridge.protocol.negotiation import CAPABILITIES, PROTOCOL_VERSIONS, Ours, negotiate
 from chattor_bridge.protocol.primitives import ed25519_public
 from chattor_bridge.protocol.renewal import Reason
 from chattor_bridge.protocol.resync import Standing, hello_of
 from chattor_bridge.protocol.session import Session
+from chattor_bridge.protocol.signals import Signal, encode_signal
 from chattor_bridge.protocol.window import Ack
 
 T = TypeVar("T")
@@ -101,6 +109,7 @@ class Connection:
         carry: Carry,
         on_greeted: Callable[[Connection], None],
         on_moved: Callable[[], None],
+        on_signal: Callable[[bytes], None],
     ) -> None:
         """``allowance``: what the friend may have us store. ``before``: where our half of the session stood before the
         stream was opened; the friend's hello, being younger, cannot know less. ``settles``: this link shows that the
@@ -108,7 +117,7 @@ class Connection:
         the friend is to host for both. ``carry`` makes the two ends of what friends carry for each other.
         ``on_greeted`` is called once the friend's hello has come: only then is it certain who is there and that it is
         now. It may `end` this connection or another. ``on_moved`` is called when the friend hosts another onion than
-        before, or has learnt of one of ours."""
+        before, or has learnt of one of ours. ``on_signal`` is called with what the friend signals."""
         self._around = around
         self._node_id = node_id
         self.peer_id = peer_id
@@ -124,6 +133,9 @@ class Connection:
         self._collected: list[Collected] = []
         self._on_greeted = on_greeted
         self._on_moved = on_moved
+        self._on_signal = on_signal
+        self._signals: dict[str, Signal] = {}
+        self._signals_due = asyncio.Event()
         self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._wake = asyncio.Event()
         self._session_id = b""
@@ -178,6 +190,11 @@ class Connection:
         self._onions_due = True
         self._wake.set()
 
+    def signal(self, signal: Signal) -> None:
+        """Say this as soon as it may be said; of several of one type the last."""
+        self._signals[signal.TYPE] = signal
+        self._signals_due.set()
+
     def woken(self) -> None:
         """The machine slept, or its clock jumped: say something, so that a road that is gone breaks, and expect to hear
         from the friend as soon as from any that is there."""
@@ -204,6 +221,7 @@ class Connection:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._read(early))
                 group.create_task(self._write())
+                group.create_task(self._say_signals())
                 group.create_task(self._watch())
                 group.create_task(self._collecting.run())
                 # Awaited here and not in a task of its own: a group of Python 3.11 that is left while its tasks run
@@ -308,6 +326,10 @@ class Connection:
                 case EnvelopeFrame() | KeepAlive() | SignalFrame():
                     pass  # stored with those before it; the others were left out
         await self._store(envelopes)
+        if self._greeted:
+            for frame in frames:
+                if isinstance(frame, SignalFrame):
+                    self._on_signal(frame.signal)
         self._wake.set()
 
     async def _store(self, envelopes: list[bytes]) -> None:
@@ -447,6 +469,16 @@ class Connection:
         for frame in collected:
             self._link.send(frame)
 
+    async def _say_signals(self) -> None:
+        while True:
+            await self._signals_due.wait()
+            self._signals_due.clear()
+            due, self._signals = self._signals, {}
+            for signal in due.values():
+                self._link.send(SignalFrame(encode_signal(signal)))
+            self._wake.set()
+            await self._around.clock.sleep(SIGNAL_PAUSE)
+
     async def _say_onions(self) -> None:
         contact = await self._insist(self._look_up)
         hosts = hosted_onion(contact)
@@ -552,9 +584,9 @@ def hosted_onion(contact: Contact) -> OnionKey | None:
 
 
 def _telling(frames: Sequence[Frame]) -> list[Frame]:
-    """Without what says nothing (keep-alives; signals, of which this version has none), and of acknowledgements, onions
-    and what was collected in a row the last of each, which covers the others: one message holds 13,000 of them, and
-    each costs a transaction."""
+    """Without what is no work for the database (keep-alives and signals), and of acknowledgements, onions and what was
+    collected in a row the last of each, which covers the others: one message holds 13,000 of them, and each costs a
+    transaction."""
     telling: list[Frame] = []
     row: dict[object, Frame] = {}
     for frame in frames:

@@ -22,6 +22,7 @@ from chattor_bridge.node.mailbox import Mailbox, Taken
 from chattor_bridge.node.patience import Alarm, describe, jitter, unless, within
 from chattor_bridge.node.ports import Stream
 from chattor_bridge.node.records import Contact, Retired, Role
+from chattor_bridge.node.signalling import Signalling
 from chattor_bridge.node.surroundings import Surroundings
 from chattor_bridge.node.views import Phase, Trouble
 from chattor_bridge.protocol.limits import HANDSHAKE_TIMEOUT, MAX_LINKS, MAX_NEW_ONIONS
@@ -29,6 +30,7 @@ from chattor_bridge.protocol.link import Established, Link, LinkEvent, LinkKeys,
 from chattor_bridge.protocol.primitives import hash256
 from chattor_bridge.protocol.resync import Standing
 from chattor_bridge.protocol.session import Session
+from chattor_bridge.protocol.signals import Signal, Typing
 
 log = logging.getLogger(__name__)
 
@@ -59,9 +61,10 @@ class Friendship:
         asks: Callable[[], bool],
         carry: Carry,
         on_change: Callable[[], None],
+        on_greeted: Callable[[PeerId], None],
     ) -> None:
         """``asks``: whether the friend is to host for both. ``on_change`` is called when there may be another onion to
-        host, or one less."""
+        host, or one less; ``on_greeted`` whenever a link has come up."""
         self._around = around
         self._node_id = node_id
         self.peer_id = peer_id
@@ -69,6 +72,7 @@ class Friendship:
         self._asks = asks
         self._carry = carry
         self._on_change = on_change
+        self._on_greeted = on_greeted
         self._live: list[Connection] = []
         self._up, self._down = asyncio.Event(), asyncio.Event()
         self._down.set()
@@ -81,6 +85,7 @@ class Friendship:
         self._followed: list[float] = []
         self.trouble = Trouble()
         self._allowance = Allowance(around.clock)
+        self.signalling = Signalling(around.clock, self._signalled)
 
     @property
     def linked(self) -> asyncio.Event:
@@ -121,6 +126,11 @@ class Friendship:
         """Something was left for the friend that we hold."""
         for connection in self._live:
             connection.hand_over()
+
+    def signal(self, signal: Signal) -> None:
+        """Say this on the link that is up, if there is one."""
+        if self._live and (not isinstance(signal, Typing) or self.signalling.is_due(signal)):
+            self._live[-1].signal(signal)
 
     def renew(self) -> None:
         """Our owner wants the session renewed; it is on disk, and happens on the next link if there is none now."""
@@ -288,6 +298,7 @@ class Friendship:
             carry=self._carry,
             on_greeted=partial(self._adopt, decides=keys.role == Role.KNOCKER, on_proven=on_proven),
             on_moved=self._on_change,
+            on_signal=self.signalling.heard,
         )
 
     async def _work(self, connection: Connection, events: Sequence[LinkEvent]) -> str:
@@ -301,6 +312,7 @@ class Friendship:
                     self._lived = self._around.clock.monotonic() - self._up_since
                     self._up.clear()
                     self._down.set()
+                    self.signalling.ended()
                     self._tell(up=False)
 
     def _adopt(self, connection: Connection, *, decides: bool, on_proven: Callable[[], None]) -> None:
@@ -316,6 +328,7 @@ class Friendship:
             self._down.clear()
             self._up.set()
             self._tell(up=True)
+        self._on_greeted(self.peer_id)
         for other in self._live[:-1] if decides else self._live[:-MAX_LINKS]:
             other.end("replaced")
 
@@ -324,6 +337,12 @@ class Friendship:
             self._around.observer.link_changed(self._node_id, self.peer_id, up=up)
         except Exception as error:
             log.error("the observer failed at a changed link: %s", describe(error))
+
+    def _signalled(self, signal: Signal) -> None:
+        try:
+            self._around.observer.signalled(self._node_id, self.peer_id, signal)
+        except Exception as error:
+            log.error("the observer failed at a signal: %s", describe(error))
 
     async def _contact(self) -> Contact | None:
         async with self._around.store.transaction() as tx:

@@ -17,6 +17,7 @@ from chattor_bridge.node.claims import agreed
 from chattor_bridge.node.happenings import MERGED, ContactsMerged, EventArrived
 from chattor_bridge.node.mailbox import Mailbox
 from chattor_bridge.node.ports import Transaction
+from chattor_bridge.node.preferences import Preferences
 from chattor_bridge.node.records import Contact, OutboxEntry
 from chattor_bridge.node.surroundings import Surroundings
 from chattor_bridge.protocol.events import Control, Merge, MergeDone, Unknown, decode_event
@@ -119,6 +120,10 @@ class Merging:
             merge_done=False,
         )
         await self._store.contacts.save(tx, alone)
+        kept = self._store.preferences
+        if (wanted := await kept.get(tx, self._node_id, former.peer_id)) is not None:
+            now = await kept.get(tx, self._node_id, survivor.peer_id) or Preferences(wanted.shares)
+            await kept.save(tx, self._node_id, survivor.peer_id, now.joined(wanted))
         name = former.alias or former.peer_name
         record = self._around.observer.record
         await record(tx, self._node_id, ContactsMerged(survivor.peer_id, former.peer_id))

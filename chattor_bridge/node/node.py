@@ -15,10 +15,12 @@ from chattor_bridge.ids import EventId, KnockId, OnionKey, PeerId
 from chattor_bridge.node.answering import NO_VERSION
 from chattor_bridge.node.carrying.agreements import Agreements
 from chattor_bridge.node.codes import Codes
+from chattor_bridge.node.disclosure import Disclosure
 from chattor_bridge.node.door import ID_SIZE
 from chattor_bridge.node.happenings import ContactAdded, ContactRenamed
 from chattor_bridge.node.parting import Parting
 from chattor_bridge.node.ports import Transaction
+from chattor_bridge.node.preferences import Preferences
 from chattor_bridge.node.records import (
     Contact,
     KnockState,
@@ -39,7 +41,7 @@ from chattor_bridge.protocol.renewal import Reason
 from chattor_bridge.protocol.session import Session
 
 
-class Node(Codes, Parting):
+class Node(Codes, Parting, Disclosure):
     """One Chattor identity. Made by `chattor_bridge.node.host.NodeHost`."""
 
     def __init__(self, around: Surroundings, record: NodeRecord, *, spread: bool = False) -> None:
@@ -95,6 +97,7 @@ class Node(Codes, Parting):
         """Friends, oldest first."""
         async with self._store.transaction() as tx:
             contacts = await self._store.contacts.of_node(tx, self.node_id)
+            preferences = await self._store.preferences.of_node(tx, self.node_id)
             queued = {
                 contact.peer_id: await self._store.outbox.count(tx, self.node_id, contact.peer_id)
                 for contact in contacts
@@ -112,6 +115,8 @@ class Node(Codes, Parting):
                 state_of(one),
                 one.retired is not None,
                 None if one.version == NO_VERSION else one.capabilities,
+                preferences.get(one.peer_id, Preferences(self.work.record.shares)),
+                *self.work.shown_by(one.peer_id),
             )
             for one in contacts
         ]

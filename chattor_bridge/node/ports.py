@@ -14,6 +14,7 @@ from typing import Protocol
 from chattor_bridge.ids import DoorId, EventId, KnockId, NodeId, OnionKey, PeerId, ShelfId
 from chattor_bridge.node.carrying.records import Carriage, Carrier, HeldBlock, HeldShelf, OwnShelf, Target
 from chattor_bridge.node.happenings import Happening
+from chattor_bridge.node.preferences import Preferences
 from chattor_bridge.node.records import (
     Contact,
     DoorRecord,
@@ -25,6 +26,7 @@ from chattor_bridge.node.records import (
     PendingKnock,
 )
 from chattor_bridge.protocol.carrying import Deposit
+from chattor_bridge.protocol.signals import Signal
 
 RandomBytes = Callable[[int], bytes]
 
@@ -144,6 +146,16 @@ class Outbox(Protocol):
         """Remove the entries within these inclusive ranges; the event ids of those that were there, in order."""
 
     async def count(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> int: ...
+
+
+class FriendPreferences(Protocol):
+    """They go when the contact goes."""
+
+    async def get(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> Preferences | None:
+        """None when our owner wants with this friend what it wants with every one."""
+
+    async def of_node(self, tx: Transaction, node_id: NodeId) -> dict[PeerId, Preferences]: ...
+    async def save(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, preferences: Preferences) -> None: ...
 
 
 class Received(Protocol):
@@ -281,6 +293,8 @@ class NodeStore(Protocol):
     def carriages(self) -> Carriages: ...
     @property
     def deposits(self) -> Deposits: ...
+    @property
+    def preferences(self) -> FriendPreferences: ...
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         """Begin; commit on leaving, roll back on any exception, cancellation included. When the block has been left
@@ -375,3 +389,6 @@ class Observer(Protocol):
 
     def link_changed(self, node_id: NodeId, peer_id: PeerId, *, up: bool) -> None:
         """A friend came online or went away. Nothing durable; must not block."""
+
+    def signalled(self, node_id: NodeId, peer_id: PeerId, signal: Signal) -> None:
+        """A friend's person shows this of itself from now on. Nothing durable; must not block."""

@@ -6,17 +6,20 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from chattor_bridge.ids import DoorId, EventId, KnockId, NodeId, OnionKey, PeerId
+from chattor_bridge.node.preferences import SHARED_AT_FIRST, Shared
 
 
 @dataclass(frozen=True, slots=True)
 class NodeRecord:
-    """One identity. ``owner`` is opaque here: a Matrix user id in the bridge, ``"local"`` in the terminal program."""
+    """One identity. ``owner`` is opaque here: a Matrix user id in the bridge, ``"local"`` in the terminal program.
+    ``shares`` is what friends see of the person unless there are `Preferences` for one."""
 
     node_id: NodeId
     owner: str
     profile_name: str  # sealed
     running: bool
     created_at: int
+    shares: frozenset[Shared] = SHARED_AT_FIRST
 
 
 @dataclass(frozen=True, slots=True)

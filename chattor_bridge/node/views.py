@@ -7,8 +7,10 @@ from enum import StrEnum
 from typing import Final
 
 from chattor_bridge.ids import DoorId, KnockId, NodeId, PeerId
+from chattor_bridge.node.preferences import Preferences
 from chattor_bridge.node.records import KnockState
 from chattor_bridge.protocol.events import Body
+from chattor_bridge.protocol.signals import Here
 
 MANY_REQUESTS: Final = 20
 """Requests from which on a list says what each has cost its sender: more than a screenful, and perhaps a flood."""
@@ -90,7 +92,7 @@ class ContactInfo:
     """A friend. ``name`` is what the friend calls itself and may be empty, ``alias`` what our owner calls it. ``order``
     rises with every friend this store has had and is never used twice. ``retired``: this friendship is over, or about
     to be, because somebody else may have its keys. ``capabilities``: what the friend's program and ours both know, None
-    before the first link."""
+    before the first link. ``typing`` and ``here`` are what the friend's person shows of itself now."""
 
     peer_id: PeerId
     name: str
@@ -103,6 +105,9 @@ class ContactInfo:
     verification: Verification = Verification.NONE
     retired: bool = False
     capabilities: tuple[str, ...] | None = None
+    preferences: Preferences = field(default_factory=Preferences)
+    typing: bool = False
+    here: Here = Here.UNKNOWN
 
     def understands(self, body: Body) -> bool:
         """Whether the friend's program knows what this is, as far as we know: one we have not met may know all."""

@@ -28,6 +28,7 @@ from chattor_bridge.node.mailbox import Mailbox
 from chattor_bridge.node.merging import Merging
 from chattor_bridge.node.patience import describe, heed_cancellation, jitter, unless
 from chattor_bridge.node.ports import Transaction
+from chattor_bridge.node.preferences import Preferences, Shared
 from chattor_bridge.node.proving import Proving
 from chattor_bridge.node.records import (
     Contact,
@@ -43,6 +44,7 @@ from chattor_bridge.node.views import Counters, Trouble, WorkStatus
 from chattor_bridge.protocol.limits import KNOCK_LIFETIME, MAX_REMEMBERED, RETIRE_PATIENCE
 from chattor_bridge.protocol.primitives import ed25519_public, x25519_public
 from chattor_bridge.protocol.session import Session
+from chattor_bridge.protocol.signals import Here, Presence, Signal
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +81,7 @@ class NodeWork:
         self._node_id: NodeId = record.node_id
         self.record = record
         self.counters = Counters()
+        self.presence = Here.UNKNOWN
         self.mailbox = Mailbox(
             record.node_id,
             around,
@@ -127,6 +130,42 @@ class NodeWork:
         if friendship is not None:
             friendship.wake()
         self.carrying.wake(peer_id)
+
+    def signal(self, peer_id: PeerId, signal: Signal) -> None:
+        """Say this to a friend who is there now; our owner wants it to be seen."""
+        friendship = self._friendships.get(peer_id)
+        if friendship is not None:
+            friendship.signal(signal)
+
+    def shown_by(self, peer_id: PeerId) -> tuple[bool, Here]:
+        """Whether a friend types, and whether it is there, as far as it shows that."""
+        friendship = self._friendships.get(peer_id)
+        if friendship is None:
+            return False, Here.UNKNOWN
+        return friendship.signalling.typing, friendship.signalling.presence
+
+    def peers_online(self) -> list[PeerId]:
+        """Friends to whom a link is up."""
+        return [peer_id for peer_id, friendship in self._friendships.items() if friendship.online]
+
+    async def show_presence(self, peer_id: PeerId) -> None:
+        """Let a friend see whether our owner is there, if it may. Raises: DatabaseUnavailable."""
+        async with self._around.store.transaction() as tx:
+            preferences = await self.preferences(tx, peer_id)
+        if Shared.PRESENCE in preferences.shares:
+            self.signal(peer_id, Presence(self.presence))
+
+    async def preferences(self, tx: Transaction, peer_id: PeerId) -> Preferences:
+        """What our owner wants with this friend."""
+        preferences = await self._around.store.preferences.get(tx, self._node_id, peer_id)
+        if preferences is not None:
+            return preferences
+        record = await self._around.store.nodes.get(tx, self._node_id)
+        return Preferences() if record is None else Preferences(record.shares)
+
+    def _greeted_by(self, peer_id: PeerId) -> None:
+        if self.presence is not Here.UNKNOWN and self._group is not None:
+            self._group.create_task(self._guard(self.show_presence(peer_id)))
 
     def renew(self, peer_id: PeerId) -> None:
         """The session with this friend is to be renewed."""
@@ -362,6 +401,7 @@ class NodeWork:
                 asks=partial(self._hosted.asks, peer_id),
                 carry=partial(self.carrying.on_link, peer_id),
                 on_change=self.look_again,
+                on_greeted=self._greeted_by,
             )
             self._friendships[peer_id] = friendship
             assert self._group is not None  # only called by what runs in it
@@ -406,7 +446,7 @@ class NodeWork:
         try:
             await work
         except Exception as error:
-            log.error("answering a stream failed: %s", describe(error))
+            log.error("answering a friend or a stream failed: %s", describe(error))
 
     # --- housekeeping ------------------------------------------------------------------------------------------------
 
@@ -415,7 +455,7 @@ class NodeWork:
         while True:
             self._woken.clear()
             await unless(self._woken, clock.sleep(HOUSEKEEPING))
-            for peer_id in [peer_id for peer_id, friendship in self._friendships.items() if friendship.online]:
+            for peer_id in self.peers_online():
                 await self._around.insist(partial(self._note_presence, peer_id), on_failure=self._held_up)
             await self._forget_keys()
             for peer_id in list(self._friendships):

@@ -268,6 +268,18 @@ MAX_RESYNC: Final = 2_048
 MAX_SIGNAL: Final = 1_000
 """Bytes of one signal: with its head it fits the smallest link message."""
 
+SIGNAL_PAUSE: Final = 2
+"""Seconds between two signals of one type: nobody sees more of somebody who types than this."""
+
+SIGNAL_BURST: Final = 12
+"""Signals of a friend that are looked at in one go: several of each type, for a link that stood still and goes on."""
+
+TYPING_REPEAT: Final = 10
+"""Seconds after which a person who still types is said to type again."""
+
+TYPING_LIFETIME: Final = 30
+"""Seconds after which a person who was said to type has stopped: two repetitions may be late."""
+
 MAX_BYE_REASON: Final = 32
 """Bytes of the reason of a bye, a word of ``a-z -``."""
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from chattor_bridge.ids import NodeId
 from chattor_bridge.node.ports import Transaction
+from chattor_bridge.node.preferences import Shared
 from chattor_bridge.node.records import NodeRecord
 from chattor_bridge.storage.engine import Row
-from chattor_bridge.storage.table import SealedRow, Table, update_one
+from chattor_bridge.storage.table import SealedRow, Table, read_words, update_one, write_words
 from chattor_bridge.storage.transaction import sql
 
 
@@ -16,12 +17,14 @@ class SqlNodes(Table):
     async def add(self, tx: Transaction, node: NodeRecord) -> None:
         """Raises: AlreadyExists when the owner has a node."""
         await sql(tx).execute(
-            "INSERT INTO nodes (node_id, owner, profile_name, running, created_at) VALUES ($1, $2, $3, $4, $5)",
+            "INSERT INTO nodes (node_id, owner, profile_name, running, created_at, shares) "
+            "VALUES ($1, $2, $3, $4, $5, $6)",
             node.node_id,
             node.owner,
             self._row(node.node_id).seal_text("profile_name", node.profile_name),
             node.running,
             node.created_at,
+            write_words(sorted(node.shares)),
         )
 
     async def save(self, tx: Transaction, node: NodeRecord) -> None:
@@ -29,11 +32,12 @@ class SqlNodes(Table):
         await update_one(
             sql(tx),
             "node",
-            "UPDATE nodes SET owner = $2, profile_name = $3, running = $4 WHERE node_id = $1",
+            "UPDATE nodes SET owner = $2, profile_name = $3, running = $4, shares = $5 WHERE node_id = $1",
             node.node_id,
             node.owner,
             self._row(node.node_id).seal_text("profile_name", node.profile_name),
             node.running,
+            write_words(sorted(node.shares)),
         )
 
     async def remove(self, tx: Transaction, node_id: NodeId) -> None:
@@ -63,4 +67,5 @@ class SqlNodes(Table):
             profile_name=self._row(node_id).open_text("profile_name", row["profile_name"]),
             running=bool(row["running"]),
             created_at=row["created_at"],
+            shares=frozenset(map(Shared, read_words(row["shares"]))),
         )

@@ -30,6 +30,7 @@ from chattor_bridge.storage.nodes import SqlNodes
 from chattor_bridge.storage.outbox import SqlOutbox
 from chattor_bridge.storage.portals import SqlPortals
 from chattor_bridge.storage.postgres import PostgresEngine
+from chattor_bridge.storage.preferences import SqlPreferences
 from chattor_bridge.storage.received import SqlReceived
 from chattor_bridge.storage.room_keys import SqlRoomKeys
 from chattor_bridge.storage.sealing import Sealer, identity_from_key_check, new_key_check
@@ -55,6 +56,7 @@ class Store:
     carriers: SqlCarriers
     carriages: SqlCarriages
     deposits: SqlDeposits
+    preferences: SqlPreferences
     inbox: SqlInbox
     actions: SqlActions
     portals: SqlPortals
@@ -163,6 +165,7 @@ class Store:
         self.carriers = SqlCarriers(sealer)
         self.carriages = SqlCarriages(sealer)
         self.deposits = SqlDeposits(sealer)
+        self.preferences = SqlPreferences(sealer)
         self.inbox = SqlInbox(sealer)
         self.actions = SqlActions(sealer)
         self.portals = SqlPortals()

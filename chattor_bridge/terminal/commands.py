@@ -26,6 +26,9 @@ MAX_INPUT = 256 * 1024
 READ_BATCH = 100
 """Messages marked as read with one request; the daemon's own bound."""
 
+NOTE_SHOWN = 40
+"""Characters of a note in the list of contacts; `note` shows all of it."""
+
 _FOUND = {
     "unverified": "not compared yet",
     "verified": "verified",
@@ -166,6 +169,37 @@ async def verify(arguments: argparse.Namespace, home: Home, output: Output) -> N
     output.show(item, *lines)
 
 
+async def privacy(arguments: argparse.Namespace, home: Home, output: Output) -> None:
+    if (arguments.what is None) is not (arguments.on is None):
+        raise CommandError(Exit.USAGE, "say what, and on or off: chattor privacy NAME typing on")
+    items, _ = await ask_once(home, "privacy", who=arguments.who, what=arguments.what, on=arguments.on == "on")
+    for item in items:
+        shown = ", ".join(item["shares"]) or "nothing"
+        output.show(item, f"{item['contact']} {neutralised(item['alias'] or item['name'])} sees of you: {shown}")
+
+
+async def mute(arguments: argparse.Namespace, home: Home, output: Output) -> None:
+    muted = arguments.command == "mute"
+    items, _ = await ask_once(home, "mute", contact=arguments.contact, muted=muted)
+    name = neutralised(items[0]["alias"] or items[0]["name"])
+    output.show(items[0], f"{name} {'does not disturb you any more' if muted else 'disturbs you again'}.")
+
+
+async def note(arguments: argparse.Namespace, home: Home, output: Output) -> None:
+    text = "" if arguments.remove else " ".join(arguments.text) or None
+    items, _ = await ask_once(home, "note", contact=arguments.contact, text=text)
+    output.show(items[0], neutralised_lines(items[0]["note"]))
+
+
+async def typing(arguments: argparse.Namespace, home: Home, output: Output) -> None:
+    await ask_once(home, "typing", contact=arguments.contact, on=arguments.on == "on")
+
+
+async def presence(arguments: argparse.Namespace, home: Home, output: Output) -> None:
+    await ask_once(home, "presence", state=arguments.state)
+    output.say(f"Friends who may see it ({home.command('privacy')}) see you {arguments.state} now.")
+
+
 async def profile(arguments: argparse.Namespace, home: Home, output: Output) -> None:
     items, _ = await ask_once(home, "profile", name=arguments.name)
     output.show(items[0], neutralised(items[0]["name"]))
@@ -238,6 +272,12 @@ COMMANDS: dict[str, Command] = {
     "rename": rename,
     "resync": resync,
     "verify": verify,
+    "privacy": privacy,
+    "mute": mute,
+    "unmute": mute,
+    "note": note,
+    "typing": typing,
+    "presence": presence,
     "profile": profile,
     "send": send,
     "history": history,
@@ -331,13 +371,19 @@ def _contact_row(item: JsonObject) -> list[str]:
     name = neutralised(item["alias"] or item["name"]) or "(no name)"
     if item["alias"] and item["name"]:
         name += f" ({neutralised(item['name'])})"
-    news = [f"{item['unread']} unread"] if item["unread"] else []
+    news = ["typing"] if item["typing"] else []
+    if item["unread"]:
+        news.append(f"{item['unread']} unread")
+    if item["muted"]:
+        news.append("muted")
     if item["queued"]:
         news.append(f"{item['queued']} on their way")
     if item["verification"] != "unverified":
         news.append("verified" if item["verification"] == "verified" else "COMPARISON FAILED")
     state = "ended" if item["retired"] else "blocked" if item["blocked"] else "online" if item["online"] else "offline"
-    return [str(item["contact"]), name, state, ", ".join(news)]
+    here = "" if item["here"] == "unknown" else f" ({item['here']})"
+    note = neutralised(item["note"].partition("\n")[0][:NOTE_SHOWN])
+    return [str(item["contact"]), name, state + here, ", ".join(news), note]
 
 
 def _short(item: JsonObject) -> str:

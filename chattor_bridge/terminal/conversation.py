@@ -10,7 +10,7 @@ from chattor_bridge.ids import EventId, PeerId
 from chattor_bridge.node.node import Node
 from chattor_bridge.node.ports import Clock
 from chattor_bridge.node.views import ContactInfo
-from chattor_bridge.protocol.events import Receipt, Text
+from chattor_bridge.protocol.events import Text
 from chattor_bridge.protocol.splitting import split_text
 from chattor_bridge.terminal import arguments
 from chattor_bridge.terminal.addressing import find_contact, numbered, shown_name
@@ -128,7 +128,7 @@ class Conversation:
             if not news:
                 return 0
             await history.mark_read(tx, node_id, peer_id, news, Direction.IN, self._clock.now())
-            await self._node.send(tx, peer_id, Receipt("read", tuple(news)))
+            await self._node.read(tx, peer_id, news)
             tx.after_commit(lambda: self._bell.ring(*_changed(peer_id, news)))
         return len(news)
 

@@ -34,6 +34,7 @@ from chattor_bridge.terminal.forgetting import Forgetting
 from chattor_bridge.terminal.friends import Friends
 from chattor_bridge.terminal.home import Home
 from chattor_bridge.terminal.output import Output, neutralised, neutralised_lines
+from chattor_bridge.terminal.person import PersonAnswers
 from chattor_bridge.terminal.recorder import Notice, Recorder
 from chattor_bridge.terminal.server import ControlServer
 from chattor_bridge.terminal.service import Service
@@ -146,7 +147,11 @@ async def run_daemon(
             node = _node(host)
             friends = Friends(node, store, clock, connection)
             service = Service(
-                friends, Conversation(node, store, clock, bell), Watching(node, store, bell, friends), bell
+                friends,
+                PersonAnswers(node, store, friends),
+                Conversation(node, store, clock, bell),
+                Watching(node, store, bell, friends),
+                bell,
             )
             stack.callback(home.socket.unlink, missing_ok=True)
             listener = stack.enter_context(closing(home.listen()))

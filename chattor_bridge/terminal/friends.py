@@ -232,7 +232,8 @@ class Friends:
         status = await self._node.status()
         unread = 0
         for contact in await self._node.contacts():
-            unread += await self._unread(contact)
+            if not contact.preferences.muted:
+                unread += await self._unread(contact)
         yield Item(
             {
                 "name": status.profile_name,
@@ -276,6 +277,11 @@ class Friends:
             "unread": await self._unread(contact),
             "since": contact.created_at,
             "verification": contact.verification.value,
+            "here": contact.here.value,
+            "typing": contact.typing,
+            "shares": sorted(contact.preferences.shares),
+            "muted": contact.preferences.muted,
+            "note": contact.preferences.note,
             "last": last[0].order if last else None,
         }
 

@@ -87,6 +87,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _add_identity(commands)
     _add_friends(commands)
+    _add_person(commands)
     _add_messages(commands)
     return parser
 
@@ -308,7 +309,9 @@ def _add_friends(commands: _Commands) -> None:
         "list your friends",
         shape='{"contact": 1, "name": "Bob", "alias": "", "online": true, "blocked": false,\n'
         ' "retired": false, "queued": 0, "unread": 2, "since": 1793000000,\n'
-        ' "verification": "unverified|verified|mismatch", "last": 7}\n'
+        ' "verification": "unverified|verified|mismatch", "here": "online|away|offline|unknown",\n'
+        ' "typing": false, "shares": ["receipts"], "muted": false, "note": "", "last": 7}\n'
+        "online says that the friend's program can be reached, here whether the person shows itself there;\n"
         "last is the order number of the last message with this friend, or null.",
     )
     rename = _command(
@@ -351,6 +354,59 @@ def _add_friends(commands: _Commands) -> None:
         metavar="WHAT",
         help="emoji, match or mismatch",
     )
+
+
+def _add_person(commands: _Commands) -> None:
+    privacy = _command(
+        commands,
+        "privacy",
+        "what friends see of you",
+        "receipts: what you have read; typing: that you are writing to them; presence: whether you are there.\n"
+        "Receipts are on, the others off, until you want it otherwise. That something has arrived friends always see:\n"
+        "without that nothing could be sent reliably. all is every friend you have and will have.",
+        "an object as in contacts, for each friend",
+    )
+    privacy.add_argument("who", nargs="?", default="all", help="number, alias or name, or all (the default)")
+    privacy.add_argument("what", nargs="?", choices=("receipts", "typing", "presence"), metavar="WHAT")
+    privacy.add_argument("on", nargs="?", choices=("on", "off"), metavar="on|off")
+    for name, summary in (
+        ("mute", "be disturbed no more by a friend; nobody is told"),
+        ("unmute", "hear a muted friend again"),
+    ):
+        muting = _command(
+            commands,
+            name,
+            summary,
+            "A muted friend's messages arrive and are shown as ever, and status does not count them as unread.",
+            "an object as in contacts",
+        )
+        muting.add_argument("contact", help="number, alias or name")
+    note = _command(
+        commands,
+        "note",
+        "keep a note about a friend, or read it",
+        "It is encrypted where it is kept, and nobody else sees it.",
+        "an object as in contacts",
+    )
+    note.add_argument("contact", help="number, alias or name")
+    note.add_argument("text", nargs="*", metavar="TEXT", help="the note; without it, the one there is is shown")
+    note.add_argument("--remove", action="store_true", help="take the note away")
+    typing = _command(
+        commands,
+        "typing",
+        "show a friend that you are writing",
+        "For programs that know: the friend sees it for half a minute unless it is said again, and only when you show\n"
+        "it that (privacy NAME typing on).",
+    )
+    typing.add_argument("contact", help="number, alias or name")
+    typing.add_argument("on", nargs="?", default="on", choices=("on", "off"), metavar="on|off")
+    presence = _command(
+        commands,
+        "presence",
+        "say whether you are there",
+        "Friends to whom you show it (privacy NAME presence on) see it until chattor run ends. unknown takes it back.",
+    )
+    presence.add_argument("state", choices=("online", "away", "offline", "unknown"), metavar="STATE")
 
 
 def _add_messages(commands: _Commands) -> None:

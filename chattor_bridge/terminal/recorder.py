@@ -23,6 +23,7 @@ from chattor_bridge.node.happenings import (
 from chattor_bridge.node.notices import in_words
 from chattor_bridge.node.ports import Clock, Transaction
 from chattor_bridge.protocol.events import Event, Receipt, Text, Unknown
+from chattor_bridge.protocol.signals import Signal
 from chattor_bridge.terminal.bell import Bell, Change, Changed, ContactChanged, MessageChanged
 from chattor_bridge.terminal.ports import Direction, TerminalStore
 
@@ -74,6 +75,10 @@ class Recorder:
 
     def link_changed(self, node_id: NodeId, peer_id: PeerId, *, up: bool) -> None:
         """See `Observer.link_changed`."""
+        self._bell.ring(ContactChanged(peer_id))
+
+    def signalled(self, node_id: NodeId, peer_id: PeerId, signal: Signal) -> None:
+        """See `Observer.signalled`."""
         self._bell.ring(ContactChanged(peer_id))
 
     async def _arrived(self, tx: Transaction, node_id: NodeId, arrived: EventArrived) -> list[Change]:

@@ -11,12 +11,14 @@ from chattor_bridge.terminal.bell import Bell, Changed
 from chattor_bridge.terminal.control import Answer, Request
 from chattor_bridge.terminal.conversation import Conversation
 from chattor_bridge.terminal.friends import Friends
+from chattor_bridge.terminal.person import PersonAnswers
 from chattor_bridge.terminal.watching import Watching
 
 _CHANGES = {
     **dict.fromkeys(("new_code", "park_code", "rotate_code", "retire_code"), (Changed.CODES,)),
     **dict.fromkeys(("add", "accept", "ignore", "block", "unblock"), (Changed.REQUESTS, Changed.CONTACTS)),
     **dict.fromkeys(("forget", "merge", "retire", "rename", "verify"), (Changed.CONTACTS,)),
+    **dict.fromkeys(("privacy", "mute", "note"), (Changed.CONTACTS,)),
     "profile": (Changed.STATUS,),
 }
 """What an operation may have changed without the node's telling so: for those who watch to ask for anew."""
@@ -25,7 +27,14 @@ _CHANGES = {
 class Service:
     """Answers requests; `ControlServer` carries them."""
 
-    def __init__(self, friends: Friends, conversation: Conversation, watching: Watching, bell: Bell) -> None:
+    def __init__(
+        self,
+        friends: Friends,
+        person: PersonAnswers,
+        conversation: Conversation,
+        watching: Watching,
+        bell: Bell,
+    ) -> None:
         self._bell = bell
         self._plain = {
             "codes": friends.codes,
@@ -48,6 +57,11 @@ class Service:
             "verify": friends.verify,
             "profile": friends.profile,
             "status": friends.status,
+            "privacy": person.privacy,
+            "mute": person.mute,
+            "note": person.note,
+            "typing": person.typing,
+            "presence": person.presence,
             "history": conversation.history,
             "read": conversation.read,
         }

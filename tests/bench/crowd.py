@@ -22,6 +22,7 @@ from chattor_bridge.node.happenings import Happening, KnockReceived
 from chattor_bridge.node.host import NodeHost
 from chattor_bridge.node.patience import Pace
 from chattor_bridge.node.ports import Transaction
+from chattor_bridge.protocol.signals import Signal
 from chattor_bridge.storage import StoreKey, open_store
 from chattor_bridge.transport.memory import MemoryNetwork, MemoryTransport
 from chattor_bridge.transport.tor import ManagedTor, TorSettings, TorTransport
@@ -49,6 +50,9 @@ class Greeter:
         (self._up.add if up else self._up.discard)(peer_id)
         if len(self._up) >= self._wanted:
             self.all_up.set()
+
+    def signalled(self, node_id: NodeId, peer_id: PeerId, signal: Signal) -> None:
+        """Nobody is shown anything here."""
 
 
 def say(**said: object) -> None:

@@ -38,6 +38,7 @@ class Room:
     state: dict[tuple[str, str], JsonObject] = field(default_factory=dict)
     receipts: dict[str, str] = field(default_factory=dict)
     read_by: dict[str, tuple[str, int]] = field(default_factory=dict)
+    typing: set[str] = field(default_factory=set)
 
     @property
     def is_space(self) -> bool:
@@ -80,6 +81,10 @@ class FakeHomeserver:
         """Synapse does not."""
         self.breaks = 0
         """So many of the next pieces of downloads are lost, and what would follow."""
+        self.presence: list[tuple[str, str]] = []
+        """What our users were said to be, in order."""
+        self.there: dict[str, str] = {}
+        """What people are, as far as it is not offline."""
         self.pending_events: list[JsonObject] = []
         self.pending_receipts: list[JsonObject] = []
         self.down = False
@@ -236,6 +241,20 @@ class FakeHomeserver:
         room = await self._enter("mark_read", user, room_id)
         room.receipts[user] = event_id
         await self._done()
+
+    async def set_typing(self, user: MatrixUserId, room_id: MatrixRoomId, seconds: int) -> None:
+        room = await self._enter("set_typing", user, room_id)
+        (room.typing.add if seconds else room.typing.discard)(user)
+        await self._done()
+
+    async def set_presence(self, user: MatrixUserId, state: str) -> None:
+        await self._ask("set_presence", user)
+        self.presence.append((user, state))
+        await self._done()
+
+    async def presence_of(self, user: MatrixUserId) -> str:
+        await self._ask("presence_of", BOT)
+        return self.there.get(user, "offline")
 
     async def read_receipts(self, since: str | None) -> tuple[list[JsonObject], str]:
         await self._ask("read_receipts", BOT)

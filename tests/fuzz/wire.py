@@ -36,6 +36,7 @@ from chattor_bridge.protocol.primitives import (
 from chattor_bridge.protocol.rekeying import UselessNegotiation, take_accept, take_offer
 from chattor_bridge.protocol.resync import Starting, answer
 from chattor_bridge.protocol.session import Duplicate, Session
+from chattor_bridge.protocol.signals import encode_signal, read_signal
 from chattor_bridge.protocol.verification import Run, Step, commit
 from chattor_bridge.protocol.window import Ack, ReceiveWindow
 from tests.fuzz.target import Target, from_vectors, texts_from_vectors
@@ -104,6 +105,12 @@ def _file_frame(data: bytes) -> None:
     with suppress(MalformedData):
         each = decode_file_frame(data)
         assert decode_file_frame(encode_file_frame(each)) == each
+
+
+def _signal(data: bytes) -> None:
+    signal = read_signal(data)
+    if signal is not None:
+        assert read_signal(encode_signal(signal)) == signal
 
 
 def _event(data: bytes) -> None:
@@ -297,6 +304,7 @@ TARGETS = (
     Target("block", _block, ((1_000).to_bytes(2, "big") + bytes(1_000), bytes(2))),
     Target("deposit", _deposit, (b"\xa2droom\x01fstored\x00",)),
     Target("file_frame", _file_frame, tuple(seed for seed in from_vectors("files.json", "bytes") if len(seed) < 1_000)),
+    Target("signal", _signal, from_vectors("signals.json", "bytes")),
     Target("event", _event, from_vectors("events.json", "bytes")),
     Target("ack", _ack, tuple(cbor.encode(each) for each in ([0], [5], [5, 7, 9], [0, 2, 2, 4, 100]))),
     Target("bundle", _bundle, from_vectors("knock.json", "door_message")),

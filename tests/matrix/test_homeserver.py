@@ -202,8 +202,13 @@ async def test_messages_and_receipts_come_in_and_our_own_receipts_do_not(
     answer = await homeserver.send(ghost, room_id, "m.room.message", text("hi"), "1")
     await intake.until(lambda: intake.bodies(room_id) == ["hello", "hi"])
     await person.ask("POST", f"/rooms/{room_id}/receipt/m.read/{answer}", {})
-    await intake.until(lambda: any(receipt["room_id"] == room_id for receipt in intake.ephemeral))
-    receipts = [receipt["content"] for receipt in intake.ephemeral if receipt["room_id"] == room_id]
+
+    def receipts_here() -> list[JsonObject]:
+        here = [event for event in intake.ephemeral if event.get("room_id") == room_id]
+        return [event["content"] for event in here if event["type"] == "m.receipt"]
+
+    await intake.until(lambda: bool(receipts_here()))
+    receipts = receipts_here()
     assert [list(receipt) for receipt in receipts] == [[answer]]
     assert list(receipts[0][answer]["m.read"]) == [person.user_id]
     seen = await person.ask("GET", "/sync?timeout=0")

@@ -23,6 +23,7 @@ from chattor_bridge.node.node import Node
 from chattor_bridge.node.patience import Pace
 from chattor_bridge.node.ports import Clock, Stream, Transaction, Transport
 from chattor_bridge.protocol.events import Text
+from chattor_bridge.protocol.signals import Signal
 from chattor_bridge.storage import Store, StoreKey, open_store
 from chattor_bridge.transport.memory import MemoryNetwork
 from tests.clock import FakeClock
@@ -50,6 +51,7 @@ class Diary:
     def __init__(self) -> None:
         self.entries: list[tuple[NodeId, Happening]] = []
         self.links: dict[tuple[NodeId, PeerId], bool] = {}
+        self.signals: list[tuple[NodeId, PeerId, Signal]] = []
         self.refuses: Callable[[Happening], bool] = lambda happening: False
         self.refused = 0
         self._news = asyncio.Event()
@@ -64,6 +66,10 @@ class Diary:
     def link_changed(self, node_id: NodeId, peer_id: PeerId, *, up: bool) -> None:
         assert self.links.get((node_id, peer_id), False) is not up
         self.links[node_id, peer_id] = up
+        self._tell()
+
+    def signalled(self, node_id: NodeId, peer_id: PeerId, signal: Signal) -> None:
+        self.signals.append((node_id, peer_id, signal))
         self._tell()
 
     def of(self, kind: type[H], node_id: NodeId) -> list[H]:
@@ -154,6 +160,10 @@ class Person:
         return [
             happening.event.body.text for happening in self.of(EventArrived) if isinstance(happening.event.body, Text)
         ]
+
+    def signals(self) -> list[Signal]:
+        """What friends showed of themselves, in order."""
+        return [signal for whose, _peer, signal in self.house.diary.signals if whose == self.node_id]
 
     def delivered(self) -> list[EventId]:
         return [happening.event_id for happening in self.of(EventDelivered)]

@@ -67,6 +67,8 @@ def _structures() -> list[tuple[str, bytes]]:
     structures += [
         ("resync-head", plain.read_cbor(data)["head"]) for rule, data in structures if rule == "resync-answer"
     ]
+    for vector in plain.load("signals.json")["signals"]:
+        structures.append((f"{vector['signal']['type']}-signal", bytes.fromhex(vector["bytes"])))
     for vector in plain.load("events.json")["events"]:
         data = bytes.fromhex(vector["bytes"])
         structures.append((_rule_of(decode_event(data).body), data))
@@ -88,7 +90,7 @@ def test_the_structures_of_the_vectors(rule: str, data: bytes) -> None:
 def test_each_field_is_described(rule: str, data: bytes) -> None:
     """Nothing can go missing or change its type unnoticed, and later fields may come."""
     fields: dict[str, Any] = plain.read_cbor(data)
-    described = {"id", "time", "type"} if rule == "unknown-event" else set(fields) - {"critical", "seen_by"}
+    described = {"id", "time", "type"} if rule == "unknown-event" else set(fields) - {"critical", "seen_by", "where"}
     assert _matches(rule, plain.cbor(fields | {"later": 1})) == (rule != "deposit")
     for name in described:
         optional = (

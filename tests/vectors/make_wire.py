@@ -1,4 +1,4 @@
-"""Makes link.json, frames.json and events.json with the code under test.
+"""Makes link.json, frames.json, signals.json and events.json with the code under test.
 
 ``python -m tests.vectors.make_wire`` writes them anew; ``test_wire_vectors.py`` checks that they are what is written,
 and verifies them without this code. Byte strings are lower-case hexadecimal.
@@ -76,6 +76,7 @@ from chattor_bridge.protocol.handshake import prologue
 from chattor_bridge.protocol.limits import MAX_TEXT
 from chattor_bridge.protocol.link import Established, Link, LinkKeys, Pattern
 from chattor_bridge.protocol.primitives import x25519_public
+from chattor_bridge.protocol.signals import Here, Presence, Signal, Typing, encode_signal, read_signal
 from chattor_bridge.protocol.window import Ack
 from tests.protocol.sources import NOW, Source, onion_key
 
@@ -251,6 +252,30 @@ def _raw(kind: int, value: object) -> bytes:
     return bytes([kind]) + len(body).to_bytes(2, "big") + body
 
 
+# --- signals ---------------------------------------------------------------------------------------------------------
+
+
+def signals() -> dict[str, Any]:
+    typing = encode_signal(Typing(on=True))
+    strange = [
+        ("a type of a later version", cbor.encode({"type": "singing", "on": True})),
+        ("a state of a later version", cbor.encode({"type": "presence", "state": "asleep"})),
+        ("typing that is neither on nor off", cbor.encode({"type": "typing", "on": 1})),
+        ("a map without a type", cbor.encode({"on": True})),
+        ("no map", cbor.encode("typing")),
+        ("no CBOR", b"typing"),
+        ("a byte after it", typing + b"\x00"),
+    ]
+    for why, data in strange:
+        assert read_signal(data) is None, why
+    known: list[Signal] = [Typing(on=True), Typing(on=False), *(Presence(state) for state in Here)]
+    later = cbor.encode({"type": "typing", "on": True, "where": "here"})
+    return {
+        "signals": [{"signal": cbor.decode(data), "bytes": data.hex()} for data in (*map(encode_signal, known), later)],
+        "passed_over": [{"why": why, "bytes": data.hex()} for why, data in strange],
+    }
+
+
 # --- events ----------------------------------------------------------------------------------------------------------
 
 
@@ -423,7 +448,12 @@ def _all_refused(bad: Iterable[tuple[str, bytes]], decode: Callable[[bytes], obj
         raise AssertionError(why)
 
 
-FILES: dict[str, Callable[[], object]] = {"link.json": links, "frames.json": frames, "events.json": events}
+FILES: dict[str, Callable[[], object]] = {
+    "link.json": links,
+    "frames.json": frames,
+    "signals.json": signals,
+    "events.json": events,
+}
 
 
 def text_of(name: str) -> str:

@@ -1,4 +1,4 @@
-"""link.json, frames.json and events.json, made again and verified by other means."""
+"""link.json, frames.json, signals.json and events.json, made again and verified by other means."""
 
 from __future__ import annotations
 
@@ -188,6 +188,14 @@ def test_frames(vector: Any) -> None:
             }
         case _:
             assert [body.hex()] == list(frame.values())
+
+
+# --- signals ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("vector", plain.load("signals.json")["signals"])
+def test_signals(vector: Any) -> None:
+    assert plain.read_cbor(bytes.fromhex(vector["bytes"])) == vector["signal"]
 
 
 # --- events ----------------------------------------------------------------------------------------------------------

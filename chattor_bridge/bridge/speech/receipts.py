@@ -11,8 +11,6 @@ from chattor_bridge.errors import Unavailable, UsageError
 from chattor_bridge.ids import MatrixEventId
 from chattor_bridge.node.host import NodeHost
 from chattor_bridge.node.ports import Transaction
-from chattor_bridge.protocol.events import Receipt
-from chattor_bridge.protocol.limits import MAX_RECEIPT_EVENTS
 
 
 class Receipts:
@@ -33,11 +31,9 @@ class Receipts:
             read = await self._store.unread.take(tx, portal.room_id, target)
             if not read and await self._voice.is_under_way(tx, portal_lane(portal)):
                 raise Unavailable("a receipt came before its message was saved")
-            for first in range(0, len(read), MAX_RECEIPT_EVENTS):
-                receipt = Receipt("read", tuple(read[first : first + MAX_RECEIPT_EVENTS]))
-                try:
-                    await node.send(tx, portal.merged_into or portal.peer_id, receipt)
-                except UsageError:  # no such friend any more, or too much waits for them: a receipt may be spared
-                    return
+            try:
+                await node.read(tx, portal.merged_into or portal.peer_id, read)
+            except UsageError:  # no such friend any more, or too much waits for them: a receipt may be spared
+                return
 
         return deed

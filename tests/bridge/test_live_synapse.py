@@ -1,0 +1,64 @@
+"""What two people see of each other right now, through a real Synapse: typing, presence, and receipts as wanted."""
+
+from __future__ import annotations
+
+import pytest
+
+from chattor_bridge.node.preferences import Shared
+from chattor_bridge.protocol.signals import Here, Presence, Typing
+from tests.bridge.test_road_synapse import Road, befriended, hear, travelled  # noqa: F401 - a fixture
+from tests.bridge.town import receipts
+from tests.peer import Peer
+from tests.synapse import WAIT
+
+pytestmark = pytest.mark.synapse
+
+
+async def test_typing_and_presence_go_both_ways(travelled: tuple[Road, Peer]) -> None:  # noqa: F811
+    road, friend = travelled
+    alice, room_id, ghost = await befriended(road, friend)
+    peer_id = await friend.friend(WAIT)
+    somebody = road.somebody(alice)
+    async with friend.store.transaction() as tx:
+        await friend.node.share(tx, peer_id, Shared.TYPING, on=True)
+        await friend.node.share(tx, peer_id, Shared.PRESENCE, on=True)
+
+    await friend.node.type(peer_id, on=True)
+    await alice.wait_for(
+        lambda event: event["type"] == "m.typing" and event["content"]["user_ids"] == [ghost], WAIT, ephemeral=True
+    )
+    await friend.node.be(Here.AWAY)
+    while (await somebody.ask("GET", f"/presence/{ghost}/status"))["presence"] != "unavailable":
+        await alice.sync()
+
+    await alice.say(room_id, "!chattor privacy typing on")
+    await alice.say(room_id, "!chattor privacy presence on")
+    await alice.wait_for(lambda event: "whether you are there from" in event["content"].get("body", ""), WAIT)
+    await somebody.ask("PUT", f"/rooms/{room_id}/typing/{alice.user_id}", {"typing": True, "timeout": 20_000})
+    await friend.ears.wait_until(lambda: Typing(on=True) in friend.ears.signals, WAIT)
+    await somebody.ask("PUT", f"/rooms/{room_id}/typing/{alice.user_id}", {"typing": False})
+    await friend.ears.wait_until(lambda: Typing(on=False) in friend.ears.signals, WAIT)
+    # a client that syncs is there, and whoever is there with one client is there
+    await friend.ears.wait_until(lambda: Presence(Here.ONLINE) in friend.ears.signals, WAIT)
+
+
+async def test_a_muted_friend_speaks_in_notices_and_gets_no_receipts(travelled: tuple[Road, Peer]) -> None:  # noqa: F811
+    road, friend = travelled
+    alice, room_id, ghost = await befriended(road, friend)
+    peer_id = await friend.friend(WAIT)
+    await alice.say(room_id, "!chattor mute")
+    await alice.say(room_id, "!chattor privacy receipts off")
+    await alice.wait_for(lambda event: "what you have read from" in event["content"].get("body", ""), WAIT)
+    await friend.send(peer_id, "quiet")
+    quiet = await alice.wait_for(lambda event: event["content"].get("body") == "quiet", WAIT)
+    assert quiet["content"]["msgtype"] == "m.notice"
+    await alice.mark_read(room_id, quiet["event_id"])
+    await alice.say(room_id, "!chattor unmute")
+    await alice.wait_for(lambda event: "disturbs you again" in event["content"].get("body", ""), WAIT)
+    await alice.say(room_id, "!chattor privacy receipts on")
+    await alice.wait_for(lambda event: "sees what you have read" in event["content"].get("body", ""), WAIT)
+    loud = await friend.send(peer_id, "loud")
+    await hear(alice, room_id, ghost, ["loud"])
+    await alice.mark_read(room_id, alice.timeline[-1]["event_id"])
+    await friend.ears.wait_until(lambda: bool(receipts(friend)), WAIT)
+    assert receipts(friend) == [loud]
