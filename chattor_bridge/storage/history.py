@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from chattor_bridge.ids import EventId, NodeId, PeerId
@@ -9,7 +10,7 @@ from chattor_bridge.node.ports import Transaction
 from chattor_bridge.storage.engine import Row
 from chattor_bridge.storage.table import SealedRow, Table
 from chattor_bridge.storage.transaction import sql
-from chattor_bridge.terminal.ports import Direction, HistoryEntry
+from chattor_bridge.terminal.ports import Direction, HistoryEntry, JsonObject
 
 FORGOTTEN_AT_ONCE = 1_000
 """Entries looked at for one statement that forgets them."""
@@ -35,20 +36,33 @@ class SqlHistory(Table):
         *,
         sent_at: int,
         stored_at: int,
+        kind: str = "text",
+        target: EventId | None = None,
+        reply: EventId | None = None,
+        thread: EventId | None = None,
+        detail: JsonObject | None = None,
     ) -> int:
         # One at a time: otherwise an entry could become visible after one with a higher order, and whoever follows by
         # order would never see it.
         await sql(tx).serialise("history")
+        row = self._row(node_id, peer_id, event_id)
         await sql(tx).execute(
-            "INSERT INTO history (node_id, peer_id, event_id, direction, text, sent_at, stored_at) "
-            "VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (node_id, peer_id, event_id) DO NOTHING",
+            "INSERT INTO history (node_id, peer_id, event_id, direction, text, sent_at, stored_at, kind, target, "
+            "reply, thread, detail, read_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) "
+            "ON CONFLICT (node_id, peer_id, event_id) DO NOTHING",
             node_id,
             peer_id,
             event_id,
             direction.value,
-            self._row(node_id, peer_id, event_id).seal_text("text", text),
+            row.seal_text("text", text),
             sent_at,
             stored_at,
+            kind,
+            target,
+            reply,
+            thread,
+            None if detail is None else row.seal_text("detail", json.dumps(detail)),
+            stored_at if target is not None and direction is Direction.IN else None,
         )
         order: int = await sql(tx).fetch_value(
             "SELECT position AS value FROM history WHERE node_id = $1 AND peer_id = $2 AND event_id = $3",
@@ -63,6 +77,37 @@ class SqlHistory(Table):
             "SELECT * FROM history WHERE node_id = $1 AND peer_id = $2 AND event_id = $3", node_id, peer_id, event_id
         )
         return None if row is None else self._read(row)
+
+    async def by_order(self, tx: Transaction, node_id: NodeId, order: int) -> HistoryEntry | None:
+        row = await sql(tx).fetch_row("SELECT * FROM history WHERE node_id = $1 AND position = $2", node_id, order)
+        return None if row is None else self._read(row)
+
+    async def changes(
+        self, tx: Transaction, node_id: NodeId, peer_id: PeerId, target: EventId, limit: int
+    ) -> list[HistoryEntry]:
+        rows = await sql(tx).fetch(
+            "SELECT * FROM history WHERE node_id = $1 AND peer_id = $2 AND target = $3 ORDER BY position DESC LIMIT $4",
+            node_id,
+            peer_id,
+            target,
+            limit,
+        )
+        return [self._read(row) for row in reversed(rows)]
+
+    async def take_back(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, event_id: EventId, at: int) -> None:
+        which = (node_id, peer_id, event_id)
+        await sql(tx).execute(
+            "DELETE FROM history WHERE node_id = $1 AND peer_id = $2 AND (target = $3 AND kind <> 'delete' "
+            "OR event_id = $3 AND target IS NOT NULL)",
+            *which,
+        )
+        await sql(tx).execute(
+            "UPDATE history SET text = $4, detail = NULL, deleted_at = $5 "
+            "WHERE node_id = $1 AND peer_id = $2 AND event_id = $3",
+            *which,
+            self._row(*which).seal_text("text", ""),
+            at,
+        )
 
     async def mark_delivered(
         self, tx: Transaction, node_id: NodeId, peer_id: PeerId, event_id: EventId, at: int
@@ -119,7 +164,7 @@ class SqlHistory(Table):
         self, tx: Transaction, node_id: NodeId, peer_id: PeerId, count: int, before: int | None = None
     ) -> list[HistoryEntry]:
         rows = await sql(tx).fetch(
-            "SELECT * FROM history WHERE node_id = $1 AND peer_id = $2 AND position < $4 "
+            "SELECT * FROM history WHERE node_id = $1 AND peer_id = $2 AND position < $4 AND target IS NULL "
             "ORDER BY position DESC LIMIT $3",
             node_id,
             peer_id,
@@ -129,19 +174,26 @@ class SqlHistory(Table):
         return [self._read(row) for row in reversed(rows)]
 
     async def after(
-        self, tx: Transaction, node_id: NodeId, order: int, limit: int, peer_id: PeerId | None = None
+        self,
+        tx: Transaction,
+        node_id: NodeId,
+        order: int,
+        limit: int,
+        peer_id: PeerId | None = None,
+        *,
+        changes: bool = True,
     ) -> list[HistoryEntry]:
+        which = "node_id = $1 AND position > $2" + ("" if changes else " AND target IS NULL")
         if peer_id is None:
             rows = await sql(tx).fetch(
-                "SELECT * FROM history WHERE node_id = $1 AND position > $2 ORDER BY position LIMIT $3",
+                f"SELECT * FROM history WHERE {which} ORDER BY position LIMIT $3",  # noqa: S608 -- constants
                 node_id,
                 order,
                 limit,
             )
         else:
             rows = await sql(tx).fetch(
-                "SELECT * FROM history WHERE node_id = $1 AND position > $2 AND peer_id = $4 "
-                "ORDER BY position LIMIT $3",
+                f"SELECT * FROM history WHERE {which} AND peer_id = $4 ORDER BY position LIMIT $3",  # noqa: S608
                 node_id,
                 order,
                 limit,
@@ -174,10 +226,10 @@ class SqlHistory(Table):
 
     async def _move(self, tx: Transaction, row: Row, node_id: NodeId, from_peer: PeerId, to_peer: PeerId) -> None:
         """Each is sealed for the friend it belongs to."""
-        event_id, failure = EventId(row["event_id"]), row["failure"]
+        event_id, failure, detail = EventId(row["event_id"]), row["failure"], row["detail"]
         old, new = self._row(node_id, from_peer, event_id), self._row(node_id, to_peer, event_id)
         await sql(tx).execute(
-            "UPDATE history SET peer_id = $4, text = $5, failure = $6 "
+            "UPDATE history SET peer_id = $4, text = $5, failure = $6, detail = $7 "
             "WHERE node_id = $1 AND peer_id = $2 AND event_id = $3",
             node_id,
             from_peer,
@@ -185,6 +237,7 @@ class SqlHistory(Table):
             to_peer,
             new.seal_text("text", old.open_text("text", row["text"])),
             None if failure is None else new.seal_text("failure", old.open_text("failure", failure)),
+            None if detail is None else new.seal_text("detail", old.open_text("detail", detail)),
         )
 
     async def erase(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> None:
@@ -192,11 +245,12 @@ class SqlHistory(Table):
 
     async def shorten(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, size: int) -> int:
         said = "FROM history WHERE node_id = $1 AND peer_id = $2 AND direction = 'in'"
-        total = await sql(tx).fetch_value(f"SELECT SUM(LENGTH(text)) AS value {said}", node_id, peer_id)
+        size_of = "LENGTH(text) + COALESCE(LENGTH(detail), 0)"
+        total = await sql(tx).fetch_value(f"SELECT SUM({size_of}) AS value {said}", node_id, peer_id)
         surplus, forgotten = int(total or 0) - size, 0
         while surplus > 0:
             rows = await sql(tx).fetch(
-                f"SELECT position, LENGTH(text) AS size {said} ORDER BY position LIMIT $3",
+                f"SELECT position, {size_of} AS size {said} ORDER BY position LIMIT $3",
                 node_id,
                 peer_id,
                 FORGOTTEN_AT_ONCE,
@@ -230,4 +284,14 @@ class SqlHistory(Table):
             delivered_at=row["delivered_at"],
             read_at=row["read_at"],
             failure="" if row["failure"] is None else sealed.open_text("failure", row["failure"]),
+            kind=row["kind"],
+            target=_event_id(row["target"]),
+            reply=_event_id(row["reply"]),
+            thread=_event_id(row["thread"]),
+            detail=None if row["detail"] is None else json.loads(sealed.open_text("detail", row["detail"])),
+            deleted_at=row["deleted_at"],
         )
+
+
+def _event_id(value: bytes | None) -> EventId | None:
+    return None if value is None else EventId(value)

@@ -43,6 +43,7 @@ INIT_COMMANDS = (
     "PRAGMA busy_timeout = 0",  # `SqliteConnection.begin` waits, and meanwhile others go on
     f"PRAGMA journal_size_limit = {JOURNAL_SIZE_LIMIT}",
     "PRAGMA temp_store = MEMORY",
+    "PRAGMA secure_delete = ON",  # what was taken back is not to be found in free pages
     "PRAGMA trusted_schema = OFF",
     "PRAGMA cell_size_check = ON",
 )

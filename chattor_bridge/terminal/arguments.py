@@ -38,6 +38,31 @@ def number(arguments: JsonObject, key: str) -> int:
     return value
 
 
+def signed(arguments: JsonObject, key: str) -> int:
+    """A whole number, which may be negative. Raises: MalformedData."""
+    value = arguments.get(key)
+    if type(value) is not int:
+        raise MalformedData(f"{key} must be a whole number")
+    return value
+
+
+def texts(arguments: JsonObject, key: str, most: int) -> list[str]:
+    """A list of texts, ``most`` at most. Raises: MalformedData."""
+    return [text({key: one}, key) for one in _listed(arguments, key, most)]
+
+
+def numbers(arguments: JsonObject, key: str, most: int) -> list[int]:
+    """A list of whole numbers that are not negative, ``most`` at most. Raises: MalformedData."""
+    return [number({key: one}, key) for one in _listed(arguments, key, most)]
+
+
+def _listed(arguments: JsonObject, key: str, most: int) -> list[object]:
+    value = arguments.get(key)
+    if not isinstance(value, list) or len(value) > most:
+        raise MalformedData(f"{key} must be a list of at most {most}")
+    return value
+
+
 def flag(arguments: JsonObject, key: str) -> bool:
     """``true`` or, also when absent, ``false``. Raises: MalformedData."""
     value = arguments.get(key, False)

@@ -13,12 +13,14 @@ import segno
 
 from chattor_bridge.node.verifying import in_groups
 from chattor_bridge.node.views import MANY_REQUESTS
+from chattor_bridge.terminal import talk_commands
 from chattor_bridge.terminal.addressing import SHORT_ID
 from chattor_bridge.terminal.client import ask, ask_once
 from chattor_bridge.terminal.control import Answer, Item, JsonObject
 from chattor_bridge.terminal.exits import CommandError, Exit
 from chattor_bridge.terminal.home import Home
 from chattor_bridge.terminal.output import Output, local_time, neutralised, neutralised_lines, table
+from chattor_bridge.terminal.talk_commands import message_lines
 
 MAX_INPUT = 256 * 1024
 """Bytes read from standard input: more than the longest text that is accepted, so that the daemon can say its limit."""
@@ -208,7 +210,8 @@ async def profile(arguments: argparse.Namespace, home: Home, output: Output) -> 
 async def send(arguments: argparse.Namespace, home: Home, output: Output) -> None:
     text = " ".join(arguments.text)
     wait = arguments.timeout if arguments.wait else None
-    async with aclosing(ask(home, "send", contact=arguments.contact, text=text, wait=wait)) as answers:
+    kind = "emote" if arguments.emote else None
+    async with aclosing(ask(home, "send", contact=arguments.contact, text=text, kind=kind, wait=wait)) as answers:
         async for answer in answers:
             if isinstance(answer, Item):
                 state = answer.fields["state"]
@@ -282,6 +285,14 @@ COMMANDS: dict[str, Command] = {
     "send": send,
     "history": history,
     "follow": follow,
+    "reply": talk_commands.reply,
+    "edit": talk_commands.edit,
+    "delete": talk_commands.delete,
+    "react": talk_commands.react,
+    "poll": talk_commands.poll,
+    "vote": talk_commands.vote,
+    "end-poll": talk_commands.end_poll,
+    "place": talk_commands.place,
     "watch": watch,
     "status": status,
 }
@@ -305,7 +316,7 @@ async def _show_messages(answers: AsyncGenerator[Answer, None], home: Home, outp
                     break
                 coming = asyncio.ensure_future(anext(answers, None))
                 message = answer.fields
-                output.show(message, *_message_lines(message))
+                output.show(message, *message_lines(message))
                 if receipts and message["state"] == "received":
                     shown.append({"peer": message["peer"], "event_id": message["event_id"]})
         finally:
@@ -330,24 +341,13 @@ async def _comes_at_once(coming: asyncio.Future[Answer | None]) -> bool:
 def _change_lines(change: JsonObject) -> list[str]:
     match change["change"]:
         case "message":
-            return _message_lines(change["message"])
+            return message_lines(change["message"])
         case "contact":
             return table([_contact_row(change["contact"])])
         case "gone":
             return [f"a message with contact {change['contact']} is gone"]
         case what:
             return [f"{what} changed"]
-
-
-def _message_lines(message: JsonObject) -> list[str]:
-    # a friend's line begins with its number, which it cannot choose: its name may be "you to Anna [delivered]"
-    name = neutralised(message["name"])
-    who = f"you to {name}" if message["sent"] else f"{message['contact']} {name}"
-    state = f" [{message['state']}]" if message["sent"] else ""
-    lines = [f"{local_time(message['time'])}  {who}{state}: {neutralised_lines(message['text'])}"]
-    if "reason" in message:
-        lines.append(f"    not delivered: {neutralised(message['reason'])}")
-    return lines
 
 
 def _received(item: JsonObject, *, many: bool) -> list[str]:
@@ -415,7 +415,7 @@ def take_input(arguments: argparse.Namespace) -> None:
     read cannot be interrupted there. Raises: CommandError when it is too long or no text."""
     if arguments.command == "add" and not arguments.code:
         arguments.code = [_standard_input("Friend code: ")]
-    elif arguments.command == "send" and not arguments.text:
+    elif arguments.command in ("send", "reply", "edit") and not arguments.text:
         arguments.text = [_standard_input("")]
 
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 
-from chattor_bridge.errors import LimitReached, UsageError
+from chattor_bridge.errors import LimitReached, MalformedData, NotFound, UsageError
 from chattor_bridge.ids import EventId, PeerId
 from chattor_bridge.node.node import Node
 from chattor_bridge.node.ports import Clock
-from chattor_bridge.node.views import ContactInfo
 from chattor_bridge.protocol.events import Text
 from chattor_bridge.protocol.splitting import split_text
 from chattor_bridge.terminal import arguments
-from chattor_bridge.terminal.addressing import find_contact, numbered, shown_name
+from chattor_bridge.terminal.addressing import find_contact
 from chattor_bridge.terminal.bell import Bell, Change, ContactChanged, MessageChanged, first_of
 from chattor_bridge.terminal.control import Answer, Done, Item, JsonObject
 from chattor_bridge.terminal.exits import CommandError, Exit
+from chattor_bridge.terminal.forms import STYLES
+from chattor_bridge.terminal.messages import message_items, state_of
 from chattor_bridge.terminal.ports import Direction, HistoryEntry, TerminalStore
 
 MAX_SEND_BYTES = 64 * 1024
@@ -42,8 +43,11 @@ class Conversation:
         self._bell = bell
 
     async def send(self, args: JsonObject, gone: asyncio.Event) -> AsyncGenerator[Answer, None]:
-        _number, contact = find_contact(await self._node.contacts(), arguments.text(args, "contact"))
         text, wait = arguments.text(args, "text"), arguments.optional_number(args, "wait")
+        kind = arguments.optional_text(args, "kind") or ""
+        if kind and kind not in STYLES:
+            raise MalformedData(f"kind must be one of {', '.join(sorted(STYLES))}")
+        peer_id, reply, thread = await self._addressed(args)
         if not text.strip():
             raise UsageError("there is nothing to send")
         if len(text.encode()) > MAX_SEND_BYTES:
@@ -52,18 +56,55 @@ class Conversation:
         event_ids = []
         async with self._store.transaction() as tx:
             for piece in split_text(text):
-                event_id = await self._node.send(tx, contact.peer_id, Text(piece), time=now)
+                body = Text(piece, kind)
+                event_id = await self._node.send(tx, peer_id, body, time=now, reply=reply, thread=thread)
                 await self._store.history.add(
-                    tx, self._node.node_id, contact.peer_id, event_id, Direction.OUT, piece, sent_at=now, stored_at=now
+                    tx,
+                    self._node.node_id,
+                    peer_id,
+                    event_id,
+                    Direction.OUT,
+                    piece,
+                    sent_at=now,
+                    stored_at=now,
+                    kind=kind or "text",
+                    reply=reply,
+                    thread=thread,
                 )
                 event_ids.append(event_id)
-            tx.after_commit(lambda: self._bell.ring(*_changed(contact.peer_id, event_ids)))
+                reply = None
+            tx.after_commit(lambda: self._bell.ring(*_changed(peer_id, event_ids)))
         for event_id in event_ids:
             yield Item({"event_id": event_id.hex(), "state": "queued"})
         if wait is not None:
-            async for item in self._settled(contact.peer_id, event_ids, wait, gone):
+            async for item in self._settled(peer_id, event_ids, wait, gone):
                 yield item
         yield Done({})
+
+    async def _addressed(self, args: JsonObject) -> tuple[PeerId, EventId | None, EventId | None]:
+        """To whom, what it answers and in which thread: by ``contact``, or by ``reply`` or ``thread``, which are order
+        numbers. What is said in a thread about something else begins that thread.
+
+        Raises: NotFound, UsageError.
+        """
+        reply, thread = arguments.optional_number(args, "reply"), arguments.optional_number(args, "thread")
+        if reply is None and thread is None:
+            _number, contact = find_contact(await self._node.contacts(), arguments.text(args, "contact"))
+            return contact.peer_id, None, None
+        found = []
+        async with self._store.transaction() as tx:
+            for order in (reply, thread):
+                entry = None if order is None else await self._store.history.by_order(tx, self._node.node_id, order)
+                if order is not None and (entry is None or entry.target is not None or entry.kind == "note"):
+                    raise NotFound("no such message: history shows the number of each")
+                found.append(entry)
+        answered, begun = found
+        place = answered or begun
+        assert place is not None
+        if answered is not None and begun is not None and answered.peer_id != begun.peer_id:
+            raise UsageError("these two messages are of different conversations")
+        root = None if begun is None else begun.thread or begun.event_id
+        return place.peer_id, None if answered is None else answered.event_id, root
 
     async def history(self, args: JsonObject) -> AsyncGenerator[Answer, None]:
         contacts = await self._node.contacts()
@@ -77,8 +118,8 @@ class Conversation:
             if after is None:
                 entries = await self._store.history.last(tx, node_id, contact.peer_id, limit, before)
             else:
-                entries = await self._store.history.after(tx, node_id, after, limit, contact.peer_id)
-        for item in message_items(entries, contacts):
+                entries = await self._store.history.after(tx, node_id, after, limit, contact.peer_id, changes=False)
+        for item in await message_items(self._store, entries, contacts):
             yield item
         yield Done({})
 
@@ -99,7 +140,7 @@ class Conversation:
             async with self._store.transaction() as tx:
                 entries = await self._store.history.after(tx, self._node.node_id, cursor, _PAGE, chosen)
             wanted = [entry for entry in entries if _wanted(entry, sent_too, known_until)]
-            for item in message_items(wanted, await self._node.contacts() if wanted else []):
+            for item in await message_items(self._store, wanted, await self._node.contacts() if wanted else []):
                 yield item
             if entries:
                 cursor = entries[-1].order
@@ -146,7 +187,7 @@ class Conversation:
                     await self._store.history.get(tx, self._node.node_id, peer_id, event_id) for event_id in waiting
                 ]
             for entry in entries:
-                if entry is not None and (state := _state(entry)) != "queued":
+                if entry is not None and (state := state_of(entry)) != "queued":
                     waiting.remove(entry.event_id)
                     failure = failure or entry.failure
                     yield Item({"event_id": entry.event_id.hex(), "state": state})
@@ -183,37 +224,3 @@ def _wanted(entry: HistoryEntry, sent_too: bool, known_until: int) -> bool:
     if entry.direction is Direction.OUT:
         return sent_too
     return entry.order > known_until or entry.read_at is None
-
-
-def message_items(entries: Sequence[HistoryEntry], contacts: Sequence[ContactInfo]) -> list[Item]:
-    """Entries of these contacts as `history` shows them."""
-    numbers = {contact.peer_id: (number, shown_name(number, contact)) for number, contact in numbered(contacts)}
-    return [Item(_message(entry, *numbers[entry.peer_id])) for entry in entries if entry.peer_id in numbers]
-
-
-def _message(entry: HistoryEntry, number: int, name: str) -> JsonObject:
-    message: JsonObject = {
-        "order": entry.order,
-        "contact": number,
-        "name": name,
-        "peer": entry.peer_id.hex(),
-        "event_id": entry.event_id.hex(),
-        "sent": entry.direction is Direction.OUT,
-        "text": entry.text,
-        "time": entry.sent_at,
-        "stored": entry.stored_at,
-        "state": _state(entry),
-    }
-    if entry.failure:
-        message["reason"] = entry.failure
-    return message
-
-
-def _state(entry: HistoryEntry) -> str:
-    if entry.direction is Direction.IN:
-        return "received" if entry.read_at is None else "read"
-    if entry.failure:
-        return "failed"
-    if entry.read_at is not None:
-        return "read"
-    return "queued" if entry.delivered_at is None else "delivered"

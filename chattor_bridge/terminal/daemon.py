@@ -36,6 +36,7 @@ from chattor_bridge.terminal.home import Home
 from chattor_bridge.terminal.output import Output, neutralised, neutralised_lines
 from chattor_bridge.terminal.person import PersonAnswers
 from chattor_bridge.terminal.recorder import Notice, Recorder
+from chattor_bridge.terminal.relating import Relating
 from chattor_bridge.terminal.server import ControlServer
 from chattor_bridge.terminal.service import Service
 from chattor_bridge.terminal.settings import TerminalSettings, load_settings
@@ -150,6 +151,7 @@ async def run_daemon(
                 friends,
                 PersonAnswers(node, store, friends),
                 Conversation(node, store, clock, bell),
+                Relating(node, store, clock, bell),
                 Watching(node, store, bell, friends),
                 bell,
             )

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chattor_bridge.durations import read_duration
 from chattor_bridge.errors import UsageError
-from chattor_bridge.protocol.limits import MAX_CODE_USES
+from chattor_bridge.protocol.limits import MAX_ANSWERS, MAX_CODE_USES
 from chattor_bridge.terminal.exits import MEANINGS
 from chattor_bridge.terminal.home import DEFAULT_HOME, HOME_VARIABLE
+from chattor_bridge.terminal.talk_parser import add_talk
 
 if TYPE_CHECKING:  # a private name of argparse, and generic to the type checker alone
     _Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -69,8 +71,21 @@ Friends' messages that were shown are marked as read, and their senders get a re
 unread."""
 
 _MESSAGE = """{"order": 7, "contact": 1, "name": "Bob", "peer": "a1…", "event_id": "5f…", "sent": false,
- "text": "Hello", "time": 1793000000, "stored": 1793000002, "state": "received"}
-time is the sender's clock, stored ours."""
+ "kind": "text", "text": "Hello", "time": 1793000000, "stored": 1793000002, "state": "received"}
+time is the sender's clock, stored ours. kind is text, emote, notice, location, poll, unknown, or note for what this
+program says itself. Where it applies there are besides:
+ "edited": 1793000009, the text is the newest then; "deleted": 1793000009, the text is empty then
+ "reply": {"event_id": "5f…", "order": 5, "sent": true, "text": "Hi", "deleted": false}, what it answers, without the
+   last four when that is not here; "thread": the same of the first message of its thread
+ "reactions": [{"emoji": "👍", "sent": true}]
+ "location": {"latitude": 51.5007, "longitude": -0.1246, "accuracy": 35, "name": "Big Ben"}
+ "poll": {"question": "Tea?", "answers": ["yes", "no"], "choices": 1, "disclosed": true, "ended": false, "mine": [0],
+   "theirs": [1]}, the numbers of answers from 0; theirs is null while they are hidden
+ "failed": [{"kind": "edit", "reason": "…"}], changes of it that will not arrive"""
+
+_CHANGES = """
+follow also shows what changes an earlier message, when it comes: kind edit, delete, reaction, vote ("choices": [0]) or
+poll_end, with that message as "target", in the shape of "reply"."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -97,7 +112,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = build_parser()
     arguments, extra = parser.parse_known_args(argv)
     # argparse takes no more words for a list once an option came between: "send bob --wait hello"
-    rest = {"send": "text", "add": "code"}.get(arguments.command)
+    rest = {"send": "text", "reply": "text", "edit": "text", "add": "code"}.get(arguments.command)
     if extra and rest is not None and not getattr(arguments, rest) and not any(word.startswith("-") for word in extra):
         setattr(arguments, rest, extra)
     elif extra:
@@ -422,6 +437,7 @@ def _add_messages(commands: _Commands) -> None:
     )
     send.add_argument("contact", help="number, alias or name")
     send.add_argument("text", nargs="*", metavar="TEXT", help="what to say; put -- before it if it begins with a dash")
+    send.add_argument("--emote", action="store_true", help="tell of yourself in the third person: * Alice waves")
     send.add_argument("--wait", action="store_true", help="wait until the friend has it on disk")
     send.add_argument(
         "--timeout",
@@ -430,6 +446,7 @@ def _add_messages(commands: _Commands) -> None:
         metavar="SECONDS",
         help=f"how long --wait waits at most (default {DEFAULT_WAIT}, up to {MAX_WAIT})",
     )
+    add_talk(partial(_command, commands), _bounded(1, MAX_ORDER), _bounded(1, MAX_ANSWERS))
     history = _command(
         commands,
         "history",
@@ -462,7 +479,7 @@ def _add_messages(commands: _Commands) -> None:
         "Every message carries an order number that only grows. --after ORDER begins behind that message, so a script\n"
         "that remembers the last order it handled misses nothing and sees nothing twice, whatever happens between.\n"
         "Without it, what is unread comes first. When chattor run stops, this ends with exit code 3.\n\n" + _RECEIPTS,
-        _MESSAGE,
+        _MESSAGE + _CHANGES,
     )
     follow.add_argument("contact", nargs="?", help="number, alias or name; without it, all conversations together")
     follow.add_argument("--after", type=_bounded(0, MAX_ORDER), metavar="ORDER", help="begin behind this order number")

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from chattor_bridge.ids import EventId, NodeId, PeerId
 from chattor_bridge.node.ports import NodeStore, Transaction
+
+JsonObject = dict[str, Any]
 
 
 class Direction(StrEnum):
@@ -30,6 +32,11 @@ class HistoryEntry:
     ``sent_at`` is the sender's clock, ``stored_at`` ours: when it arrived, or when it was put on its way.
     ``delivered_at`` is set once the friend has it on disk (``OUT`` only); ``read_at`` once it was read, by the friend
     (``OUT``) or by our owner (``IN``). ``failure`` is a sentence for a person, empty unless it will not arrive.
+
+    ``kind`` is the type of the event, for a text its kind if it has one (``"emote"``, ``"notice"``), and ``"note"`` for
+    what a node says itself. A change has the event it changes as its ``target``, and nobody has to read it by itself.
+    ``detail`` is what an event has beside its text (`chattor_bridge.terminal.forms`). Of what was taken back
+    (``deleted_at``) neither text nor detail is left.
     """
 
     order: int
@@ -43,6 +50,12 @@ class HistoryEntry:
     delivered_at: int | None
     read_at: int | None
     failure: str  # sealed
+    kind: str = "text"
+    target: EventId | None = None
+    reply: EventId | None = None
+    thread: EventId | None = None
+    detail: JsonObject | None = None  # sealed
+    deleted_at: int | None = None
 
 
 class History(Protocol):
@@ -59,12 +72,29 @@ class History(Protocol):
         *,
         sent_at: int,
         stored_at: int,
+        kind: str = "text",
+        target: EventId | None = None,
+        reply: EventId | None = None,
+        thread: EventId | None = None,
+        detail: JsonObject | None = None,
     ) -> int:
-        """Add an entry; its ``order``. Adding the same event again changes nothing and gives the order it has."""
+        """Add an entry; its ``order``. Adding the same event again changes nothing and gives the order it has. A change
+        (with a ``target``) counts as read."""
 
     async def get(
         self, tx: Transaction, node_id: NodeId, peer_id: PeerId, event_id: EventId
     ) -> HistoryEntry | None: ...
+
+    async def by_order(self, tx: Transaction, node_id: NodeId, order: int) -> HistoryEntry | None: ...
+
+    async def changes(
+        self, tx: Transaction, node_id: NodeId, peer_id: PeerId, target: EventId, limit: int
+    ) -> list[HistoryEntry]:
+        """What changes this event: the newest ``limit``, oldest of them first."""
+
+    async def take_back(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, event_id: EventId, at: int) -> None:
+        """Erase the text and detail of an entry, and every change of it but deletions; a change itself is removed.
+        Nothing of them is left in the database."""
 
     async def mark_delivered(
         self, tx: Transaction, node_id: NodeId, peer_id: PeerId, event_id: EventId, at: int
@@ -91,12 +121,20 @@ class History(Protocol):
     async def last(
         self, tx: Transaction, node_id: NodeId, peer_id: PeerId, count: int, before: int | None = None
     ) -> list[HistoryEntry]:
-        """The newest ``count`` entries with this friend (below the order ``before``), oldest of them first."""
+        """The newest ``count`` entries with this friend (below the order ``before``) that are no changes, oldest of
+        them first."""
 
     async def after(
-        self, tx: Transaction, node_id: NodeId, order: int, limit: int, peer_id: PeerId | None = None
+        self,
+        tx: Transaction,
+        node_id: NodeId,
+        order: int,
+        limit: int,
+        peer_id: PeerId | None = None,
+        *,
+        changes: bool = True,
     ) -> list[HistoryEntry]:
-        """Entries above ``order``, in order, ``limit`` at most; of one friend, or of all."""
+        """Entries above ``order``, in order, ``limit`` at most; of one friend, or of all; with changes or without."""
 
     async def unread(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, limit: int) -> list[HistoryEntry]:
         """What this friend said and our owner has not read, in order, ``limit`` at most."""

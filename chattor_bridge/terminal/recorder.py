@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
-from chattor_bridge.ids import NodeId, PeerId
+from chattor_bridge.ids import EventId, NodeId, PeerId
 from chattor_bridge.node.happenings import (
     CodeClosed,
     ContactAdded,
@@ -20,12 +20,18 @@ from chattor_bridge.node.happenings import (
     KnockLeft,
     KnockReceived,
 )
-from chattor_bridge.node.notices import in_words
 from chattor_bridge.node.ports import Clock, Transaction
-from chattor_bridge.protocol.events import Event, Receipt, Text, Unknown
+from chattor_bridge.protocol.events import Delete, Edit, PollEnd, Receipt, Vote
 from chattor_bridge.protocol.signals import Signal
 from chattor_bridge.terminal.bell import Bell, Change, Changed, ContactChanged, MessageChanged
-from chattor_bridge.terminal.ports import Direction, TerminalStore
+from chattor_bridge.terminal.forms import Form, form_of
+from chattor_bridge.terminal.ports import Direction, History, HistoryEntry, TerminalStore
+
+MOST_CHANGES = 500
+"""Changes of one message that are looked at, the newest: a conversation of two people has a few."""
+
+OF_ITS_SENDER_ALONE = frozenset({Edit.TYPE, Delete.TYPE, PollEnd.TYPE})
+"""Changes that count for events of their own sender alone (docs/protocol/events.md, "Who may change what")."""
 
 Notice = KnockReceived | KnockFailed | CodeClosed | ContactAdded
 """What the person at `chattor run` is told of at once."""
@@ -84,35 +90,64 @@ class Recorder:
     async def _arrived(self, tx: Transaction, node_id: NodeId, arrived: EventArrived) -> list[Change]:
         """The messages that it added or changed."""
         peer_id, event = arrived.peer_id, arrived.event
-        match event.body:
-            case Text(text=text):
-                pass
-            case Unknown(type_name, fields):
-                text = _in_words(event, type_name, fields)
-            case Receipt(_, event_ids):
-                await self._store.history.mark_read(tx, node_id, peer_id, event_ids, Direction.OUT, arrived.received_at)
-                return [MessageChanged(peer_id, event_id) for event_id in event_ids]
-            case body:
-                text = _in_words(event, body.TYPE, {})
+        if isinstance(event.body, Receipt):
+            read = event.body.event_ids
+            await self._store.history.mark_read(tx, node_id, peer_id, read, Direction.OUT, arrived.received_at)
+            return [MessageChanged(peer_id, event_id) for event_id in read]
+        form, shown = form_of(event), event.event_id
+        if form.target is not None:
+            changed = await self._store.history.get(tx, node_id, peer_id, form.target)
+            if changed is not None and not _may_change(changed, form):
+                return []
+            shown = form.target if changed is None or changed.target is None else changed.target
         await self._store.history.add(
             tx,
             node_id,
             peer_id,
             event.event_id,
             Direction.IN,
-            text,
+            form.text,
             sent_at=event.time,
             stored_at=arrived.received_at,
+            kind=form.kind,
+            target=form.target,
+            reply=event.reply,
+            thread=event.thread,
+            detail=form.detail,
         )
-        return [MessageChanged(peer_id, event.event_id)]
+        if form.kind == Delete.TYPE and form.target is not None:
+            await take_back(self._store.history, tx, node_id, peer_id, form.target, Direction.IN, arrived.received_at)
+        elif form.target is None:
+            # past a gap, what takes it back may have come before it
+            changes = await self._store.history.changes(tx, node_id, peer_id, event.event_id, MOST_CHANGES)
+            if any(one.kind == Delete.TYPE and one.direction is Direction.IN for one in changes):
+                await self._store.history.take_back(tx, node_id, peer_id, event.event_id, arrived.received_at)
+        return [MessageChanged(peer_id, shown)]
 
 
-def _in_words(event: Event, type_name: str, fields: Mapping[str, object]) -> str:
-    """What to show for an event that is no text this version knows."""
-    said = in_words(type_name, fields)
-    if said is None and event.critical:
-        said = (
-            f"WARNING: an important message of a kind this version does not know ({type_name}). Do not go on as if it "
-            "had not been said: upgrade chattor, or ask your friend what it was"
-        )
-    return f"[{said or f'a message of a kind this version cannot show ({type_name}): upgrade chattor to see it'}]"
+def _may_change(changed: HistoryEntry, form: Form) -> bool:
+    """Whether a friend's change of this counts."""
+    if form.kind in OF_ITS_SENDER_ALONE and changed.direction is not Direction.IN:
+        return False
+    return form.kind == Delete.TYPE or (changed.deleted_at is None and changed.target is None)
+
+
+async def take_back(
+    history: History,
+    tx: Transaction,
+    node_id: NodeId,
+    peer_id: PeerId,
+    target: EventId,
+    direction: Direction,
+    at: int,
+) -> None:
+    """Erase what ``target`` said, if it was said in this direction. Of a vote everything its sender chose in that poll:
+    or the vote before it would count again."""
+    entry = await history.get(tx, node_id, peer_id, target)
+    if entry is None or entry.direction is not direction:
+        return
+    votes = [] if entry.target is None else await history.changes(tx, node_id, peer_id, entry.target, MOST_CHANGES)
+    for one in votes:
+        if entry.kind == one.kind == Vote.TYPE and one.direction is direction:
+            await history.take_back(tx, node_id, peer_id, one.event_id, at)
+    await history.take_back(tx, node_id, peer_id, target, at)

@@ -12,6 +12,7 @@ from chattor_bridge.terminal.control import Answer, Request
 from chattor_bridge.terminal.conversation import Conversation
 from chattor_bridge.terminal.friends import Friends
 from chattor_bridge.terminal.person import PersonAnswers
+from chattor_bridge.terminal.relating import Relating
 from chattor_bridge.terminal.watching import Watching
 
 _CHANGES = {
@@ -32,6 +33,7 @@ class Service:
         friends: Friends,
         person: PersonAnswers,
         conversation: Conversation,
+        relating: Relating,
         watching: Watching,
         bell: Bell,
     ) -> None:
@@ -64,6 +66,13 @@ class Service:
             "presence": person.presence,
             "history": conversation.history,
             "read": conversation.read,
+            "edit": relating.edit,
+            "delete": relating.delete,
+            "react": relating.react,
+            "poll": relating.poll,
+            "vote": relating.vote,
+            "end_poll": relating.end_poll,
+            "place": relating.place,
         }
         self._waiting = {"send": conversation.send, "follow": conversation.follow, "watch": watching.watch}
 

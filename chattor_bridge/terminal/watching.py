@@ -8,8 +8,8 @@ from collections.abc import AsyncGenerator, Sequence
 from chattor_bridge.node.node import Node
 from chattor_bridge.terminal.bell import Bell, Change, ContactChanged, MessageChanged, first_of
 from chattor_bridge.terminal.control import Answer, Item, JsonObject
-from chattor_bridge.terminal.conversation import message_items
 from chattor_bridge.terminal.friends import Friends
+from chattor_bridge.terminal.messages import message_items
 from chattor_bridge.terminal.ports import TerminalStore
 
 
@@ -45,11 +45,15 @@ class Watching:
                         continue  # forgotten meanwhile, with all that was said
                     async with self._store.transaction() as tx:
                         entry = await self._store.history.get(tx, self._node.node_id, peer_id, event_id)
+                        if entry is not None and entry.target is not None:  # it is shown with what it changes
+                            entry = await self._store.history.get(tx, self._node.node_id, peer_id, entry.target)
+                            if entry is None:
+                                continue
                     if entry is None:
                         gone = {"change": "gone", "contact": known[peer_id].order, "event_id": event_id.hex()}
                         items.append(Item(gone))
                         continue
-                    [message] = message_items([entry], contacts)
+                    [message] = await message_items(self._store, [entry], contacts)
                     items.append(Item({"change": "message", "message": message.fields}))
                 case ContactChanged(peer_id):
                     if (contact := known.get(peer_id)) is None:

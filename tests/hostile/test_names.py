@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from chattor_bridge.bridge.content import literal
 from chattor_bridge.ids import PeerId
 from chattor_bridge.node.names import MAX_MARKS, presentable, resemble, told_apart
-from chattor_bridge.terminal.commands import _message_lines
 from chattor_bridge.terminal.output import neutralised
+from chattor_bridge.terminal.talk_commands import message_lines
 
 TRICKS = {
     "an override": ("\u202eannA", "annA"),
@@ -69,12 +69,12 @@ def test_accents_piled_up_on_a_terminal_are_written_out() -> None:
 
 def test_no_name_makes_a_line_of_another_on_a_terminal() -> None:
     """A line of a friend begins with its number, and one of ours with a word."""
-    message = {"contact": 3, "sent": False, "state": "received", "time": 0, "text": "yes"}
+    message = {"contact": 3, "sent": False, "state": "received", "time": 0, "text": "yes", "order": 9, "kind": "text"}
     for name in ("you to Anna [delivered]", "Anna: I owe you", "\x1b[1A\x1b[2KAnna", "2 Anna"):
-        (line,) = _message_lines({**message, "name": name})
+        (line,) = message_lines({**message, "name": name})
         assert line.split("  ", 1)[1].startswith("3 ")
         assert line.isprintable()
-    (ours,) = _message_lines({**message, "name": "Anna", "sent": True, "state": "delivered"})
+    (ours,) = message_lines({**message, "name": "Anna", "sent": True, "state": "delivered"})
     assert ours.endswith("  you to Anna [delivered]: yes")
 
 

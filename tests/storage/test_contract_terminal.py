@@ -73,6 +73,50 @@ async def test_adding_again_changes_nothing(store: Store) -> None:
         assert entry.text == "planted text 1 🧅"
 
 
+async def test_a_change_is_found_by_what_it_changes_and_goes_with_it(store: Store) -> None:
+    text, edit, reaction = (EventId(numbered(number)) for number in (1, 2, 3))
+    async with store.transaction() as tx:
+        order = await say(store, tx, 1)
+        for event_id, kind in ((edit, "edit"), (reaction, "reaction")):
+            await store.history.add(
+                tx,
+                NODE,
+                PEER,
+                event_id,
+                Direction.IN,
+                "planted change",
+                sent_at=1,
+                stored_at=2,
+                kind=kind,
+                target=text,
+                reply=text,
+                thread=edit,
+                detail={"kind": "planted detail"},
+            )
+    async with store.transaction() as tx:
+        history = store.history
+        first, second = await history.changes(tx, NODE, PEER, text, 9)
+        assert (first.event_id, first.kind, first.target, first.read_at) == (edit, "edit", text, 2)
+        assert (first.reply, first.thread, first.detail) == (text, edit, {"kind": "planted detail"})
+        assert await history.changes(tx, NODE, PEER, text, 1) == [second]
+        assert await history.changes(tx, NODE, OTHER_PEER, text, 9) == []
+        assert await history.by_order(tx, NODE, second.order) == second
+        assert await history.by_order(tx, NODE, 10_000) is None
+        assert await history.by_order(tx, NodeId(b"M" * 16), second.order) is None
+        assert numbers(await history.last(tx, NODE, PEER, 9)) == [1]
+        assert numbers(await history.after(tx, NODE, 0, 9, PEER, changes=False)) == [1]
+        assert numbers(await history.after(tx, NODE, 0, 9, PEER)) == [1, 2, 3]
+        assert numbers(await history.after(tx, NODE, 0, 9, changes=False)) == [1]
+        assert len(await history.unread(tx, NODE, PEER, 9)) == 1
+        await history.take_back(tx, NODE, PEER, reaction, 7)
+        assert await history.get(tx, NODE, PEER, reaction) is None
+        await history.take_back(tx, NODE, PEER, text, 8)
+        assert await history.changes(tx, NODE, PEER, text, 9) == []
+        gone = await history.get(tx, NODE, PEER, text)
+        assert gone is not None
+        assert (gone.order, gone.text, gone.detail, gone.deleted_at) == (order, "", None, 8)
+
+
 async def test_the_last_entries_of_a_friend_oldest_first(store: Store) -> None:
     async with store.transaction() as tx:
         for number in (9, 8, 7, 6):

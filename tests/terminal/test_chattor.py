@@ -14,7 +14,7 @@ import pytest_asyncio
 
 from tests.terminal.resident import WAIT, Program, Resident, befriend, residents
 
-MESSAGE_KEYS = {"order", "contact", "name", "peer", "event_id", "sent", "text", "time", "stored", "state"}
+MESSAGE_KEYS = {"order", "contact", "name", "peer", "event_id", "sent", "kind", "text", "time", "stored", "state"}
 
 
 class Friends:
