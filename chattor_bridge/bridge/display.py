@@ -93,7 +93,7 @@ class Display:
         """How this looks in Matrix."""
         match body:
             case Text(text, kind):
-                mentions = await self._mentions(portal)
+                mentions = await self._mentions(portal) if "@" in text else content.NOBODY
                 notice = kind == "notice" or await self._is_muted(portal)
                 return lambda _, mark: (
                     "m.room.message",

@@ -124,6 +124,8 @@ class Words:
     async def _spoken(self, portal: Portal, body: JsonObject) -> str:
         """The text as CommonMark, with the two people called by the names they give themselves: what our owner calls a
         friend is nobody's business."""
+        if body.get("format") != content.HTML_FORMAT:  # nobody is mentioned in it
+            return content.spoken(self._conversion, body)
         async with self._store.transaction() as tx:
             contact = await self._store.contacts.get(tx, portal.node_id, portal.peer_id)
             record = await self._store.nodes.get(tx, portal.node_id)
