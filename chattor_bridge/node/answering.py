@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from functools import partial
 
 from chattor_bridge.errors import AuthenticationFailed, NotFound, PeerMisbehaved, Unavailable
 from chattor_bridge.failpoints import failpoint
@@ -21,19 +21,18 @@ from chattor_bridge.node.happenings import ContactAdded
 from chattor_bridge.node.mailbox import Mailbox
 from chattor_bridge.node.patience import describe, within
 from chattor_bridge.node.ports import Stream, Transaction
-from chattor_bridge.node.records import Contact, KnockAttempt, OutgoingKnock, Role
+from chattor_bridge.node.records import NO_VERSION, Contact, KnockAttempt, OutgoingKnock, Role
 from chattor_bridge.node.surroundings import Surroundings
+from chattor_bridge.node.transferring import Transferring
 from chattor_bridge.node.views import Counters
 from chattor_bridge.protocol.events import Profile
+from chattor_bridge.protocol.handshake import Purpose
 from chattor_bridge.protocol.limits import HANDSHAKE_TIMEOUT, MAX_UNPROVEN_STREAMS
 from chattor_bridge.protocol.link import Established, Link, LinkKeys, Pattern
 from chattor_bridge.protocol.resync import Standing
 from chattor_bridge.protocol.session import Session
 
 log = logging.getLogger(__name__)
-
-NO_VERSION: Final = 0
-"""`Contact.version` of a friend with whom no link has been up yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +61,10 @@ class LinkOnion:
         *,
         profile_name: Callable[[], str],
         befriend: Callable[[PeerId], Friendship],
+        transferring: Transferring,
     ) -> None:
-        """``profile_name`` is what a new friend is told; ``befriend`` gives the live half of a contact on disk."""
+        """``profile_name`` is what a new friend is told; ``befriend`` gives the live half of a contact on disk;
+        ``transferring`` takes the streams that are for files."""
         self._around = around
         self._node_id = node_id
         self._onion = onion
@@ -71,6 +72,7 @@ class LinkOnion:
         self._counters = counters
         self._profile_name = profile_name
         self._befriend = befriend
+        self._transferring = transferring
         self._unproven = Antechamber(MAX_UNPROVEN_STREAMS)
         self.peer_id: PeerId | None = None
         self.knock_id: KnockId | None = None
@@ -85,6 +87,10 @@ class LinkOnion:
             established = next(event for event in events if isinstance(event, Established))
             candidate = candidates[established.candidate]
             peer_id = await self._know(candidate, established.peer_static)
+            if candidate.keys.purpose is Purpose.FILE:
+                proven = partial(self._unproven.leave, stream)
+                await self._transferring.answer(peer_id, stream, *link.hand_over(), on_proven=proven)
+                return
             friendship = self._befriend(peer_id)
             await friendship.answer(
                 stream,
@@ -164,18 +170,21 @@ class LinkOnion:
 
 
 def _of_contact(contact: Contact, before: Standing) -> list[Candidate]:
-    """KK, and until a KK was seen IK too: the friend may not have learnt that its accepting was answered. Only the
-    owner of a code accepts."""
+    """KK for a link and for a file, and until a KK was seen IK too: the friend may not have learnt that its accepting
+    was answered. Only the owner of a code accepts."""
     session = Session.deserialize(contact.session)
     accepting = contact.role is Role.KNOCKER and not contact.established
-    patterns = [Pattern.KK, Pattern.IK] if accepting else [Pattern.KK]
+    expected = [
+        (Pattern.KK, Purpose.LINK),
+        (Pattern.IK if accepting else Pattern.KK, Purpose.LINK if accepting else Purpose.FILE),
+    ]
     return [
         Candidate(
-            LinkKeys(contact.own_static, contact.peer_static, session.link_psk, pattern, contact.role),
+            LinkKeys(contact.own_static, contact.peer_static, session.link_psk, pattern, contact.role, purpose),
             before,
             contact=contact,
         )
-        for pattern in patterns
+        for pattern, purpose in expected
     ]
 
 

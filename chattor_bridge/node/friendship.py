@@ -62,9 +62,10 @@ class Friendship:
         carry: Carry,
         on_change: Callable[[], None],
         on_greeted: Callable[[PeerId], None],
+        on_link: Callable[[], None],
     ) -> None:
         """``asks``: whether the friend is to host for both. ``on_change`` is called when there may be another onion to
-        host, or one less; ``on_greeted`` whenever a link has come up."""
+        host, or one less; ``on_greeted`` whenever a link has come up; ``on_link`` when the friend has come or gone."""
         self._around = around
         self._node_id = node_id
         self.peer_id = peer_id
@@ -73,6 +74,7 @@ class Friendship:
         self._carry = carry
         self._on_change = on_change
         self._on_greeted = on_greeted
+        self._on_link = on_link
         self._live: list[Connection] = []
         self._up, self._down = asyncio.Event(), asyncio.Event()
         self._down.set()
@@ -333,6 +335,7 @@ class Friendship:
             other.end("replaced")
 
     def _tell(self, *, up: bool) -> None:
+        self._on_link()
         try:
             self._around.observer.link_changed(self._node_id, self.peer_id, up=up)
         except Exception as error:

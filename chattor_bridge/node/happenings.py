@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from chattor_bridge.ids import EventId, KnockId, PeerId
+from chattor_bridge.ids import EventId, FileId, KnockId, PeerId
 from chattor_bridge.protocol.events import Event
 
 UNREADABLE: Final = "node.unreadable"
@@ -174,6 +174,36 @@ class ContactsMerged:
     former: PeerId
 
 
+@dataclass(frozen=True, slots=True)
+class FileArrived:
+    """A file that a friend offered by this event is whole on our disk, and is to be taken: `Files.read`, then
+    `Files.release`."""
+
+    peer_id: PeerId
+    event_id: EventId
+    file_id: FileId
+
+
+@dataclass(frozen=True, slots=True)
+class FileSent:
+    """The friend has the file that we offered by this event on disk."""
+
+    peer_id: PeerId
+    event_id: EventId
+    file_id: FileId
+
+
+@dataclass(frozen=True, slots=True)
+class FileFailed:
+    """A file offered by this event, by either side, will not go over; ``reason`` is a sentence for a person, or the end
+    of one that begins with the file."""
+
+    peer_id: PeerId
+    event_id: EventId
+    file_id: FileId
+    reason: str
+
+
 Happening = (
     KnockReceived
     | KnockGone
@@ -188,4 +218,7 @@ Happening = (
     | EventDelivered
     | EventCarried
     | EventFailed
+    | FileArrived
+    | FileSent
+    | FileFailed
 )

@@ -14,6 +14,7 @@ from chattor_bridge.ids import NodeId
 from chattor_bridge.node.budget import OnionBudget
 from chattor_bridge.node.clock import SteadyClock
 from chattor_bridge.node.door import ID_SIZE
+from chattor_bridge.node.filesettings import FileSettings
 from chattor_bridge.node.node import Node
 from chattor_bridge.node.patience import Pace, describe
 from chattor_bridge.node.ports import Clock, NodeStore, Observer, RandomBytes, Transaction, Transport
@@ -45,9 +46,11 @@ class NodeHost:
         work_bits: int = WORK_BITS,
         effort_bits: int = EFFORT_BITS,
         shared: bool = False,
+        files: FileSettings | None = None,
     ) -> None:
         """``pace`` is how patient the nodes are; ``work_bits`` and ``effort_bits`` what their doors ask of stamp and
-        proof of a knock, leading zero bits; ``shared`` as `OnionBudget` has it."""
+        proof of a knock, leading zero bits; ``shared`` as `OnionBudget` has it; without ``files`` no file is
+        offered or taken."""
         steady = SteadyClock(clock)
         self._around = Surroundings(
             store,
@@ -59,6 +62,7 @@ class NodeHost:
             work_bits,
             effort_bits,
             OnionBudget(shared=shared),
+            files=files,
         )
         self._clock = clock
         self._nodes: dict[NodeId, Node] = {}
@@ -176,7 +180,7 @@ class NodeHost:
 
     async def _woken(self, slept: float) -> None:
         for node in self._nodes.values():
-            node.work.woken()
+            await node.work.woken()
         try:
             await self._around.transport.woken(slept)
         except Exception as error:

@@ -34,6 +34,8 @@ from chattor_bridge.protocol.events import (
     EpochAccept,
     EpochOffer,
     Event,
+    FileNews,
+    FileOffer,
     Merge,
     MergeDone,
     Profile,
@@ -65,6 +67,8 @@ GAP_LIFETIME: Final = 86_400
 ASK_FOR_A_CODE: Final = "meet or call, exchange a new friend code, and become friends anew"
 
 
+TakeFile = Callable[[Transaction, Contact, Event], Awaitable[bool]]
+
 TakeCarrying = Callable[[Transaction, Contact, CarryEvent | ShelfEvent], Awaitable[Unknown | None]]
 
 
@@ -93,9 +97,11 @@ class Mailbox:
         on_change: Callable[[], None] = lambda: None,
         on_parted: Callable[[Contact], None] = lambda _contact: None,
         on_carrying: TakeCarrying | None = None,
+        on_file: TakeFile | None = None,
     ) -> None:
         """``on_change`` is called after a commit with which there may be a friendship to end; ``on_parted`` after one
-        that has ended it. ``on_carrying`` takes what friends say about carrying, and says what to show for it."""
+        that has ended it. ``on_carrying`` takes what friends say about carrying, and says what to show for it;
+        ``on_file`` takes an event about a file, and says whether it is shown."""
         self._node_id = node_id
         self._around = around
         self._store = around.store
@@ -105,6 +111,7 @@ class Mailbox:
         self._on_carrying = on_carrying
         self.collecting = 0
         """Blocks that carriers have said they hold and that have not come yet: until then no gap is one."""
+        self._on_file = on_file
         self.verifying = Verifying(around)
 
     # --- out ---------------------------------------------------------------------------------------------------------
@@ -272,6 +279,10 @@ class Mailbox:
                 shown = replace(event, body=notice)
                 await self._around.observer.record(tx, self._node_id, EventArrived(peer_id, shown, held.received_at))
             return contact
+        if isinstance(event.body, FileOffer | FileNews) and self._on_file is not None:
+            to_be_shown = await self._on_file(tx, contact, event)
+            if not to_be_shown:
+                return contact
         if not isinstance(event.body, Profile):
             happening = EventArrived(peer_id, event, received_at=held.received_at)
             await self._around.observer.record(tx, self._node_id, happening)

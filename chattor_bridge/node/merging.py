@@ -124,6 +124,7 @@ class Merging:
         if (wanted := await kept.get(tx, self._node_id, former.peer_id)) is not None:
             now = await kept.get(tx, self._node_id, survivor.peer_id) or Preferences(wanted.shares)
             await kept.save(tx, self._node_id, survivor.peer_id, now.joined(wanted))
+        await self._store.transfers.move(tx, self._node_id, former.peer_id, survivor.peer_id)
         name = former.alias or former.peer_name
         record = self._around.observer.record
         await record(tx, self._node_id, ContactsMerged(survivor.peer_id, former.peer_id))

@@ -12,16 +12,17 @@ from dataclasses import replace
 from chattor_bridge.errors import AlreadyExists, LimitReached, NotFound, UsageError
 from chattor_bridge.failpoints import failpoint
 from chattor_bridge.ids import EventId, KnockId, OnionKey, PeerId
-from chattor_bridge.node.answering import NO_VERSION
 from chattor_bridge.node.carrying.agreements import Agreements
 from chattor_bridge.node.codes import Codes
 from chattor_bridge.node.disclosure import Disclosure
 from chattor_bridge.node.door import ID_SIZE
+from chattor_bridge.node.files import Files
 from chattor_bridge.node.happenings import ContactAdded, ContactRenamed
 from chattor_bridge.node.parting import Parting
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.preferences import Preferences
 from chattor_bridge.node.records import (
+    NO_VERSION,
     Contact,
     KnockState,
     NodeRecord,
@@ -48,6 +49,7 @@ class Node(Codes, Parting, Disclosure):
         """``spread``: it is one of several that start together."""
         super().__init__(around, record.node_id, NodeWork(around, record, spread=spread))
         self._owner = record.owner
+        self.files = Files(around, record.node_id, self.work)
 
     @property
     def owner(self) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from chattor_bridge.ids import DoorId, EventId, KnockId, NodeId, OnionKey, PeerId, ShelfId
+from chattor_bridge.ids import DoorId, EventId, FileId, KnockId, NodeId, OnionKey, PeerId, ShelfId
 from chattor_bridge.node.carrying.records import Carriage, Carrier, HeldBlock, HeldShelf, OwnShelf, Target
 from chattor_bridge.node.happenings import Happening
 from chattor_bridge.node.preferences import Preferences
@@ -24,6 +24,7 @@ from chattor_bridge.node.records import (
     OutboxEntry,
     OutgoingKnock,
     PendingKnock,
+    Transfer,
 )
 from chattor_bridge.protocol.carrying import Deposit
 from chattor_bridge.protocol.signals import Signal
@@ -272,6 +273,41 @@ class Deposits(Protocol):
         was lost where that was left."""
 
 
+class Transfers(Protocol):
+    async def add(self, tx: Transaction, transfer: Transfer, outline: bytes) -> bool:
+        """Add one, with the outline of an outgoing one; false when this friendship has a file of that id already."""
+
+    async def save(self, tx: Transaction, transfer: Transfer) -> None:
+        """Save its state; key, reference, outline and bitmap are erased when it is over."""
+
+    async def get(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, file_id: FileId) -> Transfer | None:
+        """Read and lock until the end of the transaction."""
+
+    async def of_node(self, tx: Transaction, node_id: NodeId, *, over: bool) -> list[Transfer]:
+        """Oldest first; those that are over only if they are asked for."""
+
+    async def count_open(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> int:
+        """How many of this friendship are not over."""
+
+    async def kept(self, tx: Transaction, node_id: NodeId | None = None, peer_id: PeerId | None = None) -> int:
+        """Bytes of incoming files that are on their way or to be taken: of this friend, or of all friends of all
+        nodes."""
+
+    async def outline(self, tx: Transaction, transfer: Transfer) -> bytes: ...
+    async def bitmap(self, tx: Transaction, transfer: Transfer) -> bytes: ...
+    async def note_chunks(self, tx: Transaction, transfer: Transfer, bitmap: bytes, came: int) -> None:
+        """These chunks of an incoming one are on disk."""
+
+    async def parts(self, tx: Transaction) -> set[bytes]:
+        """The part ids of all incoming files, of all nodes, that are not over."""
+
+    async def move(self, tx: Transaction, node_id: NodeId, from_peer: PeerId, to_peer: PeerId) -> None:
+        """The two friends have become one. Where both have a file of one id, the other's stands."""
+
+    async def forget(self, tx: Transaction, node_id: NodeId, changed_before: int) -> None:
+        """Remove those that are over since before that time."""
+
+
 class NodeStore(Protocol):
     """The durable half of every node of this process."""
 
@@ -295,6 +331,8 @@ class NodeStore(Protocol):
     def deposits(self) -> Deposits: ...
     @property
     def preferences(self) -> FriendPreferences: ...
+    @property
+    def transfers(self) -> Transfers: ...
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         """Begin; commit on leaving, roll back on any exception, cancellation included. When the block has been left
@@ -375,6 +413,58 @@ class Transport(Protocol):
     async def woken(self, slept: float) -> None:
         """The machine slept for this many seconds, or its clock jumped (0): see whether what is hosted can still be
         reached, and publish it again where not. Open streams go on, if they can."""
+
+
+# --- files ---------------------------------------------------------------------------------------------------------
+
+
+class FileSource(Protocol):
+    """The content of a file we offer, where our owner has it."""
+
+    async def read(self, offset: int, length: int) -> bytes:
+        """``length`` bytes from ``offset`` on, fewer only at the end of the file.
+
+        Raises: FileChanged when it is gone; an Unavailable when it may be there later.
+        """
+
+    async def close(self) -> None:
+        """Never raises."""
+
+
+class FileSources(Protocol):
+    """Opens what we offer. Implemented by whoever embeds nodes."""
+
+    async def open(self, node_id: NodeId, reference: str) -> FileSource:
+        """The content that was offered under this reference. Raises: as `FileSource.read`."""
+
+
+class Part(Protocol):
+    """The chunks of one incoming file, sealed as they came, on our disk."""
+
+    async def write(self, index: int, sealed: bytes) -> None:
+        """Keep a chunk, on disk after the next `sync`. Raises: FileUnavailable."""
+
+    async def read(self, index: int, length: int) -> bytes:
+        """The first ``length`` bytes of a chunk that was kept. Raises: FileUnavailable."""
+
+    async def sync(self) -> None:
+        """What was written is on disk now. Raises: FileUnavailable."""
+
+    async def close(self) -> None:
+        """Never raises."""
+
+
+class Parts(Protocol):
+    """Where chunks of incoming files are kept until the file is taken."""
+
+    async def open(self, part_id: bytes) -> Part:
+        """Make it, if it is not there. Raises: FileUnavailable."""
+
+    async def remove(self, part_id: bytes) -> None:
+        """Erase one; there may be none. Never raises."""
+
+    async def all(self) -> set[bytes]:
+        """The ids of all that are there."""
 
 
 # --- whoever embeds nodes ------------------------------------------------------------------------------------------

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
-from chattor_bridge.ids import DoorId, EventId, KnockId, NodeId, OnionKey, PeerId
+from chattor_bridge.ids import DoorId, EventId, FileId, KnockId, NodeId, OnionKey, PeerId
 from chattor_bridge.node.preferences import SHARED_AT_FIRST, Shared
+from chattor_bridge.protocol.chunks import Content
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,10 @@ class PendingKnock:
     blocked: bool = False
 
 
+NO_VERSION: Final = 0
+"""`Contact.version` of a friend with whom no link has been up yet."""
+
+
 class Role(StrEnum):
     """Which side of the knock a node was on; fixed for the life of a friendship."""
 
@@ -186,3 +192,53 @@ class HeldEvent:
     seq: int
     event: bytes  # sealed
     received_at: int
+
+
+class TransferState(StrEnum):
+    """How far a file is on its way."""
+
+    OFFERED = "offered"  # the side it is for has not said yet whether it wants it
+    ACCEPTED = "accepted"  # on its way
+    ARRIVED = "arrived"  # incoming only: whole on our disk, sealed, and whoever embeds the node has yet to take it
+    DONE = "done"
+    FAILED = "failed"
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing of it is kept any more but that it was."""
+        return self in (TransferState.DONE, TransferState.FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """A file offered to a friend (``outgoing``) or by one, as its offer ``event_id`` says.
+
+    ``key``, ``size`` and ``root`` are those of its content; the first is erased when the transfer is over.
+    ``reference`` is what whoever embeds the node calls the content of an outgoing one, and ``part_id``, random, names
+    where an incoming one is kept on disk. ``came`` counts the chunks that are there. ``reason`` is a word of
+    docs/protocol/files.md, "Cancelling", for one that failed.
+    """
+
+    node_id: NodeId
+    peer_id: PeerId
+    file_id: FileId
+    event_id: EventId
+    part_id: bytes
+    outgoing: bool
+    key: bytes  # sealed
+    size: int
+    root: bytes  # sealed
+    name: str  # sealed
+    mime: str  # sealed
+    kind: str
+    reference: str  # sealed
+    state: TransferState
+    reason: str
+    created_at: int
+    changed_at: int
+    came: int = 0
+
+    @property
+    def content(self) -> Content:
+        """How its chunks are sealed and proved; not of one that is over."""
+        return Content(self.file_id, self.key, self.size, self.root)

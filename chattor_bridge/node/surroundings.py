@@ -9,6 +9,7 @@ from typing import TypeVar
 from chattor_bridge.node.budget import OnionBudget
 from chattor_bridge.node.carrying.records import CarryPolicy
 from chattor_bridge.node.clock import SteadyClock
+from chattor_bridge.node.filesettings import FileSettings
 from chattor_bridge.node.labour import Labour
 from chattor_bridge.node.patience import Backoff, Pace, heed_cancellation
 from chattor_bridge.node.ports import NodeStore, Observer, RandomBytes, Transport
@@ -20,7 +21,8 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """The ports of a process's nodes, how patient they are, and the onions they share. ``work_bits`` and
-    ``effort_bits`` are what our doors ask of a knocker's stamp and proof."""
+    ``effort_bits`` are what our doors ask of a knocker's stamp and proof. Without ``files`` none is
+    offered or taken."""
 
     store: NodeStore
     transport: Transport
@@ -34,6 +36,7 @@ class Surroundings:
     labour: Labour = field(default_factory=Labour)
     carry_policy: CarryPolicy = field(default_factory=CarryPolicy)
     carrying_transport: Transport | None = None
+    files: FileSettings | None = None
 
     @property
     def shelf_transport(self) -> Transport:

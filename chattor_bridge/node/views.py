@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from chattor_bridge.ids import DoorId, KnockId, NodeId, PeerId
+from chattor_bridge.ids import DoorId, EventId, FileId, KnockId, NodeId, PeerId
 from chattor_bridge.node.preferences import Preferences
-from chattor_bridge.node.records import KnockState
+from chattor_bridge.node.records import KnockState, TransferState
 from chattor_bridge.protocol.events import Body
 from chattor_bridge.protocol.signals import Here
 
@@ -112,6 +112,27 @@ class ContactInfo:
     def understands(self, body: Body) -> bool:
         """Whether the friend's program knows what this is, as far as we know: one we have not met may know all."""
         return self.capabilities is None or body.TYPE in self.capabilities
+
+
+@dataclass(frozen=True, slots=True)
+class TransferInfo:
+    """A file offered to a friend (``outgoing``) or by one. ``done`` of ``size`` bytes have gone over; ``streams``
+    says on how many streams it does so now. ``reason`` is a sentence for a person: why it failed, or what it waits
+    for."""
+
+    peer_id: PeerId
+    file_id: FileId
+    event_id: EventId
+    outgoing: bool
+    state: TransferState
+    reason: str
+    name: str
+    mime: str
+    kind: str
+    size: int
+    done: int
+    streams: int
+    created_at: int
 
 
 class Phase(StrEnum):

@@ -19,6 +19,7 @@ from chattor_bridge.ids import DoorId, KnockId, NodeId, OnionKey, PeerId
 from chattor_bridge.node.answering import LinkOnion
 from chattor_bridge.node.carrying.work import CarryingWork
 from chattor_bridge.node.door import Door
+from chattor_bridge.node.filedesk import FileDesk
 from chattor_bridge.node.friendship import Friendship
 from chattor_bridge.node.happenings import CodeClosed, EventsForgotten, KnockFailed, KnockGone
 from chattor_bridge.node.hosted import HostedOnions
@@ -40,6 +41,7 @@ from chattor_bridge.node.records import (
     Retired,
 )
 from chattor_bridge.node.surroundings import Surroundings
+from chattor_bridge.node.transferring import Transferring
 from chattor_bridge.node.views import Counters, Trouble, WorkStatus
 from chattor_bridge.protocol.limits import KNOCK_LIFETIME, MAX_REMEMBERED, RETIRE_PATIENCE
 from chattor_bridge.protocol.primitives import ed25519_public, x25519_public
@@ -89,6 +91,7 @@ class NodeWork:
             on_change=self.look_again,
             on_parted=self._parted_from,
             on_carrying=lambda *said: self.carrying.agreements.take(*said),
+            on_file=lambda *said: self.desk.take(*said),
         )
         self.carrying = CarryingWork(
             around,
@@ -99,6 +102,8 @@ class NodeWork:
             wake=self.wake,
             run_stream=self._in_own_task,
         )
+        self.desk = FileDesk(around, record.node_id, self.mailbox, wake=self.wake, look_again=self._look_at_files)
+        self.transferring = Transferring(around, record.node_id, self.desk, online=self.online)
         self.merging = Merging(around, record.node_id, self.mailbox, wake=self.wake)
         self.hostings = Hostings(around, self._in_own_task)
         self._hosted = HostedOnions(
@@ -123,6 +128,9 @@ class NodeWork:
     def look_again(self) -> None:
         """Something changed on disk."""
         self._look.set()
+
+    def _look_at_files(self) -> None:
+        self.transferring.look_again()
 
     def wake(self, peer_id: PeerId) -> None:
         """Something was put into this friend's outbox."""
@@ -173,8 +181,9 @@ class NodeWork:
         if friendship is not None:
             friendship.renew()
 
-    def woken(self) -> None:
+    async def woken(self) -> None:
         """The machine slept, or its clock jumped: look at every link, dial and knock now, and see what is due."""
+        await self.transferring.woken()
         for friendship in self._friendships.values():
             friendship.woken()
         for knocking in self._knockings.values():
@@ -193,6 +202,7 @@ class NodeWork:
         if peer_onion is not None and self._group is not None:
             self._group.create_task(self._guard(self._around.transport.forget(peer_onion)))
         self.look_again()
+        self._look_at_files()
 
     def _parted_from(self, contact: Contact) -> None:
         self.part(contact.peer_id, contact.peer_onion)
@@ -237,6 +247,7 @@ class NodeWork:
                 self._group = group
                 group.create_task(self._housekeeping())
                 group.create_task(self._keep_running(self.carrying.trouble, self.carrying.run))
+                group.create_task(self._keep_running(self.trouble, self.transferring.run))
                 await self._reconcile_for_ever(onions, group)
         finally:
             self._group = None
@@ -384,6 +395,7 @@ class NodeWork:
                 self.counters,
                 profile_name=lambda: self.record.profile_name,
                 befriend=self._befriend,
+                transferring=self.transferring,
             )
         return link_onion
 
@@ -402,6 +414,7 @@ class NodeWork:
                 carry=partial(self.carrying.on_link, peer_id),
                 on_change=self.look_again,
                 on_greeted=self._greeted_by,
+                on_link=self._look_at_files,
             )
             self._friendships[peer_id] = friendship
             assert self._group is not None  # only called by what runs in it
@@ -510,6 +523,7 @@ class NodeWork:
         now = self._around.clock.now()
         expired_before = now - KNOCK_LIFETIME
         async with self._around.store.transaction() as tx:
+            await self.desk.expire(tx)
             await self._hosted.renew(tx)
             tx.after_commit(self.look_again)  # a friend may have had the time to hear that a friendship is over
             for door in await doors.of_node(tx, self._node_id):

@@ -79,22 +79,17 @@ class Fetching:
             self._asked.setdefault(stream, []).extend(run)
         return run
 
-    def take(self, stream: Hashable, chunk: SealedChunk) -> bytes | None:
-        """Check a chunk that was asked for on this stream; its plaintext if it is to be stored, None when it came on
-        another stream before.
+    def check(self, chunk: SealedChunk) -> None:
+        """Raises: MalformedData, AuthenticationFailed when this is not the chunk that was offered."""
+        self.content.check(chunk.index, chunk.sealed, chunk.path)
 
-        Raises: MalformedData, AuthenticationFailed when it is not the chunk that was offered; KeyError when it was not
-        asked for.
-        """
-        asked = self._asked[stream]
-        if chunk.index not in asked:
-            raise KeyError(chunk.index)
-        plaintext = None
-        if chunk.index not in self._came:
-            plaintext = self.content.check(chunk.index, chunk.sealed, chunk.path)
-            self._came.add(chunk.index)
-        asked.remove(chunk.index)
-        return plaintext
+    def came(self, stream: Hashable, index: int) -> bool:
+        """A chunk that was asked for on this stream has come, was checked and written; whether it is the first time."""
+        self._asked[stream].remove(index)
+        if index in self._came:
+            return False
+        self._came.add(index)
+        return True
 
     def lost(self, stream: Hashable) -> None:
         """This stream is gone; what was asked for on it has to be asked for again."""

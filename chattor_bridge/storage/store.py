@@ -38,6 +38,7 @@ from chattor_bridge.storage.settings import SqlSettings
 from chattor_bridge.storage.spaces import SqlSpaces
 from chattor_bridge.storage.sqlite import SqliteEngine
 from chattor_bridge.storage.transaction import Transactions, sql
+from chattor_bridge.storage.transfers import SqlTransfers
 from chattor_bridge.storage.unread import SqlUnread
 
 
@@ -57,6 +58,7 @@ class Store:
     carriages: SqlCarriages
     deposits: SqlDeposits
     preferences: SqlPreferences
+    transfers: SqlTransfers
     inbox: SqlInbox
     actions: SqlActions
     portals: SqlPortals
@@ -166,6 +168,7 @@ class Store:
         self.carriages = SqlCarriages(sealer)
         self.deposits = SqlDeposits(sealer)
         self.preferences = SqlPreferences(sealer)
+        self.transfers = SqlTransfers(sealer)
         self.inbox = SqlInbox(sealer)
         self.actions = SqlActions(sealer)
         self.portals = SqlPortals()

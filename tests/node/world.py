@@ -9,8 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from chattor_bridge.errors import OnionNotAuthorised, OnionUnreachable
+from chattor_bridge.errors import FileChanged, FileUnavailable, OnionNotAuthorised, OnionUnreachable
 from chattor_bridge.ids import EventId, NodeId, OnionKey, PeerId
+from chattor_bridge.node.filesettings import FileSettings
 from chattor_bridge.node.happenings import (
     EventArrived,
     EventDelivered,
@@ -25,12 +26,16 @@ from chattor_bridge.node.ports import Clock, Stream, Transaction, Transport
 from chattor_bridge.protocol.events import Text
 from chattor_bridge.protocol.signals import Signal
 from chattor_bridge.storage import Store, StoreKey, open_store
+from chattor_bridge.storage.parts import DiskParts
 from chattor_bridge.transport.memory import MemoryNetwork
 from tests.clock import FakeClock
 from tests.postgres import Databases, sqlite_databases
 
 PATIENCE = 20.0
 """Real seconds for something that must happen without any virtual time passing."""
+
+PER_FRIEND, IN_ALL = 100_000_000, 150_000_000
+"""Bytes of files that a house keeps of one friend, and of all."""
 
 WORK_BITS = 4
 """What doors of the tests ask for: a stamp, but no work."""
@@ -91,12 +96,45 @@ class Diary:
         self._news = asyncio.Event()
 
 
+class Shelf:
+    """What is offered, in memory, by the name under which it stands. What is taken away is gone; what is ``closed``
+    cannot be read now."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.closed = False
+
+    async def open(self, node_id: NodeId, reference: str) -> ShelvedFile:
+        return ShelvedFile(self, reference)
+
+
+class ShelvedFile:
+    """One of them."""
+
+    def __init__(self, shelf: Shelf, reference: str) -> None:
+        self._shelf = shelf
+        self._reference = reference
+
+    async def read(self, offset: int, length: int) -> bytes:
+        if self._shelf.closed:
+            raise FileUnavailable("the shelf is closed")
+        if self._reference not in self._shelf.files:
+            raise FileChanged("it is gone")
+        return self._shelf.files[self._reference][offset : offset + length]
+
+    async def close(self) -> None:
+        pass
+
+
 class House:
     """One process's worth of nodes. It may be stopped, or die, and start again from its disk."""
 
     def __init__(self, world: World, name: str) -> None:
         self.world = world
         self.diary = Diary()
+        self.sources = Shelf()
+        self.parts = DiskParts(world.directory / f"{name}.parts")
+        self.auto_accept = 0
         self.url = world.databases(f"{world.directory / name}.db")
         self.key = StoreKey(secrets.token_bytes(32))
         self.name = name
@@ -118,6 +156,7 @@ class House:
             pace=self.world.pace,
             work_bits=WORK_BITS,
             effort_bits=0,
+            files=FileSettings(self.sources, self.parts, self.auto_accept, PER_FRIEND, IN_ALL),
         )
         await self.host.start()
 

@@ -264,15 +264,15 @@ class Fetches(RuleBasedStateMachine):
         if lie == "swap":
             chunk = replace(chunk, path=(bytes(32), *chunk.path[1:]))
         known = any(index == one for one, _ in self.unstored) or index in self.fetching.stored
-        if lie and not known:
+        if lie:
             with pytest.raises(PeerMisbehaved):
-                self.fetching.take(stream, chunk)
+                self.fetching.check(chunk)
             self.broken(stream)
             return
-        plaintext = self.fetching.take(stream, chunk)
-        assert (plaintext is None) is known
-        if plaintext is not None:
-            self.unstored.append((index, plaintext))
+        self.fetching.check(chunk)
+        assert self.fetching.came(stream, index) is not known
+        if not known:
+            self.unstored.append((index, SMALL[index * CHUNK_SIZE : (index + 1) * CHUNK_SIZE]))
 
     @rule(stream=st.sampled_from("abc"))
     def broken(self, stream: str) -> None:
@@ -307,12 +307,8 @@ class Fetches(RuleBasedStateMachine):
             assert self.asked.get("a")
             while self.asked["a"]:
                 index = self.asked["a"].pop(0)
-                start = index // CHUNKS_OF_GROUP * CHUNKS_OF_GROUP * CHUNK_SIZE
-                content = SMALL[start : start + CHUNKS_OF_GROUP * CHUNK_SIZE]
-                [chunk] = SMALL_FILE.sealed_chunks(index // CHUNKS_OF_GROUP, content, index, 1)
-                plaintext = self.fetching.take("a", chunk)
-                if plaintext is not None:
-                    self.unstored.append((index, plaintext))
+                if self.fetching.came("a", index):
+                    self.unstored.append((index, SMALL[index * CHUNK_SIZE : (index + 1) * CHUNK_SIZE]))
         self.store()
         assert self.fetching.complete
         assert self.on_disk == SMALL
@@ -331,8 +327,6 @@ def test_a_stalled_stream_does_not_hold_up_the_end() -> None:
     while (run := fetching.ask("quick", 16)) is not None:
         asked += run
         for index in run:  # as they come
-            start = index // CHUNKS_OF_GROUP * CHUNKS_OF_GROUP * CHUNK_SIZE
-            content = SMALL[start : start + CHUNKS_OF_GROUP * CHUNK_SIZE]
-            fetching.take("quick", SMALL_FILE.sealed_chunks(index // CHUNKS_OF_GROUP, content, index, 1)[0])
+            assert fetching.came("quick", index)
     assert sorted(asked) == list(range(COUNT))
     assert fetching.all_came
