@@ -77,11 +77,18 @@ def _run(
     if arguments.command == "doctor":
         home.require()
         return _examine(home, arguments)
-    # only these two need the node and its libraries, which take longer to load than the other commands take to run
+    # only these three need the node and its libraries, which take longer to load than the other commands take to run
     from chattor_bridge.terminal import daemon
 
     if arguments.command == "init":
         asyncio.run(daemon.make_identity(home, arguments.name, output))
+    elif arguments.command == "tui":
+        home.require()
+        if arguments.json or not (sys.stdin.isatty() and sys.stdout.isatty()):
+            raise CommandError(Exit.REFUSED, "tui is for a person at a terminal: scripts use the other commands")
+        from chattor_bridge.terminal.tui.start import run_tui
+
+        asyncio.run(run_tui(home, transport_factory or daemon.tor_transport, pace))
     else:
         asyncio.run(daemon.run_until_signalled(home, output, transport_factory or daemon.tor_transport, pace))
     return Exit.DONE

@@ -31,7 +31,7 @@ READ_BATCH = 100
 NOTE_SHOWN = 40
 """Characters of a note in the list of contacts; `note` shows all of it."""
 
-_FOUND = {
+FOUND = {
     "unverified": "not compared yet",
     "verified": "verified",
     "mismatch": "WARNING: a comparison failed; somebody may stand between you",
@@ -64,7 +64,7 @@ async def code(arguments: argparse.Namespace, home: Home, output: Output) -> Non
     for each in codes:
         lines = [
             neutralised(each["code"]),
-            f"  {_short(each)}  {_door_state(each)}  {neutralised(each['label'])}".rstrip(),
+            f"  {_short(each)}  {door_state(each)}  {neutralised(each['label'])}".rstrip(),
         ]
         if arguments.qr:
             lines.extend(_qr_lines(each["code"]))
@@ -163,7 +163,7 @@ async def resync(arguments: argparse.Namespace, home: Home, output: Output) -> N
 async def verify(arguments: argparse.Namespace, home: Home, output: Output) -> None:
     items, _ = await ask_once(home, "verify", contact=arguments.contact, what=arguments.what)
     item = items[0]
-    lines = [f"{neutralised(item['name'])}: {_FOUND[item['verification']]}", f"  {in_groups(item['number'])}"]
+    lines = [f"{neutralised(item['name'])}: {FOUND[item['verification']]}", f"  {in_groups(item['number'])}"]
     if item["emoji"] is not None:
         lines.append("  " + ", ".join(f"{neutralised(sign)} {neutralised(word)}" for sign, word in item["emoji"]))
     if arguments.what == "emoji" and item["emoji"] is None:
@@ -243,7 +243,11 @@ async def watch(_arguments: argparse.Namespace, home: Home, output: Output) -> N
 
 async def status(_arguments: argparse.Namespace, home: Home, output: Output) -> None:
     items, _ = await ask_once(home, "status")
-    state = items[0]
+    output.show(items[0], *status_lines(items[0]))
+
+
+def status_lines(state: JsonObject) -> list[str]:
+    """How things stand, in words."""
     lines = [
         f"name      {neutralised(state['name'])}",
         f"tor       {'connected' if state['tor']['ready'] else neutralised(state['tor']['summary'])}",
@@ -257,7 +261,7 @@ async def status(_arguments: argparse.Namespace, home: Home, output: Output) -> 
         again = "" if trouble["next_try_in"] is None else f"; next try in {trouble['next_try_in']} s"
         label = "retrying" if trouble["failures"] else "note"
         lines.append(f"{label:<10}{neutralised(trouble['what'])}: {neutralised(trouble['reason'])}{again}")
-    output.show(state, *lines)
+    return lines
 
 
 COMMANDS: dict[str, Command] = {
@@ -390,7 +394,8 @@ def _short(item: JsonObject) -> str:
     return str(item["id"])[:SHORT_ID]
 
 
-def _door_state(item: JsonObject) -> str:
+def door_state(item: JsonObject) -> str:
+    """What there is to know about a friend code, in words."""
     facts = ["parked" if item["parked"] else "reachable" if item["published"] else "not reachable yet"]
     if item["once"]:
         facts.append("one-time")

@@ -111,6 +111,8 @@ async def run_until_signalled(
     home: Home, output: Output, transport_factory: TransportFactory, pace: Pace | None
 ) -> None:
     """`chattor run`: until SIGINT or SIGTERM."""
+    home.require()
+    set_up_logging(LOG_LEVEL)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -127,7 +129,6 @@ async def run_daemon(
     Raises: CommandError when there is no identity, AddressInUse when it is held already, ConfigError, Unusable.
     """
     home.require()
-    set_up_logging(LOG_LEVEL)
     with home.locked():
         settings = load_settings(home.config)
         key = StoreKey.load(home.key)

@@ -43,6 +43,7 @@ first steps:
   chattor add CODE               ask the owner of a friend code to be your friend
   chattor requests               see who asks; chattor accept NAME makes friends
   chattor send NAME Hello!       write; chattor follow shows what arrives, as it arrives
+  chattor tui                    or all of it on one screen, with or without chattor run
 """
 
 _EPILOGUE = """\
@@ -166,6 +167,13 @@ def _add_identity(commands: _Commands) -> None:
         '{"answering": true} once commands are answered, {"tor": 45, "summary": "…"} while tor connects,\n'
         '{"ready": true} when it has, and as they happen {"request": "1d…", "name": "Bob", "note": "…"},\n'
         '{"friend": "Bob"}, {"failed": "77…", "reason": "…"} and {"closed": "work", "reason": "…"}',
+    )
+    _command(
+        commands,
+        "tui",
+        "everything on the whole screen: contacts, requests, conversations",
+        "With the chattor run of this home, or, when none runs, online by itself until it is closed. F1 shows the\n"
+        "keys, Ctrl-P everything that can be done, by its name. NO_COLOR in the environment turns colours off.",
     )
     profile = _command(
         commands,

@@ -25,6 +25,10 @@ _CHANGES = {
 """What an operation may have changed without the node's telling so: for those who watch to ask for anew."""
 
 
+_CHANGED_BY = {"verify": "what", "profile": "name"}
+"""The argument without which these operations only ask."""
+
+
 class Service:
     """Answers requests; `ControlServer` carries them."""
 
@@ -88,5 +92,6 @@ class Service:
         async with aclosing(self._plain[request.operation](request.arguments)) as answers:
             async for answer in answers:
                 yield answer
-        if changes := _CHANGES.get(request.operation):
-            self._bell.ring(*changes)
+        only_asks = request.operation in _CHANGED_BY and not request.arguments.get(_CHANGED_BY[request.operation])
+        if not only_asks:
+            self._bell.ring(*_CHANGES.get(request.operation, ()))

@@ -1,0 +1,95 @@
+"""What the screens ask the daemon, in their own terms."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+
+from chattor_bridge.terminal.client import ask, ask_once
+from chattor_bridge.terminal.commands import READ_BATCH
+from chattor_bridge.terminal.control import Item, JsonObject
+from chattor_bridge.terminal.home import Home
+from chattor_bridge.terminal.tui.records import Contact, Message, Request
+
+
+class Desk:
+    """Asks the daemon of this home. Every method raises CommandError when that refuses, or is not there."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+
+    async def watch(self) -> AsyncGenerator[JsonObject, None]:
+        """What changes, for ever; an object of `watch` each."""
+        async with aclosing(ask(self._home, "watch")) as answers:
+            async for answer in answers:
+                if isinstance(answer, Item):
+                    yield answer.fields
+
+    async def contacts(self) -> list[Contact]:
+        return [Contact.of(item) for item in await self._items("contacts")]
+
+    async def requests(self) -> list[Request]:
+        return [Request.of(item) for item in await self._items("requests")]
+
+    async def codes(self) -> list[JsonObject]:
+        return await self._items("codes")
+
+    async def status(self) -> JsonObject:
+        return (await self._items("status"))[0]
+
+    async def last(self, contact: int, count: int, before: int | None = None) -> list[Message]:
+        """The newest messages, or the newest of those before this order."""
+        items = await self._items("history", contact=str(contact), limit=count, before=before)
+        return [Message.of(item) for item in items]
+
+    async def after(self, contact: int, order: int, count: int) -> list[Message]:
+        """The messages that follow this order."""
+        items = await self._items("history", contact=str(contact), limit=count, after=order)
+        return [Message.of(item) for item in items]
+
+    async def mark_read(self, messages: Sequence[Message]) -> None:
+        """These were on the screen."""
+        for start in range(0, len(messages), READ_BATCH):
+            named = [{"peer": one.peer, "event_id": one.event_id} for one in messages[start : start + READ_BATCH]]
+            await ask_once(self._home, "read", messages=named)
+
+    async def send(self, contact: int, text: str) -> None:
+        await self._items("send", contact=str(contact), text=text, wait=None)
+
+    async def add(self, code: str, note: str) -> None:
+        await self._items("add", code=code, note=note)
+
+    async def answer(self, what: str, request: Request) -> None:
+        """``what`` is accept, ignore, block or unblock."""
+        if what in ("block", "unblock"):
+            await self._items(what, who=request.ident, request=True)
+        else:
+            await self._items(what, request=request.ident)
+
+    async def new_code(self, label: str, *, once: bool, lifetime: int | None, uses: int | None) -> JsonObject:
+        items = await self._items("new_code", label=label, once=once, lifetime=lifetime, uses=uses)
+        return items[0]
+
+    async def change_code(self, what: str, code: JsonObject, **arguments: object) -> None:
+        """``what`` is park, rotate or retire."""
+        await self._items(f"{what}_code", code=code["id"], **arguments)
+
+    async def verify(self, contact: int, what: str) -> JsonObject:
+        """The state of comparing with a friend, after ``what`` (empty, emoji, match or mismatch)."""
+        return (await self._items("verify", contact=str(contact), what=what))[0]
+
+    async def rename(self, contact: int, alias: str) -> None:
+        await self._items("rename", contact=str(contact), alias=alias)
+
+    async def profile(self, name: str | None) -> str:
+        """The name friends see, after changing it unless ``None``."""
+        return str((await self._items("profile", name=name))[0]["name"])
+
+    async def part(self, what: str, contact: int) -> None:
+        """``what`` is block, unblock, forget, retire or resync."""
+        key = "who" if what in ("block", "unblock") else "contact"
+        await self._items(what, **{key: str(contact)})
+
+    async def _items(self, operation: str, **arguments: object) -> list[JsonObject]:
+        items, _ = await ask_once(self._home, operation, **arguments)
+        return items

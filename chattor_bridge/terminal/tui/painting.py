@@ -1,0 +1,75 @@
+"""Rows of a conversation as lines of a terminal."""
+
+from __future__ import annotations
+
+import time
+
+from rich.cells import cell_len, set_cell_size
+from rich.text import Text
+
+from chattor_bridge.terminal.output import neutralised
+from chattor_bridge.terminal.tui.commonmark import in_lines, plain_lines
+from chattor_bridge.terminal.tui.ink import Ink
+from chattor_bridge.terminal.tui.records import Message
+from chattor_bridge.terminal.tui.timeline import Day, Row, Said, Unread
+
+GUTTER = 2
+"""Columns left of every text, where nobody's text can stand: the sign of who speaks, and of what is chosen."""
+
+STATES = {
+    "queued": "… waiting",
+    "delivered": "✓ delivered",
+    "read": "✓✓ read",
+    "failed": "✗ not delivered",
+}
+
+
+def paint(row: Row, name: str, width: int, ink: Ink) -> list[Text]:
+    """The lines of a row, none wider than ``width``. ``name`` is what the friend is called."""
+    match row:
+        case Day(words):
+            return [_rule(words, width, ink.faint)]
+        case Unread():
+            return [_rule("new", width, ink.warning)]
+        case Said(message, headed):
+            return _said(message, name, width, ink, headed=headed)
+
+
+def _said(message: Message, name: str, width: int, ink: Ink, *, headed: bool) -> list[Text]:
+    inside = width - GUTTER
+    lines = [_head(message, name, width, ink)] if headed else []
+    body = in_lines(message.text, inside, ink)
+    if message.reason:
+        body.extend(plain_lines(f"✗ {message.reason}", inside, ink.warning))
+    lines.extend(Text.assemble(" " * GUTTER, line) if line else line for line in body)
+    return lines
+
+
+def _head(message: Message, name: str, width: int, ink: Ink) -> Text:
+    when = clock(message.time, message.stored)
+    after = f" · {when}" + (f" · {STATES[message.state]}" if message.sent else "")
+    who = shortened("you" if message.sent else name, max(width - GUTTER - cell_len(after), 1))
+    # the sign tells the sides apart even when a friend calls itself "you"
+    sign, style = ("▸ ", ink.mine) if message.sent else ("◂ ", ink.friend)
+    line = Text.assemble((sign + who, style), (after, ink.faint))
+    line.truncate(width)
+    return line
+
+
+def _rule(words: str, width: int, style: str) -> Text:
+    words = shortened(f" {words} ", width)
+    left = max(width - cell_len(words), 0) // 2
+    return Text("─" * left + words + "─" * max(width - left - cell_len(words), 0), style)
+
+
+def shortened(text: str, width: int) -> str:
+    """``text``, neutralised, in at most ``width`` columns."""
+    text = neutralised(text)
+    return text if cell_len(text) <= width else set_cell_size(text, max(width - 1, 0)) + "…"
+
+
+def clock(seconds: int, stored: int) -> str:
+    """The time of day of something said, with the day when it did not arrive on that."""
+    said, kept = time.localtime(seconds), time.localtime(stored)
+    form = "%H:%M" if said[:3] == kept[:3] else "%Y-%m-%d %H:%M"
+    return time.strftime(form, said)

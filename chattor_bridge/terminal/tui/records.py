@@ -1,0 +1,130 @@
+"""What the daemon's answers are about, as the screens use it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from chattor_bridge.terminal.control import JsonObject
+
+
+class Presence(StrEnum):
+    """How a contact stands to us, for a glance."""
+
+    ONLINE = "online"
+    OFFLINE = "offline"
+    BLOCKED = "blocked"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """A friend. ``last`` is the order of the last message with it, ``unread`` counts to a hundred."""
+
+    number: int
+    name: str
+    alias: str
+    presence: Presence
+    unread: int
+    queued: int
+    verification: str
+    last: int | None
+
+    @classmethod
+    def of(cls, item: JsonObject) -> Contact:
+        """From an object of `contacts`."""
+        presence = Presence.ONLINE if item["online"] else Presence.OFFLINE
+        if item["blocked"]:
+            presence = Presence.BLOCKED
+        if item["retired"]:
+            presence = Presence.ENDED
+        return cls(
+            number=item["contact"],
+            name=item["name"],
+            alias=item["alias"],
+            presence=presence,
+            unread=item["unread"],
+            queued=item["queued"],
+            verification=item["verification"],
+            last=item["last"],
+        )
+
+    @property
+    def shown(self) -> str:
+        """What to call it."""
+        return self.alias or self.name or f"contact {self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One thing said. ``time`` is the sender's clock, ``stored`` ours, both in seconds since the epoch; ``state`` is
+    one of those that `history` names, and ``reason`` why it failed."""
+
+    order: int
+    contact: int
+    peer: str
+    event_id: str
+    sent: bool
+    text: str
+    time: int
+    stored: int
+    state: str
+    reason: str
+
+    @classmethod
+    def of(cls, item: JsonObject) -> Message:
+        """From an object of `history`."""
+        return cls(
+            order=item["order"],
+            contact=item["contact"],
+            peer=item["peer"],
+            event_id=item["event_id"],
+            sent=item["sent"],
+            text=item["text"],
+            time=item["time"],
+            stored=item["stored"],
+            state=item["state"],
+            reason=item.get("reason", ""),
+        )
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether our owner has not seen it yet."""
+        return self.state == "received"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A contact request, received or sent; ``state`` is empty for received ones, ``name`` for sent ones."""
+
+    ident: str
+    received: bool
+    name: str
+    note: str
+    label: str
+    ignored: bool
+    blocked: bool
+    state: str
+    reason: str
+    time: int
+
+    @classmethod
+    def of(cls, item: JsonObject) -> Request:
+        """From an object of `requests`."""
+        return cls(
+            ident=item["id"],
+            received=item["direction"] == "received",
+            name=item.get("name", ""),
+            note=item["note"],
+            label=item.get("label", ""),
+            ignored=item.get("ignored", False),
+            blocked=item.get("blocked", False),
+            state=item.get("state", ""),
+            reason=item.get("reason", ""),
+            time=item["time"],
+        )
+
+    @property
+    def waits(self) -> bool:
+        """Whether it asks for our owner's answer."""
+        return self.received and not self.ignored

@@ -1,0 +1,51 @@
+"""What every key does."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from chattor_bridge.terminal.tui.screens.panel import TextPanel
+
+PAGE = """\
+Everywhere
+  ^p        all that can be done, by its name; conversations too
+  F2        who asks to be your friend; accept, ignore, block
+  F3        your friend codes, as text and as picture
+  F4        ask somebody whose friend code you have
+  F5        how things stand
+  ^up ^down the conversation above or below
+  Tab       from the contacts to the messages, to the text, and on
+  ^q        quit
+
+In the list of contacts
+  Enter     open the conversation
+  v         make sure that nobody stands between you
+  n         your own name for this contact
+
+Where you write
+  Enter     send
+  ^j        a new line (Alt-Enter and Shift-Enter too, where the terminal tells them apart)
+  Esc       to the messages
+
+In the messages
+  Up Down   choose one; what is older is fetched as you go
+  PgUp PgDn by the screen; End goes to the newest
+  y         copy the chosen one
+  Enter     back to writing
+
+Signs
+  ● online   ○ offline   ⊘ blocked   ✕ ended   ✓ verified   ⚠ a comparison failed
+  … waiting until both of you are online   ✓ your friend has it   ✓✓ your friend has read it   ✗ not delivered
+
+What you write is CommonMark: **bold**, *italics*, `code`, > quotes, - lists.
+What is shown of a friend's messages while this window has the focus is marked as read, and your friend is told.
+"""
+
+
+class HelpScreen(TextPanel):
+    """The page."""
+
+    HEADING = "Help"
+
+    def on_mount(self) -> None:
+        self.show(Text(PAGE))

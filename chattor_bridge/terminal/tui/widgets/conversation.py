@@ -1,0 +1,163 @@
+"""One conversation: its title, its messages, and where to write."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.widgets import Static
+
+from chattor_bridge.terminal.control import JsonObject
+from chattor_bridge.terminal.tui.painting import shortened
+from chattor_bridge.terminal.tui.records import Contact, Message, Presence
+from chattor_bridge.terminal.tui.timeline import PAGE, Timeline
+from chattor_bridge.terminal.tui.widgets.composer import Composer
+from chattor_bridge.terminal.tui.widgets.timeline import TimelineView
+
+if TYPE_CHECKING:
+    from chattor_bridge.terminal.tui.app import ChattorApp
+
+WORDS = {
+    Presence.ONLINE: "● online",
+    Presence.OFFLINE: "○ offline: what you write waits, and goes out when both of you are online",
+    Presence.BLOCKED: "⊘ blocked",
+    Presence.ENDED: "✕ this friendship is ended",
+}
+
+COMPARED = {"verified": " · ✓ verified", "mismatch": " · ⚠ A COMPARISON FAILED: somebody may stand between you"}
+
+
+class Conversation(Vertical):
+    """Loads, pages, sends and marks as read; what it shows is a `Timeline`."""
+
+    def __init__(self, desk_app: ChattorApp) -> None:
+        super().__init__(id="conversation")
+        self._app = desk_app
+        self._contact: Contact | None = None
+        self._timeline = Timeline()
+        self._drafts: dict[int, str] = {}
+        self._marking: set[str] = set()
+        self._paging = False
+        self._title = Static(id="title", markup=False)
+        self._view = TimelineView(id="timeline")
+        self.composer = Composer(id="composer")
+
+    def compose(self) -> ComposeResult:
+        yield self._title
+        yield self._view
+        yield self.composer
+
+    @property
+    def contact(self) -> Contact | None:
+        """Whose conversation is open."""
+        return self._contact
+
+    async def open(self, contact: Contact) -> None:
+        """Show the conversation with this contact. Raises: CommandError."""
+        if self._contact is not None:
+            self._drafts[self._contact.number] = self.composer.text
+        count = PAGE + contact.unread
+        page = await self._app.desk.last(contact.number, count)
+        self._contact, self._timeline = contact, Timeline()
+        self._timeline.open(page, has_older=len(page) == count)
+        self.composer.text = self._drafts.pop(contact.number, "")
+        self.composer.move_cursor(self.composer.document.end)
+        self._show_title()
+        self._view.show(self._timeline, contact.shown)
+
+    def close(self) -> None:
+        """Its contact is gone."""
+        self._contact, self._timeline = None, Timeline()
+        self._title.update("")
+        self._view.show(self._timeline, "")
+
+    def contact_changed(self, contact: Contact) -> None:
+        """What is known of the contact is otherwise than before."""
+        if self._contact is not None and contact.number == self._contact.number:
+            renamed = contact.shown != self._contact.shown
+            self._contact = contact
+            self._show_title()
+            if renamed:
+                self._view.refresh_rows(contact.shown)
+
+    def changed(self, change: JsonObject) -> None:
+        """Something happened to messages, perhaps of this conversation."""
+        match change:
+            case {"change": "message", "message": item} if self._is_here(item["contact"]):
+                if self._timeline.put(Message.of(item)):
+                    self._view.refresh_rows()
+            case {"change": "gone", "contact": number, "event_id": event_id} if self._is_here(number):
+                self._timeline.remove(event_id)
+                self._view.refresh_rows()
+
+    def on_timeline_view_wanted(self, notice: TimelineView.Wanted) -> None:
+        notice.stop()
+        if not self._paging:
+            self._paging = True
+            self._do(self._page(older=notice.older))
+
+    def on_timeline_view_looked(self, notice: TimelineView.Looked) -> None:
+        notice.stop()
+        news = [message for message in notice.messages if message.event_id not in self._marking]
+        if news:
+            self._marking.update(message.event_id for message in news)
+            self._do(self._mark(news))
+
+    def on_composer_submitted(self, notice: Composer.Submitted) -> None:
+        notice.stop()
+        if self._contact is not None:
+            self._do(self._send(self._contact.number, notice.text))
+
+    def on_composer_left(self, notice: Composer.Left) -> None:
+        notice.stop()
+        self._view.focus()
+        if self._view.chosen is None:
+            self._view.action_choose(-1)
+
+    async def _send(self, number: int, text: str) -> None:
+        await self._app.desk.send(number, text)
+        # not before it is on disk, and only what was sent: a quick writer may have gone on
+        if self._is_here(number) and self.composer.text == text:
+            self.composer.text = ""
+        self._timeline.read_up()
+        self._view.action_newest()
+
+    async def _page(self, *, older: bool) -> None:
+        try:
+            contact, timeline = self._contact, self._timeline
+            if contact is None or not timeline.messages:
+                return
+            if older:
+                page = await self._app.desk.last(contact.number, PAGE, timeline.messages[0].order)
+                timeline.extend_back(page, has_older=len(page) == PAGE)
+            else:
+                page = await self._app.desk.after(contact.number, timeline.messages[-1].order, PAGE)
+                timeline.extend_forward(page, has_newer=len(page) == PAGE)
+            if timeline is self._timeline:
+                self._view.refresh_rows()
+        finally:
+            self._paging = False
+
+    async def _mark(self, messages: list[Message]) -> None:
+        try:
+            await self._app.desk.mark_read(messages)
+        finally:
+            self._marking.difference_update(message.event_id for message in messages)
+
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        self._app.do(work)
+
+    def _is_here(self, number: int) -> bool:
+        return self._contact is not None and self._contact.number == number
+
+    def _show_title(self) -> None:
+        contact = self._contact
+        assert contact is not None
+        title = Text.assemble(
+            (shortened(contact.shown, 40), "bold"),
+            f"  {WORDS[contact.presence]}{COMPARED.get(contact.verification, '')}",
+        )
+        self._title.update(title)
