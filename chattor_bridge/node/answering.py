@@ -174,10 +174,9 @@ def _of_contact(contact: Contact, before: Standing) -> list[Candidate]:
     was answered. Only the owner of a code accepts."""
     session = Session.deserialize(contact.session)
     accepting = contact.role is Role.KNOCKER and not contact.established
-    expected = [
-        (Pattern.KK, Purpose.LINK),
-        (Pattern.IK if accepting else Pattern.KK, Purpose.LINK if accepting else Purpose.FILE),
-    ]
+    expected = [(Pattern.KK, Purpose.LINK), (Pattern.KK, Purpose.FILE)]
+    if accepting:
+        expected.append((Pattern.IK, Purpose.LINK))
     return [
         Candidate(
             LinkKeys(contact.own_static, contact.peer_static, session.link_psk, pattern, contact.role, purpose),

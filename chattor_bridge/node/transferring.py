@@ -58,8 +58,8 @@ OTHER_DIALS_FIRST: Final = 60.0
 """Seconds without a stream after which the side that should be dialled dials."""
 
 TRIES_AT_ONCE: Final = 3
-"""Streams that may be ended with "not now" or "not known" before the waits grow to those of a dial that fails: what
-makes the file known there may be on its way over the link."""
+"""Tries without success after which the waits grow to those for a friend who is away: the link says that this one is
+there, and what makes the file known there may be on its way over it."""
 
 Key = tuple[PeerId, FileId]
 
@@ -289,14 +289,15 @@ class Transferring:
             try:
                 await self._dial(job, number)
             except FileStreamEnded as ended:
-                tries = 0 if job.file.done > before else tries + 1
+                tries += 1
                 trouble.reason = "the friend's program asks for patience" if ended.reason == "later" else ""
             except (Unavailable, NotFound, PeerMisbehaved, TimeoutError) as error:
-                tries = TRIES_AT_ONCE
+                tries += 1
                 trouble.failed(describe(error) or "the friend did not answer in time", clock.monotonic())
             if job.file.done > before:
                 backoff.reset()
                 soon.reset()
+                tries = 0
                 delay = min(jitter(self._around.random, *REDIAL), self._around.pace.dial_first)
             else:
                 delay = soon.next() if tries < TRIES_AT_ONCE else backoff.next()

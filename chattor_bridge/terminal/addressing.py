@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from chattor_bridge.errors import NotFound, UsageError
-from chattor_bridge.node.views import CodeInfo, ContactInfo, RequestInfo
+from chattor_bridge.node.views import CodeInfo, ContactInfo, RequestInfo, TransferInfo
 
 T = TypeVar("T")
 
@@ -73,6 +73,19 @@ def find_code(codes: Sequence[CodeInfo], word: str) -> CodeInfo:
     )
     if found is None:
         raise NotFound("no such friend code: see chattor code")
+    return found
+
+
+def find_file(files: Sequence[TransferInfo], word: str) -> TransferInfo:
+    """The file that ``word`` means: the beginning of its id, or its name.
+
+    Raises: NotFound, UsageError when several fit.
+    """
+    found = _by_id(files, word, lambda one: one.file_id) or _first_fit(
+        files, word, [lambda one: one.name], lambda one: f"id {one.file_id.hex()[:SHORT_ID]}"
+    )
+    if found is None:
+        raise NotFound("no such file: see chattor file list")
     return found
 
 

@@ -15,7 +15,8 @@ from chattor_bridge.errors import AddressInUse, AlreadyExists, DatabaseUnusable,
 from chattor_bridge.ids import NodeId
 from chattor_bridge.logs import set_up_logging
 from chattor_bridge.node.clock import SystemClock
-from chattor_bridge.node.happenings import CodeClosed, ContactAdded, KnockFailed, KnockReceived
+from chattor_bridge.node.filesettings import FileSettings
+from chattor_bridge.node.happenings import CodeClosed, ContactAdded, FileArrived, FileFailed, KnockFailed, KnockReceived
 from chattor_bridge.node.host import NodeHost
 from chattor_bridge.node.node import Node
 from chattor_bridge.node.patience import Pace
@@ -26,14 +27,17 @@ from chattor_bridge.onion_network import tor_of
 from chattor_bridge.packaged import packaged_directory
 from chattor_bridge.storage import Store, StoreKey, open_store
 from chattor_bridge.storage.holding import hold, start_patiently
+from chattor_bridge.storage.parts import DiskParts
 from chattor_bridge.terminal.addressing import SHORT_ID
 from chattor_bridge.terminal.bell import Bell, Changed
 from chattor_bridge.terminal.connection import DONE, Connection
 from chattor_bridge.terminal.conversation import Conversation
+from chattor_bridge.terminal.filing import Filing
 from chattor_bridge.terminal.forgetting import Forgetting
 from chattor_bridge.terminal.friends import Friends
 from chattor_bridge.terminal.home import Home
 from chattor_bridge.terminal.output import Output, neutralised, neutralised_lines
+from chattor_bridge.terminal.paths import PathSources
 from chattor_bridge.terminal.person import PersonAnswers
 from chattor_bridge.terminal.recorder import Notice, Recorder
 from chattor_bridge.terminal.relating import Relating
@@ -143,7 +147,8 @@ async def run_daemon(
             stack.push_async_callback(transport.stop)
             await transport.start()
             recorder = Recorder(store, clock, bell, _Notices(home, output).notify)
-            host = NodeHost(store, transport, clock, secrets.token_bytes, recorder, pace=pace)
+            files = FileSettings(PathSources(), DiskParts(home.files), *settings.files)
+            host = NodeHost(store, transport, clock, secrets.token_bytes, recorder, pace=pace, files=files)
             stack.push_async_callback(host.stop)
             await host.start()
             node = _node(host)
@@ -153,6 +158,7 @@ async def run_daemon(
                 PersonAnswers(node, store, friends),
                 Conversation(node, store, clock, bell),
                 Relating(node, store, clock, bell),
+                Filing(node, store, clock, bell),
                 Watching(node, store, bell, friends),
                 bell,
             )
@@ -247,5 +253,12 @@ class _Notices:
                 show(
                     {"closed": label, "reason": reason}, f"The friend code {neutralised(label)} {neutralised(reason)}."
                 )
+            case FileArrived(_, _, file_id):
+                ident = file_id.hex()
+                save = self._home.command(f"file save {ident[:SHORT_ID]}")
+                show({"file": ident, "state": "arrived"}, f"A file has arrived: {save} writes it to where you are.")
+            case FileFailed(_, _, file_id, reason):
+                ident = file_id.hex()
+                show({"file": ident, "state": "failed", "reason": reason}, f"The file {ident[:SHORT_ID]} {reason}.")
             case KnockFailed(knock_id, reason):
                 show({"failed": knock_id.hex(), "reason": reason}, f"A request was given up: {neutralised(reason)}")

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from chattor_bridge.ids import EventId
+from chattor_bridge.ids import EventId, FileId
 from chattor_bridge.node.notices import in_words
 from chattor_bridge.protocol.events import (
     Delete,
     Edit,
     Event,
+    FileOffer,
     Location,
     Poll,
     PollEnd,
@@ -56,10 +57,17 @@ def form_of(event: Event) -> Form:
             return _place(event.body)
         case Poll():
             return _poll(event.body)
+        case FileOffer(content, name, mime, kind, caption):
+            return Form("file", caption, None, file_detail(content.file_id, name, mime, kind, content.size))
         case Unknown(type_name, fields):
             return _unknown(event, type_name, fields)
         case body:  # nothing that a friend says is dropped for being nothing that the terminal shows
             return _unknown(event, body.TYPE, {})
+
+
+def file_detail(file_id: FileId, name: str, mime: str, kind: str, size: int) -> JsonObject:
+    """What is kept of an offer; how far the file is, the node knows."""
+    return {"file": file_id.hex(), "file_name": name, "mime": mime, "kind": kind, "size": size}
 
 
 def _place(place: Location) -> Form:

@@ -32,6 +32,7 @@ class Home:
         self.key = self.directory / "store.key"
         self.database = self.directory / "chattor.db"
         self.tor = self.directory / "tor"
+        self.files = self.directory / "files"
         self.socket = self.directory / "control.sock"
         self.lock = self.directory / "lock"
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from chattor_bridge.ids import FileId
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.views import ContactInfo
 from chattor_bridge.terminal.addressing import numbered, shown_name
@@ -44,7 +45,7 @@ async def _message(store: TerminalStore, tx: Transaction, entry: HistoryEntry, n
         "peer": entry.peer_id.hex(),
         "event_id": entry.event_id.hex(),
         "sent": entry.direction is Direction.OUT,
-        "kind": entry.kind if edit is None or edit.detail is None else edit.detail["kind"],
+        "kind": entry.kind if edit is None or edit.detail is None or entry.kind == "file" else edit.detail["kind"],
         "text": entry.text if edit is None else edit.text,
         "time": entry.sent_at,
         "stored": entry.stored_at,
@@ -60,6 +61,8 @@ async def _message(store: TerminalStore, tx: Transaction, entry: HistoryEntry, n
         if other is not None:
             found = await store.history.get(tx, entry.node_id, entry.peer_id, other)
             message[key] = {"event_id": other.hex(), **(await _quoted(store, tx, found) if found is not None else {})}
+    if entry.kind == "file" and entry.detail is not None:
+        message["file"] = await _file(store, tx, entry, entry.detail)
     if entry.kind == "location":
         message["location"] = entry.detail
     if entry.kind == "poll" and entry.detail is not None:
@@ -73,9 +76,16 @@ async def _message(store: TerminalStore, tx: Transaction, entry: HistoryEntry, n
     return message
 
 
+async def _file(store: TerminalStore, tx: Transaction, entry: HistoryEntry, detail: JsonObject) -> JsonObject:
+    """What was offered, and how far it is: ``gone`` when nothing is known of it any more."""
+    file_id = FileId(bytes.fromhex(detail["file"]))
+    transfer = await store.transfers.get(tx, entry.node_id, entry.peer_id, file_id)
+    return {**detail, "state": "gone" if transfer is None else transfer.state.value}
+
+
 def _last_edit(entry: HistoryEntry, changes: Sequence[HistoryEntry]) -> HistoryEntry | None:
     edits = [one for one in changes if one.kind == "edit" and one.direction is entry.direction and not one.failure]
-    return edits[-1] if edits and entry.kind in ("text", "emote", "notice") else None
+    return edits[-1] if edits and entry.kind in ("text", "emote", "notice", "file") else None
 
 
 async def _quoted(store: TerminalStore, tx: Transaction, entry: HistoryEntry) -> JsonObject:

@@ -12,6 +12,7 @@ from chattor_bridge.durations import read_duration
 from chattor_bridge.errors import UsageError
 from chattor_bridge.protocol.limits import MAX_ANSWERS, MAX_CODE_USES
 from chattor_bridge.terminal.exits import MEANINGS
+from chattor_bridge.terminal.file_parser import add_files
 from chattor_bridge.terminal.home import DEFAULT_HOME, HOME_VARIABLE
 from chattor_bridge.terminal.talk_parser import add_talk
 
@@ -60,6 +61,7 @@ files ({default_home}, or --home, or ${home_variable}):
   config.yaml    options, each explained in it; written by init, never rewritten
   store.key      opens everything stored here: without it nothing can be read again. Back it up apart from the rest.
   chattor.db     the identity, the contacts, the history; texts and keys are encrypted with store.key
+  files/         files of friends that were fetched and not saved yet, encrypted
   tor/           what tor keeps
   control.sock   where the other commands find chattor run
 
@@ -105,6 +107,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_friends(commands)
     _add_person(commands)
     _add_messages(commands)
+    add_files(partial(_command, commands))
     return parser
 
 

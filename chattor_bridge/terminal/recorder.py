@@ -14,6 +14,9 @@ from chattor_bridge.node.happenings import (
     EventDelivered,
     EventFailed,
     EventsForgotten,
+    FileArrived,
+    FileFailed,
+    FileSent,
     Happening,
     KnockFailed,
     KnockGone,
@@ -33,7 +36,7 @@ MOST_CHANGES = 500
 OF_ITS_SENDER_ALONE = frozenset({Edit.TYPE, Delete.TYPE, PollEnd.TYPE})
 """Changes that count for events of their own sender alone (docs/protocol/events.md, "Who may change what")."""
 
-Notice = KnockReceived | KnockFailed | CodeClosed | ContactAdded
+Notice = KnockReceived | KnockFailed | CodeClosed | ContactAdded | FileArrived | FileFailed
 """What the person at `chattor run` is told of at once."""
 
 
@@ -75,6 +78,16 @@ class Recorder:
                 tx.after_commit(lambda: self._notify(notice))
                 # a friend's answer ends a request, and whoever knocks uses a code
                 changes = [Changed.REQUESTS, Changed.CODES, Changed.CONTACTS]
+            case FileArrived(peer_id, event_id) | FileSent(peer_id, event_id):
+                changes = [MessageChanged(peer_id, event_id), ContactChanged(peer_id)]
+                if isinstance(happening, FileArrived):
+                    tx.after_commit(lambda: self._notify(happening))
+            case FileFailed(peer_id, event_id, _file, reason):
+                entry = await history.get(tx, node_id, peer_id, event_id)
+                if entry is not None and entry.direction is Direction.OUT:
+                    await history.mark_failed(tx, node_id, peer_id, event_id, f"the file {reason}")
+                tx.after_commit(lambda: self._notify(happening))
+                changes = [MessageChanged(peer_id, event_id), ContactChanged(peer_id)]
             case EventsForgotten():
                 pass
         tx.after_commit(lambda: self._bell.ring(*changes))

@@ -10,6 +10,7 @@ from chattor_bridge.errors import MalformedData
 from chattor_bridge.terminal.bell import Bell, Changed
 from chattor_bridge.terminal.control import Answer, Request
 from chattor_bridge.terminal.conversation import Conversation
+from chattor_bridge.terminal.filing import Filing
 from chattor_bridge.terminal.friends import Friends
 from chattor_bridge.terminal.person import PersonAnswers
 from chattor_bridge.terminal.relating import Relating
@@ -38,6 +39,7 @@ class Service:
         person: PersonAnswers,
         conversation: Conversation,
         relating: Relating,
+        filing: Filing,
         watching: Watching,
         bell: Bell,
     ) -> None:
@@ -77,8 +79,17 @@ class Service:
             "vote": relating.vote,
             "end_poll": relating.end_poll,
             "place": relating.place,
+            "files": filing.files,
+            "file_accept": filing.accept,
+            "file_cancel": filing.cancel,
         }
-        self._waiting = {"send": conversation.send, "follow": conversation.follow, "watch": watching.watch}
+        self._waiting = {
+            "send": conversation.send,
+            "follow": conversation.follow,
+            "watch": watching.watch,
+            "file_send": filing.send,
+            "file_save": filing.save,
+        }
 
     def answer(self, request: Request, gone: asyncio.Event) -> AsyncGenerator[Answer, None]:
         """The answer to one request, part by part. Raises: MalformedData when there is no such operation."""

@@ -6,8 +6,10 @@ import argparse
 from collections import Counter
 from contextlib import aclosing
 
+from chattor_bridge.terminal.addressing import SHORT_ID
 from chattor_bridge.terminal.client import ask, ask_once
 from chattor_bridge.terminal.control import Item, JsonObject
+from chattor_bridge.terminal.file_commands import size_in_words
 from chattor_bridge.terminal.home import Home
 from chattor_bridge.terminal.output import Output, local_time, neutralised, neutralised_lines
 
@@ -138,6 +140,10 @@ def _said(message: JsonObject) -> str:
             return f"[place] {text}"
         case "poll":
             return f"[poll] {text}"
+        case "file":
+            offered = message["file"]
+            what = f"[file {offered['file'][:SHORT_ID]}: {neutralised(offered['file_name'])}, "
+            return f"{what}{size_in_words(offered['size'])}, {offered['state']}] {text}".rstrip()
         case _:
             return text
 

@@ -1,0 +1,58 @@
+"""The part of the command line that is about files."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+Add = Callable[[str, str, str, str], argparse.ArgumentParser]
+"""Adds a command: its name, summary, manual and the shape of its objects."""
+
+_FILE = """{"file": "a1…", "contact": 1, "name": "Bob", "event_id": "5f…", "sent": false, "state": "accepted",
+ "reason": "", "file_name": "song.ogg", "mime": "audio/ogg", "size": 3100000, "done": 61440,
+ "streams": 2, "time": 1793000000}
+state is offered, accepted, arrived (whole, and to be saved), done or failed; size and done are bytes."""
+
+
+def _absolute(path: str) -> str:
+    """As the daemon finds it, which may have been started elsewhere."""
+    return str(Path(path).absolute())
+
+
+def add_files(add: Add) -> None:
+    """Add the command."""
+    files = add(
+        "file",
+        "send and fetch files",
+        "A file that you send is offered: your friend sees what it is, and fetches it or not; small ones are fetched\n"
+        "unasked (see config.yaml). It is read where it lies, so keep it there, unchanged, until it has gone over.\n"
+        "What you fetch is kept encrypted until you save it. Either side may go offline meanwhile: it goes on where\n"
+        "it was.",
+        _FILE,
+    )
+    actions = files.add_subparsers(dest="action", metavar="ACTION", required=True)
+    send = actions.add_parser("send", help="offer a file to a friend", allow_abbrev=False)
+    send.add_argument("contact", help="number, alias or name")
+    send.add_argument("path", help="the file", type=_absolute)
+    send.add_argument("--caption", default="", metavar="TEXT", help="what to say with it, in CommonMark")
+    send.add_argument("--voice", action="store_true", help="it is a voice message")
+    send.add_argument("--wait", action="store_true", help="wait until your friend has it, and show how far it is")
+    listing = actions.add_parser("list", help="show files and how far they are", allow_abbrev=False)
+    listing.add_argument("contact", nargs="?", help="number, alias or name; without it, of everybody")
+    for name, summary in (
+        ("accept", "fetch a file that is offered"),
+        ("cancel", "decline, withdraw or give up a file"),
+    ):
+        action = actions.add_parser(name, help=summary, allow_abbrev=False)
+        action.add_argument("file", help="the beginning of its id, or its name")
+    save = actions.add_parser(
+        "save",
+        help="write a file into a directory",
+        description="Fetches the file if that is to be done yet, and shows how far it is. It gets its own name, made\n"
+        "harmless, or a number behind it when there is such a file: nothing is ever overwritten.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    save.add_argument("file", help="the beginning of its id, or its name")
+    save.add_argument("directory", nargs="?", default=".", type=_absolute, help="where to (default: here)")
