@@ -144,6 +144,19 @@ class ShowEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class PartFromRoom:
+    """Bot and ghost leave the room of a conversation that may go on in another; with ``everybody`` its owner and guests
+    are sent out first."""
+
+    node: str
+    peer: str
+    ghost: str
+    room: str
+    everybody: bool
+    key: str = field(default_factory=_new_key)
+
+
+@dataclass(frozen=True, slots=True)
 class TendSpace:
     """Make sure that the owner's space holds their conversations as they are by then, and nothing else."""
 
@@ -203,6 +216,7 @@ Action = (
     | RenamePortal
     | ClosePortal
     | ShowEvent
+    | PartFromRoom
     | TendSpace
     | CloseSpace
     | ShowText
@@ -222,6 +236,7 @@ _KINDS: dict[str, type[Any]] = {
     "rename-portal": RenamePortal,
     "close-portal": ClosePortal,
     "show-event": ShowEvent,
+    "part-from-room": PartFromRoom,
     "tend-space": TendSpace,
     "close-space": CloseSpace,
     "show-text": ShowText,

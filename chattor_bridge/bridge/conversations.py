@@ -14,6 +14,7 @@ from chattor_bridge.bridge.ghosts import SECRET_BYTES, SECRET_NAME, Household
 from chattor_bridge.bridge.ports import BridgeStore
 from chattor_bridge.bridge.records import Portal
 from chattor_bridge.bridge.voice import Voice
+from chattor_bridge.errors import NotFound
 from chattor_bridge.ids import MatrixUserId, NodeId, PeerId
 from chattor_bridge.node.ports import Clock, Transaction
 
@@ -60,6 +61,21 @@ class Conversations:
             return
         await self._voice.check_room_for_more(tx, portal_lane(portal))
         await self._voice.arrange(tx, portal_lane(portal), action)
+
+    async def part(self, tx: Transaction, portal: Portal, *, everybody: bool) -> None:
+        """Give the room up, and keep the friend: what is said next opens another. With ``everybody`` its owner and
+        guests are sent out of the old one.
+
+        Raises: NotFound when there is none.
+        """
+        if portal.room_id is None:
+            raise NotFound("this conversation has no room now; chat opens one")
+        await self._store.portals.save(tx, replace(portal, room_id=None))
+        action = actions.PartFromRoom(
+            portal.node_id.hex(), portal.peer_id.hex(), portal.ghost, portal.room_id, everybody
+        )
+        await self._voice.arrange(tx, portal_lane(portal), action)
+        await self.tend(tx, portal.owner)
 
     async def tend(self, tx: Transaction, owner: MatrixUserId) -> None:
         """Have the owner's space follow what became of their rooms."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from chattor_bridge.bridge import actions
+from chattor_bridge.bridge.closing import Closing
 from chattor_bridge.bridge.conversations import Conversations
 from chattor_bridge.bridge.display import Display
 from chattor_bridge.bridge.listener import Deed, nothing
@@ -33,6 +34,7 @@ class Performer:
         sender = Sender(homeserver, clock)
         self._homeserver = homeserver
         self._showing = Showing(store, homeserver, conversion, sender, conversations)
+        self._closing = Closing(store, homeserver, conversion, sender, conversations)
         self._display = Display(store, homeserver, conversion, self._showing)
         self._spaces = Spaces(store, homeserver)
         self._speaking = Speaking(store, homeserver, conversion, clock, voice, sender)
@@ -54,7 +56,9 @@ class Performer:
             case actions.RenamePortal():
                 await self._showing.rename(action)
             case actions.ClosePortal():
-                return await self._showing.close_portal(action, pending)
+                return await self._closing.close_portal(action, pending)
+            case actions.PartFromRoom():
+                return await self._closing.part(action, pending)
             case actions.TendSpace():
                 return await self._spaces.tend(action, pending)
             case actions.CloseSpace():

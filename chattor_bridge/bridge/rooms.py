@@ -29,6 +29,8 @@ FUNCTIONAL_MEMBERS = "io.element.functional_members"
 MANAGEMENT_STATE = "chattor_bridge.management"
 """Names the owner of a management room the bot opened."""
 
+SPACE_PARENT = "m.space.parent"
+
 NO_PREVIEWS = {"type": "org.matrix.room.preview_urls", "state_key": "", "content": {"disable": True}}
 """Element's word for it: clients ask the homeserver to fetch what a link leads to, and whoever sent the link would
 learn from its own web server where that homeserver is."""
@@ -105,8 +107,10 @@ class PortalRooms:
 
         Raises: HomeserverUnavailable, HomeserverRefused.
         """
-        for event_type in BRIDGE_STATES:
-            await self._homeserver.set_state(ghost, room_id, event_type, {}, _bridge_key(ghost))
+        for event in await self._homeserver.room_state(ghost, room_id):
+            led = event["type"] == SPACE_PARENT or event["state_key"] == _bridge_key(ghost)
+            if led and event["content"]:
+                await self._homeserver.set_state(ghost, room_id, event["type"], {}, event["state_key"])
 
     async def _find(self, portal: Portal) -> MatrixRoomId | None:
         async def is_it(room_id: MatrixRoomId) -> bool:

@@ -1,4 +1,4 @@
-"""Actions in portals: opening and closing them, and sending there.
+"""Actions in portals: opening them, and sending there.
 
 Like everything an action does, each method may be cut off anywhere and run again from its start. What it learns (the id
 of the Matrix event it made) is returned as a deed, for the transaction that also removes the action.
@@ -7,15 +7,13 @@ of the Matrix event it made) is returned as a deed, for the transaction that als
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 
 from chattor_bridge.bridge import actions, content
 from chattor_bridge.bridge.conversations import Conversations
-from chattor_bridge.bridge.erasure import forget_portal
 from chattor_bridge.bridge.ghosts import transaction_id
-from chattor_bridge.bridge.listener import Deed
-from chattor_bridge.bridge.look import NAMELESS, Looks
+from chattor_bridge.bridge.listener import Deed, nothing
+from chattor_bridge.bridge.look import Looks
 from chattor_bridge.bridge.ports import BridgeStore, Homeserver, TextConversion
 from chattor_bridge.bridge.records import JsonObject, PendingAction, Portal
 from chattor_bridge.bridge.rooms import ROOM_LOST, PortalRooms
@@ -30,11 +28,6 @@ WELCOME = (
     "A receipt of mine under your message says that it was delivered; one of your friend's, that it was read. Between "
     "your friend and this bridge everything is encrypted from end to end; whoever runs this bridge or your homeserver "
     "could read it here. `!chattor help` shows what you can ask me in this room."
-)
-
-CLOSED = (
-    "This conversation is over: everything about it was removed from the bridge. What was said stays in this room, and "
-    "nothing you write here goes anywhere any more. You can leave it."
 )
 
 Make = Callable[[MatrixRoomId, str], tuple[str, JsonObject]]
@@ -72,6 +65,8 @@ class Showing:
             if portal.room_id is None or error.errcode not in ROOM_LOST:
                 raise
             room_id = await self._portals.open(await self._without_room(portal), look)
+        if room_id == portal.room_id and pending.attempts == 0:
+            return nothing
         welcome = await self._welcome_to(portal, room_id, pending)
 
         async def deed(tx: Transaction) -> None:
@@ -83,45 +78,6 @@ class Showing:
         mark = transaction_id(self._homeserver.bot, room_id, portal.peer_id, "welcome")
         event = content.written(self._conversion, WELCOME, mark, notice=True)
         return await self._sender.send(self._homeserver.bot, room_id, "m.room.message", event, mark, pending)
-
-    async def close_portal(self, action: actions.ClosePortal, pending: PendingAction) -> Deed:
-        node_id, peer_id = NodeId(bytes.fromhex(action.node)), PeerId(bytes.fromhex(action.peer))
-        ghost = MatrixUserId(action.ghost)
-        async with self._store.transaction() as tx:
-            # there is one again when what was under way as the rows were removed has just opened a room
-            portal = await self._store.portals.by_peer(tx, node_id, peer_id)
-        known = [action.room, portal.room_id if portal is not None else None]
-        rooms = {MatrixRoomId(room) for room in known if room is not None}
-        if not rooms:  # one may have been made and not saved
-            rooms = set(await self._homeserver.joined_rooms(ghost))
-        for room_id in rooms:
-            await self._close(room_id, ghost, action.key, pending)
-        if rooms:
-            await self._homeserver.ensure_user(ghost, NAMELESS)  # the friend's name is nobody's business any more
-
-        async def deed(tx: Transaction) -> None:
-            portal = await self._store.portals.by_peer(tx, node_id, peer_id)
-            if portal is not None:
-                await forget_portal(self._store, tx, portal)
-            await self._store.event_links.remove(tx, node_id, peer_id)
-            await self._store.room_keys.forget(tx, ghost)
-            for room_id in rooms:
-                await self._store.unread.remove_room(tx, room_id)
-                await self._store.room_keys.forget(tx, room_id)
-
-        return deed
-
-    async def _close(self, room_id: MatrixRoomId, ghost: MatrixUserId, key: str, pending: PendingAction) -> None:
-        bot = self._homeserver.bot
-        mark = transaction_id(bot, room_id, bytes.fromhex(key), "closed")
-        event = content.written(self._conversion, CLOSED, mark, notice=True)
-        with suppress(HomeserverRefused):  # it has left already
-            await self._sender.send(bot, room_id, "m.room.message", event, mark, pending)
-        with suppress(HomeserverRefused):
-            await self._portals.unbridge(ghost, room_id)
-        for user in (ghost, bot):
-            with suppress(HomeserverRefused):
-                await self._homeserver.leave(user, room_id)
 
     async def send(
         self, portal: Portal, sender: MatrixUserId, make: Make, event_id: EventId, pending: PendingAction

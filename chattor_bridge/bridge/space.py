@@ -15,7 +15,7 @@ from chattor_bridge.bridge.listener import Deed, nothing
 from chattor_bridge.bridge.look import BOT_NAME
 from chattor_bridge.bridge.ports import BridgeStore, Homeserver
 from chattor_bridge.bridge.records import JsonObject, PendingAction, Portal
-from chattor_bridge.bridge.rooms import ADMIN_POWER, ROOM_LOST, SECLUDED
+from chattor_bridge.bridge.rooms import ADMIN_POWER, ROOM_LOST, SECLUDED, SPACE_PARENT
 from chattor_bridge.errors import HomeserverRefused
 from chattor_bridge.failpoints import failpoint
 from chattor_bridge.ids import MatrixRoomId, MatrixUserId
@@ -24,7 +24,7 @@ from chattor_bridge.node.ports import Transaction
 SPACE_STATE = "chattor_bridge.space"
 """Names the owner of a space the bot opened, by which it is found again after a crash."""
 
-CHILD, PARENT = "m.space.child", "m.space.parent"
+CHILD = "m.space.child"
 
 SPACE_NAME = BOT_NAME
 SPACE_TOPIC = "Your conversations over Chattor"
@@ -154,7 +154,7 @@ class Spaces:
             if room_id not in children:
                 with suppress(HomeserverRefused):  # in a room that its owner made, a ghost may not have that power
                     await self._homeserver.set_state(
-                        portal.ghost, room_id, PARENT, {"via": via, "canonical": True}, space
+                        portal.ghost, room_id, SPACE_PARENT, {"via": via, "canonical": True}, space
                     )
                 await self._put(space, CHILD, room_id, {"via": via})
         if management is not None and management not in children:

@@ -36,6 +36,7 @@ _SPARED = (
     actions.React,
     actions.Leave,
     actions.ClosePortal,
+    actions.PartFromRoom,
     actions.TendSpace,
     actions.CloseSpace,
 )

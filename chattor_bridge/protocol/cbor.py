@@ -21,6 +21,12 @@ from chattor_bridge.protocol.limits import MAX_CBOR_DEPTH
 _MIN_INT = -(2**63)
 _MAX_INT = 2**64 - 1
 
+_PLAIN = (str, bytes, bool)
+_NESTING = (list, tuple, dict)
+
+_UNSIGNED, _NEGATIVE, _TEXT = 0, 1, 3
+"""Major types of keys (RFC 8949, section 3.1)."""
+
 
 class _NoTags(Mapping[int, object]):
     """Makes cbor2 refuse every tag, built-in ones included, before it interprets it."""
@@ -71,28 +77,31 @@ def decode(data: bytes, *, max_depth: int = MAX_CBOR_DEPTH) -> object:
 
 def _ordered(value: object, depth: int) -> object:
     """A copy that cbor2 will write deterministically, refusing what the profile does not have."""
-    if value is None or isinstance(value, bool | bytes | str):
+    if value is None or isinstance(value, _PLAIN):
         return value
     if isinstance(value, int):
         if not _MIN_INT <= value <= _MAX_INT:
             raise ValueError("an integer of more than 64 bits")
         return value
-    if not isinstance(value, list | tuple | dict):
+    if not isinstance(value, _NESTING):
         raise TypeError(f"{type(value).__name__} is not part of this profile")
     if depth == 0:
         raise ValueError("nested too deeply")
     if not isinstance(value, dict):
         return [_ordered(item, depth - 1) for item in value]
-    keys = sorted((_encoded_key(key), key) for key in value)
-    return {key: _ordered(value[key], depth - 1) for _, key in keys}
+    return {key: _ordered(value[key], depth - 1) for key in sorted(value, key=_place)}
 
 
-def _encoded_key(key: object) -> bytes:
-    if isinstance(key, bool) or not isinstance(key, int | str):
+def _place(key: object) -> tuple[int, int, bytes]:
+    """What orders keys as their encodings are ordered: their major type, then what its head says, then the rest."""
+    if isinstance(key, str):
+        text = key.encode()
+        return _TEXT, len(text), text
+    if not isinstance(key, int) or isinstance(key, bool):
         raise TypeError("a map key is neither an integer nor text")
-    if isinstance(key, int) and not _MIN_INT <= key <= _MAX_INT:
+    if not _MIN_INT <= key <= _MAX_INT:
         raise ValueError("an integer of more than 64 bits")
-    return cbor2.dumps(key)
+    return (_UNSIGNED, key, b"") if key >= 0 else (_NEGATIVE, -1 - key, b"")
 
 
 class Fields:

@@ -38,7 +38,7 @@ class Sealer:
     """Seals and opens the values of one database."""
 
     def __init__(self, key: StoreKey, identity: bytes) -> None:
-        self._box = nacl.secret.Aead(_derive(key, b"chattor/v1/store/values", identity))
+        self._box = nacl.secret.Aead(derive(key, b"chattor/v1/store/values", identity))
 
     def seal(self, value: bytes, table: str, column: str, *row: Part) -> bytes:
         """Close ``value`` for this place. ``row`` is what identifies the row, and never changes."""
@@ -87,10 +87,11 @@ def identity_from_key_check(key: StoreKey, check: bytes) -> bytes:
 
 
 def _check_box(key: StoreKey) -> nacl.secret.Aead:
-    return nacl.secret.Aead(_derive(key, b"chattor/v1/store/check", b""))
+    return nacl.secret.Aead(derive(key, b"chattor/v1/store/check", b""))
 
 
-def _derive(key: StoreKey, label: bytes, salt: bytes) -> bytes:
+def derive(key: StoreKey, label: bytes, salt: bytes) -> bytes:
+    """A key for one purpose, named by the label."""
     return HKDF(algorithm=SHA256(), length=KEY_LENGTH, salt=salt, info=label).derive(key.secret)
 
 

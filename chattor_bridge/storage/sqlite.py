@@ -8,6 +8,7 @@ to a thread; and nothing waits inside SQLite for another program's lock.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import re
 import sqlite3
@@ -97,6 +98,15 @@ def _primary_code(error: BaseException) -> int:
 ARGUMENT = re.compile(r"\$(\d+)")
 """Queries are written as for PostgreSQL; SQLite says ``?1``."""
 
+MAX_QUERIES = 512
+"""Queries whose form for SQLite is remembered: there are some 200."""
+
+
+@functools.lru_cache(MAX_QUERIES)
+def _for_sqlite(query: str) -> str:
+    return ARGUMENT.sub(r"?\1", query)
+
+
 ERRORS = (sqlite3.Error, ValueError)
 """What sqlite3 raises, and what aiosqlite raises on a closed connection."""
 
@@ -156,7 +166,7 @@ class SqliteConnection:
 
     def _run(self, query: str, args: tuple[object, ...]) -> sqlite3.Cursor:
         try:
-            return self._raw.execute(ARGUMENT.sub(r"?\1", query), args)
+            return self._raw.execute(_for_sqlite(query), args)
         except ERRORS as error:
             raise translate(error) from None
 

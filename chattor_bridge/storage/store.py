@@ -33,7 +33,7 @@ from chattor_bridge.storage.postgres import PostgresEngine
 from chattor_bridge.storage.preferences import SqlPreferences
 from chattor_bridge.storage.received import SqlReceived
 from chattor_bridge.storage.room_keys import SqlRoomKeys
-from chattor_bridge.storage.sealing import Sealer, identity_from_key_check, new_key_check
+from chattor_bridge.storage.sealing import Sealer, derive, identity_from_key_check, new_key_check
 from chattor_bridge.storage.settings import SqlSettings
 from chattor_bridge.storage.spaces import SqlSpaces
 from chattor_bridge.storage.sqlite import SqliteEngine
@@ -132,6 +132,10 @@ class Store:
     async def secret(self, tx: Transaction, name: str, length: int) -> bytes:
         """A random secret of this installation, made at the first call; ``length`` in bytes, always the same."""
         return await self._settings.secret(tx, name, length)
+
+    def recovery_key(self) -> bytes:
+        """32 bytes that whoever has the store key has too, with or without a database."""
+        return derive(self._key, b"chattor/v1/matrix/recovery", b"")
 
     async def get_setting(self, tx: Transaction, name: str) -> str | None:
         """A small piece of state under a name."""

@@ -15,6 +15,7 @@ import nio
 import pytest
 import pytest_asyncio
 from mautrix.types import RoomID
+from nio.crypto.attachments import decrypt_attachment
 
 from chattor_bridge.bridge.content import CONTENT_LIMIT
 from chattor_bridge.bridge.ghosts import MARK_KEY
@@ -37,6 +38,8 @@ from tests.nio_person import NioPerson
 from tests.peer import Peer
 from tests.postgres import Databases
 from tests.synapse import WAIT, Homestead
+
+PNG = b"\x89PNG"
 
 __all__ = [
     "test_receipts_tell_what_was_delivered_and_what_was_read_on_both_sides",
@@ -76,7 +79,7 @@ def _token(person: NioPerson) -> dict[str, str]:
     return {"Authorization": f"Bearer {person.nio.access_token}"}
 
 
-async def test_two_people_talk_and_everything_is_encrypted(travelled: tuple[Road, Peer]) -> None:
+async def test_two_people_talk_and_everything_is_encrypted(travelled: tuple[Road, Peer], homestead: Homestead) -> None:
     _, friend = travelled
     alice, room_id, ghost = await _befriended(travelled)
     peer_id = await friend.friend(WAIT)
@@ -91,7 +94,10 @@ async def test_two_people_talk_and_everything_is_encrypted(travelled: tuple[Road
     assert all(event.get("decrypted") for event in messages)
     picture = next(event["content"] for event in messages if event["content"]["msgtype"] == "m.image")
     assert "url" not in picture
-    assert picture["file"]["url"].startswith("mxc://")
+    file = picture["file"]
+    ciphertext = await (await homestead.person()).fetch(file["url"])
+    assert not ciphertext.startswith(PNG)
+    assert decrypt_attachment(ciphertext, file["key"]["k"], file["hashes"]["sha256"], file["iv"]).startswith(PNG)
     raw = await _raw(alice, room_id, (await _shown(alice, said[0]))["event_id"])
     assert raw["type"] == "m.room.encrypted"
     assert set(raw["content"]) == {"algorithm", "ciphertext", "session_id", "sender_key", "device_id", MARK_KEY}

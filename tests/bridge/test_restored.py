@@ -54,6 +54,12 @@ async def _devices(somebody: Somebody, user: str) -> list[str]:
     return list(devices)
 
 
+async def _published(somebody: Somebody, user: str) -> list[str]:
+    """Those of a user, signed or about to be."""
+    answer = await somebody.ask("POST", "/keys/query", {"device_keys": {user: []}})
+    return list(answer["device_keys"][user])
+
+
 async def _use_up_one_time_keys(somebody: Somebody, user: str) -> None:
     """Until the homeserver was given others."""
     (device,) = await _devices(somebody, user)
@@ -115,12 +121,50 @@ async def test_a_database_that_was_put_back_to_a_backup_hears_and_speaks(
             await person.close()
 
 
-async def test_the_devices_of_a_database_that_is_lost_are_removed(homestead: Homestead, tmp_path: Path) -> None:
+async def test_a_homeserver_that_was_put_back_to_a_backup_is_heard_and_spoken_to(
+    private_homestead: Homestead, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It gives out keys again that were used, and knows nothing of what came since."""
+    for module in (identity, hearing):
+        monkeypatch.setattr(module, "ONE_TIME_KEYS", ONE_TIME_KEYS)
+    monkeypatch.setattr(hearing, "SYNC_TIMEOUT", 1)
+    homestead, key = private_homestead, StoreKey(secrets.token_bytes(32))
+    database = tmp_path / "synapse" / "homeserver.db"
+    await homestead.synapse.start()
+    somebody = await homestead.person()
+    async with _road_over(homestead, tmp_path, tmp_path / "bridge.db", key) as road:
+        alice = await road.person()
+        assert isinstance(alice, NioPerson)
+        room_id = await alice.open_chat(road.bot)
+        await alice.next_from(road.bot, room_id, WAIT)
+        _back_up(database, tmp_path / "backup.db")
+        await _use_up_one_time_keys(somebody, road.bot)
+        assert "start" in await _asks(alice, road, room_id, "help")
+        before = await _devices(somebody, road.bot)
+        await alice.close()
+        await homestead.synapse.stop()
+        _back_up(tmp_path / "backup.db", database)
+        await homestead.synapse.start()
+        async with asyncio.timeout(WAIT):
+            while before == await _published(somebody, road.bot):  # noqa: ASYNC110 - it tells nobody
+                await asyncio.sleep(0.2)
+        phone = await road.login_again(alice)
+        assert isinstance(phone, NioPerson)
+        await phone.wait_for(lambda event: event["room_id"] == room_id, WAIT)
+        assert "start" in await _asks(phone, road, room_id, "help")
+        assert [event for event in phone.timeline if event.get("decrypted") and event["sender"] == road.bot]
+        await phone.close()
+
+
+async def test_after_the_loss_of_a_database_old_devices_are_gone_and_the_bot_is_who_its_store_key_says(
+    homestead: Homestead, tmp_path: Path
+) -> None:
     somebody = await homestead.person()
     ghost, bot = new_ghost(), f"@{homestead.registration.bot_localpart}:{homestead.registration.domain}"
-    devices = []
-    for number in range(2):
-        async with open_store(f"sqlite:{tmp_path / str(number)}", StoreKey(secrets.token_bytes(32))) as store:
+    key, other_key = StoreKey(secrets.token_bytes(32)), StoreKey(secrets.token_bytes(32))
+    devices, identities = [], []
+    for number, store_key in enumerate((key, key, other_key)):
+        async with open_store(f"sqlite:{tmp_path / str(number)}", store_key) as store:
             service = MatrixService(
                 replace(homestead.settings(), encrypt_rooms=True), Intake().accept, SystemClock(), store
             )
@@ -136,8 +180,16 @@ async def test_the_devices_of_a_database_that_is_lost_are_removed(homestead: Hom
                     await service._encryption._publish_ghosts_again()  # as after either side was put back
                     await service.homeserver.send(ghost, room_id, "m.room.message", {"body": "y"}, "2")
                     devices.append([await _devices(somebody, user) for user in (ghost, bot)])
+                    identities.append([await _identity(somebody, user) for user in (ghost, bot)])
             finally:
                 await service.stop()
     assert all(len(each) == 1 for run in devices for each in run)
-    assert devices[0][0] != devices[1][0]
-    assert devices[0][1] != devices[1][1]
+    assert len({run[0][0] for run in devices}) == len({run[1][0] for run in devices}) == 3
+    assert len({ghosts for ghosts, _ in identities}) == 3
+    assert identities[0][1] == identities[1][1] != identities[2][1]
+
+
+async def _identity(somebody: Somebody, user: str) -> str:
+    """The key by which clients know a user."""
+    answer = await somebody.ask("POST", "/keys/query", {"device_keys": {user: []}})
+    return str(next(iter(answer["master_keys"][user]["keys"])))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
+
 import pytest
 
 from chattor_bridge.errors import HomeserverRefused, HomeserverUnavailable
@@ -11,9 +14,11 @@ from chattor_bridge.node.clock import SystemClock
 from chattor_bridge.storage import Store
 from tests.matrix.fake_homeserver import Answer, FakeHomeserver, Request
 from tests.matrix.key_server import KeyServer
-from tests.synapse import Intake
+from tests.synapse import WAIT, Homestead, Intake
 
 ROOM = MatrixRoomId("!room:example.test")
+KINDS = ("m.room.message", "m.room.encrypted")
+
 STRANGER = "@mallory:elsewhere.test"
 
 
@@ -71,3 +76,36 @@ async def test_what_cannot_be_read_does_not_hold_up_the_keys_that_follow(server:
     finally:
         await service.stop()
     assert not [each.path for each in server.requests if STRANGER.encode() in each.body]  # nothing is done for them
+
+
+@pytest.mark.synapse
+async def test_a_room_stays_as_it_was_opened_whatever_is_configured_later(homestead: Homestead, keys: Store) -> None:
+    person = await homestead.person()
+    rooms: list[MatrixRoomId] = []
+    said: dict[str, list[str]] = {}
+    for number, encrypt in enumerate((True, False, True)):
+        service = MatrixService(
+            replace(homestead.settings(), encrypt_rooms=encrypt), Intake().accept, SystemClock(), keys
+        )
+        await service.start()
+        try:
+            async with asyncio.timeout(WAIT):
+                await service.reachable()
+                await service._encryption.ears.caught_up.wait()
+            bot = service.homeserver.bot
+            if number < 2:
+                rooms.append(
+                    await service.homeserver.create_room(
+                        bot, name=None, topic=None, invite=[person.user_id], is_direct=True
+                    )
+                )
+                await person.join(rooms[-1])
+            for room_id in rooms:
+                content = {"msgtype": "m.text", "body": str(number)}
+                await service.homeserver.send(bot, room_id, "m.room.message", content, str(number))
+        finally:
+            await service.stop()
+    for room_id in rooms:
+        answer = await person.ask("GET", f"/rooms/{room_id}/messages?dir=f&limit=100")
+        said[room_id] = [event["type"] for event in answer["chunk"] if event["type"] in KINDS]
+    assert said == {rooms[0]: ["m.room.encrypted"] * 3, rooms[1]: ["m.room.message"] * 2}

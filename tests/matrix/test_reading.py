@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 
 import pytest
 import pytest_asyncio
@@ -13,14 +14,18 @@ from mautrix.types import DeviceID, DeviceIdentity, RoomID, SessionID, TrustStat
 
 from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.errors import KeyMissing, Undecryptable
+from chattor_bridge.matrix.encryption import hearing
 from chattor_bridge.matrix.encryption.hearing import MOST_SKIPPED, Ears
-from chattor_bridge.matrix.encryption.keystore import INBOUND
+from chattor_bridge.matrix.encryption.identity import ONE_TIME_KEYS
+from chattor_bridge.matrix.encryption.keystore import INBOUND, OLM, SEEN
 from chattor_bridge.matrix.service import MatrixService
 from chattor_bridge.node.clock import SystemClock
 from chattor_bridge.storage import Store
 from tests.matrix.fake_homeserver import FakeHomeserver
 from tests.matrix.key_server import KeyServer
 from tests.synapse import Intake
+
+DAY = timedelta(days=1)
 
 ROOM, ALICE = RoomID("!room:example.test"), UserID("@alice:example.test")
 
@@ -152,3 +157,49 @@ async def test_what_cannot_be_opened_costs_the_others_in_their_rooms_no_new_keys
         await _read(ears, keys, {**event, "content": {**event["content"], "session_id": "unknown"}})
     async with ears._bot.turn():
         assert await ears._bot.keys.get_outbound_group_session(elsewhere.room_id) is elsewhere
+
+
+async def test_keys_of_others_are_removed_after_a_time(ears: Ears, phone: Phone, keys: Store) -> None:
+    assert await _read(ears, keys, phone.says("used")) == "used"
+    bot = ears._bot
+    old = {"received": (datetime.now() - hearing.KEYS_KEPT - DAY).isoformat()}  # noqa: DTZ005
+    silent = {"sessions": [{"decrypted": (datetime.now() - hearing.OLM_KEPT - DAY).isoformat()}]}  # noqa: DTZ005
+    recent = {"sessions": [{"decrypted": (datetime.now() - hearing.OLM_KEPT + DAY).isoformat()}]}  # noqa: DTZ005
+    async with bot.turn():
+        for kind, name, value in (
+            *((INBOUND, "old @a:b", old), (SEEN, "old @a:b", {"0": ["$1", 1]})),
+            *((OLM, "silent", silent), (OLM, "recent", recent)),
+        ):
+            bot.keys.write(kind, name, value)
+        await bot.keys.save()
+    await ears.forget_old_keys()
+    left = {kind: await bot.keys.names(kind) for kind in (INBOUND, SEEN, OLM)}
+    used = f"{phone.session.id} {ALICE}"
+    assert left == {INBOUND: [used], SEEN: [used], OLM: ["recent"]}
+
+
+async def test_the_keys_to_address_the_bot_by_are_renewed_before_they_run_out(
+    server: FakeHomeserver, keys: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hearing, "FIRST_RETRY", 0.05)
+    monkeypatch.setattr(hearing, "LAST_RETRY", 0.05)
+    async with _reading(server, keys) as ears:
+        await ears.caught_up.wait()
+        server.requests.clear()
+        few = {"device_one_time_keys_count": {"signed_curve25519": ONE_TIME_KEYS // 2}}
+        key_server = server.behave
+        assert isinstance(key_server, KeyServer)
+        for answer, one_time, fallback in (
+            (few, ONE_TIME_KEYS // 2, 0),
+            ({"device_unused_fallback_key_types": []}, 0, 1),
+            ({**few, "device_unused_fallback_key_types": []}, ONE_TIME_KEYS // 2, 1),
+            ({"device_unused_fallback_key_types": ["signed_curve25519"]}, None, None),
+        ):
+            before = len(server.asked("/keys/upload"))
+            key_server.to_bring.append(answer)
+            await server.until(lambda: not key_server.to_bring)
+            brought = str(len(key_server.syncs))
+            await server.until(lambda brought=brought: key_server.syncs[-1] == brought)  # type: ignore[misc]
+            given = [json.loads(request.body) for request in server.asked("/keys/upload")[before:]]
+            numbers = [(len(each["one_time_keys"]), len(each.get("fallback_keys", {}))) for each in given]
+            assert numbers == ([] if one_time is None else [(one_time, fallback)])

@@ -39,6 +39,7 @@ from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.errors import HomeserverRefused, KeyMissing, Undecryptable
 from chattor_bridge.ids import MatrixRoomId, MatrixUserId
 from chattor_bridge.matrix.client import DEVICE_ID, Client
+from chattor_bridge.matrix.encryption import recovery
 from chattor_bridge.matrix.encryption.device import DeviceApi, Machine
 from chattor_bridge.matrix.encryption.giving import Given, Giving
 from chattor_bridge.matrix.encryption.keystore import ACCOUNT, OLM, EncryptionStore, KeyStore
@@ -84,6 +85,7 @@ class Identity:
         self.user = user
         self.device = ""
         self.keys = KeyStore(store, user, reads=reads)
+        self._recovery_key = store.recovery_key()
         self._client = client
         self._clock = clock
         self._reads = reads
@@ -125,9 +127,15 @@ class Identity:
         self.account = self.machine.account = account
         if not account.shared:
             await self.upload(ONE_TIME_KEYS if self._reads else 0, fallback=True)
+        if "seeds" not in record:
+            found = await recovery.find(self.machine, self._recovery_key) if self._reads else None
+            await self.keys.amend_account(seeds=_written(found or CrossSigningSeeds.generate()))
+            await self.keys.save()
         if not record["signed"]:
-            await self._publish_cross_signing()
+            seeds = await self._publish_cross_signing()
             await self.machine.sign_own_device(self.machine.own_identity)
+            if self._reads:
+                await recovery.keep(self.machine, self._recovery_key, seeds)
             await self.keys.amend_account(signed=True)
             await self.keys.save()
         if not record["alone"]:
@@ -143,11 +151,9 @@ class Identity:
             uploads=0,
             uploaded=0,
         )
-        if "seeds" not in (await self.keys.read(ACCOUNT, "") or {}):
-            await self.keys.amend_account(seeds=_written(CrossSigningSeeds.generate()))
         await self.keys.save()
 
-    async def _publish_cross_signing(self) -> None:
+    async def _publish_cross_signing(self) -> CrossSigningSeeds:
         """Unless the homeserver has these keys: Synapse does not take the same ones twice. It takes them one by one, so
         it may have a part of them, and then has to have others."""
         record = await self.keys.read(ACCOUNT, "")
@@ -162,11 +168,12 @@ class Identity:
         ours = [public.master_key, public.self_signing_key, public.user_signing_key]
         if known == ours:
             self.machine._cross_signing_private_keys = seeds.to_keys()
-            return
+            return seeds
         if set(known) & set(ours):
             seeds = CrossSigningSeeds.generate()
             await self.keys.amend_account(seeds=_written(seeds))
         await self.machine._publish_cross_signing_keys(seeds.to_keys())
+        return seeds
 
     async def _remove_other_devices(self) -> None:
         """Those of databases that are lost: nobody holds their keys, and clients would go on encrypting for them."""

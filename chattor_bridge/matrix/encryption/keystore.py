@@ -63,6 +63,9 @@ class EncryptionStore(NodeStore, Protocol):
     @property
     def room_keys(self) -> RoomKeys: ...
 
+    def recovery_key(self) -> bytes:
+        """32 bytes that outlive the database, as the store key does."""
+
 
 class KeyStore(CryptoStore):
     """The keys of one of our users. Not for two tasks at once: `Identity` sees to that.
