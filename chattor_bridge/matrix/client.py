@@ -301,7 +301,13 @@ class Client:
         except HomeserverRefused as refusal:
             if refusal.errcode != "M_USER_IN_USE":
                 raise
-        await self._prepare(user, Method.PUT, Path.v3.devices[device], {"display_name": "chattor-bridge"})
+        try:
+            await self._prepare(user, Method.PUT, Path.v3.devices[device], {"display_name": "chattor-bridge"})
+        except HomeserverRefused as refusal:
+            message = (
+                "the homeserver lets us make no devices: has it loaded this registration.yaml since its last start?"
+            )
+            raise HomeserverTrouble(message, refusal.status, refusal.errcode) from None
         self._with_device.add((user, device))
 
     async def _prepare(

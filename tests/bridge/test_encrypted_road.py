@@ -6,6 +6,7 @@ It runs on PostgreSQL, since the same conversations in plain rooms run on SQLite
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -101,6 +102,23 @@ async def test_two_people_talk_and_everything_is_encrypted(travelled: tuple[Road
     raw = await _raw(alice, room_id, (await _shown(alice, said[0]))["event_id"])
     assert raw["type"] == "m.room.encrypted"
     assert set(raw["content"]) == {"algorithm", "ciphertext", "session_id", "sender_key", "device_id", MARK_KEY}
+
+
+class Nheko(NioPerson):
+    """Encrypts reactions as well, as some clients do."""
+
+    async def react(self, room_id: str, event_id: str, key: str) -> None:
+        relation = {"rel_type": "m.annotation", "event_id": event_id, "key": key}
+        event_type, content = self.nio.encrypt(room_id, "m.reaction", {"m.relates_to": relation})
+        path = f"/_matrix/client/v3/rooms/{room_id}/send/{event_type}/{secrets.token_hex(8)}"
+        answer = await self.nio.send("PUT", path, json.dumps(content), _token(self))
+        assert answer.status == 200
+
+
+async def test_a_reaction_counts_when_it_is_encrypted_too(homestead: Homestead, tmp_path: Path) -> None:
+    async with road_to(homestead, tmp_path, Nheko) as (road, friend):
+        _, room_id, _ = await befriended(road, friend)  # which is done by a reaction
+        assert room_id
 
 
 async def test_the_longest_texts_fit_an_encrypted_event(travelled: tuple[Road, Peer]) -> None:

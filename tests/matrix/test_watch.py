@@ -97,6 +97,21 @@ async def test_homeserver_down_at_start_is_waited_for(
     await service.reachable()
 
 
+async def test_a_homeserver_that_lets_us_make_no_devices_is_waited_for(
+    server: FakeHomeserver, service: MatrixService, clock: FakeClock
+) -> None:
+    """It has loaded an older registration, or is too old itself; nothing is given up for that."""
+    server.about_devices = Answer(404, {"errcode": "M_NOT_FOUND"})
+    seen = Seen(service, clock)
+    await service.start()
+    status = await seen.until(Connection.UNREACHABLE)
+    assert "registration.yaml" in status.detail
+    with pytest.raises(HomeserverUnavailable):
+        await service.homeserver.joined_rooms(service.homeserver.bot)
+    server.about_devices = Answer()
+    await seen.until(Connection.CONNECTED)
+
+
 async def test_failed_request_makes_the_watch_look_at_once(
     server: FakeHomeserver, service: MatrixService, clock: FakeClock
 ) -> None:
