@@ -67,6 +67,8 @@ class NioPerson(Person):
 
     def _reading(self, event: JsonObject, opened: dict[str, Any]) -> JsonObject:
         known = opened.get(event["event_id"])
+        if "session_id" not in event["content"]:  # not encrypted, or removed since
+            return event
         if event["type"] != "m.room.encrypted" or known is None or isinstance(known, nio.MegolmEvent):
             return event
         return {**event, **known.source, "decrypted": True, "session": event["content"]["session_id"]}
