@@ -8,6 +8,7 @@
     │   ├── FriendCodeError          what was typed is not a friend code
     │   ├── NotFound                 no such node, contact, request or code
     │   ├── AlreadyExists            it is there already, and there can be only one
+    │   ├── NotNow                   it is right and cannot be done at the moment; kept to be tried again
     │   └── LimitReached             a bound of docs/protocol/limits.md or of the configuration
     ├── PeerMisbehaved               theirs: what came over the wire breaks the protocol
     │   ├── MalformedData            not deterministic CBOR, not the agreed structure, or oversized
@@ -46,6 +47,10 @@ class ChattorError(Exception):
 
 class UsageError(ChattorError):
     """What was asked for cannot be done as asked."""
+
+
+class NotNow(UsageError):
+    """What was asked for is right and cannot be done at the moment."""
 
 
 class ConfigError(UsageError):

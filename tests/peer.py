@@ -104,10 +104,22 @@ async def chattor_user(
 class Peer:
     """One Chattor user."""
 
-    def __init__(self, store: NodeStore, node: Node, ears: Ears) -> None:
+    def __init__(self, store: NodeStore, node: Node, ears: Ears, host: NodeHost | None = None) -> None:
         self.store = store
         self.node = node
         self.ears = ears
+        self._host = host
+
+    async def go_offline(self) -> None:
+        """Take the node down, until `come_back`."""
+        assert self._host is not None
+        async with self.store.transaction() as tx:
+            await self._host.pause(tx, self.node)
+
+    async def come_back(self) -> None:
+        assert self._host is not None
+        async with self.store.transaction() as tx:
+            await self._host.resume(tx, self.node)
 
     async def new_code(self, label: str = "test") -> str:
         async with self.store.transaction() as tx:

@@ -135,6 +135,51 @@ class ClosePortal:
 
 
 @dataclass(frozen=True, slots=True)
+class TellWaiting:
+    """Say in a portal that what was said there is still on its way, unless it is not any more by then; ``carried``:
+    that friends of the friend hold it."""
+
+    node: str
+    peer: str
+    carried: bool = False
+    key: str = field(default_factory=_new_key)
+
+
+@dataclass(frozen=True, slots=True)
+class TellHeld:
+    """Say why something could not be sent now; ``order`` is its place in the inbox, in which it is kept."""
+
+    owner: str
+    room: str
+    text: str
+    reply_to: str
+    order: int
+    key: str = field(default_factory=_new_key)
+
+
+@dataclass(frozen=True, slots=True)
+class TakeBack:
+    """The bot removes what it has said."""
+
+    room: str
+    event: str
+    key: str = field(default_factory=_new_key)
+
+
+@dataclass(frozen=True, slots=True)
+class ReportStatus:
+    """Tell clients that show it how far a message has come; ``status`` is one of Beeper's words, ``ghost`` who has it,
+    ``reason`` a sentence for a person."""
+
+    room: str
+    event: str
+    status: str
+    ghost: str
+    reason: str = ""
+    key: str = field(default_factory=_new_key)
+
+
+@dataclass(frozen=True, slots=True)
 class ShowEvent:
     """Show what a friend said, or what it changes, as the ghost; ``said`` is the encoded event in base64."""
 
@@ -215,6 +260,10 @@ Action = (
     | OpenPortal
     | RenamePortal
     | ClosePortal
+    | TellWaiting
+    | TellHeld
+    | TakeBack
+    | ReportStatus
     | ShowEvent
     | PartFromRoom
     | TendSpace
@@ -235,6 +284,10 @@ _KINDS: dict[str, type[Any]] = {
     "open-portal": OpenPortal,
     "rename-portal": RenamePortal,
     "close-portal": ClosePortal,
+    "tell-waiting": TellWaiting,
+    "tell-held": TellHeld,
+    "take-back": TakeBack,
+    "report-status": ReportStatus,
     "show-event": ShowEvent,
     "part-from-room": PartFromRoom,
     "tend-space": TendSpace,

@@ -25,6 +25,7 @@ from chattor_bridge.bridge.router import Router
 from chattor_bridge.bridge.signals import Signals
 from chattor_bridge.bridge.speech.portal import PortalSpeech
 from chattor_bridge.bridge.voice import Voice
+from chattor_bridge.bridge.waiting import Waiting
 from chattor_bridge.bridge.worker import ActionWorker
 from chattor_bridge.errors import Unavailable
 from chattor_bridge.ids import MatrixUserId
@@ -101,7 +102,9 @@ class Bridge:
         conversations = Conversations(store, clock, household, voice)
         self.observer = NodeObserver(store, household, voice, make_announcer(store, voice), conversations)
         self.host = make_host(self.observer)
-        self._parking = Parking(store, lambda room: self._inbox.wake(room), lambda lane: self._actions.wake(lane))
+        self._parking = Parking(
+            store, voice, lambda room: self._inbox.wake(room), lambda lane: self._actions.wake(lane)
+        )
         bot = make_bot(
             Desk(
                 store,
@@ -115,7 +118,10 @@ class Bridge:
                 lambda owner: self._signals.look(owner),
             )
         )
-        speech = PortalSpeech(store, self.host, conversion, clock, voice, level_of, bot)
+        self._waiting = Waiting(store, self.host, voice, clock)
+        speech = PortalSpeech(
+            store, self.host, conversion, clock, voice, level_of, bot, self._parking, self._waiting.said
+        )
         router = Router(store, household, voice, speech, bot, conversations)
         performer = Performer(store, homeserver, conversion, clock, voice, conversations)
         self._inbox = Lanes("inbox", InboxWorker(store, homeserver, router, voice).step, clock, width=INBOX_WIDTH)
@@ -199,6 +205,7 @@ class Bridge:
             group.create_task(self._missed.run())
             group.create_task(self._late_keys.run())
             group.create_task(self._signals.run())
+            group.create_task(self._waiting.run())
             group.create_task(self._keep_up())
 
     async def _keep_up(self) -> None:

@@ -76,6 +76,7 @@ class Closing:
             await self._store.room_keys.forget(tx, ghost)
             for room_id in rooms:
                 await self._store.unread.remove_room(tx, room_id)
+                await self._store.portal_notices.remove_room(tx, room_id)
                 await self._store.room_keys.forget(tx, room_id)
 
         return deed
@@ -95,6 +96,7 @@ class Closing:
                 await self._store.portals.save(tx, replace(portal, room_id=None))
                 await self._conversations.tend(tx, portal.owner)
             await self._store.unread.remove_room(tx, room_id)
+            await self._store.portal_notices.remove_room(tx, room_id)
             await self._store.room_keys.forget(tx, room_id)
 
         return deed

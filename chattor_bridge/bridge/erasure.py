@@ -59,5 +59,6 @@ async def forget_portal(store: BridgeStore, tx: Transaction, portal: Portal) -> 
     await store.event_links.remove(tx, portal.node_id, portal.peer_id)
     if portal.room_id is not None:
         await store.unread.remove_room(tx, portal.room_id)
+        await store.portal_notices.remove_room(tx, portal.room_id)
         await store.inbox.remove_room(tx, portal.room_id)
     await store.portals.remove(tx, portal.node_id, portal.peer_id)

@@ -9,19 +9,25 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
+from chattor_bridge.bridge.actions import TellHeld, portal_lane
 from chattor_bridge.bridge.content import literal
 from chattor_bridge.bridge.intake import READ_ID_PREFIX
 from chattor_bridge.bridge.ports import NEVER_CAME, BridgeStore, Homeserver
 from chattor_bridge.bridge.records import InboxItem
 from chattor_bridge.bridge.router import Router, Situation
 from chattor_bridge.bridge.voice import Voice
-from chattor_bridge.errors import Unavailable, Undecryptable, UsageError
+from chattor_bridge.errors import NotNow, Unavailable, Undecryptable, UsageError
 from chattor_bridge.failpoints import failpoint
 from chattor_bridge.ids import MatrixEventId, MatrixRoomId
 from chattor_bridge.node.patience import describe
 from chattor_bridge.node.ports import Transaction
 
 REFUSED = "⚠ {reason}"
+
+HELD = "⚠ {reason} I keep it: touch the sign under this, or answer `retry`, and I try again; `drop` gives it up."
+
+MOST_HELD = 200
+"""Messages of one room that are kept to be tried again; each further one is only answered."""
 
 POISONED = (
     "⚠ This could not be processed because of an error in the bridge; it was **not** sent. It is kept aside: write "
@@ -77,6 +83,8 @@ class InboxWorker:
             raise
         except Undecryptable as error:
             await self._unopened(item, situation, str(error))
+        except NotNow as error:
+            await self._hold(item, situation, str(error))
         except UsageError as error:
             await self._refuse(item, situation, str(error))
         except Exception as error:
@@ -103,6 +111,20 @@ class InboxWorker:
             await self._answer(
                 tx, item, situation, (NO_KEY if reason == NEVER_CAME else UNOPENED).format(reason=reason)
             )
+            await self._store.inbox.park(tx, item.order, reason)
+
+    async def _hold(self, item: InboxItem, situation: Situation, reason: str) -> None:
+        """Keep it, and let the owner have it tried again."""
+        portal, event_id = situation.portal, item.event["event_id"]
+        async with self._store.transaction() as tx:
+            held = await self._store.inbox.parked(tx, [item.room_id])
+            if portal is None or len(held) >= MOST_HELD or event_id.startswith(READ_ID_PREFIX):
+                await self._answer(tx, item, situation, REFUSED.format(reason=literal(reason)))
+                await self._store.inbox.remove(tx, item.order)
+                return
+            text = HELD.format(reason=literal(reason))
+            action = TellHeld(portal.owner, item.room_id, text, event_id, item.order)
+            await self._voice.arrange(tx, portal_lane(portal), action)
             await self._store.inbox.park(tx, item.order, reason)
 
     async def _refuse(self, item: InboxItem, situation: Situation, reason: str) -> None:

@@ -16,7 +16,8 @@ from chattor_bridge.bridge.early import Early
 from chattor_bridge.bridge.ghosts import Household
 from chattor_bridge.bridge.listener import Announcer
 from chattor_bridge.bridge.ports import BridgeStore
-from chattor_bridge.bridge.records import Portal
+from chattor_bridge.bridge.records import Portal, Topic
+from chattor_bridge.bridge.statuses import FAILED, SUCCESS, take_back_if_nothing_waits
 from chattor_bridge.bridge.voice import Place, Voice
 from chattor_bridge.errors import NotFound
 from chattor_bridge.ids import EventId, MatrixEventId, MatrixUserId, NodeId, PeerId
@@ -27,6 +28,7 @@ from chattor_bridge.node.happenings import (
     ContactRenamed,
     ContactsMerged,
     EventArrived,
+    EventCarried,
     EventDelivered,
     EventFailed,
     EventsForgotten,
@@ -96,6 +98,8 @@ class NodeObserver:
                     await self._store.event_links.remove_event(tx, node_id, peer_id, event_id)
             case EventDelivered(peer_id, event_id):
                 await self._delivered(tx, node_id, peer_id, event_id)
+            case EventCarried(peer_id):
+                await self._carried(tx, node_id, peer_id)
             case EventFailed(peer_id, event_id, reason):
                 await self._failed(tx, await self._conversations.portal(tx, owner, node_id, peer_id), event_id, reason)
             case ContactRenamed(peer_id):
@@ -166,7 +170,24 @@ class NodeObserver:
             return
         parts = await self._store.event_links.by_matrix_event(tx, links[-1].matrix_event_id)
         if links[-1].part == max(part.part for part in parts):
-            action = actions.MarkRead(self._household.bot, links[-1].room_id, links[-1].matrix_event_id)
+            room_id, matrix_event_id = links[-1].room_id, links[-1].matrix_event_id
+            action = actions.MarkRead(self._household.bot, room_id, matrix_event_id)
+            await self._voice.arrange(tx, portal_lane(portal), action)
+            reported = await self._store.portal_notices.by_matrix_event(tx, matrix_event_id)
+            if reported is not None:
+                await self._store.portal_notices.remove(tx, matrix_event_id)
+                report = actions.ReportStatus(room_id, matrix_event_id, SUCCESS, portal.ghost)
+                await self._voice.arrange(tx, portal_lane(portal), report)
+        await take_back_if_nothing_waits(self._store, self._voice, tx, portal)
+
+    async def _carried(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> None:
+        """Friends of the friend hold something: said once, and instead of that it waits here."""
+        portal = await self._store.portals.by_peer(tx, node_id, peer_id)
+        if portal is None or portal.room_id is None:
+            return
+        said = await self._store.portal_notices.of_room(tx, portal.room_id, Topic.WAITING)
+        if not any(one.subject == "carried" for one in said):
+            action = actions.TellWaiting(node_id.hex(), peer_id.hex(), carried=True)
             await self._voice.arrange(tx, portal_lane(portal), action)
 
     async def _failed(self, tx: Transaction, portal: Portal, event_id: EventId, reason: str) -> None:
@@ -175,6 +196,10 @@ class NodeObserver:
             target = MatrixEventId(links[-1].matrix_event_id)
             text = NOT_DELIVERED.format(reason=literal(reason))
             await self._voice.say(tx, Place.portal(portal), text, reply_to=target)
+            await self._store.portal_notices.remove(tx, target)
+            failed = actions.ReportStatus(links[-1].room_id, target, FAILED, portal.ghost, reason)
+            await self._voice.arrange(tx, portal_lane(portal), failed)
+            await take_back_if_nothing_waits(self._store, self._voice, tx, portal)
 
     async def _merged(
         self, tx: Transaction, owner: MatrixUserId, node_id: NodeId, peer_id: PeerId, former_id: PeerId

@@ -12,7 +12,10 @@ from enum import StrEnum
 
 from chattor_bridge.bridge.actions import owner_lane, portal_lane
 from chattor_bridge.bridge.ports import BridgeStore, MatrixInbox, PendingActions
-from chattor_bridge.bridge.records import Parked, Portal
+from chattor_bridge.bridge.records import Parked, Portal, PortalNotice, Topic
+from chattor_bridge.bridge.statuses import take_back
+from chattor_bridge.bridge.voice import Voice
+from chattor_bridge.errors import NotFound
 from chattor_bridge.ids import MatrixRoomId, MatrixUserId
 from chattor_bridge.node.ports import Transaction
 
@@ -42,9 +45,14 @@ class Parking:
     """Looks after parked rows. ``wake_inbox`` and ``wake_actions`` are told which queue has work again."""
 
     def __init__(
-        self, store: BridgeStore, wake_inbox: Callable[[str], None], wake_actions: Callable[[str], None]
+        self,
+        store: BridgeStore,
+        voice: Voice,
+        wake_inbox: Callable[[str], None],
+        wake_actions: Callable[[str], None],
     ) -> None:
         self._store = store
+        self._voice = voice
         self._wake = {Side.INBOX: wake_inbox, Side.ACTIONS: wake_actions}
 
     async def of(self, tx: Transaction, owner: MatrixUserId) -> list[Aside]:
@@ -66,11 +74,27 @@ class Parking:
     async def retry(self, tx: Transaction, aside: Aside) -> None:
         """Put it back into its queue. Raises: NotFound when it is gone."""
         await self._table(aside).unpark(tx, aside.row.order)
+        await self._take_notice_back(tx, aside)
         tx.after_commit(lambda: self._wake[aside.side](aside.row.queue))
 
     async def drop(self, tx: Transaction, aside: Aside) -> None:
         """Remove it for good."""
         await self._table(aside).remove(tx, aside.row.order)
+        await self._take_notice_back(tx, aside)
+
+    async def held(self, tx: Transaction, portal: Portal, notice: PortalNotice) -> Aside:
+        """What a notice in this portal tells of. Raises: NotFound when it is gone."""
+        for row in await self._store.inbox.parked(tx, [notice.room_id]):
+            if str(row.order) == notice.subject:
+                return Aside(Side.INBOX, row, portal)
+        raise NotFound("this was sent or given up already")
+
+    async def _take_notice_back(self, tx: Transaction, aside: Aside) -> None:
+        """What the portal says of it is true no more."""
+        if aside.side is Side.INBOX and aside.portal is not None:
+            for notice in await self._store.portal_notices.of_room(tx, MatrixRoomId(aside.row.queue), Topic.HELD):
+                if notice.subject == str(aside.row.order):
+                    await take_back(self._store, self._voice, tx, aside.portal, notice)
 
     def _table(self, aside: Aside) -> MatrixInbox | PendingActions:
         return self._store.inbox if aside.side is Side.INBOX else self._store.actions

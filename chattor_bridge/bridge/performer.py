@@ -14,6 +14,7 @@ from chattor_bridge.bridge.sender import Sender
 from chattor_bridge.bridge.showing import Showing
 from chattor_bridge.bridge.space import Spaces
 from chattor_bridge.bridge.speaking import Speaking
+from chattor_bridge.bridge.statuses import Statuses
 from chattor_bridge.bridge.voice import Voice
 from chattor_bridge.ids import MatrixEventId, MatrixRoomId, MatrixUserId
 from chattor_bridge.node.ports import Clock
@@ -35,6 +36,7 @@ class Performer:
         self._homeserver = homeserver
         self._showing = Showing(store, homeserver, conversion, sender, conversations)
         self._closing = Closing(store, homeserver, conversion, sender, conversations)
+        self._statuses = Statuses(store, homeserver, conversion, sender, voice)
         self._display = Display(store, homeserver, conversion, self._showing)
         self._spaces = Spaces(store, homeserver)
         self._speaking = Speaking(store, homeserver, conversion, clock, voice, sender)
@@ -45,6 +47,14 @@ class Performer:
         Raises: HomeserverUnavailable, HomeserverRefused, DatabaseUnavailable.
         """
         match action:
+            case actions.TellWaiting():
+                return await self._statuses.tell_waiting(action, pending)
+            case actions.TellHeld():
+                return await self._statuses.tell_held(action, pending)
+            case actions.TakeBack():
+                return await self._statuses.take_back(action)
+            case actions.ReportStatus():
+                return await self._statuses.report(action, pending)
             case actions.ShowEvent():
                 return await self._display.event(action, pending)
             case actions.ShowText():

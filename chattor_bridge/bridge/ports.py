@@ -15,7 +15,9 @@ from chattor_bridge.bridge.records import (
     Parked,
     PendingAction,
     Portal,
+    PortalNotice,
     Space,
+    Topic,
 )
 from chattor_bridge.ids import EventId, KnockId, MatrixEventId, MatrixRoomId, MatrixUserId, NodeId, PeerId
 from chattor_bridge.node.ports import NodeStore, Transaction
@@ -146,6 +148,9 @@ class EventLinks(Protocol):
     async def of_target(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, target: EventId) -> list[EventLink]:
         """Of what changes this event or is put under it, in no order."""
 
+    async def waiting(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, limit: int) -> list[EventLink]:
+        """Of what our owner said and the friend has not acknowledged yet, the first ``limit``."""
+
     async def remove_link(self, tx: Transaction, link: EventLink) -> None: ...
     async def move(self, tx: Transaction, node_id: NodeId, from_peer: PeerId, to_peer: PeerId) -> None:
         """Make the links of one conversation those of another: the two have become one."""
@@ -180,6 +185,16 @@ class KnockNotices(Protocol):
     async def by_knock(self, tx: Transaction, knock_id: KnockId) -> KnockNotice | None: ...
     async def by_matrix_event(self, tx: Transaction, matrix_event_id: MatrixEventId) -> KnockNotice | None: ...
     async def remove(self, tx: Transaction, knock_id: KnockId) -> None: ...
+    async def remove_room(self, tx: Transaction, room_id: MatrixRoomId) -> None: ...
+
+
+class PortalNotices(Protocol):
+    async def save(self, tx: Transaction, notice: PortalNotice) -> None:
+        """Add, or replace the one with this Matrix event."""
+
+    async def by_matrix_event(self, tx: Transaction, matrix_event_id: MatrixEventId) -> PortalNotice | None: ...
+    async def of_room(self, tx: Transaction, room_id: MatrixRoomId, topic: Topic) -> list[PortalNotice]: ...
+    async def remove(self, tx: Transaction, matrix_event_id: MatrixEventId) -> None: ...
     async def remove_room(self, tx: Transaction, room_id: MatrixRoomId) -> None: ...
 
 
@@ -218,6 +233,8 @@ class BridgeStore(NodeStore, Protocol):
     def unread(self) -> Unread: ...
     @property
     def knock_notices(self) -> KnockNotices: ...
+    @property
+    def portal_notices(self) -> PortalNotices: ...
     @property
     def room_keys(self) -> RoomKeys: ...
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from chattor_bridge.ids import EventId, KnockId, MatrixEventId, MatrixRoomId, MatrixUserId, NodeId, PeerId
@@ -96,3 +97,21 @@ class KnockNotice:
     knock_id: KnockId
     room_id: MatrixRoomId
     matrix_event_id: MatrixEventId
+
+
+class Topic(StrEnum):
+    """What a notice in a portal is about."""
+
+    WAITING = "waiting"  # what was said is on its way; the subject says whether friends hold it
+    PENDING = "pending"  # a message of the owner's, by its own id: clients were told that it is on its way
+    HELD = "held"  # what could not be sent now; the subject is its place in the inbox
+
+
+@dataclass(frozen=True, slots=True)
+class PortalNotice:
+    """What the bot has said in a portal, to be taken back when it is true no more."""
+
+    room_id: MatrixRoomId
+    matrix_event_id: MatrixEventId
+    topic: Topic
+    subject: str

@@ -108,13 +108,13 @@ class PortalRooms:
         Raises: HomeserverUnavailable, HomeserverRefused.
         """
         for event in await self._homeserver.room_state(ghost, room_id):
-            led = event["type"] == SPACE_PARENT or event["state_key"] == _bridge_key(ghost)
+            led = event["type"] == SPACE_PARENT or event["state_key"] == bridge_key(ghost)
             if led and event["content"]:
                 await self._homeserver.set_state(ghost, room_id, event["type"], {}, event["state_key"])
 
     async def _find(self, portal: Portal) -> MatrixRoomId | None:
         async def is_it(room_id: MatrixRoomId) -> bool:
-            key = _bridge_key(portal.ghost)
+            key = bridge_key(portal.ghost)
             return await self._homeserver.get_state(portal.ghost, room_id, BRIDGE_STATES[0], key) is not None
 
         return await _first_joined(self._homeserver, portal.ghost, is_it)
@@ -155,14 +155,14 @@ class PortalRooms:
             "bridgebot": self._homeserver.bot,
             "creator": ghost,
             "protocol": {"id": "chattor", "displayname": "Chattor"},
-            "channel": {"id": _bridge_key(ghost), "displayname": look.name, **_if_any("avatar_url", look.avatar)},
+            "channel": {"id": bridge_key(ghost), "displayname": look.name, **_if_any("avatar_url", look.avatar)},
         }
         return [
             ("m.room.name", "", {"name": look.name}),
             ("m.room.topic", "", {"topic": look.topic}),
             ("m.room.avatar", "", _if_any("url", look.avatar)),
-            *((event_type, _bridge_key(ghost), bridge) for event_type in BRIDGE_STATES),
-            (ROOM_FEATURES, _bridge_key(ghost), FEATURES),
+            *((event_type, bridge_key(ghost), bridge) for event_type in BRIDGE_STATES),
+            (ROOM_FEATURES, bridge_key(ghost), FEATURES),
             (FUNCTIONAL_MEMBERS, "", {"service_members": [self._homeserver.bot]}),
         ]
 
@@ -265,5 +265,6 @@ def _if_any(key: str, value: str | None) -> JsonObject:
     return {} if value is None else {key: value}
 
 
-def _bridge_key(ghost: MatrixUserId) -> str:
+def bridge_key(ghost: MatrixUserId) -> str:
+    """By which a portal says of itself what bridge it leads over."""
     return f"chattor_bridge:{ghost}"

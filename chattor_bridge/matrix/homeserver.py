@@ -27,8 +27,9 @@ FIRST_VERSION_WITH_CREATORS = 12
 
 ENCRYPTED: JsonObject = {"type": "m.room.encryption", "state_key": "", "content": {"algorithm": ALGORITHM}}
 
-IN_CLEAR = frozenset({"m.reaction"})
-"""Event types that clients send in the clear in encrypted rooms too: a homeserver has to put reactions together."""
+IN_CLEAR = frozenset({"m.reaction", "com.beeper.message_send_status"})
+"""Event types that are in the clear in encrypted rooms too: a homeserver has to put reactions together, and how far a
+message has come clients read from bridges in no other way."""
 
 SEARCH_PAGE = 100
 """Events asked for at once when a room is searched; Synapse caps a page at 1,000."""

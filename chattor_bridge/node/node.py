@@ -123,6 +123,10 @@ class Node(Codes, Parting, Disclosure):
             for one in contacts
         ]
 
+    def online(self, peer_id: PeerId) -> bool:
+        """Whether a link with this friend is up."""
+        return self.work.online(peer_id)
+
     async def understands(self, tx: Transaction, peer_id: PeerId, event_type: str) -> bool:
         """Whether the friend's program knows this type of event, as far as we know. Raises: NotFound."""
         contact = await self.work.mailbox.locked(tx, peer_id)

@@ -1,10 +1,10 @@
-"""Which Matrix event belongs to which Chattor event, and which notice to which contact request."""
+"""Which Matrix event belongs to which Chattor event, and which notice to what it tells of."""
 
 from __future__ import annotations
 
 import json
 
-from chattor_bridge.bridge.records import EventLink, KnockNotice
+from chattor_bridge.bridge.records import EventLink, KnockNotice, PortalNotice, Topic
 from chattor_bridge.ids import EventId, KnockId, MatrixEventId, MatrixRoomId, NodeId, PeerId
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.storage.engine import Row
@@ -56,6 +56,18 @@ class SqlEventLinks(Table):
     async def of_target(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, target: EventId) -> list[EventLink]:
         rows = await sql(tx).fetch(
             "SELECT * FROM event_links WHERE node_id = $1 AND peer_id = $2 AND target = $3", node_id, peer_id, target
+        )
+        return [self._read(row) for row in rows]
+
+    async def waiting(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, limit: int) -> list[EventLink]:
+        rows = await sql(tx).fetch(
+            "SELECT event_links.* FROM outbox JOIN event_links ON event_links.node_id = outbox.node_id "
+            "AND event_links.peer_id = outbox.peer_id AND event_links.event_id = outbox.event_id "
+            "WHERE outbox.node_id = $1 AND outbox.peer_id = $2 AND event_links.ours "
+            "ORDER BY outbox.seq, event_links.part LIMIT $3",
+            node_id,
+            peer_id,
+            limit,
         )
         return [self._read(row) for row in rows]
 
@@ -133,6 +145,47 @@ class SqlKnockNotices:
 
     async def remove_room(self, tx: Transaction, room_id: MatrixRoomId) -> None:
         await sql(tx).execute("DELETE FROM knock_notices WHERE room_id = $1", room_id)
+
+
+class SqlPortalNotices:
+    """See `chattor_bridge.bridge.ports.PortalNotices`."""
+
+    async def save(self, tx: Transaction, notice: PortalNotice) -> None:
+        await sql(tx).execute(
+            "INSERT INTO portal_notices (matrix_event_id, room_id, topic, subject) VALUES ($1, $2, $3, $4) "
+            "ON CONFLICT (matrix_event_id) DO UPDATE SET topic = excluded.topic, subject = excluded.subject",
+            notice.matrix_event_id,
+            notice.room_id,
+            notice.topic.value,
+            notice.subject,
+        )
+
+    async def by_matrix_event(self, tx: Transaction, matrix_event_id: MatrixEventId) -> PortalNotice | None:
+        row = await sql(tx).fetch_row("SELECT * FROM portal_notices WHERE matrix_event_id = $1", matrix_event_id)
+        return None if row is None else _read_portal_notice(row)
+
+    async def of_room(self, tx: Transaction, room_id: MatrixRoomId, topic: Topic) -> list[PortalNotice]:
+        rows = await sql(tx).fetch(
+            "SELECT * FROM portal_notices WHERE room_id = $1 AND topic = $2 ORDER BY matrix_event_id",
+            room_id,
+            topic.value,
+        )
+        return [_read_portal_notice(row) for row in rows]
+
+    async def remove(self, tx: Transaction, matrix_event_id: MatrixEventId) -> None:
+        await sql(tx).execute("DELETE FROM portal_notices WHERE matrix_event_id = $1", matrix_event_id)
+
+    async def remove_room(self, tx: Transaction, room_id: MatrixRoomId) -> None:
+        await sql(tx).execute("DELETE FROM portal_notices WHERE room_id = $1", room_id)
+
+
+def _read_portal_notice(row: Row) -> PortalNotice:
+    return PortalNotice(
+        room_id=MatrixRoomId(row["room_id"]),
+        matrix_event_id=MatrixEventId(row["matrix_event_id"]),
+        topic=Topic(row["topic"]),
+        subject=row["subject"],
+    )
 
 
 def _read_notice(row: Row) -> KnockNotice:

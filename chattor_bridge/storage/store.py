@@ -19,7 +19,7 @@ from chattor_bridge.storage.contacts import SqlContacts
 from chattor_bridge.storage.deposits import SqlDeposits
 from chattor_bridge.storage.doors import SqlDoors
 from chattor_bridge.storage.engine import Dialect, Engine
-from chattor_bridge.storage.event_links import SqlEventLinks, SqlKnockNotices
+from chattor_bridge.storage.event_links import SqlEventLinks, SqlKnockNotices, SqlPortalNotices
 from chattor_bridge.storage.history import SqlHistory
 from chattor_bridge.storage.inbox import SqlInbox
 from chattor_bridge.storage.key import StoreKey
@@ -65,6 +65,7 @@ class Store:
     management_rooms: SqlManagementRooms
     spaces: SqlSpaces
     event_links: SqlEventLinks
+    portal_notices: SqlPortalNotices
     unread: SqlUnread
     knock_notices: SqlKnockNotices
     history: SqlHistory
@@ -178,6 +179,7 @@ class Store:
         self.portals = SqlPortals()
         self.management_rooms = SqlManagementRooms()
         self.spaces = SqlSpaces()
+        self.portal_notices = SqlPortalNotices()
         self.event_links = SqlEventLinks(sealer)
         self.unread = SqlUnread()
         self.knock_notices = SqlKnockNotices()

@@ -236,6 +236,7 @@ class FakeHomeserver:
         for event in room.timeline:
             if event["event_id"] == event_id:
                 event["content"] = {}
+        await self._done()
 
     async def mark_read(self, user: MatrixUserId, room_id: MatrixRoomId, event_id: MatrixEventId) -> None:
         room = await self._enter("mark_read", user, room_id)

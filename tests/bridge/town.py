@@ -88,7 +88,7 @@ async def chattor_friend(
         try:
             async with store.transaction() as tx:
                 node = await host.create(tx, PEER_OWNER, name)
-            yield Peer(store, node, ears)
+            yield Peer(store, node, ears, host)
         finally:
             await host.stop()
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from chattor_bridge.bridge.ports import BridgeStore
-from chattor_bridge.bridge.records import EventLink, JsonObject, KnockNotice, Space
+from chattor_bridge.bridge.records import EventLink, JsonObject, KnockNotice, PortalNotice, Space, Topic
 from chattor_bridge.errors import AlreadyExists, NotFound, UsageError
 from chattor_bridge.ids import EventId, KnockId, MatrixEventId, MatrixRoomId, MatrixUserId, NodeId, PeerId
 from chattor_bridge.node.ports import Transaction
@@ -287,6 +287,22 @@ class TestPortals:
                 await store.portals.save(tx, records.portal(OTHER_PEER))
 
 
+class TestPortalNotices:
+    async def test_a_notice_is_found_replaced_and_removed(self, store: Store) -> None:
+        waiting = PortalNotice(ROOM, MatrixEventId("$1"), Topic.WAITING, "")
+        held = PortalNotice(ROOM, MatrixEventId("$2"), Topic.HELD, "17")
+        async with store.transaction() as tx:
+            for notice in (waiting, held, replace(waiting, subject="carried")):
+                await store.portal_notices.save(tx, notice)
+            assert await store.portal_notices.of_room(tx, ROOM, Topic.WAITING) == [replace(waiting, subject="carried")]
+            assert await store.portal_notices.of_room(tx, OTHER_ROOM, Topic.HELD) == []
+            assert await store.portal_notices.by_matrix_event(tx, MatrixEventId("$2")) == held
+            await store.portal_notices.remove(tx, MatrixEventId("$2"))
+            assert await store.portal_notices.by_matrix_event(tx, MatrixEventId("$2")) is None
+            await store.portal_notices.remove_room(tx, ROOM)
+            assert await store.portal_notices.of_room(tx, ROOM, Topic.WAITING) == []
+
+
 class TestManagementRooms:
     async def test_the_newest_counts(self, store: Store) -> None:
         async with store.transaction() as tx:
@@ -363,6 +379,23 @@ class TestEventLinks:
             assert await store.event_links.of_target(tx, NODE, OTHER_PEER, poll) == [moved]
             await store.event_links.remove_link(tx, moved)
             assert await store.event_links.of_target(tx, NODE, OTHER_PEER, poll) == []
+
+    async def test_what_waits_is_what_is_linked_and_in_the_outbox(self, store: Store) -> None:
+        await records.settle(store)
+        async with store.transaction() as tx:
+            for number in (1, 2, 3):
+                await store.outbox.add(tx, NODE, records.entry(number))
+            entries = await store.outbox.after(tx, NODE, PEER, 0, 9)
+            links = [
+                EventLink(NODE, PEER, entry.event_id, 0, ROOM, MatrixEventId(f"${number}"), ours=number < 3)
+                for number, entry in enumerate(entries, 1)
+            ]
+            for link in reversed(links):
+                await store.event_links.add(tx, link)
+            assert await store.event_links.waiting(tx, NODE, PEER, 9) == links[:2]
+            assert await store.event_links.waiting(tx, NODE, PEER, 1) == links[:1]
+            await store.outbox.remove(tx, NODE, PEER, [(1, 1)])
+            assert await store.event_links.waiting(tx, NODE, PEER, 9) == links[1:2]
 
     async def test_one_event_between_two_nodes_here_has_two_links(self, store: Store) -> None:
         event_id = EventId(numbered(1))

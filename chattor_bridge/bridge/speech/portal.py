@@ -7,21 +7,24 @@ believes to have sent disappears without a word.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from chattor_bridge.bridge import content, polls
 from chattor_bridge.bridge.listener import Deed, Heard, Listener, nothing
+from chattor_bridge.bridge.parking import Parking
 from chattor_bridge.bridge.permissions import Level, LevelOf
 from chattor_bridge.bridge.ports import BridgeStore, TextConversion
 from chattor_bridge.bridge.records import InboxItem, JsonObject, Portal
 from chattor_bridge.bridge.speech.answers import Answers
 from chattor_bridge.bridge.speech.reactions import Reactions
 from chattor_bridge.bridge.speech.receipts import Receipts
+from chattor_bridge.bridge.speech.retrying import Retrying
 from chattor_bridge.bridge.speech.sending import Sending
 from chattor_bridge.bridge.speech.targets import Targets
 from chattor_bridge.bridge.speech.votes import Votes
 from chattor_bridge.bridge.speech.words import KINDS, Words
 from chattor_bridge.bridge.voice import Place, Voice
-from chattor_bridge.ids import MatrixEventId, MatrixUserId, PeerId
+from chattor_bridge.ids import MatrixEventId, MatrixUserId, NodeId, PeerId
 from chattor_bridge.node.host import NodeHost
 from chattor_bridge.node.ports import Clock
 
@@ -55,15 +58,18 @@ class PortalSpeech:
         voice: Voice,
         level_of: LevelOf,
         listener: Listener,
+        parking: Parking,
+        on_sent: Callable[[NodeId, PeerId], None],
     ) -> None:
         self._store = store
         self._level_of = level_of
         self._listener = listener
-        targets, sending = Targets(store), Sending(store, host, clock)
+        targets, sending = Targets(store), Sending(store, host, clock, on_sent)
         self._answers = Answers(store, voice)
         self._words = Words(store, conversion, self._answers, sending, targets)
         self._reactions = Reactions(store, self._answers, sending, targets)
         self._votes = Votes(self._answers, sending, targets)
+        self._retrying = Retrying(store, parking, voice)
         self._receipts = Receipts(store, host, voice)
 
     async def said(self, portal: Portal, item: InboxItem) -> Deed:
@@ -81,7 +87,8 @@ class PortalSpeech:
             case "m.room.message":
                 return await self._message(portal, item, body, event_id)
             case "m.reaction":
-                return self._reactions.reaction(portal, item, body)
+                retried = await self._retrying.reacted(portal, body)
+                return retried or self._reactions.reaction(portal, item, body)
             case "m.room.redaction":
                 return self._reactions.taken_back(portal, item, str(event.get("redacts") or body.get("redacts")))
             case _ if kind in polls.STARTS:
@@ -111,7 +118,7 @@ class PortalSpeech:
             target = content.reply_target(body)
             heard = Heard(portal.owner, Place.portal(portal), event_id, text, _matrix_id(target), portal)
             return await self._listener.heard(heard)
-        return await self._words.message(portal, item, body)
+        return await self._retrying.answered(portal, body) or await self._words.message(portal, item, body)
 
     async def _goes_on_elsewhere(self, portal: Portal, survivor: PeerId, event_id: MatrixEventId) -> Deed:
         async with self._store.transaction() as tx:

@@ -2,35 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from chattor_bridge.bridge.ports import BridgeStore
 from chattor_bridge.bridge.records import EventLink, InboxItem, JsonObject, Portal
-from chattor_bridge.errors import UsageError
-from chattor_bridge.ids import EventId, MatrixEventId
+from chattor_bridge.errors import NotNow, UsageError
+from chattor_bridge.ids import EventId, MatrixEventId, NodeId, PeerId
 from chattor_bridge.node.host import NodeHost
 from chattor_bridge.node.node import Node
 from chattor_bridge.node.ports import Clock, Transaction
 from chattor_bridge.protocol.events import Body
 
-STOPPED = "This was not sent: your Chattor node is stopped. Write start to me, and then send it again."
+STOPPED = "This was not sent, because your Chattor node is stopped: write start to me first."
 
 
 class Sending:
     """Sends within the transaction of a deed."""
 
-    def __init__(self, store: BridgeStore, host: NodeHost, clock: Clock) -> None:
+    def __init__(
+        self, store: BridgeStore, host: NodeHost, clock: Clock, on_sent: Callable[[NodeId, PeerId], None]
+    ) -> None:
+        """``on_sent`` is called after a commit with which there is something more on its way to this friend."""
         self._store = store
         self._host = host
         self._clock = clock
+        self._on_sent = on_sent
 
     def node(self, portal: Portal) -> Node:
-        """Raises: UsageError when it is stopped."""
+        """Raises: NotNow when it is stopped."""
         node = self._host.node(portal.node_id)
         if node is None or not node.running:
-            raise UsageError(STOPPED)
+            raise NotNow(STOPPED)
         return node
 
     async def understood(self, tx: Transaction, portal: Portal, event_type: str) -> bool:
-        """Whether the friend's program knows this type of event. Raises: UsageError."""
+        """Whether the friend's program knows this type of event. Raises: NotNow, NotFound."""
         return await self.node(portal).understands(tx, portal.peer_id, event_type)
 
     async def send(
@@ -50,7 +56,7 @@ class Sending:
         """Send ``body`` as the ``part`` of the Matrix event in ``item``, or of another one (``of``) that was sent
         before; the other arguments are for its link.
 
-        Raises: UsageError, which says what was not sent.
+        Raises: NotNow, which says why it was not sent.
         """
         said_at = item.event.get("origin_server_ts")
         time = min(said_at // 1000, self._clock.now()) if isinstance(said_at, int) and said_at > 0 else None
@@ -58,9 +64,10 @@ class Sending:
         try:
             sent = await node.send(tx, portal.peer_id, body, time=time, reply=reply, thread=thread)
         except UsageError as error:
-            raise UsageError(f"This could not be sent: {error}") from error
+            raise NotNow(f"This could not be sent: {error}.") from error
         event_id = of or MatrixEventId(item.event["event_id"])
         link = EventLink(
             portal.node_id, portal.peer_id, sent, part, item.room_id, event_id, True, body.TYPE, target, detail
         )
         await self._store.event_links.add(tx, link)
+        tx.after_commit(lambda: self._on_sent(portal.node_id, portal.peer_id))
