@@ -9,6 +9,8 @@ from typing import TypeVar
 
 from chattor_bridge.ids import PeerId
 from chattor_bridge.node.carrying.records import OwnShelf, Target
+from chattor_bridge.node.happenings import CARRY_ASKED, EventArrived
+from chattor_bridge.protocol.events import Unknown
 from tests.node.world import PATIENCE, Person, World
 
 T = TypeVar("T")
@@ -33,6 +35,7 @@ class Three:
         """Rita asks Carl, who agrees; and Sam learns where to leave what is for her."""
         async with self.rita.house.store.transaction() as tx:
             await self.rita.node.carrying.ask(tx, self.with_carl)
+        await self.carl.until(lambda: any(_is_ask(one) for one in self.carl.of(EventArrived)))
         async with self.carl.house.store.transaction() as tx:
             await self.carl.node.carrying.offer(tx, self.with_carl, 16, 128)
         await until_many(self.targets, 1)
@@ -53,9 +56,13 @@ class Three:
         async with store.transaction() as tx:
             return await store.carriages.count(tx, self.carl.node_id, self.with_carl)
 
-    async def until_held(self, blocks: int) -> None:
-        """Let time pass until Carl holds that many."""
-        await self.sam.house.world.clock.pass_until(_until(self.held, lambda held: held == blocks))
+    async def until_held(self, blocks: int, *, step: float = 20.0) -> None:
+        """Let time pass, in steps of that many seconds, until Carl holds that many."""
+        await self.sam.house.world.clock.pass_until(_until(self.held, lambda held: held == blocks), step=step)
+
+
+def _is_ask(arrived: EventArrived) -> bool:
+    return isinstance(arrived.event.body, Unknown) and arrived.event.body.type == CARRY_ASKED
 
 
 async def until_many(things: Callable[[], Awaitable[Sequence[object]]], count: int) -> None:

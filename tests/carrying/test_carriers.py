@@ -1,0 +1,288 @@
+"""Carriers that come and go, or lie; and what a sender and a recipient make of that."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from dataclasses import replace
+from functools import partial
+
+import pytest
+
+from chattor_bridge.errors import OnionNotAuthorised, UsageError
+from chattor_bridge.ids import OnionKey, PeerId, ShelfId
+from chattor_bridge.node.carrying.records import Target
+from chattor_bridge.node.happenings import CARRY_ASKED, CARRY_ENDED, CARRY_OFFERED, EventArrived
+from chattor_bridge.protocol.carrying import ShelfOpen
+from chattor_bridge.protocol.deposit import DepositorEnd, auth_key
+from chattor_bridge.protocol.events import Unknown
+from chattor_bridge.protocol.limits import BLOCK_SIZE, SHELF_LIFETIME
+from chattor_bridge.storage.transaction import sql
+from tests.carrying.circle_of_three import Three, until_many
+from tests.node.world import PATIENCE, Person, World
+
+
+@pytest.fixture
+async def three(world: World) -> Three:
+    three = await Three.meet(world)
+    await three.agree()
+    return three
+
+
+def _notices(person: Person) -> list[tuple[str, object]]:
+    bodies = [one.event.body for one in person.of(EventArrived)]
+    return [(body.type, dict(body.fields)) for body in bodies if isinstance(body, Unknown)]
+
+
+async def test_both_are_told_what_was_agreed_and_when_it_ends(three: Three) -> None:
+    assert _notices(three.carl) == [(CARRY_ASKED, {})]
+    assert _notices(three.rita) == [(CARRY_OFFERED, {"wanted": True})]
+    async with three.carl.house.store.transaction() as tx:
+        await three.carl.node.carrying.stop(tx, three.with_carl)
+    await three.rita.until(lambda: (CARRY_ENDED, {"ours": False}) in _notices(three.rita))
+    await until_many(three.targets, 0)  # Sam is told that there is no place any more
+    with pytest.raises(UsageError, match="do not carry"):
+        async with three.carl.house.store.transaction() as tx:
+            await three.carl.node.carrying.stop(tx, three.with_carl)
+
+
+async def test_who_is_asked_again_and_again_is_told_once(three: Three) -> None:
+    for _ in range(3):
+        async with three.rita.house.store.transaction() as tx:
+            await three.rita.node.carrying.ask(tx, three.with_sam)
+    await three.rita.until(lambda: len(three.rita.delivered()) >= 7)
+    assert _notices(three.sam) == [(CARRY_ASKED, {})]
+
+
+async def test_what_is_on_a_shelf_that_is_given_up_is_collected_all_the_same(three: Three) -> None:
+    await three.rita.house.stop()
+    await three.sam.say(three.with_sam, "still there")
+    await three.until_held(1)
+    async with three.carl.house.store.transaction() as tx:
+        await three.carl.node.carrying.stop(tx, three.with_carl)
+    await three.sam.house.stop()
+    await three.rita.house.start()
+    await three.rita.until(lambda: three.rita.texts() == ["still there"], time_passes=True)
+    await three.until_held(0)
+
+
+async def test_nobody_deposits_at_a_shelf_that_is_given_up(three: Three) -> None:
+    [target] = await three.targets()
+    async with three.carl.house.store.transaction() as tx:
+        await three.carl.node.carrying.stop(tx, three.with_carl)
+    await asyncio.wait_for(_gone(three.carl.house.world, target.deposit.onion), PATIENCE)
+    await three.rita.house.stop()
+    await three.sam.say(three.with_sam, "too late")
+    await three.sam.until(lambda: not three.sam.online(three.with_sam))
+    await three.sam.house.world.clock.pass_slowly(900)
+    assert await three.held() == 0
+
+
+async def test_a_blocked_friend_has_no_shelf_any_more(three: Three) -> None:
+    [shelf] = await three.shelves()
+    assert shelf.onion is not None
+    async with three.rita.house.store.transaction() as tx:
+        await three.rita.node.block(tx, three.with_sam)
+    world = three.rita.house.world
+    await world.clock.pass_until(_gone(world, shelf.onion), step=600)
+
+
+async def _gone(world: World, onion: OnionKey) -> None:
+    while world.network.hosts(onion):  # noqa: ASYNC110 - a memory network tells nobody
+        await asyncio.sleep(0.02)
+
+
+async def _hosted(world: World, onion: OnionKey) -> None:
+    while not world.network.hosts(onion):  # noqa: ASYNC110 - a memory network tells nobody
+        await asyncio.sleep(0.02)
+
+
+async def test_whoever_shares_no_shelf_shares_no_address(world: World) -> None:
+    three = await Three.meet(world)
+    other = await world.person("Olga")
+    with_olga = await three.rita.befriend(other)
+    await three.agree()
+    shelves = [shelf for shelf in await three.shelves() if shelf.deposit is not None]
+    await until_many(lambda: _targets(other, with_olga), 1)
+    shelves = await three.shelves()
+    assert {shelf.senders for shelf in shelves} == {(three.with_sam,), (with_olga,)}
+    values = [value for shelf in shelves for value in (shelf.onion, shelf.static, shelf.capability, shelf.shelf_id)]
+    assert len(set(values)) == 8
+
+
+async def _targets(person: Person, peer_id: PeerId) -> list[Target]:
+    async with person.house.store.transaction() as tx:
+        return await person.house.store.deposits.targets(tx, person.node_id, peer_id)
+
+
+async def test_friends_beyond_the_shelves_share_the_last(world: World) -> None:
+    three = await Three.meet(world)
+    others = [await world.person(name) for name in ("Olga", "Paul")]
+    ids = [await three.rita.befriend(other) for other in others]
+    async with three.rita.house.store.transaction() as tx:
+        await three.rita.node.carrying.ask(tx, three.with_carl)
+    async with three.carl.house.store.transaction() as tx:
+        await three.carl.node.carrying.offer(tx, three.with_carl, 2, 8)
+    for other, peer_id in zip(others, ids, strict=True):
+        await until_many(partial(_targets, other, peer_id), 1)
+    await until_many(three.targets, 1)
+    assert sorted(len(shelf.senders) for shelf in await three.shelves()) == [1, 2]
+    await three.rita.house.stop()
+    for number, (other, peer_id) in enumerate(zip(others, ids, strict=True)):
+        await other.say(peer_id, f"from {number}")
+    await three.sam.say(three.with_sam, "from 2")
+    await three.until_held(3)
+    for person in (three.sam, *others):
+        await person.house.stop()
+    await three.rita.house.start()
+    await three.rita.until(lambda: len(three.rita.texts()) == 3, time_passes=True)
+    assert sorted(three.rita.texts()) == ["from 0", "from 1", "from 2"]
+
+
+async def test_a_carrier_that_loses_blocks_costs_no_message(world: World) -> None:
+    """Sam finds out by what Rita acknowledges, at a carrier of his own, without ever meeting her."""
+    three = await Three.meet(world)
+    olga = await world.person("Olga")
+    with_olga = await three.sam.befriend(olga)
+    await three.agree()
+    async with three.sam.house.store.transaction() as tx:
+        await three.sam.node.carrying.ask(tx, with_olga)
+    async with olga.house.store.transaction() as tx:
+        await olga.node.carrying.offer(tx, with_olga, 4, 4)
+    await until_many(lambda: _targets(three.rita, three.with_sam), 1)
+    await three.rita.house.stop()
+    texts = [f"word {number}" for number in range(20)]
+    await three.sam.say(three.with_sam, *texts)
+    await three.until_held(2)
+    await _lose_first_block(three)
+    await three.sam.house.stop()
+    await three.rita.house.start()
+    await three.until_held(0)
+    assert three.rita.texts() == []  # what came is held behind what did not
+    await world.clock.pass_until(_until_holds(olga, with_olga, 1))
+    await three.rita.house.stop()
+    await three.sam.house.start()
+    await three.until_held(1)
+    await three.sam.house.stop()
+    await three.rita.house.start()
+    await three.rita.until(lambda: len(three.rita.texts()) == 20, time_passes=True)
+    assert three.rita.texts() == texts
+
+
+async def _lose_first_block(three: Three) -> None:
+    store = three.carl.house.store
+    async with store.transaction() as tx:
+        [shelf] = await store.carriages.shelves(tx, three.carl.node_id, three.with_carl)
+        await store.carriages.collected(tx, three.carl.node_id, three.with_carl, shelf.shelf_id, 1)
+
+
+async def _until_holds(carrier: Person, peer_id: PeerId, blocks: int) -> None:
+    while True:
+        async with carrier.house.store.transaction() as tx:
+            if await carrier.house.store.carriages.count(tx, carrier.node_id, peer_id) == blocks:
+                return
+        await asyncio.sleep(0.02)
+
+
+async def test_what_a_carrier_makes_up_is_collected_and_counted(three: Three) -> None:
+    store, shelf_id = three.carl.house.store, (await three.shelves())[0].shelf_id
+    async with store.transaction() as tx:
+        blocks = [secrets.token_bytes(BLOCK_SIZE), bytes(BLOCK_SIZE)]
+        await store.carriages.keep(
+            tx, three.carl.node_id, three.with_carl, shelf_id, blocks, three.carl.node.work.mailbox.now()
+        )
+    three.carl.node.work.carrying._kept(three.with_carl)
+    await until_many(lambda: _held_list(three), 0)
+    assert three.rita.node.work.counters.undecryptable == 2
+    assert three.rita.online(three.with_carl)
+
+
+async def _held_list(three: Three) -> list[int]:
+    return list(range(await three.held()))
+
+
+async def test_a_block_handed_over_twice_is_shown_once(three: Three) -> None:
+    await three.rita.house.stop()
+    await three.sam.say(three.with_sam, "once")
+    await three.until_held(1)
+    store = three.carl.house.store
+    async with store.transaction() as tx:
+        [shelf] = await store.carriages.shelves(tx, three.carl.node_id, three.with_carl)
+        [held] = await store.carriages.after(tx, three.carl.node_id, three.with_carl, shelf.shelf_id, 0, 1)
+        await store.carriages.keep(tx, three.carl.node_id, three.with_carl, shelf.shelf_id, [held.block], 1 << 40)
+    await three.rita.house.start()
+    await three.until_held(0)
+    assert three.rita.texts() == ["once"]
+    assert three.rita.node.work.counters.duplicates >= 1
+
+
+async def test_a_full_shelf_keeps_what_it_has_and_the_sender_the_rest(three: Three) -> None:
+    async with three.carl.house.store.transaction() as tx:
+        await three.carl.node.carrying.offer(tx, three.with_carl, 1, 2)
+    await three.rita.house.stop()
+    texts = [f"word {number}" for number in range(70)]
+    await three.sam.say(three.with_sam, *texts)
+    await three.until_held(2)
+    await three.rita.house.start()
+    await three.rita.until(lambda: three.rita.texts() == texts, time_passes=True)
+
+
+async def test_nobody_without_the_capability_gets_in(three: Three) -> None:
+    """Whoever learnt the address, from tor's directories perhaps, and the key besides."""
+    [target] = await three.targets()
+    world = three.sam.house.world
+    await world.clock.pass_until(_hosted(world, target.deposit.onion))
+    transport = three.sam.house.world.network.transport()
+    for key in (None, secrets.token_bytes(32)):
+        with pytest.raises(OnionNotAuthorised):
+            await transport.dial(target.deposit.onion, client_key=key, isolation="x", timeout=PATIENCE)
+    wrong = replace(target.deposit, capability=secrets.token_bytes(32))
+    stream = await transport.dial(
+        target.deposit.onion,
+        client_key=auth_key(target.deposit.capability, target.deposit.onion),
+        isolation="x",
+        timeout=PATIENCE,
+    )
+    await stream.write(DepositorEnd(wrong, secrets.token_bytes).data_to_send())
+    assert await stream.read() == b""
+    await stream.close()
+    assert three.carl.node.work.counters.strangers == 1
+    assert await three.held() == 0
+
+
+async def test_what_nobody_collects_is_forgotten_and_left_again(three: Three) -> None:
+    await three.rita.house.stop()
+    await three.sam.say(three.with_sam, "patience")
+    await three.until_held(1)
+    for house, query in (
+        (three.carl.house, "UPDATE held_blocks SET kept_at = kept_at - $1"),
+        (three.sam.house, "UPDATE deposited SET left_at = left_at - $1"),
+    ):
+        async with house.store.transaction() as tx:
+            await sql(tx).execute(query, SHELF_LIFETIME + 1)
+    three.carl.node.work.carrying.look_again()
+    await three.until_held(0)
+    three.sam.node.work.carrying.wake(three.with_sam)
+    await three.until_held(1)
+    await three.sam.house.stop()
+    await three.rita.house.start()
+    await three.rita.until(lambda: three.rita.texts() == ["patience"], time_passes=True)
+
+
+async def test_a_friend_cannot_open_more_shelves_than_it_was_offered(three: Three) -> None:
+    async with three.carl.house.store.transaction() as tx:
+        await three.carl.node.carrying.offer(tx, three.with_carl, 1, 1)
+    async with three.rita.house.store.transaction() as tx:
+        for _ in range(5):
+            opened = ShelfOpen(ShelfId(secrets.token_bytes(16)), secrets.token_bytes(32))
+            await three.rita.node.send(tx, three.with_carl, opened)
+    await three.rita.until(lambda: len(three.rita.delivered()) >= 8)
+    async with three.carl.house.store.transaction() as tx:
+        assert len(await three.carl.house.store.carriages.shelves(tx, three.carl.node_id)) == 2
+
+
+async def test_only_so_much_is_offered(three: Three) -> None:
+    for shelves, blocks in ((0, 1), (17, 1), (1, 0), (1, 129)):
+        with pytest.raises(UsageError, match="can be offered"):
+            async with three.carl.house.store.transaction() as tx:
+                await three.carl.node.carrying.offer(tx, three.with_carl, shelves, blocks)
