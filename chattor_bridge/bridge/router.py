@@ -69,7 +69,7 @@ class Router:
         if event["type"] == "m.room.member" and isinstance(event.get("state_key"), str):
             return await self._membership(item, situation)
         if "state_key" in event:
-            return nothing
+            return nothing if situation.portal is None else self._speech.arranged(situation.portal, item)
         if situation.portal is not None:
             return await self._speech.said(situation.portal, item)
         if situation.manager is not None and event["sender"] == situation.manager:

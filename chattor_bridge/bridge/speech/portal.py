@@ -43,6 +43,10 @@ NOT_ALLOWED = "you may not use this bridge any more. Whoever runs it can allow i
 MOVED = "this conversation goes on in {where}."
 
 NOT_KNOWN = "⚠ Something you sent (“{kind}”) is nothing I can carry to your friend. I say this once for its kind."
+STAYS_HERE = (
+    "What you change about this room, such as its name or its pinned messages, stays in this room: your friend does "
+    "not see it. `!chattor rename` gives your friend another name. I say this once."
+)
 STRANGER = "Only what {owner} writes here is sent. {sender}, your messages stay in this room."
 
 
@@ -83,6 +87,8 @@ class PortalSpeech:
         if self._level_of(sender) is Level.NONE:
             return self._answers.not_sent(portal, NOT_ALLOWED, event_id)
         body: JsonObject = event["content"]
+        if not body and _was_removed(event):
+            return nothing
         match kind:
             case "m.room.message":
                 return await self._message(portal, item, body, event_id)
@@ -101,6 +107,12 @@ class PortalSpeech:
                 return self._answers.not_sent(portal, UNSUPPORTED[kind], event_id)
             case _:
                 return self._answers.once(portal, kind, NOT_KNOWN.format(kind=content.literal(kind)), event_id)
+
+    def arranged(self, portal: Portal, item: InboxItem) -> Deed:
+        """The deed for the owner having changed the room itself."""
+        if item.event["sender"] != portal.owner:
+            return nothing
+        return self._answers.once(portal, "state", STAYS_HERE, MatrixEventId(item.event["event_id"]))
 
     async def _message(self, portal: Portal, item: InboxItem, body: JsonObject, event_id: MatrixEventId) -> Deed:
         if content.relation(body).get("rel_type") == "m.replace":
@@ -134,6 +146,12 @@ class PortalSpeech:
             return nothing
         text = STRANGER.format(owner=content.literal(portal.owner), sender=content.literal(sender))
         return self._answers.once(portal, f"stranger\0{sender}", text, event_id)
+
+
+def _was_removed(event: JsonObject) -> bool:
+    """Whether its sender removed this event before we have seen it."""
+    unsigned = event.get("unsigned")
+    return isinstance(unsigned, dict) and "redacted_because" in unsigned
 
 
 def _matrix_id(event_id: str | None) -> MatrixEventId | None:
