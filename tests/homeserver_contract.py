@@ -45,6 +45,19 @@ class HomeserverContract:
         ghost, room_id = await _room(homeserver)
         assert await homeserver.get_state(ghost, room_id, "org.example.state", "other") is None
 
+    async def test_what_somebody_said_is_read_back_oldest_first(self, homeserver: Homeserver) -> None:
+        ghost, room_id = await _room(homeserver)
+        other = await _user(homeserver)
+        await homeserver.invite(ghost, room_id, other)
+        await homeserver.join(other, room_id)
+        sent = [
+            await homeserver.send(ghost, room_id, "m.room.message", message(f"{number}"), secrets.token_hex())
+            for number in range(3)
+        ]
+        await homeserver.send(other, room_id, "m.room.message", message("not this"), secrets.token_hex())
+        said = await homeserver.said_by(other, room_id, ghost)
+        assert [(event["event_id"], event["room_id"]) for event in said] == [(one, room_id) for one in sent]
+
     async def test_the_whole_state_says_who_wrote_it(self, homeserver: Homeserver) -> None:
         ghost, room_id = await _room(homeserver)
         state = {(event["type"], event["state_key"]): event for event in await homeserver.room_state(ghost, room_id)}

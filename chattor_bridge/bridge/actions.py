@@ -202,6 +202,16 @@ class PartFromRoom:
 
 
 @dataclass(frozen=True, slots=True)
+class ConsiderRoom:
+    """Find out whether this room becomes that of a conversation: its owner has invited the ghost there, or it replaces
+    the one there is."""
+
+    node: str
+    peer: str
+    room: str
+
+
+@dataclass(frozen=True, slots=True)
 class TendSpace:
     """Make sure that the owner's space holds their conversations as they are by then, and nothing else."""
 
@@ -266,6 +276,7 @@ Action = (
     | ReportStatus
     | ShowEvent
     | PartFromRoom
+    | ConsiderRoom
     | TendSpace
     | CloseSpace
     | ShowText
@@ -290,6 +301,7 @@ _KINDS: dict[str, type[Any]] = {
     "report-status": ReportStatus,
     "show-event": ShowEvent,
     "part-from-room": PartFromRoom,
+    "consider-room": ConsiderRoom,
     "tend-space": TendSpace,
     "close-space": CloseSpace,
     "show-text": ShowText,

@@ -123,10 +123,10 @@ class Bridge:
             store, self.host, conversion, clock, voice, level_of, bot, self._parking, self._waiting.said
         )
         router = Router(store, household, voice, speech, bot, conversations)
-        performer = Performer(store, homeserver, conversion, clock, voice, conversations)
+        self._intake = Intake(store, clock, household, lambda room: self._inbox.wake(room))
+        performer = Performer(store, homeserver, conversion, clock, voice, conversations, self._intake)
         self._inbox = Lanes("inbox", InboxWorker(store, homeserver, router, voice).step, clock, width=INBOX_WIDTH)
         self._actions = Lanes("actions", ActionWorker(store, performer, voice).step, clock, width=ACTIONS_WIDTH)
-        self._intake = Intake(store, clock, household, self._inbox.wake)
         self._missed = MissedReceipts(store, homeserver, self._intake, clock)
         self._signals = Signals(store, self.host, homeserver, clock, level_of)
         self.observer.on_signal = self._signals.friend_signalled

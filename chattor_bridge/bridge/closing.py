@@ -18,6 +18,7 @@ from chattor_bridge.bridge.ports import BridgeStore, Homeserver, TextConversion
 from chattor_bridge.bridge.records import PendingAction
 from chattor_bridge.bridge.rooms import PortalRooms
 from chattor_bridge.bridge.sender import Sender
+from chattor_bridge.bridge.voice import Place, Voice
 from chattor_bridge.errors import HomeserverRefused
 from chattor_bridge.ids import MatrixRoomId, MatrixUserId, NodeId, PeerId
 from chattor_bridge.node.ports import Transaction
@@ -35,6 +36,9 @@ PARTED = (
 SENT_AWAY = "The room of this conversation was deleted, as its owner asked."
 
 
+YOURS = "You have made that room yourself, so I cannot send you out of it: please leave it, and it is gone."
+
+
 class Closing:
     """Ends rooms."""
 
@@ -45,7 +49,9 @@ class Closing:
         conversion: TextConversion,
         sender: Sender,
         conversations: Conversations,
+        voice: Voice,
     ) -> None:
+        self._voice = voice
         self._store = store
         self._homeserver = homeserver
         self._conversion = conversion
@@ -85,9 +91,10 @@ class Closing:
         """Leave the room of a conversation that may go on in another, and take everybody along if so wanted."""
         node_id, peer_id = NodeId(bytes.fromhex(action.node)), PeerId(bytes.fromhex(action.peer))
         room_id, ghost = MatrixRoomId(action.room), MatrixUserId(action.ghost)
+        staying: set[MatrixUserId] = set()
         if action.everybody:
             with suppress(HomeserverRefused):  # it has left already
-                await self._send_away(room_id, ghost)
+                staying = await self._send_away(room_id, ghost)
         await self._leave(room_id, ghost, PARTED, action.key, pending)
 
         async def deed(tx: Transaction) -> None:
@@ -95,20 +102,27 @@ class Closing:
             if portal is not None and portal.room_id == room_id:  # what was still to be shown has found it again
                 await self._store.portals.save(tx, replace(portal, room_id=None))
                 await self._conversations.tend(tx, portal.owner)
+            if portal is not None and portal.owner in staying:
+                await self._voice.say(tx, Place.management(portal.owner), YOURS)
             await self._store.unread.remove_room(tx, room_id)
             await self._store.portal_notices.remove_room(tx, room_id)
             await self._store.room_keys.forget(tx, room_id)
 
         return deed
 
-    async def _send_away(self, room_id: MatrixRoomId, ghost: MatrixUserId) -> None:
+    async def _send_away(self, room_id: MatrixRoomId, ghost: MatrixUserId) -> set[MatrixUserId]:
+        """Those whom the ghost has no power to send out."""
+        staying = set()
         for event in await self._homeserver.room_state(ghost, room_id):
             member = MatrixUserId(event["state_key"])
             here = event["type"] == "m.room.member" and event["content"].get("membership") in ("join", "invite")
             if here and member not in (ghost, self._homeserver.bot):
-                with suppress(HomeserverRefused):  # it is their room
-                    out = {"membership": "leave", "reason": SENT_AWAY}
+                out = {"membership": "leave", "reason": SENT_AWAY}
+                try:
                     await self._homeserver.set_state(ghost, room_id, "m.room.member", out, member)
+                except HomeserverRefused:
+                    staying.add(member)
+        return staying
 
     async def _leave(
         self, room_id: MatrixRoomId, ghost: MatrixUserId, text: str, key: str, pending: PendingAction

@@ -71,6 +71,15 @@ class Intake:
                 tx.after_commit(lambda room_id=room_id: self._wake(room_id))  # type: ignore[misc]
         failpoint("inbox-committed")
 
+    async def accept_earlier(self, tx: Transaction, room_id: MatrixRoomId, events: Sequence[JsonObject]) -> None:
+        """Store what was said in a room, oldest first, before the homeserver told us anything of it.
+
+        Raises: DatabaseUnavailable.
+        """
+        wanted = [event for event in events if self._is_for_us(event)]
+        await self._store.inbox.add_before(tx, room_id, wanted, self._clock.now())
+        tx.after_commit(lambda: self._wake(room_id))
+
     async def forget(self) -> None:
         """Forget the ids of events that were finished long ago."""
         async with self._store.transaction() as tx:

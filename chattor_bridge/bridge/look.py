@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from chattor_bridge.bridge.ports import BridgeStore
 from chattor_bridge.bridge.records import Portal
 from chattor_bridge.node.names import presentable, told_apart
+from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.records import Contact
 
 BOT_NAME = "Chattor"
@@ -42,7 +43,11 @@ class Looks:
     async def of(self, portal: Portal) -> Look:
         """Raises: DatabaseUnavailable."""
         async with self._store.transaction() as tx:
-            contacts = await self._store.contacts.of_node(tx, portal.node_id)
+            return await self.in_transaction(tx, portal)
+
+    async def in_transaction(self, tx: Transaction, portal: Portal) -> Look:
+        """The same inside a transaction."""
+        contacts = await self._store.contacts.of_node(tx, portal.node_id)
         contact = next((one for one in contacts if one.peer_id == portal.peer_id), None)
         if contact is None:
             return Look(NAMELESS, TOPIC)

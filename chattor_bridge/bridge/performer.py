@@ -6,8 +6,10 @@ from chattor_bridge.bridge import actions
 from chattor_bridge.bridge.closing import Closing
 from chattor_bridge.bridge.conversations import Conversations
 from chattor_bridge.bridge.display import Display
+from chattor_bridge.bridge.intake import Intake
 from chattor_bridge.bridge.listener import Deed, nothing
 from chattor_bridge.bridge.look import BOT_NAME
+from chattor_bridge.bridge.moving import Moving
 from chattor_bridge.bridge.ports import BridgeStore, Homeserver, TextConversion
 from chattor_bridge.bridge.records import PendingAction
 from chattor_bridge.bridge.sender import Sender
@@ -31,13 +33,15 @@ class Performer:
         clock: Clock,
         voice: Voice,
         conversations: Conversations,
+        intake: Intake,
     ) -> None:
         sender = Sender(homeserver, clock)
         self._homeserver = homeserver
         self._showing = Showing(store, homeserver, conversion, sender, conversations)
-        self._closing = Closing(store, homeserver, conversion, sender, conversations)
+        self._closing = Closing(store, homeserver, conversion, sender, conversations, voice)
         self._statuses = Statuses(store, homeserver, conversion, sender, voice)
         self._display = Display(store, homeserver, conversion, self._showing)
+        self._moving = Moving(store, homeserver, voice, conversations, intake)
         self._spaces = Spaces(store, homeserver)
         self._speaking = Speaking(store, homeserver, conversion, clock, voice, sender)
 
@@ -69,6 +73,8 @@ class Performer:
                 return await self._closing.close_portal(action, pending)
             case actions.PartFromRoom():
                 return await self._closing.part(action, pending)
+            case actions.ConsiderRoom():
+                return await self._moving.consider(action, pending)
             case actions.TendSpace():
                 return await self._spaces.tend(action, pending)
             case actions.CloseSpace():

@@ -29,12 +29,20 @@ MOST_UNREAD = 500
 """Messages of one room: somebody who comes back to more has stopped reading one by one."""
 
 
+MOST_READ_BACK = 100
+"""Events read back in a room to which somebody of ours came late: more than anybody says before a friend answers."""
+
+
 class MatrixInbox(Protocol):
     """Matrix events on their way to Chattor or to the bot: stored before the homeserver gets its 200."""
 
     async def add(self, tx: Transaction, events: Sequence[JsonObject], at: int) -> int:
         """Add what is not known yet by its ``event_id``; the number added. An id stays known after its item is done.
         Events keep their order."""
+
+    async def add_before(self, tx: Transaction, room_id: MatrixRoomId, events: Sequence[JsonObject], at: int) -> None:
+        """Add events of one room, oldest first, that came late: as far as they are older than all that waits there,
+        before it."""
 
     async def rooms(self, tx: Transaction) -> list[MatrixRoomId]:
         """Rooms with items waiting that are not parked."""
@@ -316,6 +324,10 @@ class Homeserver(Protocol):
 
     async def has_key(self, event: JsonObject) -> bool:
         """Whether the key of an ``m.room.encrypted`` event has come by now. Raises besides: DatabaseUnavailable."""
+
+    async def said_by(self, user: MatrixUserId, room_id: MatrixRoomId, sender: MatrixUserId) -> list[JsonObject]:
+        """The newest `MOST_READ_BACK` message-like events of ``sender`` that ``user`` may see in the room, oldest
+        first."""
 
     async def find_sent(
         self, user: MatrixUserId, room_id: MatrixRoomId, key: str, value: str, since: int

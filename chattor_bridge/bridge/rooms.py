@@ -76,7 +76,7 @@ class PortalRooms:
             async with self._store.transaction() as tx:
                 await self._store.portals.save(tx, portal)
                 await self._conversations.tend(tx, portal.owner)
-        await self._bring_bot(portal.ghost, room_id)
+        await self.bring_bot(portal.ghost, room_id)
         await self.show(portal, look)
         await invite_to_chat(self._homeserver, portal.ghost, room_id, portal.owner)
         return room_id
@@ -99,8 +99,24 @@ class PortalRooms:
     async def _set(
         self, user: MatrixUserId, room_id: MatrixRoomId, event_type: str, key: str, content: JsonObject
     ) -> None:
-        if (await self._homeserver.get_state(user, room_id, event_type, key) or {}) != content:
+        if (await self._homeserver.get_state(user, room_id, event_type, key) or {}) == content:
+            return
+        try:
             await self._homeserver.set_state(user, room_id, event_type, content, key)
+        except HomeserverRefused as error:
+            if error.errcode != "M_FORBIDDEN":  # as a ghost may be in a room that its owner made
+                raise
+
+    async def seclude(self, ghost: MatrixUserId, room_id: MatrixRoomId) -> None:
+        """Keep strangers away from a room that its owner made, as far as its ghost has the power to.
+
+        Raises: HomeserverUnavailable, HomeserverRefused.
+        """
+        for event in SECLUDED:
+            await self._set(ghost, room_id, event["type"], "", event["content"])
+        levels = await self._homeserver.get_state(ghost, room_id, "m.room.power_levels") or {}
+        if levels.get("invite", 0) < OWNER_POWER:
+            await self._set(ghost, room_id, "m.room.power_levels", "", {**levels, "invite": OWNER_POWER})
 
     async def unbridge(self, ghost: MatrixUserId, room_id: MatrixRoomId) -> None:
         """Let a portal's room say no longer that it leads anywhere.
@@ -140,7 +156,8 @@ class PortalRooms:
         failpoint("room-created")
         return room_id
 
-    async def _bring_bot(self, ghost: MatrixUserId, room_id: MatrixRoomId) -> None:
+    async def bring_bot(self, ghost: MatrixUserId, room_id: MatrixRoomId) -> None:
+        """Have the bot in the room. Raises: HomeserverUnavailable, HomeserverRefused."""
         bot = self._homeserver.bot
         member = await self._homeserver.get_state(ghost, room_id, "m.room.member", bot) or {}
         if member.get("membership") == "join":

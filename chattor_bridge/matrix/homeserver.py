@@ -11,6 +11,7 @@ from mautrix.api import Method, Path
 
 from chattor_bridge.bridge.attachment import Attachment, Download, Picture, Upload
 from chattor_bridge.bridge.ghosts import MARK_KEY, Household
+from chattor_bridge.bridge.ports import MOST_READ_BACK
 from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.errors import HomeserverRefused
 from chattor_bridge.failpoints import failpoint
@@ -177,6 +178,13 @@ class MatrixHomeserver:
         event_id = _event_id(await self._client.call(user, Method.PUT, path, content, device=device))
         self._hearing.said(event_id)
         return event_id
+
+    async def said_by(self, user: MatrixUserId, room_id: MatrixRoomId, sender: MatrixUserId) -> list[JsonObject]:
+        page_filter = json.dumps({"senders": [sender], "lazy_load_members": True})
+        query = {"dir": "b", "limit": str(MOST_READ_BACK), "filter": page_filter}
+        answer = await self._client.call(user, Method.GET, Path.v3.rooms[room_id].messages, query=query)
+        said = [event for event in answer.get("chunk", []) if "state_key" not in event]
+        return [{**event, "room_id": room_id} for event in reversed(said)]
 
     async def find_sent(
         self, user: MatrixUserId, room_id: MatrixRoomId, key: str, value: str, since: int

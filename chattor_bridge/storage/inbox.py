@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 
 from chattor_bridge.bridge.records import InboxItem, JsonObject, Parked
 from chattor_bridge.errors import UsageError
@@ -40,6 +41,22 @@ class SqlInbox(Table):
                 at,
             )
         return new
+
+    async def add_before(self, tx: Transaction, room_id: MatrixRoomId, events: Sequence[JsonObject], at: int) -> None:
+        waiting = await sql(tx).fetch(
+            "SELECT * FROM inbox WHERE room_id = $1 AND parked IS NULL ORDER BY position", room_id
+        )
+        known = {row["event_id"] for row in waiting}
+        await sql(tx).execute("DELETE FROM inbox WHERE room_id = $1 AND parked IS NULL", room_id)
+        await self.add(tx, list(takewhile(lambda event: event["event_id"] not in known, events)), at)
+        for row in waiting:  # what is sealed is so for event and room, not for the position
+            await sql(tx).execute(
+                "INSERT INTO inbox (event_id, room_id, event, received_at) VALUES ($1, $2, $3, $4)",
+                row["event_id"],
+                row["room_id"],
+                row["event"],
+                row["received_at"],
+            )
 
     async def rooms(self, tx: Transaction) -> list[MatrixRoomId]:
         """The room that has waited longest first."""

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from chattor_bridge.bridge.attachment import Attachment, Download, Picture, Upload, raster_type
+from chattor_bridge.bridge.ports import MOST_READ_BACK
 from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.errors import HomeserverRefused, HomeserverUnavailable, KeyMissing, Undecryptable
 from chattor_bridge.ids import MatrixEventId, MatrixRoomId, MatrixUserId
@@ -220,6 +221,11 @@ class FakeHomeserver:
         self._perhaps_lose_the_answer()
         return self._sent[key]
 
+    async def said_by(self, user: MatrixUserId, room_id: MatrixRoomId, sender: MatrixUserId) -> list[JsonObject]:
+        room = await self._enter("said_by", user, room_id)
+        said = [event for event in room.timeline if event["sender"] == sender and "state_key" not in event]
+        return said[-MOST_READ_BACK:]
+
     async def find_sent(
         self, user: MatrixUserId, room_id: MatrixRoomId, key: str, value: str, since: int
     ) -> MatrixEventId | None:
@@ -355,8 +361,13 @@ class FakeHomeserver:
 
     # --- as people use it ----------------------------------------------------------------------------------------
 
-    def person_creates_room(self, person: str, *invitees: str, encrypted: bool = False) -> MatrixRoomId:
+    def person_creates_room(
+        self, person: str, *invitees: str, encrypted: bool = False, replaces: str | None = None
+    ) -> MatrixRoomId:
         room = self._new_room()
+        created = {} if replaces is None else {"predecessor": {"room_id": replaces}}
+        self._put_state(room, person, "m.room.create", "", created)
+        self._put_state(room, person, "m.room.join_rules", "", {"join_rule": "invite"})
         self._put_state(room, person, "m.room.member", person, {"membership": "join"})
         if encrypted:
             self._put_state(room, person, "m.room.encryption", "", {"algorithm": "m.megolm.v1.aes-sha2"})

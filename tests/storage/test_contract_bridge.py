@@ -24,6 +24,15 @@ def event(number: int, room_id: MatrixRoomId = ROOM) -> JsonObject:
     return {"event_id": f"$event{number}", "room_id": room_id, "type": "m.room.message", "content": body}
 
 
+async def _in_order(store: Store, tx: Transaction, room_id: MatrixRoomId) -> list[JsonObject]:
+    """What waits in a room, taken out."""
+    found = []
+    while (item := await store.inbox.next(tx, room_id)) is not None:
+        found.append(item.event)
+        await store.inbox.remove(tx, item.order)
+    return found
+
+
 async def test_the_store_is_a_bridge_store(store: Store) -> None:
     bridge_store: BridgeStore = store
     async with bridge_store.transaction() as tx:
@@ -47,6 +56,16 @@ class TestInbox:
                     await store.inbox.remove(tx, item.order)
                 assert await store.inbox.next(tx, room) is None
             assert await store.inbox.rooms(tx) == []
+
+    async def test_what_came_late_goes_before_what_waits_as_far_as_it_is_older(self, store: Store) -> None:
+        async with store.transaction() as tx:
+            await store.inbox.add(tx, [event(3), event(9, OTHER_ROOM), event(4)], 5)
+            await store.inbox.add_before(tx, ROOM, [event(1), event(2), event(3), event(5)], 6)
+        async with store.transaction() as tx:
+            assert await _in_order(store, tx, ROOM) == [event(1), event(2), event(3), event(4)]
+            assert await _in_order(store, tx, OTHER_ROOM) == [event(9, OTHER_ROOM)]
+            await store.inbox.add_before(tx, ROOM, [event(4), event(5)], 7)  # known and done, and new
+            assert await _in_order(store, tx, ROOM) == [event(5)]
 
     async def test_parked_items_are_listed_and_come_back_in_their_old_place(self, store: Store) -> None:
         async with store.transaction() as tx:
