@@ -14,6 +14,7 @@ from typing import Protocol
 from chattor_bridge.bot.bot import Bot
 from chattor_bridge.bot.notices import Announcements
 from chattor_bridge.bridge.bridge import Bridge
+from chattor_bridge.bridge.files.source import MediaSources
 from chattor_bridge.bridge.permissions import Level
 from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.config import BridgeConfig, KeySharing, TorOptions
@@ -23,6 +24,7 @@ from chattor_bridge.matrix.service import MatrixService
 from chattor_bridge.matrix.settings import MatrixSettings
 from chattor_bridge.matrix.watch import Connection, ConnectionStatus
 from chattor_bridge.node.clock import SystemClock
+from chattor_bridge.node.filesettings import FileSettings
 from chattor_bridge.node.host import NodeHost
 from chattor_bridge.node.patience import Pace
 from chattor_bridge.node.ports import Observer, Transport
@@ -30,6 +32,7 @@ from chattor_bridge.onion_network import tor_of
 from chattor_bridge.registration import Registration
 from chattor_bridge.storage import StoreKey, open_store
 from chattor_bridge.storage.holding import hold, start_patiently
+from chattor_bridge.storage.parts import DiskParts
 from chattor_bridge.transport.tor import TorState, TorStatus, TorTransport
 
 log = logging.getLogger(__name__)
@@ -91,7 +94,14 @@ async def run_bridge(
         await transport.start()
 
         def make_host(observer: Observer) -> NodeHost:
-            return NodeHost(store, transport, clock, secrets.token_bytes, observer, pace=pace, shared=True)
+            files = FileSettings(
+                sources=MediaSources(service.homeserver),
+                parts=DiskParts(config.files.directory),
+                auto_accept=0,  # the bridge weighs each, by what the homeserver takes
+                per_friend=config.files.per_friend,
+                in_all=config.files.in_all,
+            )
+            return NodeHost(store, transport, clock, secrets.token_bytes, observer, pace=pace, shared=True, files=files)
 
         async def accept(txn_id: str, events: Sequence[JsonObject], ephemeral: Sequence[JsonObject]) -> None:
             await bridge.accept(txn_id, events, ephemeral)
@@ -106,6 +116,7 @@ async def run_bridge(
             conversion=text,
             clock=clock,
             level_of=_level_of(config),
+            fetch_unasked=config.files.unasked,
         )
 
         def homeserver_changed(status: ConnectionStatus) -> None:

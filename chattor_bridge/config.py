@@ -90,6 +90,23 @@ class TorOptions:
     external: ExternalTorOptions | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class FileOptions:
+    """Files of friends, in bytes: one of ``unasked`` or less is fetched without asking; ``per_friend`` is kept of one
+    friend at most until it is in Matrix, and ``in_all`` of everybody's friends, in ``directory``."""
+
+    directory: Path
+    unasked: int
+    per_friend: int
+    in_all: int
+
+
+MEGABYTE = 1_000_000
+
+MOST_MEGABYTES = 100_000_000
+"""100 TB, which no configuration means."""
+
+
 class KeySharing(StrEnum):
     """Which devices of the people in an encrypted room can read what the bridge says there."""
 
@@ -145,6 +162,7 @@ class BridgeConfig:
     store_key_file: Path
     tor: TorOptions
     encryption: EncryptionOptions
+    files: FileOptions
     permissions: Permissions
     logging: LoggingOptions
 
@@ -163,6 +181,7 @@ def load_config(file: Path, environment: Mapping[str, str] = os.environ) -> Brid
         store_key_file=_store_key(options.section("store_key")),
         tor=read_tor(options.section("tor")),
         encryption=_encryption(options.section("encryption")),
+        files=_files(options.section("files")),
         permissions=_permissions(options, homeserver.domain),
         logging=_logging(options.section("logging")),
     )
@@ -213,6 +232,20 @@ def _encryption(section: Section) -> EncryptionOptions:
     )
     section.close()
     return encryption
+
+
+def _files(section: Section) -> FileOptions:
+    def megabytes(key: str, default: int) -> int:
+        return section.integer(key, default, low=0, high=MOST_MEGABYTES) * MEGABYTE
+
+    files = FileOptions(
+        directory=section.path("directory", "files"),
+        unasked=megabytes("fetch_unasked", 100),
+        per_friend=megabytes("keep_per_friend", 5_000),
+        in_all=megabytes("keep_in_all", 20_000),
+    )
+    section.close()
+    return files
 
 
 def _homeserver(section: Section) -> HomeserverOptions:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from chattor_bridge.ids import EventId, NodeId, PeerId
 from chattor_bridge.node.clock import SystemClock
+from chattor_bridge.node.filesettings import FileSettings
 from chattor_bridge.node.happenings import (
     SESSION_RENEWED,
     ContactAdded,
@@ -25,6 +26,8 @@ from chattor_bridge.node.ports import NodeStore, Transaction, Transport
 from chattor_bridge.protocol.events import Receipt, Text, Unknown
 from chattor_bridge.protocol.signals import Signal
 from chattor_bridge.storage import StoreKey, open_store
+from chattor_bridge.storage.parts import DiskParts
+from tests.node.world import IN_ALL, PER_FRIEND, Shelf
 
 PEER_OWNER = "local"
 
@@ -86,17 +89,25 @@ async def chattor_user(
 ) -> AsyncIterator[Peer]:
     """A new user with everything of it in ``directory``, at work until the block is left."""
     await asyncio.to_thread(directory.mkdir)
-    ears = Ears()
+    ears, shelf = Ears(), Shelf()
     store = open_store(f"sqlite:{directory / 'peer.db'}", StoreKey.create(directory / "store.key"))
     async with store:
         host = NodeHost(
-            store, transport, SystemClock(), secrets.token_bytes, ears, pace=pace, work_bits=1, effort_bits=0
+            store,
+            transport,
+            SystemClock(),
+            secrets.token_bytes,
+            ears,
+            pace=pace,
+            work_bits=1,
+            effort_bits=0,
+            files=FileSettings(shelf, DiskParts(directory / "parts"), 0, PER_FRIEND, IN_ALL),
         )
         await host.start()
         try:
             async with store.transaction() as tx:
                 node = await host.create(tx, PEER_OWNER, name)
-            yield Peer(store, node, ears)
+            yield Peer(store, node, ears, host, shelf)
         finally:
             await host.stop()
 
@@ -104,7 +115,10 @@ async def chattor_user(
 class Peer:
     """One Chattor user."""
 
-    def __init__(self, store: NodeStore, node: Node, ears: Ears, host: NodeHost | None = None) -> None:
+    def __init__(
+        self, store: NodeStore, node: Node, ears: Ears, host: NodeHost | None = None, shelf: Shelf | None = None
+    ) -> None:
+        self.shelf = shelf or Shelf()
         self.store = store
         self.node = node
         self.ears = ears

@@ -27,6 +27,7 @@ class Kind(StrEnum):
     KNOCK = "request of yours"
     CONTACT = "contact"
     PARKED = "parked row"
+    FILE = "file"
 
 
 class Numbers:

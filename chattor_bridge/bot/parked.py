@@ -27,6 +27,9 @@ WHAT_NOW = (
 
 KINDS = {
     "show-event": "something they said",
+    "show-file": "a file of theirs",
+    "weigh-file": "a file they offer",
+    "offer-file": "a file of yours",
     "show-text": "something they said",
     "show-unknown": "something they said that this version does not know",
     "open-portal": "opening the room of your conversation",

@@ -251,6 +251,46 @@ class ShowUnknown:
 
 
 @dataclass(frozen=True, slots=True)
+class OfferFile:
+    """Offer the friend a file of the owner's; ``event`` is the Matrix event that carries it."""
+
+    node: str
+    peer: str
+    event: JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class WeighFile:
+    """Decide whether a file that a friend offers is fetched."""
+
+    node: str
+    peer: str
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShowFile:
+    """Show a friend's file, which has come whole."""
+
+    node: str
+    peer: str
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
+class TellProgress:
+    """Say for the first time how far a file is; ``text`` is CommonMark."""
+
+    node: str
+    peer: str
+    file: str
+    text: str
+
+
+FileAction = OfferFile | WeighFile | ShowFile | TellProgress
+
+
+@dataclass(frozen=True, slots=True)
 class MarkRead:
     """Set the read receipt of the bot (it was delivered) or of a ghost (it was read) on a message."""
 
@@ -281,6 +321,7 @@ Action = (
     | CloseSpace
     | ShowText
     | ShowUnknown
+    | FileAction
     | MarkRead
 )
 
@@ -306,6 +347,10 @@ _KINDS: dict[str, type[Any]] = {
     "close-space": CloseSpace,
     "show-text": ShowText,
     "show-unknown": ShowUnknown,
+    "offer-file": OfferFile,
+    "weigh-file": WeighFile,
+    "show-file": ShowFile,
+    "tell-progress": TellProgress,
     "mark-read": MarkRead,
 }
 _NAMES = {kind: name for name, kind in _KINDS.items()}
@@ -358,6 +403,15 @@ def portal_lane(portal: Portal) -> str:
 def space_lane(owner: MatrixUserId) -> str:
     """The lane of everything about this owner's space."""
     return f"space:{owner}"
+
+
+FILES = "files:"
+"""How lanes of files begin."""
+
+
+def files_lane(portal: Portal) -> str:
+    """The lane of files in this portal, which may take long: what is said there does not wait for them."""
+    return f"{FILES}{portal.ghost}"
 
 
 def room_lane(room_id: MatrixRoomId) -> str:

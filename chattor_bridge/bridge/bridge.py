@@ -7,7 +7,10 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from chattor_bridge.bridge.actions import FILES
 from chattor_bridge.bridge.conversations import Conversations
+from chattor_bridge.bridge.files.offering import Offering
+from chattor_bridge.bridge.files.progress import Progress
 from chattor_bridge.bridge.ghosts import Household
 from chattor_bridge.bridge.inbox import InboxWorker
 from chattor_bridge.bridge.intake import Intake
@@ -39,6 +42,10 @@ INBOX_WIDTH = 4
 ACTIONS_WIDTH = 16
 """Lanes worked off at once, each waiting for the homeserver most of the time: enough to keep it busy, and far below
 the connections it grants."""
+
+FILES_WIDTH = 4
+"""Portals whose files are read or uploaded at once: each fills a good part of the way to the homeserver, and beside
+them the actions have to get through."""
 
 UPKEEP_INTERVAL = 3600.0
 """Seconds between two rounds of forgetting old event ids."""
@@ -93,18 +100,17 @@ class Bridge:
         conversion: TextConversion,
         clock: Clock,
         level_of: LevelOf,
+        fetch_unasked: int,
     ) -> None:
         self._store = store
         self._clock = clock
         self._level_of = level_of
         household = Household(homeserver.bot, homeserver.domain)
-        voice = Voice(store, clock, homeserver.bot, lambda lane: self._actions.wake(lane))
+        voice = Voice(store, clock, homeserver.bot, self._wake)
         conversations = Conversations(store, clock, household, voice)
         self.observer = NodeObserver(store, household, voice, make_announcer(store, voice), conversations)
         self.host = make_host(self.observer)
-        self._parking = Parking(
-            store, voice, lambda room: self._inbox.wake(room), lambda lane: self._actions.wake(lane)
-        )
+        self._parking = Parking(store, voice, lambda room: self._inbox.wake(room), self._wake)
         bot = make_bot(
             Desk(
                 store,
@@ -119,14 +125,29 @@ class Bridge:
             )
         )
         self._waiting = Waiting(store, self.host, voice, clock)
+        offering = Offering(store, self.host, homeserver, conversion, clock, voice, self._waiting.said)
         speech = PortalSpeech(
-            store, self.host, conversion, clock, voice, level_of, bot, self._parking, self._waiting.said
+            store, self.host, conversion, clock, voice, level_of, bot, self._parking, self._waiting.said, offering
         )
         router = Router(store, household, voice, speech, bot, conversations)
         self._intake = Intake(store, clock, household, lambda room: self._inbox.wake(room))
-        performer = Performer(store, homeserver, conversion, clock, voice, conversations, self._intake)
+        performer = Performer(
+            store,
+            self.host,
+            homeserver,
+            conversion,
+            clock,
+            voice,
+            conversations,
+            self._intake,
+            offering,
+            fetch_unasked=fetch_unasked,
+        )
         self._inbox = Lanes("inbox", InboxWorker(store, homeserver, router, voice).step, clock, width=INBOX_WIDTH)
-        self._actions = Lanes("actions", ActionWorker(store, performer, voice).step, clock, width=ACTIONS_WIDTH)
+        worker = ActionWorker(store, performer, voice)
+        self._actions = Lanes("actions", worker.step, clock, width=ACTIONS_WIDTH)
+        self._files = Lanes("files", worker.step, clock, width=FILES_WIDTH)
+        self._progress = Progress(store, self.host, clock, voice)
         self._missed = MissedReceipts(store, homeserver, self._intake, clock)
         self._signals = Signals(store, self.host, homeserver, clock, level_of)
         self.observer.on_signal = self._signals.friend_signalled
@@ -148,7 +169,7 @@ class Bridge:
         for room_id in rooms:
             self._inbox.wake(room_id)
         for lane in lanes:
-            self._actions.wake(lane)
+            self._wake(lane)
 
     async def stop(self) -> None:
         """Stop working, then the nodes. What is under way is found in the database at the next start."""
@@ -163,7 +184,7 @@ class Bridge:
 
         Raises: Unavailable when nothing was stored.
         """
-        self._actions.hurry()  # it speaks with us, so it may listen too
+        self._hurry()  # it speaks with us, so it may listen too
         try:
             await self._intake.accept(txn_id, events, ephemeral)
         except BaseException:
@@ -177,7 +198,7 @@ class Bridge:
     def hurry(self) -> None:
         """The homeserver seems to be back: what waits for it is tried now instead of after its pause, and what it could
         not tell us meanwhile is asked for."""
-        self._actions.hurry()
+        self._hurry()
         self._missed.look()
         self._signals.hurry()
 
@@ -192,7 +213,15 @@ class Bridge:
         async with self._store.transaction() as tx:
             inbox, actions = await self._store.inbox.count(tx), await self._store.actions.count(tx)
             parked = await self._parking.count(tx)
-        return BridgeStatus(inbox, actions, parked, {**self._inbox.resting(), **self._actions.resting()})
+        resting = {**self._inbox.resting(), **self._actions.resting(), **self._files.resting()}
+        return BridgeStatus(inbox, actions, parked, resting)
+
+    def _wake(self, lane: str) -> None:
+        (self._files if lane.startswith(FILES) else self._actions).wake(lane)
+
+    def _hurry(self) -> None:
+        self._actions.hurry()
+        self._files.hurry()
 
     def _may_run(self, owner: str) -> bool:
         """Somebody who may not use the bridge any more has a node that rests, until they may again."""
@@ -202,6 +231,8 @@ class Bridge:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._inbox.run())
             group.create_task(self._actions.run())
+            group.create_task(self._files.run())
+            group.create_task(self._progress.run())
             group.create_task(self._missed.run())
             group.create_task(self._late_keys.run())
             group.create_task(self._signals.run())

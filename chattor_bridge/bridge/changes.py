@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from chattor_bridge.bridge import content, polls
 from chattor_bridge.bridge.actions import ShowEvent, from_json, portal_lane, said
+from chattor_bridge.bridge.files.content import recaptioned
 from chattor_bridge.bridge.ghosts import transaction_id
 from chattor_bridge.bridge.listener import Deed, nothing
 from chattor_bridge.bridge.ports import BridgeStore, Homeserver, TextConversion
@@ -20,7 +21,7 @@ from chattor_bridge.bridge.speech.targets import CHANGES
 from chattor_bridge.errors import HomeserverRefused
 from chattor_bridge.ids import EventId
 from chattor_bridge.node.ports import Transaction
-from chattor_bridge.protocol.events import Delete, Edit, Event, Poll, Reaction, Text, Vote
+from chattor_bridge.protocol.events import Delete, Edit, Event, FileOffer, Poll, Reaction, Text, Vote
 
 ALREADY_THERE = "M_DUPLICATE_ANNOTATION"
 GONE = frozenset({"M_NOT_FOUND", "M_FORBIDDEN", "M_UNKNOWN"})
@@ -50,17 +51,23 @@ class Changes:
         return links[0] if links and links[0].kind not in CHANGES else None
 
     async def edit(self, portal: Portal, event: Event, body: Edit, pending: PendingAction) -> Deed:
-        """Replace a text of the friend's by another."""
+        """Replace a text of the friend's, or the caption of a file, by another."""
         links = await self._links(portal, body.target)
         if not links:
             return nothing
         original = links[0]
-        if original.ours or original.kind != Text.TYPE:
+        if original.ours or original.kind not in (Text.TYPE, FileOffer.TYPE):
+            return nothing
+        file = original.detail["content"] if original.kind == FileOffer.TYPE and original.detail else None
+        if file is not None and "msgtype" not in file:  # a sticker, which Matrix has no way to change
             return nothing
         notice, emote = body.kind == "notice", body.kind == "emote"
 
         def make(room_id: str, mark: str) -> tuple[str, JsonObject]:
-            new = content.written(self._conversion, body.text, mark, notice=notice, emote=emote)
+            if file is not None:
+                new = recaptioned(self._conversion, file, body.text, mark)
+            else:
+                new = content.written(self._conversion, body.text, mark, notice=notice, emote=emote)
             if room_id != original.room_id:  # another room by now, in which the first version is not to be seen
                 return "m.room.message", new
             return "m.room.message", content.as_edit(new, original.matrix_event_id)

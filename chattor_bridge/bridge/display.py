@@ -67,13 +67,13 @@ class Display:
             case PollEnd(target=target):
                 return await self._changes.poll_end(portal, event, target, pending)
             case body:
-                return await self._talk(portal, event, pending, await self._form(portal, body))
+                return await self.talk(portal, event, pending, await self._form(portal, body), _detail(body))
 
     async def text(self, action: actions.ShowText, pending: PendingAction) -> Deed:
         """Show a text that an earlier version of this program has stored."""
         portal = await self._showing.portal(action.node, action.peer)
         event = Event(EventId(bytes.fromhex(action.event)), 0, Text(action.text))
-        return await self._talk(portal, event, pending, await self._form(portal, event.body))
+        return await self.talk(portal, event, pending, await self._form(portal, event.body))
 
     async def unknown(self, action: actions.ShowUnknown, pending: PendingAction) -> Deed:
         """Say that there is something this version does not know."""
@@ -107,8 +107,10 @@ class Display:
                 return lambda _, mark: polls.start(body, mark)
         raise TypeError("nothing that is shown")
 
-    async def _talk(self, portal: Portal, event: Event, pending: PendingAction, form: Make) -> Deed:
-        """Show something of its own, as an answer or in a thread if it is that."""
+    async def talk(
+        self, portal: Portal, event: Event, pending: PendingAction, form: Make, detail: JsonObject | None = None
+    ) -> Deed:
+        """Show something of its own, as an answer or in a thread if it is that; ``detail`` is for its link."""
         reply, thread = await self._changes.shown(portal, event.reply), await self._changes.shown(portal, event.thread)
 
         def make(room_id: MatrixRoomId, mark: str) -> tuple[str, JsonObject]:
@@ -119,7 +121,6 @@ class Display:
             )
             return event_type, content.in_relation(message, answered, begun)
 
-        detail = polls.detail_of(event.body) if isinstance(event.body, Poll) else None
         return await self._shown(portal, portal.ghost, event.event_id, make, pending, event.body.TYPE, detail)
 
     async def _shown(
@@ -154,3 +155,7 @@ class Display:
         async with self._store.transaction() as tx:
             record = await self._store.nodes.get(tx, portal.node_id)
         return {} if record is None else {record.profile_name: portal.owner}
+
+
+def _detail(body: object) -> JsonObject | None:
+    return polls.detail_of(body) if isinstance(body, Poll) else None

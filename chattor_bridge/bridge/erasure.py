@@ -6,8 +6,9 @@ that, each in the lane of its portal, behind whatever is being done there at tha
 
 from __future__ import annotations
 
-from chattor_bridge.bridge.actions import ClosePortal, Leave, owner_lane, portal_lane, room_lane
+from chattor_bridge.bridge.actions import ClosePortal, Leave, files_lane, owner_lane, portal_lane, room_lane
 from chattor_bridge.bridge.conversations import Conversations
+from chattor_bridge.bridge.files.notes import Notes
 from chattor_bridge.bridge.ports import BridgeStore
 from chattor_bridge.bridge.records import Portal
 from chattor_bridge.bridge.speech.answers import told_prefix
@@ -48,6 +49,8 @@ class Erasure:
     async def _close(self, tx: Transaction, portal: Portal) -> None:
         lane = portal_lane(portal)
         await self._store.actions.remove_lane(tx, lane)
+        await self._store.actions.remove_lane(tx, files_lane(portal))
+        await Notes(self._store).remove_all(tx, portal)
         await self._store.remove_settings(tx, told_prefix(portal))
         await forget_portal(self._store, tx, portal)
         close = ClosePortal(portal.owner, portal.node_id.hex(), portal.peer_id.hex(), portal.ghost, portal.room_id)

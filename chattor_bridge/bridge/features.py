@@ -15,6 +15,9 @@ ROOM_FEATURES: Final = "com.beeper.room_features"
 REJECTED, FALLBACK, PARTLY, FULLY = -2, 0, 1, 2
 """Levels: not sent, and the sender is told; sent as something plainer; sent in another form; sent as it is."""
 
+_ANY_FILE: Final[JsonObject] = {"mime_types": {"*/*": FULLY}, "caption": FULLY}
+_VOICE: Final = "org.matrix.msc3245.voice"
+
 FEATURES: Final[JsonObject] = {
     "formatting": {
         "bold": FULLY,
@@ -31,7 +34,7 @@ FEATURES: Final[JsonObject] = {
         "spoiler": FULLY,
         "user_link": FULLY,
     },
-    "file": {},
+    "file": dict.fromkeys(("m.image", "m.video", "m.audio", "m.file", "m.sticker", _VOICE), _ANY_FILE),
     "state": {},
     "member_actions": {"invite": PARTLY, "kick": PARTLY, "leave": FULLY},
     "location_message": FULLY,

@@ -13,6 +13,7 @@ from chattor_bridge.bridge.actions import owner_lane, portal_lane
 from chattor_bridge.bridge.content import literal, room_link
 from chattor_bridge.bridge.conversations import Conversations
 from chattor_bridge.bridge.early import Early
+from chattor_bridge.bridge.files.news import FileNews
 from chattor_bridge.bridge.ghosts import Household
 from chattor_bridge.bridge.listener import Announcer
 from chattor_bridge.bridge.ports import BridgeStore
@@ -32,6 +33,9 @@ from chattor_bridge.node.happenings import (
     EventDelivered,
     EventFailed,
     EventsForgotten,
+    FileArrived,
+    FileFailed,
+    FileSent,
     Happening,
     KnockFailed,
     KnockGone,
@@ -44,6 +48,7 @@ from chattor_bridge.protocol.events import (
     Delete,
     Edit,
     Event,
+    FileOffer,
     Location,
     Poll,
     PollEnd,
@@ -73,6 +78,7 @@ class NodeObserver:
         self._household = household
         self._voice = voice
         self._early = Early(store, voice)
+        self._files = FileNews(store, voice, household.bot)
         self._conversations = conversations
         self._announcer = announcer
         self.on_signal: Callable[[NodeId, PeerId, Signal], None] = lambda node_id, peer_id, signal: None
@@ -93,6 +99,15 @@ class NodeObserver:
                 portal = await self._conversations.portal(tx, owner, node_id, peer_id)
                 await self._voice.check_room_for_more(tx, portal_lane(portal))
                 await self._arrived(tx, portal, event)
+            case FileArrived(peer_id, _, file_id):
+                portal = await self._conversations.portal(tx, owner, node_id, peer_id)
+                await self._files.arrived(tx, portal, file_id)
+            case FileSent(peer_id, event_id, file_id):
+                portal = await self._conversations.portal(tx, owner, node_id, peer_id)
+                await self._files.sent(tx, portal, event_id, file_id)
+            case FileFailed(peer_id, event_id, file_id):
+                portal = await self._conversations.portal(tx, owner, node_id, peer_id)
+                await self._files.failed(tx, portal, event_id, file_id)
             case EventsForgotten(peer_id, event_ids):
                 for event_id in event_ids:
                     await self._store.event_links.remove_event(tx, node_id, peer_id, event_id)
@@ -128,8 +143,16 @@ class NodeObserver:
         match event.body:
             case Text() | Location() | Poll():
                 action = actions.showing(portal, event)
+            case FileOffer() as offer:
+                await self._files.offered(tx, portal, event, offer)
+                if portal.room_id is None:
+                    await self._conversations.open_unless_about_to(tx, portal)
+                return
             case Edit(target=target) | Delete(target) | Reaction(target=target) | Vote(target=target) | PollEnd(target):
-                if await self._early.is_early(tx, portal, target):
+                file_id = await self._files.awaited(tx, portal, target)
+                if file_id is not None and isinstance(event.body, Delete):
+                    await self._files.taken_back(tx, portal, file_id)
+                elif file_id is not None or await self._early.is_early(tx, portal, target):
                     await self._early.keep(tx, portal, event, target)
                 else:
                     await self._voice.arrange(tx, portal_lane(portal), actions.showing(portal, event))
@@ -167,6 +190,8 @@ class NodeObserver:
         portal = await self._store.portals.by_peer(tx, node_id, peer_id)
         links = await self._store.event_links.by_event(tx, node_id, peer_id, event_id)
         if portal is None or not links:  # a receipt of ours: nothing shows it
+            return
+        if links[-1].kind == FileOffer.TYPE:  # which has come when the file has
             return
         parts = await self._store.event_links.by_matrix_event(tx, links[-1].matrix_event_id)
         if links[-1].part == max(part.part for part in parts):
@@ -208,6 +233,7 @@ class NodeObserver:
         portal = await self._conversations.portal(tx, owner, node_id, peer_id)
         former = await self._conversations.portal(tx, owner, node_id, former_id)
         await self._store.event_links.move(tx, node_id, former_id, peer_id)
+        await self._files.merged(tx, former, portal)
         await self._store.portals.save(tx, replace(former, merged_into=peer_id))
         if former.room_id is not None:
             text = GOES_ON_ELSEWHERE.format(where=room_link(portal))

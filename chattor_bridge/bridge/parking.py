@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from chattor_bridge.bridge.actions import owner_lane, portal_lane
+from chattor_bridge.bridge.actions import files_lane, owner_lane, portal_lane
 from chattor_bridge.bridge.ports import BridgeStore, MatrixInbox, PendingActions
 from chattor_bridge.bridge.records import Parked, Portal, PortalNotice, Topic
 from chattor_bridge.bridge.statuses import take_back
@@ -59,7 +59,7 @@ class Parking:
         """Everything of this owner, oldest first."""
         portals = await self._store.portals.of_owner(tx, owner)
         rooms: dict[str, Portal] = {portal.room_id: portal for portal in portals if portal.room_id is not None}
-        lanes = {portal_lane(portal): portal for portal in portals}
+        lanes = {lane(portal): portal for portal in portals for lane in (portal_lane, files_lane)}
         managed = await self._store.management_rooms.all_of_owner(tx, owner)
         inbox = await self._store.inbox.parked(tx, [*(MatrixRoomId(room_id) for room_id in rooms), *managed])
         pending = await self._store.actions.parked(tx, [*lanes, owner_lane(owner)])

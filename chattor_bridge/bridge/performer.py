@@ -6,6 +6,8 @@ from chattor_bridge.bridge import actions
 from chattor_bridge.bridge.closing import Closing
 from chattor_bridge.bridge.conversations import Conversations
 from chattor_bridge.bridge.display import Display
+from chattor_bridge.bridge.files.offering import Offering
+from chattor_bridge.bridge.files.taking import Taking
 from chattor_bridge.bridge.intake import Intake
 from chattor_bridge.bridge.listener import Deed, nothing
 from chattor_bridge.bridge.look import BOT_NAME
@@ -19,6 +21,7 @@ from chattor_bridge.bridge.speaking import Speaking
 from chattor_bridge.bridge.statuses import Statuses
 from chattor_bridge.bridge.voice import Voice
 from chattor_bridge.ids import MatrixEventId, MatrixRoomId, MatrixUserId
+from chattor_bridge.node.host import NodeHost
 from chattor_bridge.node.ports import Clock
 
 
@@ -28,12 +31,16 @@ class Performer:
     def __init__(
         self,
         store: BridgeStore,
+        host: NodeHost,
         homeserver: Homeserver,
         conversion: TextConversion,
         clock: Clock,
         voice: Voice,
         conversations: Conversations,
         intake: Intake,
+        offering: Offering,
+        *,
+        fetch_unasked: int,
     ) -> None:
         sender = Sender(homeserver, clock)
         self._homeserver = homeserver
@@ -43,6 +50,8 @@ class Performer:
         self._display = Display(store, homeserver, conversion, self._showing)
         self._moving = Moving(store, homeserver, voice, conversations, intake)
         self._spaces = Spaces(store, homeserver)
+        self._offering = offering
+        self._taking = Taking(store, host, homeserver, conversion, sender, self._display, clock, voice, fetch_unasked)
         self._speaking = Speaking(store, homeserver, conversion, clock, voice, sender)
 
     async def perform(self, action: actions.Action, pending: PendingAction) -> Deed:
@@ -65,6 +74,8 @@ class Performer:
                 return await self._display.text(action, pending)
             case actions.ShowUnknown():
                 return await self._display.unknown(action, pending)
+            case actions.OfferFile() | actions.WeighFile() | actions.ShowFile() | actions.TellProgress():
+                return await self._file(action, pending)
             case actions.OpenPortal():
                 return await self._showing.open_portal(action, pending)
             case actions.RenamePortal():
@@ -98,3 +109,15 @@ class Performer:
             case actions.MarkRead(user, room, event):
                 await self._homeserver.mark_read(MatrixUserId(user), MatrixRoomId(room), MatrixEventId(event))
         return nothing
+
+    async def _file(self, action: actions.FileAction, pending: PendingAction) -> Deed:
+        portal = await self._showing.portal(action.node, action.peer)
+        match action:
+            case actions.OfferFile():
+                return await self._offering.offer(portal, action, pending)
+            case actions.WeighFile():
+                return await self._taking.weigh(portal, action)
+            case actions.ShowFile():
+                return await self._taking.show(portal, action, pending)
+            case actions.TellProgress():
+                return await self._taking.progress(portal, action, pending)

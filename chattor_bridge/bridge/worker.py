@@ -31,6 +31,10 @@ NOT_OPENED = (
     "Please tell whoever runs this bridge."
 )
 
+NOT_GONE_OVER = (
+    "⚠ A file in your conversation with **{name}** could not be dealt with ({reason}). `parked retry` tries it again."
+)
+
 _SPARED = (
     actions.MarkRead,
     actions.React,
@@ -96,10 +100,12 @@ class ActionWorker:
             log.error("set action %d (%s) aside: %s", pending.order, kind, reason)
             await self._store.actions.park(tx, pending.order, reason)
             match action:
-                case actions.ShowEvent() | actions.ShowText() | actions.ShowUnknown():
+                case actions.ShowEvent() | actions.ShowText() | actions.ShowUnknown() | actions.ShowFile():
                     await self._tell_owner(tx, action.node, action.peer, NOT_SHOWN, reason)
                 case actions.OpenPortal():
                     await self._tell_owner(tx, action.node, action.peer, NOT_OPENED, reason)
+                case actions.OfferFile() | actions.WeighFile():
+                    await self._tell_owner(tx, action.node, action.peer, NOT_GONE_OVER, reason)
                 case _:
                     pass
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from chattor_bridge.errors import LimitReached, UsageError
@@ -140,7 +140,7 @@ class Files:
             )
         return infos
 
-    async def read(self, peer_id: PeerId, file_id: FileId) -> AsyncIterator[bytes]:
+    async def read(self, peer_id: PeerId, file_id: FileId) -> AsyncGenerator[bytes, None]:
         """The content of a file that arrived, in pieces of `CHUNK_SIZE` bytes at most. May be read again until it is
         released.
 

@@ -2,31 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import pytest
-
 from chattor_bridge.bridge.features import FEATURES, ROOM_FEATURES
 from chattor_bridge.bridge.look import NAMELESS, TOPIC_MISMATCH, TOPIC_VERIFIED
-from chattor_bridge.bridge.speech.portal import UNSUPPORTED
 from chattor_bridge.node.happenings import ContactRenamed
 from tests.bridge.town import FRIEND_NAME, Town
 from tests.peer import Peer
-
-IN_THE_TABLE: dict[str, Callable[[], bool]] = {
-    "m.image": lambda: "m.image" in FEATURES["file"],
-    "m.file": lambda: "m.file" in FEATURES["file"],
-    "m.audio": lambda: "m.audio" in FEATURES["file"],
-    "m.video": lambda: "m.video" in FEATURES["file"],
-    "m.sticker": lambda: "m.sticker" in FEATURES["file"],
-    "m.location": lambda: FEATURES["location_message"] > 0,
-    "m.poll.start": lambda: FEATURES["poll"] > 0,
-}
-
-
-@pytest.mark.parametrize("kind", sorted(IN_THE_TABLE))
-def test_what_is_refused_is_not_offered_and_the_other_way_round(kind: str) -> None:
-    assert IN_THE_TABLE[kind]() is (kind not in UNSUPPORTED)
 
 
 async def test_a_room_says_which_bridge_it_leads_over_and_what_it_carries(town: Town, friend: Peer) -> None:

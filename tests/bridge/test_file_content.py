@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chattor_bridge.bridge.attachment import RASTER_TYPES, Attachment
-from chattor_bridge.bridge.file_content import (
+from chattor_bridge.bridge.files.content import (
     OCTETS,
     Description,
     Shape,

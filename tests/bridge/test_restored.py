@@ -17,7 +17,6 @@ from chattor_bridge.matrix.encryption import hearing, identity
 from chattor_bridge.matrix.service import MatrixService
 from chattor_bridge.node.clock import SystemClock
 from chattor_bridge.storage import StoreKey, open_store
-from chattor_bridge.transport.memory import MemoryNetwork
 from tests.bridge.test_road_synapse import Road
 from tests.bridge.town import level_of, until_idle
 from tests.nio_person import NioPerson
@@ -32,7 +31,7 @@ ONE_TIME_KEYS = 4
 @asynccontextmanager
 async def _road_over(homestead: Homestead, directory: Path, database: Path, key: StoreKey) -> AsyncIterator[Road]:
     async with open_store(f"sqlite:{database}", key) as store:
-        road = Road(homestead, store, MemoryNetwork(directory / "net"), NioPerson, False, level_of)
+        road = Road(homestead, store, directory, NioPerson, False, level_of)
         await road.start()
         try:
             yield road

@@ -49,7 +49,7 @@ class Road:
         self,
         homestead: Homestead,
         store: Store,
-        network: MemoryNetwork,
+        directory: Path,
         kind: type[Person],
         only_cross_signed: bool,
         allowed: LevelOf,
@@ -59,7 +59,8 @@ class Road:
         self._only_cross_signed = only_cross_signed
         self._homestead = homestead
         self._store = store
-        self._network = network
+        self._network = MemoryNetwork(directory / "net")
+        self._parts = directory / "parts"
         self.bot = f"@{homestead.registration.bot_localpart}:{homestead.registration.domain}"
         self.persons: list[Person] = []
         self._somebodies: dict[str, Somebody] = {}
@@ -82,7 +83,9 @@ class Road:
             clock,
             self._store,
         )
-        self.bridge = make_bridge(self._store, self._network, self._service.homeserver, clock, self._allowed)
+        self.bridge = make_bridge(
+            self._store, self._network, self._service.homeserver, clock, self._parts, self._allowed
+        )
         self._service.on_change(lambda _: self.bridge.hurry())
         self._service.on_keys(lambda: self.bridge.keys_came())
         await self._service.start()
@@ -130,12 +133,11 @@ async def road_to(
     allowed: LevelOf = level_of,
     databases: Databases = sqlite_databases,
 ) -> AsyncIterator[tuple[Road, Peer]]:
-    network = MemoryNetwork(directory / "net")
     async with (
         open_store(databases(f"{directory / 'bridge.db'}"), StoreKey(secrets.token_bytes(32))) as store,
-        chattor_friend(directory, network) as friend,
+        chattor_friend(directory, MemoryNetwork(directory / "net")) as friend,
     ):
-        road = Road(homestead, store, network, kind, only_cross_signed, allowed)
+        road = Road(homestead, store, directory, kind, only_cross_signed, allowed)
         await road.start()
         try:
             yield road, friend

@@ -13,21 +13,25 @@ from pathlib import Path
 from chattor_bridge.bot.bot import Bot
 from chattor_bridge.bot.notices import Announcements
 from chattor_bridge.bridge.bridge import Bridge
+from chattor_bridge.bridge.files.source import MediaSources
 from chattor_bridge.bridge.permissions import Level, LevelOf
 from chattor_bridge.bridge.ports import Homeserver
 from chattor_bridge.bridge.records import JsonObject, Portal
 from chattor_bridge.ids import EventId, MatrixUserId
 from chattor_bridge.matrix import text
 from chattor_bridge.node.clock import SystemClock
+from chattor_bridge.node.filesettings import FileSettings
 from chattor_bridge.node.happenings import EventArrived, KnockReceived
 from chattor_bridge.node.host import NodeHost
 from chattor_bridge.node.patience import Pace
 from chattor_bridge.node.ports import Clock, Observer
 from chattor_bridge.protocol.events import Receipt
 from chattor_bridge.storage.key import StoreKey
+from chattor_bridge.storage.parts import DiskParts
 from chattor_bridge.storage.store import Store, open_store
 from chattor_bridge.transport.memory import MemoryNetwork
 from tests.bridge.fake_homeserver import BOT, DOMAIN, WAIT, FakeHomeserver, Room
+from tests.node.world import Shelf
 from tests.peer import PEER_OWNER, Ears, Peer
 from tests.postgres import Databases, sqlite_databases
 
@@ -43,6 +47,10 @@ WORK_BITS = 4
 """Leading zero bits of a knock's stamp: none worth mentioning."""
 
 
+FETCHED_UNASKED = 10_000_000
+KEPT_OF_FRIEND, KEPT_IN_ALL = 100_000_000, 150_000_000
+"""Bytes of files."""
+
 HOME = DOMAIN
 """Everybody here may use the bridge, and nobody else."""
 
@@ -52,12 +60,27 @@ def level_of(user: MatrixUserId) -> Level:
 
 
 def make_bridge(
-    store: Store, network: MemoryNetwork, homeserver: Homeserver, clock: Clock, allowed: LevelOf = level_of
+    store: Store,
+    network: MemoryNetwork,
+    homeserver: Homeserver,
+    clock: Clock,
+    parts: Path,
+    allowed: LevelOf = level_of,
 ) -> Bridge:
+    files = FileSettings(MediaSources(homeserver), DiskParts(parts), 0, KEPT_OF_FRIEND, KEPT_IN_ALL)
+
     def make_host(observer: Observer) -> NodeHost:
         transport = network.transport()
         return NodeHost(
-            store, transport, clock, secrets.token_bytes, observer, pace=QUICK, work_bits=WORK_BITS, effort_bits=0
+            store,
+            transport,
+            clock,
+            secrets.token_bytes,
+            observer,
+            pace=QUICK,
+            work_bits=WORK_BITS,
+            effort_bits=0,
+            files=files,
         )
 
     return Bridge(
@@ -69,6 +92,7 @@ def make_bridge(
         conversion=text,
         clock=clock,
         level_of=allowed,
+        fetch_unasked=FETCHED_UNASKED,
     )
 
 
@@ -77,18 +101,26 @@ async def chattor_friend(
     directory: Path, network: MemoryNetwork, name: str = FRIEND_NAME, *, databases: Databases = sqlite_databases
 ) -> AsyncIterator[Peer]:
     """A node of its own with a store of its own, at work."""
-    ears = Ears()
+    ears, shelf = Ears(), Shelf()
     url = databases(f"{directory / name}.db")
     async with open_store(url, StoreKey(secrets.token_bytes(32))) as store:
         transport, clock = network.transport(), SystemClock()
         host = NodeHost(
-            store, transport, clock, secrets.token_bytes, ears, pace=QUICK, work_bits=WORK_BITS, effort_bits=0
+            store,
+            transport,
+            clock,
+            secrets.token_bytes,
+            ears,
+            pace=QUICK,
+            work_bits=WORK_BITS,
+            effort_bits=0,
+            files=FileSettings(shelf, DiskParts(directory / f"{name} parts"), 0, KEPT_OF_FRIEND, KEPT_IN_ALL),
         )
         await host.start()
         try:
             async with store.transaction() as tx:
                 node = await host.create(tx, PEER_OWNER, name)
-            yield Peer(store, node, ears, host)
+            yield Peer(store, node, ears, host, shelf)
         finally:
             await host.stop()
 
@@ -130,7 +162,8 @@ class Town:
         def allowed(user: MatrixUserId) -> Level:
             return self.levels.get(user, level_of(user))
 
-        return make_bridge(self.store, self.network, self.homeserver, self.clock, allowed)
+        parts = self.directory / "parts"
+        return make_bridge(self.store, self.network, self.homeserver, self.clock, parts, allowed)
 
     async def start(self) -> None:
         await self.store.start()

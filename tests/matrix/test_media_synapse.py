@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-import re
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
-from functools import cache
-from pathlib import Path
+from collections.abc import AsyncIterator
 from random import Random
 
 import nio
@@ -22,6 +18,7 @@ from chattor_bridge.matrix.homeserver import MatrixHomeserver
 from chattor_bridge.matrix.service import MatrixService
 from chattor_bridge.node.clock import SystemClock
 from chattor_bridge.storage import Store
+from tests.memory import grows_less_than
 from tests.nio_person import NioPerson
 from tests.synapse import Homestead, Intake
 
@@ -94,7 +91,7 @@ async def test_large_file_takes_little_memory(service: MatrixService) -> None:
     expected = hashlib.sha256()
     for _ in range(count):
         expected.update(piece)
-    with grows_less_than(64 * MIB):
+    with grows_less_than(64 * MIB, "large file at the homeserver"):
         attachment = await homeserver.attach(
             homeserver.bot, room_id, Upload(count * MIB, pieces, "video/mp4", "large.mp4")
         )
@@ -104,27 +101,6 @@ async def test_large_file_takes_little_memory(service: MatrixService) -> None:
             async for part in download.pieces:
                 found.update(part)
     assert found.digest() == expected.digest()
-
-
-@contextmanager
-def grows_less_than(limit: int) -> Iterator[None]:
-    """Fails when this process had that many bytes more in memory at any moment of the block than before the first try
-    of it."""
-    before = _memory_at_first()
-    Path("/proc/self/clear_refs").write_text("5")  # the high-water mark begins anew
-    yield
-    assert _memory("VmHWM") - before < limit
-
-
-@cache
-def _memory_at_first() -> int:
-    return _memory("VmRSS")
-
-
-def _memory(what: str) -> int:
-    found = re.search(rf"^{what}:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
-    assert found is not None
-    return int(found[1]) * 1024
 
 
 async def test_homeserver_that_dies_on_the_way_is_gone_on_with(

@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable
 
 from chattor_bridge.bridge import content, polls
+from chattor_bridge.bridge.files.content import carries_file
+from chattor_bridge.bridge.files.offering import Offering
 from chattor_bridge.bridge.listener import Deed, Heard, Listener, nothing
 from chattor_bridge.bridge.parking import Parking
 from chattor_bridge.bridge.permissions import Level, LevelOf
@@ -29,15 +31,6 @@ from chattor_bridge.node.host import NodeHost
 from chattor_bridge.node.ports import Clock
 
 COMMAND = re.compile(r"\A\s*!chattor(?:\s+|\Z)", re.IGNORECASE)
-
-UNSUPPORTED = {
-    "m.image": "pictures are not carried yet.",
-    "m.file": "files are not carried yet.",
-    "m.audio": "voice messages and sound are not carried yet.",
-    "m.video": "videos are not carried yet.",
-    "m.sticker": "stickers are not carried yet.",
-}
-"""By message type or event type; each is said every time, for each is something somebody wanted to say."""
 
 NOT_ALLOWED = "you may not use this bridge any more. Whoever runs it can allow it."
 MOVED = "this conversation goes on in {where}."
@@ -64,10 +57,12 @@ class PortalSpeech:
         listener: Listener,
         parking: Parking,
         on_sent: Callable[[NodeId, PeerId], None],
+        offering: Offering,
     ) -> None:
         self._store = store
         self._level_of = level_of
         self._listener = listener
+        self._offering = offering
         targets, sending = Targets(store), Sending(store, host, clock, on_sent)
         self._answers = Answers(store, voice)
         self._words = Words(store, conversion, self._answers, sending, targets)
@@ -103,8 +98,8 @@ class PortalSpeech:
                 return self._votes.answered(portal, item, body)
             case _ if kind in polls.ENDS:
                 return self._votes.ended(portal, item, body)
-            case _ if kind in UNSUPPORTED:
-                return self._answers.not_sent(portal, UNSUPPORTED[kind], event_id)
+            case "m.sticker":
+                return await self._offering.said(portal, event)
             case _:
                 return self._answers.once(portal, kind, NOT_KNOWN.format(kind=content.literal(kind)), event_id)
 
@@ -118,8 +113,8 @@ class PortalSpeech:
         if content.relation(body).get("rel_type") == "m.replace":
             return await self._words.edit(portal, item, body)
         kind = str(body.get("msgtype"))
-        if kind in UNSUPPORTED:
-            return self._answers.not_sent(portal, UNSUPPORTED[kind], event_id)
+        if carries_file("m.room.message", body):
+            return await self._offering.said(portal, item.event)
         if kind == "m.location":
             return self._words.place(portal, item, body)
         if kind not in KINDS:

@@ -9,9 +9,9 @@ from chattor_bridge.bridge.records import EventLink, InboxItem, JsonObject, Port
 from chattor_bridge.bridge.speech.answers import Answers
 from chattor_bridge.bridge.speech.sending import Sending
 from chattor_bridge.bridge.speech.targets import Targets
-from chattor_bridge.ids import MatrixEventId
+from chattor_bridge.ids import EventId, MatrixEventId
 from chattor_bridge.node.ports import Transaction
-from chattor_bridge.protocol.events import Delete, Reaction
+from chattor_bridge.protocol.events import Delete, FileOffer, Reaction
 from chattor_bridge.protocol.limits import MAX_REACTION
 
 NOT_REACTED = "⚠ Your reaction was not sent: {reason}"
@@ -66,11 +66,20 @@ class Reactions:
             if not await self._sending.understood(tx, portal, Delete.TYPE):
                 await self._answers.say(portal, NOT_DELETED)(tx)
                 return
+            for link in ours:
+                if link.kind == FileOffer.TYPE:
+                    await self._withdraw(tx, portal, link.event_id)
             for part, link in enumerate(ours):
                 await self._sending.send(tx, portal, item, Delete(link.event_id), part=part, target=link.event_id)
                 await self._forget(tx, portal, link)
 
         return deed
+
+    async def _withdraw(self, tx: Transaction, portal: Portal, event_id: EventId) -> None:
+        """A file that was taken back does not go over, if it has not yet."""
+        for one in await self._store.transfers.of_node(tx, portal.node_id, over=False):
+            if one.peer_id == portal.peer_id and one.event_id == event_id and one.outgoing:
+                await self._sending.node(portal).files.cancel(tx, portal.peer_id, one.file_id)
 
     async def _forget(self, tx: Transaction, portal: Portal, link: EventLink) -> None:
         """Nothing refers any more to what was taken back."""

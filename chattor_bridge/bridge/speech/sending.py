@@ -58,9 +58,7 @@ class Sending:
 
         Raises: NotNow, which says why it was not sent.
         """
-        said_at = item.event.get("origin_server_ts")
-        time = min(said_at // 1000, self._clock.now()) if isinstance(said_at, int) and said_at > 0 else None
-        node = self.node(portal)
+        node, time = self.node(portal), said_at(item.event, self._clock.now())
         try:
             sent = await node.send(tx, portal.peer_id, body, time=time, reply=reply, thread=thread)
         except UsageError as error:
@@ -70,4 +68,14 @@ class Sending:
             portal.node_id, portal.peer_id, sent, part, item.room_id, event_id, True, body.TYPE, target, detail
         )
         await self._store.event_links.add(tx, link)
+        self.announce(tx, portal)
+
+    def announce(self, tx: Transaction, portal: Portal) -> None:
+        """Something more is on its way to this friend, once this is committed."""
         tx.after_commit(lambda: self._on_sent(portal.node_id, portal.peer_id))
+
+
+def said_at(event: JsonObject, now: int) -> int | None:
+    """When a Matrix event was sent, in seconds; ``None`` when it does not say."""
+    at = event.get("origin_server_ts")
+    return min(at // 1000, now) if isinstance(at, int) and at > 0 else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from chattor_bridge.bridge import content
+from chattor_bridge.bridge.files.content import carries_file, described
 from chattor_bridge.bridge.listener import Deed
 from chattor_bridge.bridge.places import geo_uri, in_words, place_in
 from chattor_bridge.bridge.ports import BridgeStore, TextConversion
@@ -13,7 +14,7 @@ from chattor_bridge.bridge.speech.targets import Targets
 from chattor_bridge.errors import UsageError
 from chattor_bridge.ids import MatrixEventId
 from chattor_bridge.node.ports import Transaction
-from chattor_bridge.protocol.events import Delete, Edit, Location, Text
+from chattor_bridge.protocol.events import Delete, Edit, FileOffer, Location, Text
 from chattor_bridge.protocol.splitting import split_text
 
 KINDS = {"m.text": "", "m.emote": "emote", "m.notice": "notice"}
@@ -28,6 +29,7 @@ EDIT_OF_NOTHING = "⚠ This change was not sent: what it changes is nothing your
 EDIT_OF_SOMETHING_ELSE = (
     "⚠ This change was not sent: only texts can be changed once they are sent. Remove it and send it anew."
 )
+NO_CAPTION = "⚠ This change was not sent: of a file only the caption can be changed, and it cannot be taken away."
 NO_EDIT = "⚠ This change was not sent: it is not a text."
 CORRECTION = "✏️ "
 """Before a changed text for a friend whose program knows no changes."""
@@ -90,7 +92,9 @@ class Words:
         many are taken back, and those that are new follow at the end."""
         event_id = MatrixEventId(item.event["event_id"])
         new = body.get("m.new_content")
-        if not isinstance(new, dict) or new.get("msgtype") not in KINDS:
+        if isinstance(new, dict) and carries_file("m.room.message", new):
+            return self._recaption(portal, item, body, described(self._conversion, "m.room.message", new).caption)
+        if not isinstance(new, dict) or str(new.get("msgtype")) not in KINDS:
             return self._answers.say(portal, NO_EDIT, event_id)
         kind = KINDS[new["msgtype"]]
         text = await self._spoken(portal, new)
@@ -118,6 +122,25 @@ class Words:
                 for part, piece in enumerate(pieces[len(originals) :], originals[-1].part + 1):
                     more = Text(piece, kind)
                     await self._sending.send(tx, portal, item, more, part=part, of=originals[0].matrix_event_id)
+
+        return deed
+
+    def _recaption(self, portal: Portal, item: InboxItem, body: JsonObject, caption: str) -> Deed:
+        """The owner changes what he wrote beside a file."""
+        event_id = MatrixEventId(item.event["event_id"])
+
+        async def deed(tx: Transaction) -> None:
+            originals = await self._targets.originals(tx, portal, content.relation(body).get("event_id"))
+            if not originals or not originals[0].ours or originals[0].kind != FileOffer.TYPE:
+                await self._answers.say(portal, EDIT_OF_NOTHING, event_id)(tx)
+            elif not caption:
+                await self._answers.say(portal, NO_CAPTION, event_id)(tx)
+            elif not await self._sending.understood(tx, portal, Edit.TYPE):
+                for part, piece in enumerate(split_text(CORRECTION + caption)):
+                    await self._sending.send(tx, portal, item, Text(piece), part=part, reply=originals[0].event_id)
+            else:
+                target = originals[0].event_id
+                await self._sending.send(tx, portal, item, Edit(target, caption), target=target)
 
         return deed
 

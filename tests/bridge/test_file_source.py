@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chattor_bridge.bridge.attachment import Attachment, Upload
-from chattor_bridge.bridge.media_file import MAX_CURSORS, WORTH_SKIPPING, MediaFile, MediaSources, reference_to
+from chattor_bridge.bridge.files.source import MAX_CURSORS, WORTH_SKIPPING, MediaFile, MediaSources, reference_to
 from chattor_bridge.errors import FileChanged, HomeserverUnavailable
 from chattor_bridge.ids import MatrixRoomId, NodeId
 from chattor_bridge.node.clock import SystemClock

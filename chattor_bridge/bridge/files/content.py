@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import mimetypes
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from chattor_bridge.bridge import content
@@ -17,6 +17,7 @@ from chattor_bridge.bridge.ghosts import MARK_KEY
 from chattor_bridge.bridge.ports import TextConversion
 from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.node.names import presentable
+from chattor_bridge.protocol.files import FileOffer
 from chattor_bridge.protocol.limits import (
     MAX_BLURHASH,
     MAX_DURATION,
@@ -58,6 +59,10 @@ class Description:
     duration: int = 0
     waveform: tuple[int, ...] = ()
     blurhash: str = ""
+
+    @classmethod
+    def of(cls, offer: FileOffer) -> Description:
+        return cls(**{name.name: getattr(offer, name.name) for name in fields(cls)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +131,13 @@ def written(
         audio = _if_known(duration=said.duration) | ({"waveform": list(said.waveform)} if said.waveform else {})
         event_content |= {AUDIO[0]: audio} | ({VOICE[0]: {}} if said.kind == "voice" else {})
     return "m.room.message", event_content
+
+
+def recaptioned(conversion: TextConversion, shown: JsonObject, caption: str, mark: str) -> JsonObject:
+    """The content of an event that shows a file, with another caption."""
+    words = content.written(conversion, caption, mark, notice=False)
+    kept = {key: value for key, value in shown.items() if key not in ("body", "format", "formatted_body", MARK_KEY)}
+    return {**words, **kept}
 
 
 def shown_type(kind: str, claimed: str, start: bytes) -> str:
