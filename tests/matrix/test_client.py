@@ -83,7 +83,7 @@ async def test_refusal_is_told_with_its_code(server: FakeHomeserver, client: Cli
         Answer(401, {"errcode": "M_UNKNOWN_TOKEN", "error": "x"}),  # the registration is not loaded yet
         Answer(302, b"", {"Location": "/elsewhere"}),
         Answer(200, b"<html>"),
-        Answer(200, b"[]"),
+        Answer(200, b"7"),
         Answer(200, b""),
     ],
 )

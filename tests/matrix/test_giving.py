@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -16,7 +17,7 @@ from mautrix.types import IdentityKey, RoomID, SigningKey
 from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.ids import MatrixRoomId
 from chattor_bridge.matrix.encryption import giving, hearing, tending
-from chattor_bridge.matrix.encryption.keystore import INBOUND, OLM
+from chattor_bridge.matrix.encryption.keystore import ACCOUNT, INBOUND, OLM
 from chattor_bridge.matrix.service import MatrixService
 from chattor_bridge.node.clock import SystemClock
 from chattor_bridge.storage import Store
@@ -267,3 +268,27 @@ async def test_what_is_sent_by_people_we_never_met_is_bounded(bridge: Bridge, mo
         key = device.gives(bridge.bot, OutboundGroupSession(RoomID(ROOM)))
         await bridge.hears(key, changed=[device.user])
     assert await bridge.kept(OLM) == await bridge.kept(INBOUND) == 2
+
+
+async def test_no_key_lies_open_on_disk(bridge: Bridge, tmp_path: Path) -> None:
+    """Accounts, cross-signing seeds, sessions: of the bot, of a ghost, and of others."""
+    phone, ghost = OlmDevice(bridge.key_server, ALICE, "PHONE"), new_ghost()
+    bridge.key_server.members = [ALICE]
+    await bridge.says("hello")
+    await bridge.says("boo", user=ghost)
+    await bridge.hears(phone.gives(bridge.bot, OutboundGroupSession(RoomID(ROOM))))
+    secret: list[str] = []
+    async with bridge.keys.transaction() as tx:
+        for account, kind in ((bridge.bot, ACCOUNT), (ghost, ACCOUNT), (bridge.bot, OLM), (bridge.bot, INBOUND)):
+            for name in await bridge.keys.room_keys.names(tx, account, kind):
+                record = await bridge.keys.room_keys.get(tx, account, kind, name)
+                assert record is not None
+                secret += [session["pickle"] for session in record.get("sessions", [record])] + record.get("seeds", [])
+    assert len(secret) == 2 * (1 + 3) + 2 + 1  # of two accounts, both ways with the phone, and what it gave
+    on_disk = _read(tmp_path, "keys.db*")
+    assert bridge.bot.encode() in on_disk
+    assert not [each for each in secret if each.encode() in on_disk]
+
+
+def _read(directory: Path, files: str) -> bytes:
+    return b"".join(file.read_bytes() for file in directory.glob(files))
