@@ -26,8 +26,8 @@ WELCOME = (
     "This room is yours alone: what you write here goes to your friend over Chattor, and what your friend writes "
     "appears here. Others you invite can read along, but what they write is not sent.\n\n"
     "A receipt of mine under your message says that it was delivered; one of your friend's, that it was read. Between "
-    "your friend and this bridge everything is encrypted from end to end; whoever runs this bridge or your homeserver "
-    "could read it here. `!chattor help` shows what you can ask me in this room."
+    "your friend and this bridge everything is encrypted from end to end. Whoever runs this bridge could read it here, "
+    "and where this room is not encrypted, your homeserver too. `!chattor help` shows what you can ask me in this room."
 )
 
 Make = Callable[[MatrixRoomId, str], tuple[str, JsonObject]]
