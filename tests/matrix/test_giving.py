@@ -16,7 +16,7 @@ from mautrix.types import IdentityKey, RoomID, SigningKey
 
 from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.ids import MatrixRoomId
-from chattor_bridge.matrix.encryption import giving, hearing, tending
+from chattor_bridge.matrix.encryption import giving, hearing, tending, welcome
 from chattor_bridge.matrix.encryption.keystore import ACCOUNT, INBOUND, OLM
 from chattor_bridge.matrix.service import MatrixService
 from chattor_bridge.node.clock import SystemClock
@@ -222,7 +222,7 @@ async def test_a_device_reads_once_it_is_signed_and_no_more_when_its_users_keys_
 
 
 async def test_one_person_cannot_fill_the_disk_with_keys(bridge: Bridge, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hearing, "MAX_FROM_ONE", 3)
+    monkeypatch.setattr(welcome, "MAX_FROM_ONE", 3)
     phone, other = OlmDevice(bridge.key_server, ALICE, "PHONE"), OlmDevice(bridge.key_server, MALLORY, "X")
     bridge.key_server.members = [ALICE, MALLORY]
     await bridge.says("hello")
@@ -262,7 +262,7 @@ async def test_a_device_that_is_new_is_heard_at_once(bridge: Bridge) -> None:
 
 async def test_what_is_sent_by_people_we_never_met_is_bounded(bridge: Bridge, monkeypatch: pytest.MonkeyPatch) -> None:
     """That the homeserver says that their devices have changed makes them no acquaintances."""
-    monkeypatch.setattr(hearing, "MAX_FROM_STRANGERS", 2)
+    monkeypatch.setattr(welcome, "MAX_FROM_STRANGERS", 2)
     for number in range(5):
         device = OlmDevice(bridge.key_server, f"@{number}:example.test", "X")
         key = device.gives(bridge.bot, OutboundGroupSession(RoomID(ROOM)))

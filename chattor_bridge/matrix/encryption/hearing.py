@@ -10,7 +10,6 @@ import asyncio
 import json
 import logging
 import secrets
-from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -38,6 +37,7 @@ from chattor_bridge.failpoints import failpoint
 from chattor_bridge.matrix.discretion import without_content
 from chattor_bridge.matrix.encryption.identity import ONE_TIME_KEYS, Identity
 from chattor_bridge.matrix.encryption.keystore import INBOUND, OLM, PERSON, SEEN, SHARED, EncryptionStore
+from chattor_bridge.matrix.encryption.welcome import Welcome
 from chattor_bridge.node.patience import Backoff, describe, heed_cancellation
 from chattor_bridge.node.ports import Clock, Transaction
 
@@ -95,8 +95,7 @@ class Ears:
         self._look_at = 0.0
         self._asked: dict[str, UserID] = {}
         self._asked_us: list[tuple[UserID, object]] = []
-        self._looked_up: OrderedDict[UserID, float] = OrderedDict()
-        self._kept: Counter[str] | None = None
+        self._welcome = Welcome(bot, store, clock)
         self._heard_up_to = 0.0
         self.caught_up = asyncio.Event()
         """Set once everything that waited at the homeserver is here: what people's devices are is known again."""
@@ -160,7 +159,7 @@ class Ears:
                     self._bot.keys.write(INBOUND, session, None)
                     self._bot.keys.write(SEEN, session, None)
                     await self._bot.keys.save()
-                    self._kept = None
+                    self._welcome.recount()
 
     async def _fetch(self, since: str | None, timeout: int) -> JsonObject:
         query = {"filter": KEYS_ONLY, "timeout": str(timeout * 1000), "set_presence": "offline"}
@@ -235,7 +234,7 @@ class Ears:
             return False
         if event.get("type") != "m.room.encrypted":
             return False
-        if not await self._is_welcome(UserID(event["sender"]), IdentityKey(event["content"]["sender_key"])):
+        if not await self._welcome.lets_in(UserID(event["sender"]), IdentityKey(event["content"]["sender_key"])):
             return False
         machine = self._bot.machine
         inner = await machine._decrypt_olm_event(ToDeviceEvent.deserialize(event))  # type: ignore[arg-type]
@@ -246,8 +245,7 @@ class Ears:
         self._bot.keys.speaker = inner.sender
         if await self._bot.keys.has_group_session(RoomID(str(key.room_id)), session_id):
             return False  # ours may have been ratcheted on, which this would undo
-        kept = await self._kept_of_each()
-        if kept[inner.sender] >= MAX_FROM_ONE:
+        if not await self._welcome.has_room_for(inner.sender):
             return False
         if not isinstance(key, ForwardedRoomKeyEventContent):
             await machine._receive_room_key(inner)
@@ -255,38 +253,8 @@ class Ears:
             await machine._receive_forwarded_room_key(inner)
         else:
             return False
-        kept[inner.sender] += 1
+        self._welcome.took(inner.sender)
         return True
-
-    async def _is_welcome(self, sender: UserID, key: IdentityKey) -> bool:
-        """What people whose rooms we know send from devices of theirs; of others, who may be about to become so, as
-        much as there is room for."""
-        keys = self._bot.keys
-        if await keys.knows(sender):
-            return await keys.read(OLM, key) is not None or await self._is_theirs(sender, key)
-        async with self._store.transaction() as tx:
-            counts = [await self._store.room_keys.count(tx, self._bot.user, kind) for kind in (OLM, INBOUND)]
-        return max(counts) < MAX_FROM_STRANGERS
-
-    async def _is_theirs(self, sender: UserID, key: IdentityKey) -> bool:
-        """Whether this person has such a device. Who makes keys up is not looked up again for each of them."""
-        if await self._bot.keys.get_devices(sender) is not None:
-            if await self._bot.keys.find_device_by_key(sender, key) is not None:
-                return True
-            now = self._clock.monotonic()
-            if now < self._looked_up.get(sender, -LOOK_UP_INTERVAL) + LOOK_UP_INTERVAL:
-                return False
-            self._looked_up[sender] = now
-            self._looked_up.move_to_end(sender)
-            if len(self._looked_up) > MAX_ASKED:
-                self._looked_up.popitem(last=False)
-        return await self._bot.machine.get_or_fetch_device_by_key(sender, key) is not None
-
-    async def _kept_of_each(self) -> Counter[str]:
-        """How many Megolm sessions of each person are kept."""
-        if self._kept is None:
-            self._kept = Counter(name.partition(" ")[2] for name in await self._bot.keys.names(INBOUND))
-        return self._kept
 
     async def has_key(self, event: JsonObject) -> bool:
         """Whether the key of this ``m.room.encrypted`` event is here. Raises: as `Identity.turn` does."""
@@ -353,16 +321,6 @@ class Ears:
 
 
 Save = Callable[[Transaction], Any]
-
-MAX_FROM_STRANGERS = 20_000
-"""Sessions kept, of either kind, above which nobody new can make us keep more: some 40 MB of disk."""
-
-MAX_FROM_ONE = 5_000
-"""Megolm sessions kept of one person, some 10 MB: they would have to say half a million things in `KEYS_KEPT`."""
-
-LOOK_UP_INTERVAL = 60.0
-"""Seconds between two looks whether somebody has a device that they were not known to have. Homeservers tell of new
-ones before anything comes from those, or hardly later."""
 
 MAX_ASKED = 1_000
 """Keys we remember having asked for, the oldest forgotten first: each is some 100 bytes."""
