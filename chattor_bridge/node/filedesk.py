@@ -11,6 +11,7 @@ from functools import partial
 from typing import Final
 
 from chattor_bridge.errors import LimitReached, NotFound, UsageError
+from chattor_bridge.failpoints import failpoint
 from chattor_bridge.ids import EventId, FileId, NodeId, PeerId
 from chattor_bridge.node.happenings import FileArrived, FileFailed, FileSent
 from chattor_bridge.node.mailbox import Mailbox
@@ -93,6 +94,7 @@ class FileDesk:
         if not await self._store.transfers.add(tx, transfer, outline):
             raise UsageError("a file of this id was offered before")
         await self._mailbox.send(tx, peer_id, offer)
+        tx.after_commit(lambda: failpoint("file-offered"))
         tx.after_commit(partial(self._wake, peer_id))
 
     async def accept(self, tx: Transaction, peer_id: PeerId, file_id: FileId) -> None:
@@ -185,6 +187,7 @@ class FileDesk:
         await self._save(tx, current, TransferState.ARRIVED)
         await self._send(tx, current.peer_id, FileDone(current.file_id))
         await self._record(tx, FileArrived(current.peer_id, current.event_id, current.file_id))
+        tx.after_commit(lambda: failpoint("file-arrived"))
 
     async def give_up(self, tx: Transaction, transfer: Transfer, reason: str) -> None:
         """End a transfer from our side, for a reason, and tell the friend. Raises: NotFound."""

@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from stem.descriptor.hidden_service import HiddenServiceDescriptorV3  # type: ig
 from chattor_bridge.errors import OnionUnreachable
 from chattor_bridge.ids import OnionKey
 from chattor_bridge.node.clock import SystemClock
+from chattor_bridge.node.happenings import FileArrived, FileSent
 from chattor_bridge.node.patience import Pace
 from chattor_bridge.ops.tornet import TorNetwork
 from chattor_bridge.protocol.friendcode import FriendCode
@@ -21,6 +23,7 @@ from chattor_bridge.protocol.primitives import onion_address
 from chattor_bridge.transport.tor import ExternalSettings, ExternalTor, ManagedTor, TorSettings, TorTransport
 from chattor_bridge.transport.tor.control import Control
 from tests.hostile.attacker import hosted_by
+from tests.node.test_files import accept, content, data_of, offer
 from tests.node.world import Person, World
 from tests.transport.foreign import ForeignTor
 
@@ -66,6 +69,16 @@ async def test_two_nodes_become_friends_and_talk_over_tor(tor_world: World) -> N
     assert ben.texts() == to_ben
     assert anna.texts() == to_anna
 
+    # A file each way, on circuits of their own, whoever hosts.
+    there, back = data_of(5_000_000, "there"), data_of(1_000_000, "back")
+    to_him, to_her = await offer(anna, peer_id, there), await offer(ben, peer_id, back)
+    await accept(ben, peer_id, to_him)
+    await accept(anna, peer_id, to_her)
+    for person in (anna, ben):
+        await person.until(partial(_has_a_file, person))
+    assert await content(ben, peer_id, to_him) == there
+    assert await content(anna, peer_id, to_her) == back
+
     # The one who hosts goes away, with its tor; what is said meanwhile waits for it.
     await anna.house.stop()
     await ben.until(lambda: not ben.online(peer_id))
@@ -81,6 +94,10 @@ async def test_two_nodes_become_friends_and_talk_over_tor(tor_world: World) -> N
     await ben.until(lambda: not ben.online(peer_id))
     with pytest.raises(OnionUnreachable):
         await ben.house.transport.dial(onion, client_key=None, isolation="later", timeout=15.0)
+
+
+def _has_a_file(person: Person) -> bool:
+    return bool(person.of(FileArrived)) and bool(person.of(FileSent))
 
 
 async def _descriptor(reader: Person, onion: OnionKey) -> str:

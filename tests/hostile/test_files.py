@@ -1,0 +1,234 @@
+"""What a friend that lies about files, or floods with them, comes to."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import replace
+
+import pytest
+
+from chattor_bridge.errors import OnionUnreachable
+from chattor_bridge.ids import FileId, OnionKey
+from chattor_bridge.node import transferring
+from chattor_bridge.node.fileconnection import FileConnection, FileStreamEnded
+from chattor_bridge.node.happenings import FileArrived, FileFailed, FileSent
+from chattor_bridge.node.records import TransferState
+from chattor_bridge.protocol.chunks import Content, Offered, SealedChunk
+from chattor_bridge.protocol.events import Body, FileAccept, FileCancel, FileDone, FileOffer
+from chattor_bridge.protocol.fileframes import Want
+from chattor_bridge.protocol.filestream import Begun, FileStream, Part
+from chattor_bridge.protocol.frames import EnvelopeFrame, Hello
+from chattor_bridge.protocol.handshake import LinkKeys, Purpose
+from chattor_bridge.protocol.limits import CHUNK_SIZE, CHUNKS_OF_GROUP, MAX_CHUNKS_WANTED, MAX_FILE_STREAMS
+from chattor_bridge.protocol.link import Pattern
+from tests.node.puppet import Puppet
+from tests.node.test_files import accept, data_of, offer, offers, state, until_swept
+from tests.node.world import Person, World
+from tests.protocol.test_file_tree import offered
+
+
+@pytest.fixture
+async def anna(world: World) -> Person:
+    return await world.person("Anna")
+
+
+@pytest.fixture
+async def puppet(world: World, anna: Person) -> AsyncIterator[Puppet]:
+    """Ben, moved by hand, with a link that is up."""
+    ben = await world.person("Ben")
+    peer_id = await anna.befriend(ben)
+    puppet = await Puppet.of(ben)
+    await anna.until(lambda: not anna.online(peer_id))
+    await puppet.dial(anna)
+    await puppet.say(puppet.hello())
+    await puppet.hear(Hello)
+    await anna.until(lambda: anna.online(peer_id))
+    yield puppet
+    await puppet.close()
+
+
+async def say(anna: Person, puppet: Puppet, *bodies: Body) -> None:
+    await puppet.say(*[EnvelopeFrame(puppet.seal(body)) for body in bodies])
+    await puppet.hear_ack_of(puppet.session.highest_sent)
+
+
+async def dial(anna: Person, puppet: Puppet, file_id: FileId, part: Part) -> FileConnection:
+    """A file stream to Anna, opened."""
+    contact = puppet.contact
+    assert contact.peer_onion is not None
+    onion = OnionKey(contact.peer_onion)
+    stream = await anna.house.world.network.transport().dial(
+        onion, client_key=puppet.session.onion_auth_key(onion), isolation="file", timeout=5
+    )
+    puppet._opened.append(stream)
+    keys = LinkKeys(
+        contact.own_static, contact.peer_static, puppet.session.link_psk, Pattern.KK, contact.role, Purpose.FILE
+    )
+    file_stream = FileStream.dial(keys, onion, secrets.token_bytes, file_id, part)
+    connection = FileConnection(stream, file_stream, anna.house.world.clock)
+    await connection.flush()
+    return connection
+
+
+async def begin(anna: Person, puppet: Puppet, file_id: FileId, part: Part) -> FileConnection:
+    """A file stream to Anna on which the file may go over; she may be about to take it up."""
+    async with asyncio.timeout(10):
+        while True:
+            connection = await dial(anna, puppet, file_id, part)
+            with suppress(FileStreamEnded):
+                assert isinstance(await connection.first(), Begun)
+                return connection
+
+
+async def closed(connection: FileConnection) -> None:
+    """The other side hangs up without a word."""
+    with pytest.raises(OnionUnreachable):
+        await asyncio.wait_for(_read_on(connection), 10)
+
+
+async def _read_on(connection: FileConnection) -> None:
+    while True:
+        await connection.read()
+
+
+def lying(file: Offered, *, size: int = 0) -> FileOffer:
+    content = file.content
+    return FileOffer(Content(content.file_id, content.key, size or content.size, content.root), "../../lie")
+
+
+DATA = data_of(2 * CHUNK_SIZE)
+HONEST = offered(DATA)
+CHUNKS = HONEST.sealed_chunks(0, DATA, 0, 2)
+
+LIES = {
+    "a chunk with another bit": replace(CHUNKS[0], sealed=bytes([CHUNKS[0].sealed[0] ^ 1]) + CHUNKS[0].sealed[1:]),
+    "another chunk in its place": replace(CHUNKS[1], index=0),
+    "a proof that is too short": replace(CHUNKS[0], path=()),
+    "a proof that is too long": replace(CHUNKS[0], path=(*CHUNKS[0].path, bytes(32))),
+    "a shorter chunk": replace(CHUNKS[0], sealed=HONEST.content.seal(0, DATA[:100])),
+    "other content": replace(CHUNKS[0], sealed=HONEST.content.seal(0, bytes(CHUNK_SIZE))),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+async def test_what_was_not_offered_is_not_taken(anna: Person, puppet: Puppet, lie: str) -> None:
+    peer_id = puppet.contact.peer_id
+    await say(anna, puppet, lying(HONEST))
+    await accept(anna, peer_id, HONEST.content.file_id)
+    connection = await begin(anna, puppet, HONEST.content.file_id, Part.OFFERS)
+    async with asyncio.timeout(10):
+        assert list(await connection.read()) == [Want(0, 2)]
+    connection.file_stream.send(LIES[lie])
+    await connection.flush()
+    await closed(connection)
+    await anna.until(lambda: bool(anna.of(FileFailed)))
+    assert anna.of(FileFailed)[0].reason == "did not come as it was offered"
+    assert not anna.of(FileArrived)
+    await until_swept(anna)
+
+
+async def test_a_file_that_is_larger_than_it_says_or_smaller(anna: Person, puppet: Puppet) -> None:
+    peer_id = puppet.contact.peer_id
+    await say(anna, puppet, lying(HONEST, size=CHUNK_SIZE + 5))
+    await accept(anna, peer_id, HONEST.content.file_id)
+    connection = await begin(anna, puppet, HONEST.content.file_id, Part.OFFERS)
+    await connection.read()
+    connection.file_stream.send(CHUNKS[0])
+    await connection.flush()
+    await closed(connection)
+    await anna.until(lambda: bool(anna.of(FileFailed)))
+
+
+async def test_a_chunk_that_nobody_wanted_ends_the_stream(anna: Person, puppet: Puppet) -> None:
+    await say(anna, puppet, lying(HONEST))
+    await accept(anna, puppet.contact.peer_id, HONEST.content.file_id)
+    connection = await begin(anna, puppet, HONEST.content.file_id, Part.OFFERS)
+    await connection.read()
+    connection.file_stream._wanted.appendleft(7)
+    connection.file_stream.send(SealedChunk(7, (), bytes(20)))
+    await connection.flush()
+    await closed(connection)
+    assert await state(anna, HONEST.content.file_id) is TransferState.ACCEPTED  # it may come again, and do better
+
+
+@pytest.mark.parametrize("want", [(2, 1), (0, 3), (1_000_000, 1)])
+async def test_chunks_that_the_file_does_not_have(anna: Person, puppet: Puppet, want: tuple[int, int]) -> None:
+    file_id = await offer(anna, puppet.contact.peer_id, DATA)
+    await say(anna, puppet, FileAccept(file_id))
+    connection = await begin(anna, puppet, file_id, Part.FETCHES)
+    connection.file_stream.want(*want)
+    await connection.flush()
+    await closed(connection)
+
+
+async def test_an_endless_window_ends_the_stream(anna: Person, puppet: Puppet) -> None:
+    file_id = await offer(anna, puppet.contact.peer_id, data_of(CHUNKS_OF_GROUP * CHUNK_SIZE))
+    await say(anna, puppet, FileAccept(file_id))
+    connection = await begin(anna, puppet, file_id, Part.FETCHES)
+    for _ in range(MAX_CHUNKS_WANTED // CHUNKS_OF_GROUP + 1):
+        connection.file_stream._wanted.clear()
+        connection.file_stream.want(0, CHUNKS_OF_GROUP)
+    await connection.flush()
+    await closed(connection)
+
+
+async def test_a_file_that_is_not_under_way_is_not_known(anna: Person, puppet: Puppet) -> None:
+    file_id = await offer(anna, puppet.contact.peer_id, DATA)  # and the puppet has not accepted it
+    for wrong in (file_id, FileId(bytes(16))):
+        connection = await dial(anna, puppet, wrong, Part.FETCHES)
+        async with asyncio.timeout(10):
+            with pytest.raises(FileStreamEnded, match="unknown"):
+                await connection.first()
+
+
+async def test_only_so_many_streams_are_open(anna: Person, puppet: Puppet) -> None:
+    file_id = await offer(anna, puppet.contact.peer_id, DATA)
+    await say(anna, puppet, FileAccept(file_id))
+    connections = [await begin(anna, puppet, file_id, Part.FETCHES) for _ in range(MAX_FILE_STREAMS)]
+    another = await dial(anna, puppet, file_id, Part.FETCHES)
+    async with asyncio.timeout(10):
+        with pytest.raises(FileStreamEnded, match="later"):
+            await another.first()
+    await connections[0].close("done")
+    await closed(connections[0])
+    await begin(anna, puppet, file_id, Part.FETCHES)
+
+
+async def test_words_about_files_of_others_change_nothing(anna: Person, puppet: Puppet) -> None:
+    own = await offer(anna, puppet.contact.peer_id, DATA)
+    theirs = HONEST.content.file_id
+    await say(anna, puppet, lying(HONEST))
+    nothing = FileId(b"n" * 16)
+    await say(
+        anna,
+        puppet,
+        *(FileAccept(theirs), FileDone(theirs)),  # said by the side that offers
+        *(FileAccept(nothing), FileDone(nothing), FileCancel(nothing, "cancelled")),
+        FileCancel(own, "a-word-of-later"),
+        *(FileAccept(own), FileDone(own)),  # too late
+    )
+    assert await state(anna, theirs) is TransferState.OFFERED
+    assert await state(anna, own) is TransferState.FAILED
+    assert [one.reason for one in anna.of(FileFailed)] == ["was cancelled"]
+    assert not anna.of(FileSent)
+
+
+async def test_the_same_file_offered_again_is_one_file(anna: Person, puppet: Puppet) -> None:
+    await say(anna, puppet, lying(HONEST), lying(HONEST, size=2**36))
+    await anna.until(lambda: len(offers(anna)) == 2)
+    [info] = await anna.node.files.list()
+    assert info.size == len(DATA)
+
+
+async def test_a_flood_of_offers_is_bounded(anna: Person, puppet: Puppet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transferring, "MAX_OFFERS", 3)
+    for number in range(6):
+        content = replace(HONEST.content, file_id=FileId(bytes([number]) * 16))
+        await say(anna, puppet, FileOffer(content, f"file {number}"))
+    await anna.until(lambda: len(anna.of(FileFailed)) == 3)
+    assert {one.reason for one in anna.of(FileFailed)} == {"is one too many: other files have to go over first"}
+    states = [info.state for info in await anna.node.files.list()]
+    assert states == [TransferState.OFFERED] * 3 + [TransferState.FAILED] * 3
