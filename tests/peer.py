@@ -23,7 +23,7 @@ from chattor_bridge.node.host import NodeHost
 from chattor_bridge.node.node import Node
 from chattor_bridge.node.patience import Pace
 from chattor_bridge.node.ports import NodeStore, Transaction, Transport
-from chattor_bridge.protocol.events import Receipt, Text, Unknown
+from chattor_bridge.protocol.events import Event, Receipt, Text, Unknown
 from chattor_bridge.protocol.signals import Signal
 from chattor_bridge.storage import StoreKey, open_store
 from chattor_bridge.storage.parts import DiskParts
@@ -60,6 +60,10 @@ class Ears:
             while not condition():
                 self._news.clear()
                 await self._news.wait()
+
+    def arrived(self) -> list[Event]:
+        """Every event that arrived, in order."""
+        return [happening.event for happening in self.happenings if isinstance(happening, EventArrived)]
 
     def texts(self) -> list[str]:
         """Every text that arrived, in order."""

@@ -7,6 +7,7 @@ from collections import defaultdict
 from chattor_bridge.bot import (
     codes,
     contacts,
+    disappearing,
     disclosure,
     files,
     identity,
@@ -67,6 +68,7 @@ class Bot:
                 *requests.COMMANDS,
                 *contacts.COMMANDS,
                 *disclosure.COMMANDS,
+                *disappearing.COMMANDS,
                 *verifying.COMMANDS,
                 *rooms.COMMANDS,
                 *files.COMMANDS,

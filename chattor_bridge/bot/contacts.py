@@ -11,6 +11,7 @@ from chattor_bridge.bot.requests import block_request
 from chattor_bridge.bridge.content import literal
 from chattor_bridge.bridge.listener import Deed
 from chattor_bridge.bridge.look import NAMELESS
+from chattor_bridge.durations import timer_in_words
 from chattor_bridge.errors import NotFound, UsageError
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.views import ContactInfo, Verification
@@ -249,10 +250,12 @@ def _line(contact: ContactInfo) -> str:
     here = "" if contact.here is Here.UNKNOWN else f" ({_HERE[contact.here]})"
     typing = ", typing" if contact.typing else ""
     queued = f", {contact.queued} on the way" if contact.queued else ""
+    timer = contact.preferences.timer
+    fades = f", ⏳ {timer_in_words(timer)}" if timer else ""
     muted = ", 🔕 muted" if contact.preferences.muted else ""
     first = contact.preferences.note.partition("\n")[0][:NOTE_SHOWN]
     note = f" — {literal(first)}" if first else ""
-    return f"**{name}**{also}, {state}{here}{typing}{queued}{muted}{_FOUND[contact.verification]}{note}"
+    return f"**{name}**{also}, {state}{here}{typing}{queued}{fades}{muted}{_FOUND[contact.verification]}{note}"
 
 
 def _name(contact: ContactInfo) -> str:

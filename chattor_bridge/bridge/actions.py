@@ -299,6 +299,15 @@ class MarkRead:
     event: str
 
 
+@dataclass(frozen=True, slots=True)
+class Disappear:
+    """The time of an event of either side is over: remove what shows it, and what was put under it."""
+
+    node: str
+    peer: str
+    event: str
+
+
 Action = (
     Say
     | ShowImage
@@ -317,6 +326,7 @@ Action = (
     | ShowEvent
     | PartFromRoom
     | ConsiderRoom
+    | Disappear
     | TendSpace
     | CloseSpace
     | ShowText
@@ -343,6 +353,7 @@ _KINDS: dict[str, type[Any]] = {
     "show-event": ShowEvent,
     "part-from-room": PartFromRoom,
     "consider-room": ConsiderRoom,
+    "disappear": Disappear,
     "tend-space": TendSpace,
     "close-space": CloseSpace,
     "show-text": ShowText,

@@ -32,6 +32,7 @@ from chattor_bridge.node.happenings import (
     EventCarried,
     EventDelivered,
     EventFailed,
+    EventsExpired,
     EventsForgotten,
     FileArrived,
     FileFailed,
@@ -111,6 +112,11 @@ class NodeObserver:
             case EventsForgotten(peer_id, event_ids):
                 for event_id in event_ids:
                     await self._store.event_links.remove_event(tx, node_id, peer_id, event_id)
+            case EventsExpired(peer_id, event_ids):
+                portal = await self._conversations.portal(tx, owner, node_id, peer_id)
+                for event_id in event_ids:
+                    action = actions.Disappear(node_id.hex(), peer_id.hex(), event_id.hex())
+                    await self._voice.arrange(tx, portal_lane(portal), action)
             case EventDelivered(peer_id, event_id):
                 await self._delivered(tx, node_id, peer_id, event_id)
             case EventCarried(peer_id):

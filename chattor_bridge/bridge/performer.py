@@ -5,6 +5,7 @@ from __future__ import annotations
 from chattor_bridge.bridge import actions
 from chattor_bridge.bridge.closing import Closing
 from chattor_bridge.bridge.conversations import Conversations
+from chattor_bridge.bridge.disappearing import Disappearing
 from chattor_bridge.bridge.display import Display
 from chattor_bridge.bridge.files.offering import Offering
 from chattor_bridge.bridge.files.taking import Taking
@@ -49,6 +50,7 @@ class Performer:
         self._statuses = Statuses(store, homeserver, conversion, sender, voice)
         self._display = Display(store, homeserver, conversion, self._showing)
         self._moving = Moving(store, homeserver, voice, conversations, intake)
+        self._disappearing = Disappearing(store, homeserver, voice)
         self._spaces = Spaces(store, homeserver)
         self._offering = offering
         self._taking = Taking(store, host, homeserver, conversion, sender, self._display, clock, voice, fetch_unasked)
@@ -70,6 +72,8 @@ class Performer:
                 return await self._statuses.report(action, pending)
             case actions.ShowEvent():
                 return await self._display.event(action, pending)
+            case actions.Disappear():
+                return await self._disappearing.disappear(action)
             case actions.ShowText():
                 return await self._display.text(action, pending)
             case actions.ShowUnknown():

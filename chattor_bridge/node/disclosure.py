@@ -53,11 +53,14 @@ class Disclosure(NodePart):
         await self._store.preferences.save(tx, self.node_id, peer_id, replace(preferences, note=note))
 
     async def read(self, tx: Transaction, peer_id: PeerId, event_ids: Sequence[EventId]) -> None:
-        """Our owner has read these events of a friend's, which learns it if it may.
+        """Our owner has read these events of a friend's, which learns it if it may. What is to disappear does so
+        counted from now.
 
         Raises: NotFound, LimitReached, UsageError.
         """
         preferences = await self._preferences(tx, peer_id)
+        if await self._store.expiring.begin(tx, self.node_id, peer_id, event_ids, self.work.mailbox.now()):
+            tx.after_commit(self.work.expiry.look_again)
         if Shared.RECEIPTS not in preferences.shares:
             return
         for first in range(0, len(event_ids), MAX_RECEIPT_EVENTS):

@@ -61,6 +61,11 @@ CARRY_ENDED: Final = "node.carry-ended"
 """Type of the `Unknown` event that says that a friend has ended that; its field ``ours``: we were the carrier."""
 
 
+TIMER_SET: Final = "node.timer"
+"""Type of the `Unknown` event that says after how many ``seconds`` what is said disappears from now on, 0 for never;
+``ours`` when our owner set it. What a friend ``wanted`` may be something else, if both have set it at once."""
+
+
 @dataclass(frozen=True, slots=True)
 class KnockReceived:
     """Somebody left a request at one of our doors. The same ``knock_id`` again means it was replaced (a retry)."""
@@ -134,6 +139,14 @@ class EventArrived:
 class EventsForgotten:
     """The ids of these events of a friend, long arrived, are not remembered any more: nothing needs to be that refers
     to them by id."""
+
+    peer_id: PeerId
+    event_ids: tuple[EventId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EventsExpired:
+    """These events, of either side, are to disappear now, with all that changes them or is put under them."""
 
     peer_id: PeerId
     event_ids: tuple[EventId, ...]
@@ -215,6 +228,7 @@ Happening = (
     | ContactsMerged
     | EventArrived
     | EventsForgotten
+    | EventsExpired
     | EventDelivered
     | EventCarried
     | EventFailed

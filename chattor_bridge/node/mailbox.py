@@ -14,9 +14,11 @@ from typing import Final
 from chattor_bridge.errors import AuthenticationFailed, LimitReached, MalformedData, NotFound, UsageError
 from chattor_bridge.ids import EventId, NodeId, PeerId
 from chattor_bridge.node.claims import survivor_of, take_claim
+from chattor_bridge.node.expiry import DISAPPEAR, agreed, preferences_of
 from chattor_bridge.node.happenings import (
     MISSING,
     RETIRED,
+    TIMER_SET,
     UNREADABLE,
     ContactRenamed,
     EventArrived,
@@ -41,6 +43,7 @@ from chattor_bridge.protocol.events import (
     Profile,
     Retire,
     ShelfEvent,
+    Timer,
     Unknown,
     VerifyAccept,
     VerifyDone,
@@ -98,10 +101,12 @@ class Mailbox:
         on_parted: Callable[[Contact], None] = lambda _contact: None,
         on_carrying: TakeCarrying | None = None,
         on_file: TakeFile | None = None,
+        on_expiry: Callable[[], None] = lambda: None,
     ) -> None:
         """``on_change`` is called after a commit with which there may be a friendship to end; ``on_parted`` after one
         that has ended it. ``on_carrying`` takes what friends say about carrying, and says what to show for it;
-        ``on_file`` takes an event about a file, and says whether it is shown."""
+        ``on_file`` takes an event about a file, and says whether it is shown; ``on_expiry`` is called after a commit
+        with which there is more that will disappear."""
         self._node_id = node_id
         self._around = around
         self._store = around.store
@@ -112,6 +117,7 @@ class Mailbox:
         self.collecting = 0
         """Blocks that carriers have said they hold and that have not come yet: until then no gap is one."""
         self._on_file = on_file
+        self._on_expiry = on_expiry
         self.verifying = Verifying(around)
 
     # --- out ---------------------------------------------------------------------------------------------------------
@@ -122,8 +128,12 @@ class Mailbox:
         Raises: NotFound; LimitReached when too much waits for this friend or the event is too large; UsageError when
         it is no valid event. Nothing is changed then.
         """
-        encoded = encode_event(event)
         contact = await self.locked(tx, peer_id)
+        if event.expires is None and event.body.TYPE in DISAPPEAR:
+            preferences = await self._store.preferences.get(tx, self._node_id, peer_id)
+            if preferences is not None and preferences.timer:
+                event = replace(event, expires=preferences.timer)
+        encoded = encode_event(event)
         if contact.retired is not None:
             if isinstance(event.body, Profile):
                 return  # our owner's new name is for friends
@@ -139,8 +149,16 @@ class Mailbox:
         session = Session.deserialize(contact.session)
         sealed = session.seal(encoded, random=self._around.random, now=now, ack=session.received.ack())
         await self.put_said(tx, peer_id, Said(event.event_id, encoded, sealed))
+        await self._will_expire(tx, peer_id, event, now, begins=True)
         await self._rekey(tx, peer_id, session)
         await self._store.contacts.save(tx, replace(contact, session=session.serialize()))
+
+    async def _will_expire(self, tx: Transaction, peer_id: PeerId, event: Event, at: int, *, begins: bool) -> None:
+        if event.expires is not None:
+            await self._store.expiring.add(
+                tx, self._node_id, peer_id, event.event_id, event.expires, said_at=at, begins=begins
+            )
+            tx.after_commit(self._on_expiry)
 
     def event(
         self,
@@ -283,7 +301,11 @@ class Mailbox:
             to_be_shown = await self._on_file(tx, contact, event)
             if not to_be_shown:
                 return contact
+        if isinstance(event.body, Timer):
+            await self._take_timer(tx, peer_id, event.body)
+            return contact
         if not isinstance(event.body, Profile):
+            await self._will_expire(tx, peer_id, event, held.received_at, begins=False)
             happening = EventArrived(peer_id, event, received_at=held.received_at)
             await self._around.observer.record(tx, self._node_id, happening)
             return contact
@@ -291,6 +313,15 @@ class Mailbox:
         if name != contact.peer_name and not contact.alias:
             await self._around.observer.record(tx, self._node_id, ContactRenamed(peer_id, name))
         return replace(contact, peer_name=name)
+
+    async def _take_timer(self, tx: Transaction, peer_id: PeerId, timer: Timer) -> None:
+        """A friend has set the timer: our owner is told what holds now."""
+        before = await preferences_of(self._store, tx, self._node_id, peer_id)
+        after = agreed(before, timer)
+        await self._store.preferences.save(tx, self._node_id, peer_id, after)
+        fields = {"seconds": after.timer, "ours": False, "wanted": timer.seconds}
+        happening = EventArrived(peer_id, self.event(Unknown(TIMER_SET, fields)), received_at=self.now())
+        await self._around.observer.record(tx, self._node_id, happening)
 
     async def _retired(self, tx: Transaction, contact: Contact) -> Contact:
         """The friend believes its keys to be in other hands: nothing more goes there."""

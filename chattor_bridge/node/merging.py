@@ -120,6 +120,7 @@ class Merging:
             merge_done=False,
         )
         await self._store.contacts.save(tx, alone)
+        await self._store.expiring.move(tx, self._node_id, former.peer_id, survivor.peer_id)
         kept = self._store.preferences
         if (wanted := await kept.get(tx, self._node_id, former.peer_id)) is not None:
             now = await kept.get(tx, self._node_id, survivor.peer_id) or Preferences(wanted.shares)

@@ -14,6 +14,7 @@ from chattor_bridge.failpoints import failpoint
 from chattor_bridge.ids import EventId, KnockId, OnionKey, PeerId
 from chattor_bridge.node.carrying.agreements import Agreements
 from chattor_bridge.node.codes import Codes
+from chattor_bridge.node.disappearing import Disappearing
 from chattor_bridge.node.disclosure import Disclosure
 from chattor_bridge.node.door import ID_SIZE
 from chattor_bridge.node.files import Files
@@ -42,7 +43,7 @@ from chattor_bridge.protocol.renewal import Reason
 from chattor_bridge.protocol.session import Session
 
 
-class Node(Codes, Parting, Disclosure):
+class Node(Codes, Parting, Disclosure, Disappearing):
     """One Chattor identity. Made by `chattor_bridge.node.host.NodeHost`."""
 
     def __init__(self, around: Surroundings, record: NodeRecord, *, spread: bool = False) -> None:

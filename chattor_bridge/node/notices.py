@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from chattor_bridge.durations import timer_in_words
 from chattor_bridge.node.happenings import (
     CARRY_ASKED,
     CARRY_BEGUN,
@@ -19,6 +20,7 @@ from chattor_bridge.node.happenings import (
     RETIRED,
     SESSION_NOT_RENEWED,
     SESSION_RENEWED,
+    TIMER_SET,
     UNREADABLE,
     VERIFICATION_FAILED,
     VERIFICATION_MATCHED,
@@ -99,6 +101,8 @@ def in_words(type_name: str, fields: Mapping[str, object], quoted: Callable[[str
         if fields.get("ours") is True:
             return "Your friend does not want you to hold its mail any more."
         return "Your friend does not hold your mail any more."
+    if type_name == TIMER_SET:
+        return _timer(fields)
     if type_name == RETIRED:
         return (
             "⚠️ WARNING: your friend has ended this friendship, because somebody else may have its keys. What you read "
@@ -106,6 +110,25 @@ def in_words(type_name: str, fields: Mapping[str, object], quoted: Callable[[str
             "Meet or call, exchange a new friend code, and become friends anew."
         )
     return None
+
+
+def _timer(fields: Mapping[str, object]) -> str:
+    seconds, wanted = fields.get("seconds"), fields.get("wanted", fields.get("seconds"))
+    who = "You have" if fields.get("ours") is True else "Your friend has"
+    said = f"{who} set messages to disappear {_after(wanted)}." if wanted else f"{who} set messages to stay."
+    if wanted != seconds:
+        now = f"disappear {_after(seconds)}" if seconds else "stay"
+        return f"{said} You had set something else at the same time, which counts: messages {now}."
+    if not seconds:
+        return f"{said} What was said before this still disappears when its time is over."
+    return (
+        f"{said} That is for what both of you say from now on: yours counts from when you send it, your friend's from "
+        "when you have read it. A friend can keep a copy all the same."
+    )
+
+
+def _after(seconds: object) -> str:
+    return f"after {timer_in_words(seconds)}" if isinstance(seconds, int) else "at some time"
 
 
 def _pictured(emoji: object) -> str:

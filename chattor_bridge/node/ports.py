@@ -159,6 +159,40 @@ class FriendPreferences(Protocol):
     async def save(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, preferences: Preferences) -> None: ...
 
 
+MOST_EXPIRING = 10_000
+"""Messages of one friendship that wait to disappear; of more, the oldest that nobody has read do so at once."""
+
+
+class Expiring(Protocol):
+    """What was said by either side and is to disappear, of each friendship. It goes when the contact goes."""
+
+    async def add(
+        self,
+        tx: Transaction,
+        node_id: NodeId,
+        peer_id: PeerId,
+        event_id: EventId,
+        seconds: int,
+        *,
+        said_at: int,
+        begins: bool,
+    ) -> None:
+        """An event came or was said at this time; its time ``begins`` then, or with `begin`. Adding it again changes
+        nothing."""
+
+    async def begin(
+        self, tx: Transaction, node_id: NodeId, peer_id: PeerId, event_ids: Sequence[EventId], now: int
+    ) -> bool:
+        """The time of these begins, if it has not; whether it did for any."""
+
+    async def next_due(self, tx: Transaction, node_id: NodeId) -> int | None: ...
+    async def take(self, tx: Transaction, node_id: NodeId, now: int, limit: int) -> list[tuple[PeerId, EventId]]:
+        """Remove those whose time is over, the longest due first, ``limit`` at most; which they were."""
+
+    async def move(self, tx: Transaction, node_id: NodeId, from_peer: PeerId, to_peer: PeerId) -> None:
+        """Make what expires in one friendship expire in another: the two have become one."""
+
+
 class Received(Protocol):
     async def remember(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, event_id: EventId, at: int) -> bool:
         """Remember an event id; false if it was known already (a re-sealed duplicate)."""
@@ -331,6 +365,13 @@ class NodeStore(Protocol):
     def deposits(self) -> Deposits: ...
     @property
     def preferences(self) -> FriendPreferences: ...
+    @property
+    def expiring(self) -> Expiring: ...
+
+    async def scrub(self) -> None:
+        """Leave nothing on disk of what has been removed, as far as that is ours to do: a file is wiped, a database
+        server does it in its own time. Never raises; what could not be done now is done the next time."""
+
     @property
     def transfers(self) -> Transfers: ...
 

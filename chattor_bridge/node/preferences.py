@@ -26,11 +26,14 @@ MAX_CONTACT_NOTE: Final = 4_000
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """``muted``: our owner is not to be disturbed by this friend. ``note`` is for our owner alone; *sealed*."""
+    """``muted``: our owner is not to be disturbed by this friend. ``note`` is for our owner alone; *sealed*. ``timer``
+    is what both agree on: seconds after which what is said disappears, 0 for never, and since which ``timer_round``."""
 
     shares: frozenset[Shared] = SHARED_AT_FIRST
     muted: bool = False
     note: str = ""
+    timer: int = 0
+    timer_round: int = 0
 
     def sharing(self, shared: Shared, *, on: bool) -> Preferences:
         """The same, with one thing shown or not."""

@@ -19,6 +19,7 @@ from chattor_bridge.ids import DoorId, KnockId, NodeId, OnionKey, PeerId
 from chattor_bridge.node.answering import LinkOnion
 from chattor_bridge.node.carrying.work import CarryingWork
 from chattor_bridge.node.door import Door
+from chattor_bridge.node.expiry import Expiry, preferences_of
 from chattor_bridge.node.filedesk import FileDesk
 from chattor_bridge.node.friendship import Friendship
 from chattor_bridge.node.happenings import CodeClosed, EventsForgotten, KnockFailed, KnockGone
@@ -84,6 +85,7 @@ class NodeWork:
         self.record = record
         self.counters = Counters()
         self.presence = Here.UNKNOWN
+        self.expiry = Expiry(around, record.node_id, self._held_up)
         self.mailbox = Mailbox(
             record.node_id,
             around,
@@ -92,6 +94,7 @@ class NodeWork:
             on_parted=self._parted_from,
             on_carrying=lambda *said: self.carrying.agreements.take(*said),
             on_file=lambda *said: self.desk.take(*said),
+            on_expiry=self.expiry.look_again,
         )
         self.carrying = CarryingWork(
             around,
@@ -165,11 +168,7 @@ class NodeWork:
 
     async def preferences(self, tx: Transaction, peer_id: PeerId) -> Preferences:
         """What our owner wants with this friend."""
-        preferences = await self._around.store.preferences.get(tx, self._node_id, peer_id)
-        if preferences is not None:
-            return preferences
-        record = await self._around.store.nodes.get(tx, self._node_id)
-        return Preferences() if record is None else Preferences(record.shares)
+        return await preferences_of(self._around.store, tx, self._node_id, peer_id)
 
     def _greeted_by(self, peer_id: PeerId) -> None:
         if self.presence is not Here.UNKNOWN and self._group is not None:
@@ -189,6 +188,7 @@ class NodeWork:
         for knocking in self._knockings.values():
             knocking.woken()
         self._woken.set()
+        self.expiry.look_again()
         self.look_again()
 
     def part(self, peer_id: PeerId, peer_onion: OnionKey | None) -> None:
@@ -246,6 +246,7 @@ class NodeWork:
             async with asyncio.TaskGroup() as onions, asyncio.TaskGroup() as group:
                 self._group = group
                 group.create_task(self._housekeeping())
+                group.create_task(self.expiry.run())
                 group.create_task(self._keep_running(self.carrying.trouble, self.carrying.run))
                 group.create_task(self._keep_running(self.trouble, self.transferring.run))
                 await self._reconcile_for_ever(onions, group)

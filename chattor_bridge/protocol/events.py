@@ -46,7 +46,15 @@ from chattor_bridge.protocol.control import (
     VerifyStart,
 )
 from chattor_bridge.protocol.files import FileAccept, FileCancel, FileDone, FileNews, FileOffer
-from chattor_bridge.protocol.limits import EVENT_ID_SIZE, MAX_CAPTION, MAX_EVENT_TYPE, MAX_INNER, MAX_TEXT, MAX_TIME
+from chattor_bridge.protocol.limits import (
+    EVENT_ID_SIZE,
+    MAX_CAPTION,
+    MAX_EVENT_TYPE,
+    MAX_INNER,
+    MAX_TEXT,
+    MAX_TIME,
+    MAX_TIMER,
+)
 from chattor_bridge.protocol.talk import (
     Delete,
     Edit,
@@ -153,7 +161,8 @@ class Event:
 
     ``time`` is the sender's clock in whole seconds since the epoch: shown, never used for ordering. ``critical`` says
     that a reader who does not know the type must not act as if it had not been said. ``reply`` is the event that this
-    one answers, ``thread`` the first event of the thread it belongs to. ``extra`` holds optional keys this version does
+    one answers, ``thread`` the first event of the thread it belongs to. ``expires`` says how many seconds after it was
+    read it is to disappear, None for never. ``extra`` holds optional keys this version does
     not know, by name.
     """
 
@@ -164,6 +173,7 @@ class Event:
     extra: Mapping[str, object] = field(default_factory=dict, hash=False)
     reply: EventId | None = None
     thread: EventId | None = None
+    expires: int | None = None
 
 
 _TYPE_NAME: Final = re.compile(r"(?!node\.)[a-z][a-z0-9_.]*", re.ASCII)
@@ -182,6 +192,8 @@ def encode_event(event: Event) -> bytes:
     for name, other in (("reply", event.reply), ("thread", event.thread)):
         if other is not None:
             common[name] = bytes(other)
+    if event.expires is not None:
+        common["expires"] = event.expires
     try:
         if isinstance(event.body, FileOffer) and (size := len(event.body.caption.encode())) > MAX_CAPTION:
             raise LimitReached(f"this caption is {size} bytes long; one may have {MAX_CAPTION} at most")
@@ -215,11 +227,12 @@ def decode_event(data: bytes) -> Event:
     if critical and not fields.boolean("critical"):
         raise fields.wrong("critical")
     reply, thread = _related(fields, "reply"), _related(fields, "thread")
+    expires = fields.integer("expires", low=1, high=MAX_TIMER) if "expires" in fields else None
     own = fields.unread()
     body: Body | None = _BODIES[type_name].read(fields) if type_name in _BODIES else None
     if body is None:
-        return Event(event_id, time, Unknown(type_name, own), critical, {}, reply, thread)
-    return Event(event_id, time, body, critical, fields.unread(), reply, thread)
+        return Event(event_id, time, Unknown(type_name, own), critical, {}, reply, thread, expires)
+    return Event(event_id, time, body, critical, fields.unread(), reply, thread, expires)
 
 
 def _related(fields: Fields, name: str) -> EventId | None:

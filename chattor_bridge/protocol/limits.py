@@ -151,6 +151,13 @@ MAX_PLACE: Final = 1_000
 MAX_TIMER: Final = 31_622_400
 """Seconds after which a message may be made to disappear, at most: 366 days."""
 
+MAX_TIMER_ROUND: Final = 4_294_967_295
+"""Highest number of a timer: more than two people can set one after the other."""
+
+MAX_TIMER_STEP: Final = 1_000
+"""By how much the number of a timer may exceed the highest one known: many more than can be lost on the way, and too
+few to use all numbers up."""
+
 MAX_TIME: Final = 253_402_300_799
 """Highest event time, in seconds since the epoch: the end of the year 9999, where calendars of programs end."""
 

@@ -27,6 +27,7 @@ from chattor_bridge.protocol.limits import (
     MAX_RECEIPT_EVENTS,
     MAX_TEXT,
     MAX_TIMER,
+    MAX_TIMER_ROUND,
 )
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -245,17 +246,20 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Timer:
-    """What both say from now on disappears this many ``seconds`` after it was read; 0 for never."""
+    """What both say from now on disappears this many ``seconds`` after it was read; 0 for never. ``round`` is one more
+    than the highest its sender knew in this friendship, from 1."""
 
     TYPE: ClassVar = "timer"
     seconds: int
+    round: int
 
     def to_fields(self) -> dict[str, object]:
-        return {"seconds": self.seconds}
+        return {"seconds": self.seconds, "round": self.round}
 
     @classmethod
     def read(cls, fields: Fields) -> Timer:
-        return cls(fields.integer("seconds", low=0, high=MAX_TIMER))
+        seconds = fields.integer("seconds", low=0, high=MAX_TIMER)
+        return cls(seconds, fields.integer("round", low=1, high=MAX_TIMER_ROUND))
 
 
 Talk = Text | Edit | Delete | Reaction | Location | Poll | Vote | PollEnd | Timer

@@ -104,6 +104,9 @@ class Engine(Protocol):
         """Close every connection, within `STOP_TIMEOUT` each, then let the next process in. Safe at any stage of
         `start`, and again."""
 
+    async def scrub(self) -> None:
+        """See `chattor_bridge.node.ports.NodeStore.scrub`."""
+
     def acquire(self) -> AbstractAsyncContextManager[EngineConnection]:
         """A connection, within `ACQUIRE_TIMEOUT`. Raises: DatabaseUnavailable, DatabaseUnusable."""
 

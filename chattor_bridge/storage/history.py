@@ -240,6 +240,14 @@ class SqlHistory(Table):
             None if detail is None else new.seal_text("detail", old.open_text("detail", detail)),
         )
 
+    async def expire(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, event_id: EventId) -> None:
+        await sql(tx).execute(
+            "DELETE FROM history WHERE node_id = $1 AND peer_id = $2 AND (event_id = $3 OR target = $3)",
+            node_id,
+            peer_id,
+            event_id,
+        )
+
     async def erase(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> None:
         await sql(tx).execute("DELETE FROM history WHERE node_id = $1 AND peer_id = $2", node_id, peer_id)
 

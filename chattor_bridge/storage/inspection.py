@@ -148,6 +148,9 @@ class _SqliteReader(_Reader):
             self._connection.close()
             self._connection = None
 
+    async def scrub(self) -> None:
+        """Nothing is written here."""
+
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[EngineConnection]:
         assert self._connection is not None
@@ -224,6 +227,9 @@ class _PostgresReader(_Reader):
         if connection is not None:
             with contextlib.suppress(*POSTGRES_ERRORS):
                 await connection.close(timeout=STOP_TIMEOUT)
+
+    async def scrub(self) -> None:
+        """Nothing is written here."""
 
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[EngineConnection]:

@@ -253,6 +253,9 @@ class PostgresEngine:
             except ERRORS:
                 owner.terminate()
 
+    async def scrub(self) -> None:
+        """The server's own vacuum does that in time."""
+
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[EngineConnection]:
         turn = self.database.acquire_direct()

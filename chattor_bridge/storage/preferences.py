@@ -23,13 +23,16 @@ class SqlPreferences(Table):
 
     async def save(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, preferences: Preferences) -> None:
         await sql(tx).execute(
-            "INSERT INTO preferences (node_id, peer_id, shares, muted, note) VALUES ($1, $2, $3, $4, $5) "
-            "ON CONFLICT (node_id, peer_id) DO UPDATE SET shares = $3, muted = $4, note = $5",
+            "INSERT INTO preferences (node_id, peer_id, shares, muted, note, timer, timer_round) "
+            "VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (node_id, peer_id) DO UPDATE "
+            "SET shares = $3, muted = $4, note = $5, timer = $6, timer_round = $7",
             node_id,
             peer_id,
             write_words(sorted(preferences.shares)),
             preferences.muted,
             self._row(node_id, peer_id).seal_text("note", preferences.note),
+            preferences.timer,
+            preferences.timer_round,
         )
 
     def _row(self, node_id: NodeId, peer_id: PeerId) -> SealedRow:
@@ -41,4 +44,6 @@ class SqlPreferences(Table):
             shares=frozenset(map(Shared, read_words(row["shares"]))),
             muted=bool(row["muted"]),
             note=sealed.open_text("note", row["note"]),
+            timer=row["timer"],
+            timer_round=row["timer_round"],
         )

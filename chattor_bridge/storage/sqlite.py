@@ -43,6 +43,7 @@ INIT_COMMANDS = (
     "PRAGMA synchronous = FULL",  # mautrix would say NORMAL, which may lose the last commits in a power cut
     "PRAGMA busy_timeout = 0",  # `SqliteConnection.begin` waits, and meanwhile others go on
     f"PRAGMA journal_size_limit = {JOURNAL_SIZE_LIMIT}",
+    "PRAGMA secure_delete = ON",  # what is removed is overwritten; the default of some builds
     "PRAGMA temp_store = MEMORY",
     "PRAGMA secure_delete = ON",  # what was taken back is not to be found in free pages
     "PRAGMA trusted_schema = OFF",
@@ -233,6 +234,14 @@ class SqliteEngine:
                 if self._wrapped is not None and (closing := self._wrapped.stop()) is not None:
                     await closing
         self._file.close()
+
+    async def scrub(self) -> None:
+        """Empty the write-ahead log, which holds former versions of pages."""
+        try:
+            async with self.acquire():
+                await finish(asyncio.to_thread(lambda: self._raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()))
+        except (ChattorError, *ERRORS) as error:
+            log.warning("The log of the database could not be emptied yet: %s", type(error).__name__)
 
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[EngineConnection]:

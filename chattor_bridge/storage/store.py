@@ -20,6 +20,7 @@ from chattor_bridge.storage.deposits import SqlDeposits
 from chattor_bridge.storage.doors import SqlDoors
 from chattor_bridge.storage.engine import Dialect, Engine
 from chattor_bridge.storage.event_links import SqlEventLinks, SqlKnockNotices, SqlPortalNotices
+from chattor_bridge.storage.expiring import SqlExpiring
 from chattor_bridge.storage.history import SqlHistory
 from chattor_bridge.storage.inbox import SqlInbox
 from chattor_bridge.storage.key import StoreKey
@@ -58,6 +59,7 @@ class Store:
     carriages: SqlCarriages
     deposits: SqlDeposits
     preferences: SqlPreferences
+    expiring: SqlExpiring
     transfers: SqlTransfers
     inbox: SqlInbox
     actions: SqlActions
@@ -130,6 +132,10 @@ class Store:
         """
         return self._transactions.begin()
 
+    async def scrub(self) -> None:
+        """See `chattor_bridge.node.ports.NodeStore.scrub`."""
+        await self._engine.scrub()
+
     async def secret(self, tx: Transaction, name: str, length: int) -> bytes:
         """A random secret of this installation, made at the first call; ``length`` in bytes, always the same."""
         return await self._settings.secret(tx, name, length)
@@ -173,6 +179,7 @@ class Store:
         self.carriages = SqlCarriages(sealer)
         self.deposits = SqlDeposits(sealer)
         self.preferences = SqlPreferences(sealer)
+        self.expiring = SqlExpiring()
         self.transfers = SqlTransfers(sealer)
         self.inbox = SqlInbox(sealer)
         self.actions = SqlActions(sealer)

@@ -11,6 +11,7 @@ from contextlib import aclosing, suppress
 
 import segno
 
+from chattor_bridge.durations import timer_in_words
 from chattor_bridge.node.verifying import in_groups
 from chattor_bridge.node.views import MANY_REQUESTS
 from chattor_bridge.terminal import file_commands, talk_commands
@@ -193,6 +194,13 @@ async def note(arguments: argparse.Namespace, home: Home, output: Output) -> Non
     output.show(items[0], neutralised_lines(items[0]["note"]))
 
 
+async def disappearing(arguments: argparse.Namespace, home: Home, output: Output) -> None:
+    items, _ = await ask_once(home, "disappearing", contact=arguments.contact, seconds=arguments.after)
+    timer, name = items[0]["timer"], neutralised(items[0]["alias"] or items[0]["name"])
+    said = f"disappears after {timer_in_words(timer)}" if timer else "stays"
+    output.show(items[0], f"What you and {name} say {said}.")
+
+
 async def typing(arguments: argparse.Namespace, home: Home, output: Output) -> None:
     await ask_once(home, "typing", contact=arguments.contact, on=arguments.on == "on")
 
@@ -283,6 +291,7 @@ COMMANDS: dict[str, Command] = {
     "mute": mute,
     "unmute": mute,
     "note": note,
+    "disappearing": disappearing,
     "typing": typing,
     "presence": presence,
     "profile": profile,
@@ -379,6 +388,8 @@ def _contact_row(item: JsonObject) -> list[str]:
     news = ["typing"] if item["typing"] else []
     if item["unread"]:
         news.append(f"{item['unread']} unread")
+    if item["timer"]:
+        news.append(f"disappearing after {timer_in_words(item['timer'])}")
     if item["muted"]:
         news.append("muted")
     if item["queued"]:

@@ -282,6 +282,7 @@ class Friends:
             "shares": sorted(contact.preferences.shares),
             "muted": contact.preferences.muted,
             "note": contact.preferences.note,
+            "timer": contact.preferences.timer,
             "last": last[0].order if last else None,
         }
 

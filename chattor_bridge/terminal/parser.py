@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chattor_bridge.durations import read_duration
+from chattor_bridge.durations import read_duration, read_timer
 from chattor_bridge.errors import UsageError
 from chattor_bridge.protocol.limits import MAX_ANSWERS, MAX_CODE_USES
 from chattor_bridge.terminal.exits import MEANINGS
@@ -336,7 +336,7 @@ def _add_friends(commands: _Commands) -> None:
         shape='{"contact": 1, "name": "Bob", "alias": "", "online": true, "blocked": false,\n'
         ' "retired": false, "queued": 0, "unread": 2, "since": 1793000000,\n'
         ' "verification": "unverified|verified|mismatch", "here": "online|away|offline|unknown",\n'
-        ' "typing": false, "shares": ["receipts"], "muted": false, "note": "", "last": 7}\n'
+        ' "typing": false, "shares": ["receipts"], "muted": false, "note": "", "timer": 0, "last": 7}\n'
         "online says that the friend's program can be reached, here whether the person shows itself there;\n"
         "last is the order number of the last message with this friend, or null.",
     )
@@ -417,6 +417,23 @@ def _add_person(commands: _Commands) -> None:
     note.add_argument("contact", help="number, alias or name")
     note.add_argument("text", nargs="*", metavar="TEXT", help="the note; without it, the one there is is shown")
     note.add_argument("--remove", action="store_true", help="take the note away")
+    disappearing = _command(
+        commands,
+        "disappearing",
+        "let what you and a friend say disappear after a while",
+        "For what both of you say from now on, at both ends: your own messages go so long after you sent them, the\n"
+        "friend's so long after you read them, with all that was put under them. Either of you can change it, and\n"
+        "both are told. It is agreed between the two programs; a friend can keep a copy all the same.",
+        "an object as in contacts; timer is in seconds, 0 for never",
+    )
+    disappearing.add_argument("contact", help="number, alias or name")
+    disappearing.add_argument(
+        "after",
+        nargs="?",
+        type=_timer,
+        metavar="TIME",
+        help="30s, 5m, 12h, 7d or 2w; or off. Without it, how it is now",
+    )
     typing = _command(
         commands,
         "typing",
@@ -515,6 +532,14 @@ def _duration(text: str) -> int:
     """A length of time, in seconds."""
     try:
         return read_duration(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _timer(text: str) -> int:
+    """The same with seconds, or off."""
+    try:
+        return read_timer(text)
     except UsageError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 

@@ -60,6 +60,16 @@ class PersonAnswers:
         yield await self._item(contact.peer_id)
         yield Done({})
 
+    async def disappearing(self, args: JsonObject) -> AsyncGenerator[Answer, None]:
+        """Set the timer of a conversation, in seconds; without ``seconds`` say what it is."""
+        _number, contact = find_contact(await self._node.contacts(), arguments.text(args, "contact"))
+        seconds = arguments.optional_number(args, "seconds")
+        if seconds is not None:
+            async with self._store.transaction() as tx:
+                await self._node.set_timer(tx, contact.peer_id, seconds)
+        yield await self._item(contact.peer_id)
+        yield Done({})
+
     async def typing(self, args: JsonObject) -> AsyncGenerator[Answer, None]:
         """The person writes to a friend or has stopped: for programs that know, to be said again every few seconds."""
         _number, contact = find_contact(await self._node.contacts(), arguments.text(args, "contact"))

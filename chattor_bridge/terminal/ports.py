@@ -143,6 +143,10 @@ class History(Protocol):
         """Make what was said with one friend what was said with another: the two have become one. Where both have an
         entry of one event, the other's stands."""
 
+    async def expire(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, event_id: EventId) -> None:
+        """Remove an entry, of either side, and what changes it, as if nothing had been said. Unknown ids change
+        nothing."""
+
     async def erase(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> None:
         """Forget everything said with this friend."""
 

@@ -13,6 +13,7 @@ from chattor_bridge.node.happenings import (
     EventArrived,
     EventDelivered,
     EventFailed,
+    EventsExpired,
     EventsForgotten,
     FileArrived,
     FileFailed,
@@ -88,6 +89,10 @@ class Recorder:
                     await history.mark_failed(tx, node_id, peer_id, event_id, f"the file {reason}")
                 tx.after_commit(lambda: self._notify(happening))
                 changes = [MessageChanged(peer_id, event_id), ContactChanged(peer_id)]
+            case EventsExpired(peer_id, event_ids):
+                for event_id in event_ids:
+                    await history.expire(tx, node_id, peer_id, event_id)
+                changes = [*(MessageChanged(peer_id, event_id) for event_id in event_ids), ContactChanged(peer_id)]
             case EventsForgotten():
                 pass
         tx.after_commit(lambda: self._bell.ring(*changes))

@@ -20,7 +20,7 @@ _CHANGES = {
     **dict.fromkeys(("new_code", "park_code", "rotate_code", "retire_code"), (Changed.CODES,)),
     **dict.fromkeys(("add", "accept", "ignore", "block", "unblock"), (Changed.REQUESTS, Changed.CONTACTS)),
     **dict.fromkeys(("forget", "merge", "retire", "rename", "verify"), (Changed.CONTACTS,)),
-    **dict.fromkeys(("privacy", "mute", "note"), (Changed.CONTACTS,)),
+    **dict.fromkeys(("privacy", "mute", "note", "disappearing"), (Changed.CONTACTS,)),
     "profile": (Changed.STATUS,),
 }
 """What an operation may have changed without the node's telling so: for those who watch to ask for anew."""
@@ -68,6 +68,7 @@ class Service:
             "privacy": person.privacy,
             "mute": person.mute,
             "note": person.note,
+            "disappearing": person.disappearing,
             "typing": person.typing,
             "presence": person.presence,
             "history": conversation.history,

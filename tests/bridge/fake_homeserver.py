@@ -40,6 +40,7 @@ class Room:
     receipts: dict[str, str] = field(default_factory=dict)
     read_by: dict[str, tuple[str, int]] = field(default_factory=dict)
     typing: set[str] = field(default_factory=set)
+    redactions: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def is_space(self) -> bool:
@@ -67,6 +68,7 @@ class FakeHomeserver:
         self._clock = clock
         self._numbers = itertools.count(1)
         self._sent: dict[tuple[str, str, str, str], MatrixEventId] = {}
+        self._redacted: set[tuple[str, str, str, str]] = set()
         self._news = asyncio.Condition()
         self.rooms: dict[MatrixRoomId, Room] = {}
         self.names: dict[str, str] = {}
@@ -239,9 +241,14 @@ class FakeHomeserver:
 
     async def redact(self, user: MatrixUserId, room_id: MatrixRoomId, event_id: MatrixEventId, txn_id: str) -> None:
         room = await self._enter("redact", user, room_id)
+        if (user, room_id, event_id, txn_id) not in self._redacted:
+            self._redacted.add((user, room_id, event_id, txn_id))
+            room.redactions.append((user, event_id))
         for event in room.timeline:
             if event["event_id"] == event_id:
                 event["content"] = {}
+        await self._done()
+        self._perhaps_lose_the_answer()
         await self._done()
 
     async def mark_read(self, user: MatrixUserId, room_id: MatrixRoomId, event_id: MatrixEventId) -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
 import pytest
 
 from chattor_bridge.node.preferences import Shared
+from chattor_bridge.ops.person import Person
+from chattor_bridge.protocol.events import Edit, Reaction
 from chattor_bridge.protocol.signals import Here, Presence, Typing
-from tests.bridge.test_road_synapse import Road, befriended, hear, travelled  # noqa: F401 - a fixture
+from tests.bridge.test_road_synapse import Road, befriended, hear, road_to, travelled  # noqa: F401 - a fixture
 from tests.bridge.town import receipts
+from tests.nio_person import NioPerson
 from tests.peer import Peer
-from tests.synapse import WAIT
+from tests.synapse import WAIT, Homestead
 
 pytestmark = pytest.mark.synapse
 
@@ -40,6 +46,33 @@ async def test_typing_and_presence_go_both_ways(travelled: tuple[Road, Peer]) ->
     await friend.ears.wait_until(lambda: Typing(on=False) in friend.ears.signals, WAIT)
     # a client that syncs is there, and whoever is there with one client is there
     await friend.ears.wait_until(lambda: Presence(Here.ONLINE) in friend.ears.signals, WAIT)
+
+
+@pytest.mark.parametrize("kind", [Person, NioPerson], ids=["plain", "encrypted"])
+async def test_what_was_said_disappears_from_the_homeserver(
+    homestead: Homestead, tmp_path: Path, kind: type[Person]
+) -> None:
+    async with road_to(homestead, tmp_path, kind) as (road, friend):
+        alice, room_id, ghost = await befriended(road, friend)
+        peer_id = await friend.friend(WAIT)
+        await alice.say(room_id, "!chattor disappearing 2s")
+        await alice.wait_for(lambda event: "You have set" in event["content"].get("body", ""), WAIT)
+        own = await alice.say(room_id, "not for long")
+        theirs = await friend.send(peer_id, "nor this")
+        async with friend.store.transaction() as tx:
+            await friend.node.send(tx, peer_id, Edit(theirs, "nor this, corrected"))
+            await friend.node.send(tx, peer_id, Reaction(theirs, "👍"))
+        reaction = await alice.wait_for(lambda event: (event["type"], event["sender"]) == ("m.reaction", ghost), WAIT)
+        shown = [event for event in alice.timeline if event["sender"] == ghost and "body" in event["content"]]
+        await alice.mark_read(room_id, shown[-1]["event_id"])
+        gone = [own, reaction["event_id"], *(event["event_id"] for event in shown)]
+        assert len(gone) == 4
+        for event_id in gone:
+            path = f"/rooms/{room_id}/event/{event_id}"
+            async with asyncio.timeout(WAIT):
+                while (event := await road.somebody(alice).ask("GET", path))["content"]:
+                    await alice.sync()
+            assert event["unsigned"]["redacted_because"]["sender"] == road.bot
 
 
 async def test_a_muted_friend_speaks_in_notices_and_gets_no_receipts(travelled: tuple[Road, Peer]) -> None:  # noqa: F811

@@ -43,6 +43,10 @@ ACCEPTING = (
     "knock-stored",  # the request is on disk, its sender not told
     "accept-committed",
 )
+EXPIRING = (
+    "expiry-committed",  # its time is over, and it is still in the room
+    "message-redacted",  # it is gone, and the database does not know
+)
 RENEWING = (
     "resync-begun",  # our owner's wish is on disk
     "resync-finished",  # the new session is on disk, and the friend not told
@@ -149,6 +153,28 @@ async def test_being_asked_survives_a_death(strangers: Conversation, failpoint: 
     await strangers.tell("so we are")
     await strangers.settled()
     assert strangers.rooms_with_ghosts() == 1
+
+
+@pytest.mark.parametrize("failpoint", EXPIRING)
+async def test_what_is_to_disappear_does_over_a_death_and_once(strangers: Conversation, failpoint: str) -> None:
+    await strangers.ask()
+    await strangers.friends()
+    alice = strangers.alice
+    await alice.say(strangers.room, "!chattor disappearing 2s")
+    await alice.wait_for(lambda event: "You have set" in event["content"].get("body", ""), PATIENCE)
+    await strangers.bridge.restart(failpoint)
+    said = await alice.say(strangers.room, "not for long")
+    await strangers.bridge.dies()
+    await strangers.bridge.start()
+
+    def removals() -> list[str]:
+        gone = [event for event in alice.timeline if event["type"] == "m.room.redaction"]
+        return [event.get("redacts") or event["content"]["redacts"] for event in gone]
+
+    await alice.wait_for(lambda _: removals() == [said], PATIENCE)
+    again = await alice.say(strangers.room, "nor this")
+    await alice.wait_for(lambda _: again in removals(), PATIENCE)
+    assert removals() == [said, again]
 
 
 @pytest.mark.parametrize("failpoint", [*RENEWING, *BEING_RENEWED])

@@ -62,6 +62,7 @@ from chattor_bridge.protocol.limits import (
     MAX_THUMBNAIL,
     MAX_TIME,
     MAX_TIMER,
+    MAX_TIMER_ROUND,
     MAX_WAVEFORM,
     WAVEFORM_PEAK,
 )
@@ -115,7 +116,7 @@ _bodies: st.SearchStrategy[Body] = st.one_of(
     ),
     st.builds(Vote, _ids, st.sets(st.integers(0, MAX_ANSWERS - 1)).map(lambda chosen: tuple(sorted(chosen)))),
     st.builds(PollEnd, _ids),
-    st.builds(Timer, st.integers(0, MAX_TIMER)),
+    st.builds(Timer, st.integers(0, MAX_TIMER), st.integers(1, MAX_TIMER_ROUND)),
     st.builds(
         FileOffer,
         st.builds(

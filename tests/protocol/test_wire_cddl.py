@@ -94,7 +94,9 @@ def test_each_field_is_described(rule: str, data: bytes) -> None:
     assert _matches(rule, plain.cbor(fields | {"later": 1})) == (rule != "deposit")
     for name in described:
         optional = (
-            name in {"reply", "thread"} or (name == "kind" and "text" in fields) or name in _OPTIONAL.get(rule, ())
+            name in {"reply", "thread", "expires"}
+            or (name == "kind" and "text" in fields)
+            or name in _OPTIONAL.get(rule, ())
         )
         assert _matches(rule, plain.cbor({key: value for key, value in fields.items() if key != name})) == optional
         assert not _matches(rule, plain.cbor(fields | {name: None}))

@@ -1,0 +1,17 @@
+-- What is said with one friend disappears after so many seconds ("timer", 0 for never), as the two agreed in "timer_round"
+-- (docs/protocol/events.md, "timer"). "expiring" holds what will; due_at is NULL until it was read.
+ALTER TABLE preferences ADD COLUMN timer BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE preferences ADD COLUMN timer_round BIGINT NOT NULL DEFAULT 0;
+
+CREATE TABLE expiring (
+    position BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, -- only: postgres
+    position INTEGER PRIMARY KEY AUTOINCREMENT,               -- only: sqlite
+    node_id  BYTEA NOT NULL,
+    peer_id  BYTEA NOT NULL,
+    event_id BYTEA NOT NULL,
+    seconds  BIGINT NOT NULL,
+    due_at   BIGINT,
+    UNIQUE (node_id, peer_id, event_id),
+    FOREIGN KEY (node_id, peer_id) REFERENCES contacts (node_id, peer_id) ON DELETE CASCADE
+);
+CREATE INDEX expiring_due ON expiring (node_id, due_at) WHERE due_at IS NOT NULL;
