@@ -7,6 +7,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping
+from html.entities import html5
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
@@ -35,7 +36,9 @@ _ISOLATE, _END_OF_ISOLATE = "\N{FIRST STRONG ISOLATE}", "\N{POP DIRECTIONAL ISOL
 _RIGHT_TO_LEFT = frozenset({"R", "AL", "AN"})
 """Unicode's bidirectional classes whose neighbours change their places."""
 
-_ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~\n])|&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+_ESCAPED = re.compile(
+    r"\\([!-/:-@\[-`{-~]|\n(?=.*\S))|&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});"
+)
 """CommonMark's backslash escapes and entities."""
 
 
@@ -53,7 +56,7 @@ def written(
     text = _UNSENDABLE.sub("\N{REPLACEMENT CHARACTER}", markdown.replace("\r\n", "\n"))
     content: JsonObject = {
         "msgtype": "m.notice" if notice else "m.emote" if emote else "m.text",
-        "body": _ESCAPED.sub(lambda found: found[1] or html.unescape(found[0]), text),
+        "body": _ESCAPED.sub(_unescaped, text),
         "m.mentions": {},  # or clients fall back to searching the text for the reader's name
         MARK_KEY: mark,
     }
@@ -70,6 +73,14 @@ def written(
 
 def as_reply(content: JsonObject, target: str) -> JsonObject:
     return {**content, "m.relates_to": {"m.in_reply_to": {"event_id": target}}}
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    """What an escape or an entity stands for; what only looks like an entity, for itself."""
+    if found[1] is not None:
+        return found[1]
+    known = found[0].startswith("&#") or found[0][1:] in html5
+    return html.unescape(found[0]) if known else found[0]
 
 
 def in_relation(content: JsonObject, reply: str | None, thread: str | None) -> JsonObject:
@@ -112,7 +123,9 @@ def spoken(conversion: TextConversion, content: JsonObject, names: Mapping[str, 
     """What a text message says, as CommonMark, with these users (by Matrix id) called so where they are mentioned. A
     quotation of the message it answers is left out."""
     if content.get("format") == HTML_FORMAT and isinstance(content.get("formatted_body"), str):
-        return conversion.html_to_markdown(content["formatted_body"], names).strip("\n")
+        said = conversion.html_to_markdown(content["formatted_body"], names).strip("\n")
+        if said.strip():
+            return said
     lines = html.escape(plain(content), quote=False).split("\n")
     return conversion.html_to_markdown("<br>".join(lines)).strip("\n")
 

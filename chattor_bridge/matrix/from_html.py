@@ -66,6 +66,8 @@ def html_to_markdown(source: str, names: Mapping[str, str] = NOBODY, /) -> str:
     """CommonMark with the words of ``source`` and, where CommonMark can express it, its formatting. Whoever of
     ``names``, by Matrix id, is mentioned is called so.
 
+    Of HTML without any words, such as a line across the page, nothing is left.
+
     HTML with no tags but ``<br>`` is plain text with line breaks: its spaces are kept too.
     """
     if _LINES_ONLY.fullmatch(source):
@@ -85,6 +87,8 @@ def html_to_markdown(source: str, names: Mapping[str, str] = NOBODY, /) -> str:
     if _depth(soup) > MAXIMUM_NESTING:
         return from_plain(_plain_text(clean))
     _simplify(soup, names)
+    if not soup.get_text().strip():
+        return ""
     markdown: str = _WRITER.convert_soup(soup)
     if words(PARSER.parse(markdown)) == "".join(soup.get_text().split()):
         return markdown.strip("\n")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from chattor_bridge.bridge.content import NOBODY
-from chattor_bridge.matrix.commonmark import PARSER, is_laborious, is_plain, is_too_deep
+from chattor_bridge.matrix.commonmark import PARSER, is_laborious, is_plain, is_too_deep, words
 from chattor_bridge.matrix.from_html import html_to_markdown
 from chattor_bridge.matrix.mentions import mention
 
@@ -24,6 +24,8 @@ def markdown_to_html(markdown: str, mentions: Mapping[str, str] = NOBODY, /) -> 
     if is_laborious(markdown):
         return None
     tokens = PARSER.parse(markdown)
+    if not words(tokens):  # a dash, say, which alone would be a list of nothing
+        return None
     mention(tokens, mentions)
     if is_plain(tokens) or is_too_deep(tokens):
         return None

@@ -28,6 +28,7 @@ BOTH_WAYS = [
     ("<blockquote>\n<p>you said</p>\n</blockquote>\n<p>I say</p>", "> you said\n\nI say"),
     ("<h2>Head</h2>\n<p>text</p>", "## Head\n\ntext"),
     ("<p>one<br />\n<em>two</em></p>\n<p>three</p>", "one  \n*two*\n\nthree"),
+    ('<p>so <span data-mx-spoiler="">he <em>dies</em></span>.</p>', "so ||he *dies*||."),
     ("<p>日本語 <strong>ä♥</strong></p>", "日本語 **ä♥**"),
 ]
 
@@ -114,11 +115,11 @@ def test_hostile_html_costs_little_and_keeps_its_words(source: str) -> None:
     assert time.process_time() - began < 5
 
 
-@pytest.mark.parametrize("opening", [">", "- ", "*_", "[", "**a", "`", "<", "~~", "1. ", "&"])
+@pytest.mark.parametrize("opening", [">", "- ", "*_", "[", "**a", "`", "<", "~~", "1. ", "&", "||", "||a", "@Ann "])
 def test_hostile_markdown_costs_little(opening: str) -> None:
     began = time.process_time()
     markdown = opening * (16_000 // len(opening)) + "deep"
-    rendered = markdown_to_html(markdown)
+    rendered = markdown_to_html(markdown, {"Ann": "@ann:example.org"})
     assert rendered is None or "deep" in rendered
     assert words(PARSER.parse(html_to_markdown(html.escape(markdown)))) == "".join(markdown.split())
     assert time.process_time() - began < 5
@@ -193,6 +194,74 @@ def test_every_word_of_html_arrives(source: str) -> None:
     assert arrived.replace("|", "") == "".join(html.unescape(clean).split()).replace("|", "")
 
 
+NAMES = {"@ann:example.org": "Ann Ä."}
+PILL = st.sampled_from(
+    [
+        '<a href="https://matrix.to/#/@ann:example.org">x</a>',
+        '<a href="https://matrix.to/#/%40ann%3Aexample.org?via=y">x</a>',
+        "<mx-reply><blockquote>quoted</blockquote></mx-reply>",
+        "<span data-mx-spoiler>hidden</span>",
+        '<span data-mx-spoiler="why">hidden <b>words</b></span>',
+        '<a href="https://example.org/">link</a>',
+        "<script>run()</script>",
+        "||",
+    ]
+)
+RICH = st.recursive(MARKUP | PILL, _element, max_leaves=8)
+
+
+def _sent(markdown: str) -> dict[str, object]:
+    users = {name: user for user, name in NAMES.items()}
+    return content.written(text, markdown, "mark", notice=False, mentions=users)
+
+
+def _shown_words(markdown: str) -> str:
+    """What a reader sees: words, or the text as it stands where there is nothing but formatting."""
+    return words(PARSER.parse(markdown)) or "".join(str(_sent(markdown)["body"]).split())
+
+
+@settings(deadline=None)
+@given(RICH)
+@example("<hr>")
+@example("<pre></pre>")
+@example("<ul><li>1</li><br><li>1</li></ul>")
+def test_what_crosses_two_bridges_and_comes_back_is_the_same(source: str) -> None:
+    """HTML of a client becomes a text, HTML at the friend's bridge, and the same text when the friend sends it back."""
+    said = {"msgtype": "m.text", "body": "", "format": "org.matrix.custom.html", "formatted_body": _sendable(source)}
+    markdown = content.spoken(text, said, NAMES)
+    again = content.spoken(text, _sent(markdown), NAMES)
+    assert words(PARSER.parse(again)) == _shown_words(markdown)
+    assert content.spoken(text, _sent(again), NAMES) == again
+    shown = str(_sent(markdown).get("formatted_body", ""))
+    assert "<script" not in shown
+    assert "run()" not in markdown
+    assert "quoted" not in markdown
+
+
+@settings(deadline=None)
+@given(PLAIN)
+@example("-")
+@example("\\\n")
+@example("&notit;")
+@example("```&ap;")
+def test_what_a_friend_writes_keeps_its_words_there_and_back(markdown: str) -> None:
+    markdown = _sendable(markdown)
+    again = content.spoken(text, _sent(markdown), NAMES)
+    assert words(PARSER.parse(again)) == _shown_words(markdown)
+    third = content.spoken(text, _sent(again), NAMES)
+    assert content.spoken(text, _sent(third), NAMES) == third
+
+
+def test_who_is_mentioned_is_called_by_name_and_mentioned_again() -> None:
+    pill = '<p>hi <a href="https://matrix.to/#/@ann:example.org">x</a>, well</p>'
+    assert html_to_markdown(pill, NAMES) == "hi @Ann Ä., well"
+    sent = _sent("hi @ANN Ä.!")
+    assert sent["m.mentions"] == {"user_ids": ["@ann:example.org"]}
+    assert sent["formatted_body"] == '<p>hi <a href="https://matrix.to/#/@ann:example.org">@ANN Ä.</a>!</p>'
+    for nobody in ("`@Ann Ä.`", "x@Ann Ä.", "@Ann Ä.b", "[@Ann Ä.](https://example.org)", "@Ann"):
+        assert _sent(nobody)["m.mentions"] == {}, nobody
+
+
 @settings(deadline=None)
 @given(st.text(st.sampled_from("<>/abip=\"' &;!-\n"), max_size=100))
 def test_broken_html_is_no_trouble(source: str) -> None:
@@ -210,7 +279,7 @@ def test_html_for_matrix_is_what_matrix_allows(markdown: str) -> None:
     if rendered is None:
         return
     allowed = {*TAGS, "br", "hr", "strong", "h2", "h3", "h4", "h5", "h6"}
-    attributes = {"a": {"href", "title"}, "ol": {"start"}, "code": {"class"}}
+    attributes = {"a": {"href", "title"}, "ol": {"start"}, "code": {"class"}, "span": {"data-mx-spoiler"}}
     clean = nh3.clean(
         rendered,
         tags=allowed,
