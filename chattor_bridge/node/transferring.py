@@ -154,6 +154,8 @@ class Transferring:
                 for transfer in await self._store.transfers.of_node(tx, self._node_id, over=False)
                 if transfer.state is TransferState.ACCEPTED and transfer.peer_id in contacts
             }
+        if self._around.files is None:  # they were set up once
+            under_way.clear()
         self._crowded = False
         for key, job in list(self._jobs.items()):
             if key not in under_way or not (job.streams or self._online(key[0])):
@@ -174,7 +176,7 @@ class Transferring:
 
     def _begin(self, group: asyncio.TaskGroup, transfer: Transfer, contact: Contact) -> None:
         settings = self._around.files
-        assert settings is not None  # else nothing is accepted
+        assert settings is not None  # else nothing is under way
         file: FetchingFile | ServingFile
         if transfer.outgoing:
             file = ServingFile(self._around, settings.sources, transfer, changed=partial(self._give_up, FILE_CHANGED))

@@ -8,13 +8,22 @@ from pathlib import Path
 
 import pytest
 
-from chattor_bridge.errors import LimitReached, NotFound, UsageError
+from chattor_bridge.errors import (
+    AuthenticationFailed,
+    FileUnavailable,
+    LimitReached,
+    NotFound,
+    OnionUnreachable,
+    UsageError,
+)
 from chattor_bridge.ids import EventId, FileId, PeerId
 from chattor_bridge.node.files import Prepared, prepare
 from chattor_bridge.node.happenings import EventArrived, FileArrived, FileFailed, FileSent
 from chattor_bridge.node.records import TransferState
+from chattor_bridge.node.transferring import FETCHED_OF_FRIEND, STALLED, STREAMS_OF_FILE
 from chattor_bridge.protocol.events import FileOffer
-from chattor_bridge.protocol.limits import CHUNK_SIZE, OFFER_LIFETIME
+from chattor_bridge.protocol.limits import CHUNK_SIZE, FILE_STREAM_TIMEOUT, OFFER_LIFETIME
+from chattor_bridge.storage.parts import DiskPart
 from tests.node.world import PER_FRIEND, Person, World
 
 
@@ -132,6 +141,7 @@ async def test_a_small_file_is_fetched_unasked_and_a_larger_one_is_not(anna: Per
     assert [await state(ben, one) for one in (small, large)] == [TransferState.ARRIVED, TransferState.OFFERED]
 
 
+@pytest.mark.engines("sqlite", "postgres")
 async def test_a_receiver_that_dies_goes_on_where_it_was(anna: Person, ben: Person) -> None:
     peer_id = await anna.befriend(ben)
     data = data_of(800 * CHUNK_SIZE)
@@ -292,3 +302,123 @@ async def test_a_friend_that_is_blocked_sends_no_files(anna: Person, ben: Person
     async with ben.house.store.transaction() as tx:
         await ben.node.unblock(tx, peer_id)
     await ben.until(lambda: bool(ben.of(FileArrived)), time_passes=True)
+
+
+async def test_streams_that_break_are_dialled_again(anna: Person, ben: Person) -> None:
+    peer_id = await anna.befriend(ben)
+    data = data_of(800 * CHUNK_SIZE)
+    file_id = await offer(anna, peer_id, data)
+    await accept(ben, peer_id, file_id)
+    await ben.house.world.clock.pass_until(_some_noted(ben, file_id))
+    [info] = await ben.node.files.list()
+    assert 1 <= info.streams <= STREAMS_OF_FILE
+    await ben.node.work.transferring.woken()  # breaks every stream
+    await ben.until(lambda: bool(ben.of(FileArrived)), time_passes=True)
+    assert await content(ben, peer_id, file_id) == data
+
+
+async def test_a_stream_on_which_nothing_comes_is_given_up(anna: Person, ben: Person) -> None:
+    peer_id = await anna.befriend(ben)
+    anna.house.sources.files["reference of a file"] = data_of(100_000)
+    file_id = await offer(anna, peer_id, data_of(100_000))
+    anna.house.sources.door.clear()
+    await accept(ben, peer_id, file_id)
+    await ben.house.world.clock.pass_until(_streams(ben, 1))
+    await ben.house.world.clock.pass_slowly(FILE_STREAM_TIMEOUT + 30)
+    anna.house.sources.door.set()
+    await ben.until(lambda: bool(ben.of(FileArrived)), time_passes=True)
+
+
+async def _streams(person: Person, count: int) -> None:
+    while True:
+        if sum(info.streams for info in await person.node.files.list()) == count:
+            return
+        await asyncio.sleep(0.002)
+
+
+async def test_a_friend_has_two_files_on_their_way_and_a_stalled_one_makes_room(anna: Person, ben: Person) -> None:
+    peer_id = await anna.befriend(ben)
+    files = [await offer(anna, peer_id, data_of(100_000, name), name) for name in ("one", "two", "three")]
+    anna.house.sources.closed = ("reference of one", "reference of two")
+    for file_id in files:
+        await accept(ben, peer_id, file_id)
+    await ben.house.world.clock.pass_slowly(60)
+    assert len(ben.node.work.transferring._jobs) == FETCHED_OF_FRIEND == 2
+    assert not ben.of(FileArrived)
+    await ben.house.world.clock.pass_slowly(STALLED)
+    await ben.until(lambda: [one.file_id for one in ben.of(FileArrived)] == [files[2]], time_passes=True)
+    anna.house.sources.closed = False
+    await ben.until(lambda: len(ben.of(FileArrived)) == 3, time_passes=True)
+
+
+async def test_the_other_side_dials_when_the_first_cannot(
+    anna: Person, ben: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peer_id = await anna.befriend(ben)
+
+    async def no_way(*_: object, **__: object) -> None:
+        raise OnionUnreachable("no way")
+
+    monkeypatch.setattr(ben.house.transport, "dial", no_way)
+    file_id = await offer(anna, peer_id, data_of(100_000))
+    await accept(ben, peer_id, file_id)
+    await ben.house.world.clock.pass_slowly(30)
+    [info] = await ben.node.files.list()
+    assert (info.state, info.reason) == (TransferState.ACCEPTED, "no way")
+    await ben.until(lambda: bool(ben.of(FileArrived)), time_passes=True)
+
+
+@pytest.mark.engines("sqlite", "postgres")
+async def test_no_more_is_kept_of_all_friends_than_may_be(world: World, anna: Person, ben: Person) -> None:
+    carl = await world.person("Carl")
+    annas, carls = await anna.befriend(ben), await carl.befriend(ben)
+    first, second = await offer_of_size(anna, annas, 90_000_000), await offer_of_size(carl, carls, 70_000_000)
+    await accept(ben, annas, first)
+    with pytest.raises(LimitReached, match="no room for more files: "):
+        await accept(ben, carls, second)
+
+
+async def test_what_belongs_to_no_file_is_swept_away(anna: Person, ben: Person) -> None:
+    peer_id = await anna.befriend(ben)
+    part = await ben.house.parts.open(b"p" * 16)
+    await part.close()
+    await offer(anna, peer_id, b"x")  # anything that makes the node look
+    await until_swept(ben)
+
+
+async def test_what_was_damaged_on_disk_is_noticed(anna: Person, ben: Person) -> None:
+    peer_id = await anna.befriend(ben)
+    file_id = await offer(anna, peer_id, data_of(CHUNK_SIZE + 1))
+    await accept(ben, peer_id, file_id)
+    await ben.until(lambda: bool(ben.of(FileArrived)), time_passes=True)
+    [path] = parts(ben)
+    kept = bytearray(path.read_bytes())
+    kept[-20] ^= 1
+    path.write_bytes(kept)
+    with pytest.raises(AuthenticationFailed):
+        await content(ben, peer_id, file_id)
+
+
+async def test_a_disk_that_takes_nothing_for_a_while_is_waited_for(
+    anna: Person, ben: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peer_id = await anna.befriend(ben)
+    data = data_of(100_000)
+    file_id = await offer(anna, peer_id, data)
+    full = True
+    really_write = DiskPart.write
+
+    async def write(part: DiskPart, index: int, sealed: bytes) -> None:
+        if full:
+            raise FileUnavailable("a part of a file cannot be stored: No space left on device")
+        await really_write(part, index, sealed)
+
+    monkeypatch.setattr(DiskPart, "write", write)
+    await accept(ben, peer_id, file_id)
+    await ben.house.world.clock.pass_slowly(60)
+    [info] = await ben.node.files.list()
+    assert (info.state, info.done) == (TransferState.ACCEPTED, 0)
+    assert "No space left" in info.reason
+    full = False
+    await ben.until(lambda: bool(ben.of(FileArrived)), time_passes=True)
+    assert await content(ben, peer_id, file_id) == data

@@ -14,11 +14,14 @@ from chattor_bridge.node.happenings import (
     MERGED,
     ContactsMerged,
     EventArrived,
+    FileArrived,
+    FileSent,
 )
 from chattor_bridge.node.records import Contact
 from chattor_bridge.protocol.events import Body, Merge, MergeDone, Text, Unknown
 from chattor_bridge.protocol.primitives import ed25519_public
 from chattor_bridge.protocol.session import Session
+from tests.node.test_files import accept, content, data_of, offer, offers
 from tests.node.world import Person, World, until_gone
 
 pytestmark = pytest.mark.engines("sqlite", "postgres")
@@ -255,3 +258,19 @@ async def test_forgetting_one_ends_the_merge_and_leaves_the_other(crossed: Cross
     await anna.until(lambda: anna.texts() == ["hello"], time_passes=True)
     assert not merged(anna)
     assert not merged(ben)
+
+
+async def test_a_file_on_its_way_goes_on_in_the_friendship_that_remains(crossed: Crossed) -> None:
+    anna, ben, survivor, former = crossed
+    data = data_of(100_000)
+    file_id = await offer(anna, former, data)
+    await ben.until(lambda: len(offers(ben)) == 1)
+    await merge(anna, former, survivor)
+    await ben.until(lambda: set(told(ben, MERGE_ASKED)) == {survivor, former})
+    await merge(ben, survivor)
+    for person in (anna, ben):
+        await person.until(partial(merged, person), time_passes=True)
+    await accept(ben, survivor, file_id)
+    await ben.until(lambda: bool(ben.of(FileArrived)), time_passes=True)
+    assert await content(ben, survivor, file_id) == data
+    await anna.until(lambda: bool(anna.of(FileSent)), time_passes=True)

@@ -97,12 +97,14 @@ class Diary:
 
 
 class Shelf:
-    """What is offered, in memory, by the name under which it stands. What is taken away is gone; what is ``closed``
-    cannot be read now."""
+    """What is offered, in memory, by the name under which it stands. What is taken away is gone; what is ``closed``,
+    or all when that is true, cannot be read now, and who reads while the ``door`` is shut waits."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
-        self.closed = False
+        self.closed: bool | tuple[str, ...] = False
+        self.door = asyncio.Event()
+        self.door.set()
 
     async def open(self, node_id: NodeId, reference: str) -> ShelvedFile:
         return ShelvedFile(self, reference)
@@ -116,7 +118,9 @@ class ShelvedFile:
         self._reference = reference
 
     async def read(self, offset: int, length: int) -> bytes:
-        if self._shelf.closed:
+        await self._shelf.door.wait()
+        closed = self._shelf.closed
+        if closed is True or (closed and self._reference in closed):
             raise FileUnavailable("the shelf is closed")
         if self._reference not in self._shelf.files:
             raise FileChanged("it is gone")
