@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from chattor_bridge.bot import (
+    acting,
     codes,
     contacts,
     disappearing,
@@ -72,6 +73,7 @@ class Bot:
                 *verifying.COMMANDS,
                 *rooms.COMMANDS,
                 *files.COMMANDS,
+                *acting.COMMANDS,
                 *parked.COMMANDS,
                 *leaving.COMMANDS,
                 *overview.COMMANDS,

@@ -212,6 +212,23 @@ class ConsiderRoom:
 
 
 @dataclass(frozen=True, slots=True)
+class ProvePuppet:
+    """Remove the message ``event``, which held an access token, and find out whether that is the owner's own."""
+
+    owner: str
+    room: str
+    event: str
+    key: str = field(default_factory=_new_key)
+
+
+@dataclass(frozen=True, slots=True)
+class TendPuppet:
+    """Join what the owner is invited to, and list it among their direct chats, if they let us."""
+
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
 class TendSpace:
     """Make sure that the owner's space holds their conversations as they are by then, and nothing else."""
 
@@ -327,6 +344,8 @@ Action = (
     | PartFromRoom
     | ConsiderRoom
     | Disappear
+    | ProvePuppet
+    | TendPuppet
     | TendSpace
     | CloseSpace
     | ShowText
@@ -354,6 +373,8 @@ _KINDS: dict[str, type[Any]] = {
     "part-from-room": PartFromRoom,
     "consider-room": ConsiderRoom,
     "disappear": Disappear,
+    "prove-puppet": ProvePuppet,
+    "tend-puppet": TendPuppet,
     "tend-space": TendSpace,
     "close-space": CloseSpace,
     "show-text": ShowText,
@@ -423,6 +444,11 @@ FILES = "files:"
 def files_lane(portal: Portal) -> str:
     """The lane of files in this portal, which may take long: what is said there does not wait for them."""
     return f"{FILES}{portal.ghost}"
+
+
+def puppet_lane(owner: MatrixUserId) -> str:
+    """The lane of everything done in this owner's name."""
+    return f"puppet:{owner}"
 
 
 def room_lane(room_id: MatrixRoomId) -> str:

@@ -140,6 +140,7 @@ class Bridge:
             voice,
             conversations,
             self._intake,
+            household,
             offering,
             fetch_unasked=fetch_unasked,
         )

@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from chattor_bridge.bridge import actions
-from chattor_bridge.bridge.actions import portal_lane, space_lane
+from chattor_bridge.bridge.actions import portal_lane, puppet_lane, space_lane
 from chattor_bridge.bridge.ghosts import SECRET_BYTES, SECRET_NAME, Household
 from chattor_bridge.bridge.ports import BridgeStore
+from chattor_bridge.bridge.puppets import puppet_of
 from chattor_bridge.bridge.records import Portal
 from chattor_bridge.bridge.voice import Voice
 from chattor_bridge.errors import NotFound
@@ -83,6 +84,12 @@ class Conversations:
         last = await self._store.actions.last(tx, space_lane(owner))
         if last is None or last.attempts > 0 or last.action != actions.to_json(action):
             await self._voice.arrange(tx, space_lane(owner), action)
+        await self.tend_puppet(tx, owner)
+
+    async def tend_puppet(self, tx: Transaction, owner: MatrixUserId) -> None:
+        """Have done in the owner's name what is due after they were invited somewhere, if they let us."""
+        if await puppet_of(self._store, tx, owner) is not None:
+            await self._voice.arrange(tx, puppet_lane(owner), actions.TendPuppet(owner))
 
     async def want_space(self, tx: Transaction, owner: MatrixUserId) -> None:
         """Have the owner invited to their space, also after they left it."""

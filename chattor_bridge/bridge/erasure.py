@@ -6,10 +6,19 @@ that, each in the lane of its portal, behind whatever is being done there at tha
 
 from __future__ import annotations
 
-from chattor_bridge.bridge.actions import ClosePortal, Leave, files_lane, owner_lane, portal_lane, room_lane
+from chattor_bridge.bridge.actions import (
+    ClosePortal,
+    Leave,
+    files_lane,
+    owner_lane,
+    portal_lane,
+    puppet_lane,
+    room_lane,
+)
 from chattor_bridge.bridge.conversations import Conversations
 from chattor_bridge.bridge.files.notes import Notes
 from chattor_bridge.bridge.ports import BridgeStore
+from chattor_bridge.bridge.puppets import save_puppet
 from chattor_bridge.bridge.records import Portal
 from chattor_bridge.bridge.speech.answers import told_prefix
 from chattor_bridge.bridge.voice import Voice
@@ -35,6 +44,8 @@ class Erasure:
         for portal in await self._store.portals.of_owner(tx, owner):
             await self._close(tx, portal)
         await self._conversations.close_space(tx, owner, forget=True)
+        await save_puppet(self._store, tx, owner, None)
+        await self._store.actions.remove_lane(tx, puppet_lane(owner))
         await self._store.actions.remove_lane(tx, owner_lane(owner))
         rooms = await self._store.management_rooms.all_of_owner(tx, owner)
         for parked in await self._store.inbox.parked(tx, rooms):

@@ -9,11 +9,13 @@ from chattor_bridge.bridge.disappearing import Disappearing
 from chattor_bridge.bridge.display import Display
 from chattor_bridge.bridge.files.offering import Offering
 from chattor_bridge.bridge.files.taking import Taking
+from chattor_bridge.bridge.ghosts import Household
 from chattor_bridge.bridge.intake import Intake
 from chattor_bridge.bridge.listener import Deed, nothing
 from chattor_bridge.bridge.look import BOT_NAME
 from chattor_bridge.bridge.moving import Moving
 from chattor_bridge.bridge.ports import BridgeStore, Homeserver, TextConversion
+from chattor_bridge.bridge.puppets import Puppets
 from chattor_bridge.bridge.records import PendingAction
 from chattor_bridge.bridge.sender import Sender
 from chattor_bridge.bridge.showing import Showing
@@ -39,6 +41,7 @@ class Performer:
         voice: Voice,
         conversations: Conversations,
         intake: Intake,
+        household: Household,
         offering: Offering,
         *,
         fetch_unasked: int,
@@ -51,9 +54,10 @@ class Performer:
         self._display = Display(store, homeserver, conversion, self._showing)
         self._moving = Moving(store, homeserver, voice, conversations, intake)
         self._disappearing = Disappearing(store, homeserver, voice)
-        self._spaces = Spaces(store, homeserver)
+        self._spaces = Spaces(store, homeserver, conversations)
         self._offering = offering
         self._taking = Taking(store, host, homeserver, conversion, sender, self._display, clock, voice, fetch_unasked)
+        self._puppets = Puppets(store, homeserver, household, voice)
         self._speaking = Speaking(store, homeserver, conversion, clock, voice, sender)
 
     async def perform(self, action: actions.Action, pending: PendingAction) -> Deed:
@@ -90,6 +94,10 @@ class Performer:
                 return await self._closing.part(action, pending)
             case actions.ConsiderRoom():
                 return await self._moving.consider(action, pending)
+            case actions.ProvePuppet():
+                return await self._puppets.prove(action)
+            case actions.TendPuppet():
+                return await self._puppets.tend(action)
             case actions.TendSpace():
                 return await self._spaces.tend(action, pending)
             case actions.CloseSpace():

@@ -257,6 +257,19 @@ class BridgeStore(NodeStore, Protocol):
         """Remove every setting whose name begins so."""
 
 
+class Person(Protocol):
+    """Somebody at the homeserver who gave us an access token. Methods raise what those of `Homeserver` do;
+    HomeserverRefused has the error code ``M_UNKNOWN_TOKEN`` when the token is not valid (any more)."""
+
+    async def whoami(self) -> MatrixUserId: ...
+    async def joined_rooms(self) -> list[MatrixRoomId]: ...
+    async def join(self, room_id: MatrixRoomId) -> None: ...
+    async def account_data(self, user: MatrixUserId, kind: str) -> JsonObject | None:
+        """Their own of this kind; ``None`` when there is none."""
+
+    async def set_account_data(self, user: MatrixUserId, kind: str, content: JsonObject) -> None: ...
+
+
 class Homeserver(Protocol):
     """The Matrix side, as the appservice may use it.
 
@@ -287,6 +300,9 @@ class Homeserver(Protocol):
         """A private room (invite only, no alias, not in any directory), encrypted from end to end if it was so
         configured and is no space. ``power`` is what ``m.room.power_levels`` says; its creator is added where the
         room's version has it there. Not idempotent: see `joined_rooms`."""
+
+    def person(self, token: str) -> Person:
+        """Whoever this access token belongs to."""
 
     async def joined_rooms(self, user: MatrixUserId) -> list[MatrixRoomId]: ...
     async def joined_members(self, user: MatrixUserId, room_id: MatrixRoomId) -> list[MatrixUserId]: ...

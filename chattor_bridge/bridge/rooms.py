@@ -79,6 +79,8 @@ class PortalRooms:
         await self.bring_bot(portal.ghost, room_id)
         await self.show(portal, look)
         await invite_to_chat(self._homeserver, portal.ghost, room_id, portal.owner)
+        async with self._store.transaction() as tx:
+            await self._conversations.tend_puppet(tx, portal.owner)
         return room_id
 
     async def show(self, portal: Portal, look: Look) -> None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 from chattor_bridge.bridge import actions
+from chattor_bridge.bridge.conversations import Conversations
 from chattor_bridge.bridge.listener import Deed, nothing
 from chattor_bridge.bridge.look import BOT_NAME
 from chattor_bridge.bridge.ports import BridgeStore, Homeserver
@@ -43,7 +45,8 @@ _POWER: JsonObject = {
 class Spaces:
     """Makes, tends and closes spaces. Each method may be cut off anywhere and run again from its start."""
 
-    def __init__(self, store: BridgeStore, homeserver: Homeserver) -> None:
+    def __init__(self, store: BridgeStore, homeserver: Homeserver, conversations: Conversations) -> None:
+        self._conversations = conversations
         self._store = store
         self._homeserver = homeserver
 
@@ -73,7 +76,7 @@ class Spaces:
                 raise
             room_id = await self._open(owner, again=again)
             await self._arrange(owner, room_id, shown, management)
-        return nothing
+        return partial(self._conversations.tend_puppet, owner=owner)
 
     async def close(self, action: actions.CloseSpace) -> Deed:
         """Send its owner out of a space that is not wanted any more, and leave it.

@@ -41,6 +41,7 @@ _SPARED = (
     actions.Leave,
     actions.ClosePortal,
     actions.PartFromRoom,
+    actions.TendPuppet,
     actions.TendSpace,
     actions.CloseSpace,
 )

@@ -245,6 +245,25 @@ class Client:
         """
         return await self._as_device(user, device, partial(self._once, user, method, path, content, query, device))
 
+    async def call_with(
+        self, token: str, method: Method, path: PathBuilder | str, content: JsonObject | None = None
+    ) -> JsonObject:
+        """Ask something as the person whose access token this is.
+
+        Raises: HomeserverUnavailable; HomeserverRefused, with ``M_UNKNOWN_TOKEN`` when it is nobody's.
+        """
+
+        async def attempt() -> JsonObject:
+            api = QuietAPI(self._settings.address, token, client_session=_connected(self._api).session)
+            try:
+                return await _ask(api, method, path, content, {})
+            except HomeserverTrouble as trouble:
+                if trouble.errcode != "M_UNKNOWN_TOKEN":
+                    raise
+                raise HomeserverRefused("the access token is not valid", trouble.status, trouble.errcode) from None
+
+        return await self._patiently(attempt)
+
     @asynccontextmanager
     async def exchange(
         self,
@@ -365,16 +384,21 @@ class Client:
         query: Mapping[str, str] | None,
         device: str | None,
     ) -> JsonObject:
-        api = _connected(self._api)
-        try:
-            answer = await api.request(method, path, content, query_params=_speaking_as(user, device, query))
-        except (MatrixConnectionError, *_TROUBLE) as error:
-            raise _unreachable(error) from None
-        if isinstance(answer, list):
-            return {LIST: answer}
-        if not isinstance(answer, dict):
-            raise HomeserverTrouble("the homeserver's answer is not an object", 200, "")
-        return answer
+        return await _ask(_connected(self._api), method, path, content, _speaking_as(user, device, query))
+
+
+async def _ask(
+    api: QuietAPI, method: Method, path: PathBuilder | str, content: JsonObject | None, query: dict[str, str]
+) -> JsonObject:
+    try:
+        answer = await api.request(method, path, content, query_params=query)
+    except (MatrixConnectionError, *_TROUBLE) as error:
+        raise _unreachable(error) from None
+    if isinstance(answer, list):
+        return {LIST: answer}
+    if not isinstance(answer, dict):
+        raise HomeserverTrouble("the homeserver's answer is not an object", 200, "")
+    return answer
 
 
 def _connected(pool: QuietAPI | None) -> QuietAPI:

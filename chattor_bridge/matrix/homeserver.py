@@ -21,6 +21,7 @@ from chattor_bridge.matrix.encryption.encryption import ALGORITHM, Encryption
 from chattor_bridge.matrix.encryption.hearing import Save
 from chattor_bridge.matrix.hearing import Hearing
 from chattor_bridge.matrix.media import MediaRepository
+from chattor_bridge.matrix.person import MatrixPerson
 from chattor_bridge.matrix.receipts import foreign_receipts
 
 FIRST_VERSION_WITH_CREATORS = 12
@@ -126,6 +127,9 @@ class MatrixHomeserver:
             content["power_level_content_override"] = {**power, "users": levels}
         answer = await self._client.call(user, Method.POST, Path.v3.createRoom, content)
         return MatrixRoomId(_text(answer, "room_id"))
+
+    def person(self, token: str) -> MatrixPerson:
+        return MatrixPerson(self._client, token)
 
     async def joined_rooms(self, user: MatrixUserId) -> list[MatrixRoomId]:
         answer = await self._client.call(user, Method.GET, Path.v3.joined_rooms)

@@ -58,6 +58,38 @@ class Room:
         ]
 
 
+class FakePerson:
+    """Implements `chattor_bridge.bridge.ports.Person`, by what `FakeHomeserver.tokens` says."""
+
+    def __init__(self, homeserver: FakeHomeserver, token: str) -> None:
+        self._homeserver = homeserver
+        self._token = token
+
+    async def _me(self, method: str) -> MatrixUserId:
+        await self._homeserver._ask(method, BOT)
+        if self._token not in self._homeserver.tokens:
+            raise HomeserverRefused("the access token is not valid", 401, "M_UNKNOWN_TOKEN")
+        return MatrixUserId(self._homeserver.tokens[self._token])
+
+    async def whoami(self) -> MatrixUserId:
+        return await self._me("whoami")
+
+    async def joined_rooms(self) -> list[MatrixRoomId]:
+        return await self._homeserver.joined_rooms(await self._me("person_joined_rooms"))
+
+    async def join(self, room_id: MatrixRoomId) -> None:
+        await self._homeserver.join(await self._me("person_join"), room_id)
+
+    async def account_data(self, user: MatrixUserId, kind: str) -> JsonObject | None:
+        assert await self._me("account_data") == user
+        return self._homeserver.account_data.get((user, kind))
+
+    async def set_account_data(self, user: MatrixUserId, kind: str, content: JsonObject) -> None:
+        assert await self._me("set_account_data") == user
+        self._homeserver.account_data[user, kind] = content
+        await self._homeserver._done()
+
+
 class FakeHomeserver:
     """Implements `chattor_bridge.bridge.ports.Homeserver`, and the half of a homeserver that tests use as people.
 
@@ -90,6 +122,9 @@ class FakeHomeserver:
         """What people are, as far as it is not offline."""
         self.pending_events: list[JsonObject] = []
         self.pending_receipts: list[JsonObject] = []
+        self.tokens: dict[str, str] = {}
+        """Whose access token each is."""
+        self.account_data: dict[tuple[str, str], JsonObject] = {}
         self.down = False
         """Every request fails, as when the homeserver is not running."""
         self.lose_answers = 0
@@ -147,6 +182,9 @@ class FakeHomeserver:
         await self._done()
         self._perhaps_lose_the_answer()
         return room.room_id
+
+    def person(self, token: str) -> FakePerson:
+        return FakePerson(self, token)
 
     async def joined_rooms(self, user: MatrixUserId) -> list[MatrixRoomId]:
         await self._ask("joined_rooms", user)

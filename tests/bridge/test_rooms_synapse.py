@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import secrets
 from collections.abc import Callable
 from pathlib import Path
@@ -70,6 +72,54 @@ async def test_a_room_is_given_up_and_the_ghost_called_into_another(
         await until_idle(road.bridge)
         assert shown["room_id"] not in (await owner.ask("GET", "/joined_rooms"))["joined_rooms"]
         assert (await road.bridge.status()).parked == 0
+
+
+@pytest.mark.engines("postgres")
+async def test_who_gives_an_access_token_need_accept_no_invitation(
+    homestead: Homestead, tmp_path: Path, databases: Databases, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with road_to(homestead, tmp_path, databases=databases) as (road, friend):
+        alice, first, ghost = await befriended(road, friend)
+        owner = road.somebody(alice)
+        space = await space_of(alice)
+        login = {"type": "m.login.password", "identifier": {"type": "m.id.user", "user": alice.user_id}}
+        token = str((await owner.ask("POST", "/login", {**login, "password": owner.password}))["access_token"])
+        mine = {"@somebody:example.test": ["!mine:example.test"]}
+        direct = f"/user/{alice.user_id}/account_data/m.direct"
+        await owner.ask("PUT", direct, mine)
+        said = await alice.say(first, f"!chattor login-matrix {token}")
+        await alice.wait_for(lambda event: "I join your conversations" in str(event["content"].get("body", "")), WAIT)
+        assert (await owner.ask("GET", f"/rooms/{first}/event/{said}"))["content"] == {}
+        await until_idle(road.bridge)
+        assert await owner.ask("GET", direct) == {**mine, ghost: [first]}
+
+        await alice.say(first, "!chattor unbridge")
+        await alice.wait_for(left(ghost, first), WAIT)
+        await until_idle(road.bridge)
+        # from here on no client of Alice's is at work
+        await friend.send(await friend.friend(WAIT), "in another room")
+        async with asyncio.timeout(WAIT):
+            while not (new := set((await owner.ask("GET", "/joined_rooms"))["joined_rooms"]) - _known(alice)):  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+        await until_idle(road.bridge)
+        assert await owner.ask("GET", direct) == {**mine, ghost: list(new)}
+        assert "in another room" in [event["content"].get("body") for event in await owner.messages(new.pop())]
+        await owner.ask("POST", f"/rooms/{space}/leave", {})
+        await until_idle(road.bridge)
+
+        other = Somebody(owner.address, owner.user_id, token, owner.password)
+        await other.ask("POST", "/logout", {})
+        management = next(iter(_known(alice) - {first, space}))
+        await alice.say(management, "space")
+        await alice.wait_for(lambda event: "does not know your access token" in str(event["content"].get("body")), WAIT)
+        assert (await road.bridge.status()).parked == 0
+    assert token not in caplog.text
+
+
+def _known(person: Person) -> set[str]:
+    """The rooms that somebody's client has seen."""
+    return {event["room_id"] for event in person.timeline}
 
 
 @pytest.mark.parametrize("kind", [Person, NioPerson], ids=["clear", "encrypted"])
