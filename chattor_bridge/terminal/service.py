@@ -26,7 +26,7 @@ _CHANGES = {
 """What an operation may have changed without the node's telling so: for those who watch to ask for anew."""
 
 
-_CHANGED_BY = {"verify": "what", "profile": "name"}
+_CHANGED_BY = {"verify": "what", "profile": "name", "privacy": "what"}
 """The argument without which these operations only ask."""
 
 

@@ -89,8 +89,8 @@ def add_talk(add: Add, order: Callable[[str], int], at_least_one: Callable[[str]
         _SENT,
     )
     place.add_argument("contact", help="number, alias or name")
-    place.add_argument("latitude", type=_degrees, help="-90 to 90")
-    place.add_argument("longitude", type=_degrees, help="-180 to 180")
+    place.add_argument("latitude", type=degrees, help="-90 to 90")
+    place.add_argument("longitude", type=degrees, help="-180 to 180")
     place.add_argument("--name", default="", help="what it is called")
     place.add_argument("--accuracy", type=_metres, metavar="METRES", help="how sure it is")
 
@@ -99,8 +99,8 @@ def _to_message(command: argparse.ArgumentParser, order: Callable[[str], int]) -
     command.add_argument("order", type=order, metavar="N", help=_NUMBER_OF)
 
 
-def _degrees(text: str) -> int:
-    """Degrees as the protocol has them."""
+def degrees(text: str) -> int:
+    """Degrees as the protocol has them. Raises: ArgumentTypeError."""
     if not re.fullmatch(r"-?[0-9]{1,3}(\.[0-9]{1,20})?", text, re.ASCII):
         raise argparse.ArgumentTypeError("must be degrees such as 51.5007")
     return int((Decimal(text) * MICRO).to_integral_value())

@@ -10,6 +10,7 @@ from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
 from chattor_bridge.terminal.output import neutralised
+from chattor_bridge.terminal.tui.asking import ask_alias, ask_note, ask_place, ask_poll, ask_privacy
 from chattor_bridge.terminal.tui.screens.main import MainScreen
 
 if TYPE_CHECKING:
@@ -52,7 +53,20 @@ class Actions(Provider):
         if contact is not None:
             name = neutralised(contact.shown)
             yield Action(f"Verify {name}", "safety number, emoji", app.action_verify)
-            yield Action(f"Rename {name}", "a name of your own for this contact", app.action_rename)
+            for title, explained, ask in (
+                (f"Poll with {name}", "a question with answers to choose from", ask_poll),
+                (f"Place for {name}", "tell of a place on earth", ask_place),
+                (f"Rename {name}", "a name of your own for this contact", ask_alias),
+                (f"Privacy with {name}", "what this friend sees of you: receipts, typing, presence", ask_privacy),
+                (f"Note about {name}", "for you alone", ask_note),
+            ):
+                yield Action(title, explained, partial(ask, app, contact))
+            mute = partial(app.desk.mute, contact.number, muted=not contact.muted)
+            yield Action(
+                f"{'Unmute' if contact.muted else 'Mute'} {name}",
+                "whether this friend may disturb you; nobody is told",
+                lambda: app.do(mute()),
+            )
             for what, explained in (
                 ("block", "be unreachable; the friend sees you offline"),
                 ("unblock", "be there again"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, ClassVar
 
 from textual.app import App
@@ -15,12 +15,13 @@ from chattor_bridge.errors import ChattorError
 from chattor_bridge.terminal.exits import CommandError
 from chattor_bridge.terminal.output import neutralised
 from chattor_bridge.terminal.tui.actions import Actions
+from chattor_bridge.terminal.tui.asking import ask_alias, ask_code, ask_name
 from chattor_bridge.terminal.tui.desk import Desk
 from chattor_bridge.terminal.tui.records import Contact
 from chattor_bridge.terminal.tui.screens.codes import CodesScreen
 from chattor_bridge.terminal.tui.screens.help import HelpScreen
 from chattor_bridge.terminal.tui.screens.main import MainScreen
-from chattor_bridge.terminal.tui.screens.panel import Field, Form, Panel, Question
+from chattor_bridge.terminal.tui.screens.panel import Form, Panel, Question
 from chattor_bridge.terminal.tui.screens.requests import RequestsScreen
 from chattor_bridge.terminal.tui.screens.status import StatusScreen
 from chattor_bridge.terminal.tui.screens.verifying import VerifyScreen
@@ -60,21 +61,28 @@ class ChattorApp(App[None]):
         self.desk = desk
         self.holds_node = holds_node
         self._logged = logged
-        self._main = MainScreen(self)
+        self.main = MainScreen(self)
         self._status_asked = False
 
     async def on_mount(self) -> None:
-        await self.push_screen(self._main)
+        await self.push_screen(self.main)
         self.run_worker(self._watch(), exit_on_error=True)
 
-    def do(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do it beside everything else; a refusal is shown, and everything stays as it was."""
-        self.run_worker(self._done(work), exit_on_error=True)
+    def do(self, work: Coroutine[Any, Any, None], *, quietly: bool = False) -> None:
+        """Do it beside everything else; a refusal is shown, unless nobody waits for it, and everything stays as it
+        was."""
+        self.run_worker(self._done(work, quietly=quietly), exit_on_error=True)
+
+    def on_app_focus(self) -> None:
+        self.do(self.desk.presence("online"), quietly=True)
+
+    def on_app_blur(self) -> None:
+        self.do(self.desk.presence("away"), quietly=True)
 
     def talk(self, contact: Contact) -> None:
         """Open the conversation with this contact."""
         self._close_panels()
-        self.do(self._main.open(contact))
+        self.do(self.main.open(contact))
 
     def part(self, what: str, contact: Contact) -> None:
         """``what`` is block, unblock, resync, forget or retire; of the last two there is no way back, so it asks."""
@@ -89,6 +97,15 @@ class ChattorApp(App[None]):
         heading = f"{what.capitalize()} {neutralised(contact.shown)}?"
         self.push_screen(Question(heading, f"{NO_WAY_BACK[what]} This cannot be undone."), answered)
 
+    def ask(self, form: Form, then: Callable[..., Coroutine[Any, Any, None]]) -> None:
+        """Open a form, and do this with what was filled in."""
+
+        def filled(values: list[str] | None) -> None:
+            if values is not None:
+                self.do(then(*values))
+
+        self._open(form, filled)
+
     def action_help(self) -> None:
         self._open(HelpScreen())
 
@@ -102,55 +119,24 @@ class ChattorApp(App[None]):
         self._open(StatusScreen(lambda: self._logged))
 
     def action_verify(self) -> None:
-        if (contact := self._main.meant) is not None:
+        if (contact := self.main.meant) is not None:
             self._open(VerifyScreen(contact))
 
     def action_add(self) -> None:
-        def filled(values: list[str] | None) -> None:
-            if values is not None:
-                self.do(self._add(*values))
-
-        form = Form(
-            "Ask somebody to be your friend",
-            Field("The friend code", hint="chattor:…"),
-            Field("Who you are and why; the owner of the code reads it", most=1_000),
-        )
-        self._open(form, filled)
+        ask_code(self)
 
     def action_rename(self) -> None:
-        if (contact := self._main.meant) is None:
-            return
-
-        def filled(values: list[str] | None) -> None:
-            if values is not None:
-                self.do(self.desk.rename(contact.number, values[0]))
-
-        name = neutralised(contact.name) or f"contact {contact.number}"
-        self._open(Form(f"Your own name for {name}; empty for none", Field("Name", contact.alias, most=64)), filled)
+        if (contact := self.main.meant) is not None:
+            ask_alias(self, contact)
 
     def action_profile(self) -> None:
-        self.do(self._ask_profile())
+        self.do(ask_name(self))
 
     def action_turn_theme(self) -> None:
         self.theme = "textual-light" if self.current_theme.dark else "textual-dark"
 
     def action_leave(self) -> None:
         self.exit()
-
-    async def _ask_profile(self) -> None:
-        def filled(values: list[str] | None) -> None:
-            if values is not None:
-                self.do(self._set_profile(values[0]))
-
-        name = await self.desk.profile(None)
-        self._open(Form("The name that friends see", Field("Name", name, most=64)), filled)
-
-    async def _set_profile(self, name: str) -> None:
-        await self.desk.profile(name)
-
-    async def _add(self, code: str, note: str) -> None:
-        await self.desk.add(code, note)
-        self.notify("Asked. F2 shows where it stands.", markup=False)
 
     def _open(self, screen: Panel[Any], answered: Any = None) -> None:
         """In place of what is open."""
@@ -161,10 +147,12 @@ class ChattorApp(App[None]):
         while isinstance(self.screen, Panel):
             self.pop_screen()
 
-    async def _done(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _done(self, work: Coroutine[Any, Any, None], *, quietly: bool) -> None:
         try:
             await work
         except ChattorError as error:
+            if quietly:
+                return
             self.notify(neutralised(str(error)), severity="error", markup=False)
 
     async def _watch(self) -> None:
@@ -174,7 +162,7 @@ class ChattorApp(App[None]):
                 async for change in self.desk.watch():
                     self._changed(change)
             except CommandError:
-                self._main.show_status(None)
+                self.main.show_status(None)
             await asyncio.sleep(AGAIN)
 
     def _changed(self, change: dict[str, Any]) -> None:
@@ -186,7 +174,7 @@ class ChattorApp(App[None]):
 
     def _ask_status(self) -> None:
         self._status_asked = False
-        self.do(self._main.load_status())
+        self.do(self.main.load_status())
 
     def _screens(self) -> list[MainScreen | Panel[Any]]:
         stack: Sequence[Screen[Any]] = self.screen_stack

@@ -53,8 +53,59 @@ class Desk:
             named = [{"peer": one.peer, "event_id": one.event_id} for one in messages[start : start + READ_BATCH]]
             await ask_once(self._home, "read", messages=named)
 
-    async def send(self, contact: int, text: str) -> None:
-        await self._items("send", contact=str(contact), text=text, wait=None)
+    async def send(self, contact: int, text: str, kind: str | None = None) -> None:
+        """``kind`` is emote or notice, or nothing."""
+        await self._items("send", contact=str(contact), text=text, kind=kind)
+
+    async def answer_message(self, message: Message, text: str, *, thread: bool) -> None:
+        """Reply to it, in its thread if it is in one; with ``thread`` begin a thread with it, or go on in its own."""
+        if thread:
+            await self._items("send", text=text, thread=message.order)
+        else:
+            await self._items("send", text=text, reply=message.order, thread=message.thread and message.order)
+
+    async def edit(self, message: Message, text: str) -> None:
+        await self._items("edit", order=message.order, text=text)
+
+    async def delete(self, message: Message) -> None:
+        await self._items("delete", order=message.order)
+
+    async def react(self, message: Message, emoji: str, *, remove: bool) -> None:
+        await self._items("react", order=message.order, emoji=emoji, remove=remove)
+
+    async def poll(self, contact: int, question: str, answers: Sequence[str], choices: int, *, hidden: bool) -> None:
+        await self._items(
+            "poll", contact=str(contact), question=question, answers=list(answers), choices=choices, hidden=hidden
+        )
+
+    async def vote(self, message: Message, choices: Sequence[int]) -> None:
+        await self._items("vote", order=message.order, choices=list(choices))
+
+    async def end_poll(self, message: Message) -> None:
+        await self._items("end_poll", order=message.order)
+
+    async def place(self, contact: int, latitude: int, longitude: int, name: str) -> None:
+        """Degrees times 1,000,000."""
+        await self._items(
+            "place", contact=str(contact), latitude=latitude, longitude=longitude, name=name, accuracy=None
+        )
+
+    async def typing(self, contact: int, *, on: bool) -> None:
+        await self._items("typing", contact=str(contact), on=on)
+
+    async def presence(self, state: str) -> None:
+        """``state`` is online, away or offline."""
+        await self._items("presence", state=state)
+
+    async def share(self, contact: int, what: str, *, on: bool) -> None:
+        """``what`` is receipts, typing or presence."""
+        await self._items("privacy", who=str(contact), what=what, on=on)
+
+    async def mute(self, contact: int, *, muted: bool) -> None:
+        await self._items("mute", contact=str(contact), muted=muted)
+
+    async def note(self, contact: int, text: str) -> None:
+        await self._items("note", contact=str(contact), text=text)
 
     async def add(self, code: str, note: str) -> None:
         await self._items("add", code=code, note=note)

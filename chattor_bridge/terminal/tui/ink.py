@@ -16,6 +16,7 @@ class Ink:
     code: str = "#d7af5f"
     quote: str = "dim"
     link: str = "underline"
+    note: str = "italic"
     warning: str = "bold reverse"
     chosen: str = "reverse"
 

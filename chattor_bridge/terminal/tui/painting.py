@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import time
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 from rich.text import Text
 
-from chattor_bridge.terminal.output import neutralised
-from chattor_bridge.terminal.tui.commonmark import in_lines, plain_lines
 from chattor_bridge.terminal.tui.ink import Ink
 from chattor_bridge.terminal.tui.records import Message
+from chattor_bridge.terminal.tui.speech import GUTTER, shortened, speech
 from chattor_bridge.terminal.tui.timeline import Day, Row, Said, Unread
-
-GUTTER = 2
-"""Columns left of every text, where nobody's text can stand: the sign of who speaks, and of what is chosen."""
 
 STATES = {
     "queued": "… waiting",
@@ -36,13 +32,8 @@ def paint(row: Row, name: str, width: int, ink: Ink) -> list[Text]:
 
 
 def _said(message: Message, name: str, width: int, ink: Ink, *, headed: bool) -> list[Text]:
-    inside = width - GUTTER
     lines = [_head(message, name, width, ink)] if headed else []
-    body = in_lines(message.text, inside, ink)
-    if message.reason:
-        body.extend(plain_lines(f"✗ {message.reason}", inside, ink.warning))
-    lines.extend(Text.assemble(" " * GUTTER, line) if line else line for line in body)
-    return lines
+    return [*lines, *speech(message, name, width, ink)]
 
 
 def _head(message: Message, name: str, width: int, ink: Ink) -> Text:
@@ -60,12 +51,6 @@ def _rule(words: str, width: int, style: str) -> Text:
     words = shortened(f" {words} ", width)
     left = max(width - cell_len(words), 0) // 2
     return Text("─" * left + words + "─" * max(width - left - cell_len(words), 0), style)
-
-
-def shortened(text: str, width: int) -> str:
-    """``text``, neutralised, in at most ``width`` columns."""
-    text = neutralised(text)
-    return text if cell_len(text) <= width else set_cell_size(text, max(width - 1, 0)) + "…"
 
 
 def clock(seconds: int, stored: int) -> str:

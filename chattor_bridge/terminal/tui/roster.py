@@ -39,7 +39,7 @@ class Roster:
     @property
     def online(self) -> int:
         """How many are online."""
-        return sum(one.presence is Presence.ONLINE for one in self._contacts.values())
+        return sum(one.presence in (Presence.ONLINE, Presence.AWAY) for one in self._contacts.values())
 
     @property
     def unread(self) -> int:

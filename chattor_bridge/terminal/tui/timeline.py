@@ -51,10 +51,10 @@ class Timeline:
         self.has_newer = False
         self._unread_from: int | None = None
 
-    def open(self, page: Sequence[Message], *, has_older: bool) -> None:
-        """Begin with the newest page."""
+    def open(self, page: Sequence[Message], *, has_older: bool, has_newer: bool = False) -> None:
+        """Begin with this page, the newest or another."""
         self.messages = list(page)
-        self.has_older, self.has_newer = has_older, False
+        self.has_older, self.has_newer = has_older, has_newer
         self._unread_from = next((one.order for one in page if one.is_unread), None)
 
     def extend_back(self, page: Sequence[Message], *, has_older: bool) -> None:

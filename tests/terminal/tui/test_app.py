@@ -230,7 +230,7 @@ async def test_a_daemon_that_stops_is_waited_for(tmp_path: Path) -> None:
         alices, bobs = await alice.start(), await bob.start()
         await befriend(alice, alices, bob, bobs)
         async with watched(alice) as hers:
-            await hers.sees("● Bob")
+            await hers.sees("Bob  ● online")
             await alices.stop()
             await hers.sees("chattor run does not answer")
             await hers.write("not lost")

@@ -12,8 +12,9 @@ from rich.cells import cell_len
 
 from chattor_bridge.terminal.tui.commonmark import in_lines
 from chattor_bridge.terminal.tui.ink import DARK
-from chattor_bridge.terminal.tui.painting import GUTTER, paint
+from chattor_bridge.terminal.tui.painting import paint
 from chattor_bridge.terminal.tui.records import Message
+from chattor_bridge.terminal.tui.speech import GUTTER
 from chattor_bridge.terminal.tui.timeline import Day, Said, Unread
 from tests.terminal.tui.test_timeline import message
 
@@ -116,7 +117,7 @@ def test_a_friend_cannot_pass_for_us() -> None:
 
 def test_what_failed_says_why() -> None:
     lines = said("hello", sent=True, state="failed", reason="the friendship is over")
-    assert lines == ["▸ you · 12:00 · ✗ not delivered", "  hello", "  ✗ the friendship is over"]
+    assert lines == ["▸ you · 12:00 · ✗ not delivered", "  hello", "✗ the friendship is over"]
 
 
 def test_a_message_of_another_day_says_so() -> None:

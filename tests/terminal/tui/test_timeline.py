@@ -20,6 +20,7 @@ def message(order: int, *, sent: bool = False, at: int = NOON, state: str = "rea
         peer="aa",
         event_id=f"{order:032x}",
         sent=sent,
+        kind="text",
         text=f"text {order}",
         time=at,
         stored=at,

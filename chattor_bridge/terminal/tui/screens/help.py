@@ -25,17 +25,24 @@ In the list of contacts
 Where you write
   Enter     send
   ^j        a new line (Alt-Enter and Shift-Enter too, where the terminal tells them apart)
+  /me       at the beginning: what you do, as in "/me waves"
   Esc       to the messages
 
 In the messages
   Up Down   choose one; what is older is fetched as you go
   PgUp PgDn by the screen; End goes to the newest
-  y         copy the chosen one
+  r t       answer it; say something in its thread
+  e d       change it or take it back, when it is yours
+  + -       a reaction; none any more
+  1 to 9    vote in a poll; x ends yours
+  g         go to what it answers
+  y         copy it
   Enter     back to writing
 
 Signs
-  ● online   ○ offline   ⊘ blocked   ✕ ended   ✓ verified   ⚠ a comparison failed
+  ● online   ◐ away   ○ offline   ⊘ blocked   ✕ ended   ✓ verified   ⚠ a comparison failed
   … waiting until both of you are online   ✓ your friend has it   ✓✓ your friend has read it   ✗ not delivered
+  ↪ answers   ⌥ belongs to a thread   ~ was changed   + reactions   * does   ⌖ a place   ? a poll   ◆ from this program
 
 What you write is CommonMark: **bold**, *italics*, `code`, > quotes, - lists.
 What is shown of a friend's messages while this window has the focus is marked as read, and your friend is told.

@@ -39,6 +39,8 @@ class MainScreen(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+up", "beside(-1)", "previous", show=False, priority=True),
         Binding("ctrl+down", "beside(1)", "next", show=False, priority=True),
+        Binding("v", "app.verify", "verify", show=False),
+        Binding("n", "app.rename", "rename", show=False),
     ]
 
     def __init__(self, chattor: ChattorApp) -> None:

@@ -131,9 +131,10 @@ class Form(Panel[list[str]]):
         self._fields = fields
 
     def compose_body(self) -> ComposeResult:
-        for field in self._fields:
-            yield Label(field.label, markup=False)
-            yield Input(field.value, placeholder=field.hint, max_length=field.most, classes="field")
+        with VerticalScroll(can_focus=False):
+            for field in self._fields:
+                yield Label(field.label, markup=False)
+                yield Input(field.value, placeholder=field.hint, max_length=field.most, classes="field")
 
     def action_done(self) -> None:
         inputs = list(self.query(Input))

@@ -9,10 +9,10 @@ from rich.text import Text
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
-from chattor_bridge.terminal.tui.painting import shortened
 from chattor_bridge.terminal.tui.records import Contact, Presence
+from chattor_bridge.terminal.tui.speech import shortened
 
-SIGNS = {Presence.ONLINE: "●", Presence.OFFLINE: "○", Presence.BLOCKED: "⊘", Presence.ENDED: "✕"}
+SIGNS = {Presence.ONLINE: "●", Presence.AWAY: "◐", Presence.OFFLINE: "○", Presence.BLOCKED: "⊘", Presence.ENDED: "✕"}
 
 MARGIN = 3
 """Columns of a line that no name can have: the borders and a scroll bar."""
@@ -47,8 +47,13 @@ def contact_line(contact: Contact, width: int, *, opened: bool) -> Text:
     elif contact.verification == "mismatch":
         badges += " ⚠"
     if contact.unread:
-        badges += f" {'99+' if contact.unread > 99 else contact.unread}"
-    name = shortened(contact.shown, max(width - 2 - cell_len(badges), 1))
-    line = Text.assemble(f"{SIGNS[contact.presence]} ", (name, "bold" if opened or contact.unread else ""))
+        count = "99+" if contact.unread > 99 else str(contact.unread)
+        badges += f" ({count})" if contact.muted else f" {count}"
+    name = shortened(contact.shown, max(width - 4 - cell_len(badges), 1))
+    line = Text.assemble(
+        f"{SIGNS[contact.presence]} ", (name, "bold" if opened or (contact.unread and not contact.muted) else "")
+    )
+    if contact.typing:
+        line.append(" …")
     line.append(" " * max(width - line.cell_len - cell_len(badges), 0))
     return line.append(badges, "bold")

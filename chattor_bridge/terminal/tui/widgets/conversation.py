@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +12,13 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widgets import Static
 
+from chattor_bridge.protocol.limits import TYPING_REPEAT
 from chattor_bridge.terminal.control import JsonObject
-from chattor_bridge.terminal.tui.painting import shortened
 from chattor_bridge.terminal.tui.records import Contact, Message, Presence
+from chattor_bridge.terminal.tui.speech import shortened
 from chattor_bridge.terminal.tui.timeline import PAGE, Timeline
+from chattor_bridge.terminal.tui.widgets.acting import act_on
+from chattor_bridge.terminal.tui.widgets.aim import Aim, deliver
 from chattor_bridge.terminal.tui.widgets.composer import Composer
 from chattor_bridge.terminal.tui.widgets.timeline import TimelineView
 
@@ -22,6 +27,7 @@ if TYPE_CHECKING:
 
 WORDS = {
     Presence.ONLINE: "● online",
+    Presence.AWAY: "◐ away",
     Presence.OFFLINE: "○ offline: what you write waits, and goes out when both of you are online",
     Presence.BLOCKED: "⊘ blocked",
     Presence.ENDED: "✕ this friendship is ended",
@@ -41,13 +47,18 @@ class Conversation(Vertical):
         self._drafts: dict[int, str] = {}
         self._marking: set[str] = set()
         self._paging = False
+        self._aim: Aim | None = None
+        self._typing_told = -math.inf
         self._title = Static(id="title", markup=False)
+        self._aim_line = Static(id="aim", markup=False)
+        self._aim_line.display = False
         self._view = TimelineView(id="timeline")
         self.composer = Composer(id="composer")
 
     def compose(self) -> ComposeResult:
         yield self._title
         yield self._view
+        yield self._aim_line
         yield self.composer
 
     @property
@@ -57,11 +68,12 @@ class Conversation(Vertical):
 
     async def open(self, contact: Contact) -> None:
         """Show the conversation with this contact. Raises: CommandError."""
-        if self._contact is not None:
+        if self._contact is not None and self._aim is None:
             self._drafts[self._contact.number] = self.composer.text
         count = PAGE + contact.unread
         page = await self._app.desk.last(contact.number, count)
         self._contact, self._timeline = contact, Timeline()
+        self._take_aim(None)
         self._timeline.open(page, has_older=len(page) == count)
         self.composer.text = self._drafts.pop(contact.number, "")
         self.composer.move_cursor(self.composer.document.end)
@@ -109,18 +121,86 @@ class Conversation(Vertical):
     def on_composer_submitted(self, notice: Composer.Submitted) -> None:
         notice.stop()
         if self._contact is not None:
-            self._do(self._send(self._contact.number, notice.text))
+            self._do(self._send(self._contact.number, notice.text, self._aim))
 
     def on_composer_left(self, notice: Composer.Left) -> None:
         notice.stop()
+        if self._aim is not None:
+            self._take_aim(None)
+            return
         self._view.focus()
         if self._view.chosen is None:
             self._view.action_choose(-1)
 
-    async def _send(self, number: int, text: str) -> None:
-        await self._app.desk.send(number, text)
+    def on_text_area_changed(self, event: Composer.Changed) -> None:
+        """Tell the friend that something is being written, when it may see that."""
+        event.stop()
+        contact = self._contact
+        if contact is None or "typing" not in contact.shares:
+            return
+        now, writes = time.monotonic(), bool(self.composer.text)
+        if not writes and self._typing_told == -math.inf:
+            return
+        if not writes or now - self._typing_told >= TYPING_REPEAT:
+            self._typing_told = now if writes else -math.inf
+            self._app.do(self._app.desk.typing(contact.number, on=writes), quietly=True)
+
+    def on_timeline_view_done(self, notice: TimelineView.Done) -> None:
+        notice.stop()
+        self._view.choose(None)
+        self.composer.focus()
+
+    def on_timeline_view_voted(self, notice: TimelineView.Voted) -> None:
+        notice.stop()
+        if notice.message.poll is not None:
+            self._do(self._app.desk.vote(notice.message, notice.message.poll.chosen(notice.answer)))
+
+    def on_timeline_view_wished(self, notice: TimelineView.Wished) -> None:
+        notice.stop()
+        message = notice.message
+        match notice.what:
+            case "reply" | "thread" | "edit":
+                self._take_aim(Aim(notice.what, message))
+                self.composer.focus()
+            case "go":
+                target = message.reply or message.thread
+                if target is not None and target.order is not None:
+                    self._do(self._go_to(target.order))
+            case what:
+                act_on(self._app, what, message)
+
+    def _take_aim(self, aim: Aim | None) -> None:
+        """From now on the text is meant so. What was written stays, but for a message that is changed: that stands
+        there as it is."""
+        if aim is not None and aim.what == "edit":
+            self.composer.text = aim.message.text
+        elif self._aim is not None and self._aim.what == "edit":
+            self.composer.text = ""
+        self.composer.move_cursor(self.composer.document.end)
+        self._aim = aim
+        self._aim_line.display = aim is not None
+        if aim is not None and self._contact is not None:
+            words = f"{aim.words(self._contact.shown)}"
+            self._aim_line.update(Text(shortened(words, max(self.size.width - 14, 10)) + "  (Esc: not)"))
+
+    async def _go_to(self, order: int) -> None:
+        """Show the message with this order, fetched if it is not held."""
+        contact, timeline = self._contact, self._timeline
+        if contact is None:
+            return
+        if all(one.order != order for one in timeline.messages):
+            page = await self._app.desk.last(contact.number, PAGE, order + 1)
+            after = await self._app.desk.after(contact.number, order, PAGE)
+            timeline.open([*page, *after], has_older=len(page) == PAGE, has_newer=len(after) == PAGE)
+            self._view.refresh_rows()
+        found = next((one.event_id for one in timeline.messages if one.order == order), None)
+        self._view.choose(found)
+
+    async def _send(self, number: int, text: str, aim: Aim | None) -> None:
+        await deliver(self._app.desk, number, text, aim)
         # not before it is on disk, and only what was sent: a quick writer may have gone on
         if self._is_here(number) and self.composer.text == text:
+            self._take_aim(None)
             self.composer.text = ""
         self._timeline.read_up()
         self._view.action_newest()
@@ -158,6 +238,8 @@ class Conversation(Vertical):
         assert contact is not None
         title = Text.assemble(
             (shortened(contact.shown, 40), "bold"),
-            f"  {WORDS[contact.presence]}{COMPARED.get(contact.verification, '')}",
+            "  is writing…" if contact.typing else f"  {WORDS[contact.presence]}",
+            COMPARED.get(contact.verification, ""),
+            " · muted" if contact.muted else "",
         )
         self._title.update(title)

@@ -6,7 +6,7 @@ from rich.text import Text
 from textual.widgets import Static
 
 from chattor_bridge.terminal.control import JsonObject
-from chattor_bridge.terminal.tui.painting import shortened
+from chattor_bridge.terminal.tui.speech import shortened
 
 NAME_WIDTH = 24
 """Columns for our own name, which may have 64 bytes."""

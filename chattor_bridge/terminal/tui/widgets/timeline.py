@@ -41,7 +41,18 @@ class TimelineView(ScrollView, can_focus=True):
         Binding("pagedown", "page(1)", "page down", show=False),
         Binding("home", "scroll_home", "oldest", show=False),
         Binding("end", "newest", "newest", show=False),
+        Binding("r", "wish('reply')", "reply"),
+        Binding("t", "wish('thread')", "thread"),
+        Binding("e", "wish('edit')", "edit"),
+        Binding("d", "wish('delete')", "take back"),
+        Binding("plus,a", "wish('react')", "react", key_display="+"),
+        Binding("minus", "wish('unreact')", "react no more", key_display="-"),
+        Binding("1", "vote(0)", "vote", key_display="1-9"),
+        *(Binding(str(number), f"vote({number - 1})", show=False) for number in range(2, 10)),
+        Binding("x", "wish('end')", "end poll"),
+        Binding("g", "wish('go')", "go to"),
         Binding("y", "copy", "copy"),
+        Binding("enter", "write", "write"),
     ]
 
     @dataclass
@@ -57,10 +68,21 @@ class TimelineView(ScrollView, can_focus=True):
         messages: list[Message]
 
     @dataclass
-    class Chosen(Notice):
-        """This message is marked now, or none."""
+    class Wished(Notice):
+        """Something is to be done about a message: reply, thread, edit, delete, react, unreact, end or go."""
 
-        message: Message | None
+        what: str
+        message: Message
+
+    @dataclass
+    class Voted(Notice):
+        """This answer of a poll was chosen, counted from 0."""
+
+        message: Message
+        answer: int
+
+    class Done(Notice):
+        """Whoever looked wants to write."""
 
     def __init__(self, id: str | None = None) -> None:  # noqa: A002 - textual's name
         super().__init__(id=id)
@@ -130,7 +152,7 @@ class TimelineView(ScrollView, can_focus=True):
             elif last >= top + height:
                 self.scroll_to(y=min(last - height + 1, first), animate=False, immediate=True, force=True)
         self.refresh()
-        self.post_message(self.Chosen(self.chosen))
+        self.refresh_bindings()
 
     def action_choose(self, step: int) -> None:
         ids = [message.event_id for message in self.timeline.messages]
@@ -160,6 +182,29 @@ class TimelineView(ScrollView, can_focus=True):
         if self.timeline.has_newer:
             self.post_message(self.Wanted(older=False))
         self.to_end()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what can be done about the chosen message is offered."""
+        if action not in ("wish", "vote", "copy"):
+            return True
+        message = self.chosen
+        if message is None:
+            return False
+        if action == "copy":
+            return not message.deleted
+        return message.allows("vote" if action == "vote" else str(parameters[0]))
+
+    def action_wish(self, what: str) -> None:
+        if (message := self.chosen) is not None:
+            self.post_message(self.Wished(what, message))
+
+    def action_write(self) -> None:
+        self.post_message(self.Done())
+
+    def action_vote(self, answer: int) -> None:
+        message = self.chosen
+        if message is not None and message.poll is not None and answer < len(message.poll.answers):
+            self.post_message(self.Voted(message, answer))
 
     def action_copy(self) -> None:
         if (message := self.chosen) is not None:

@@ -1,0 +1,122 @@
+"""What the command palette does about a contact that takes some lines to fill in."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from chattor_bridge.terminal.exits import CommandError, Exit
+from chattor_bridge.terminal.output import neutralised
+from chattor_bridge.terminal.talk_parser import degrees
+from chattor_bridge.terminal.tui.records import Contact
+from chattor_bridge.terminal.tui.screens.panel import Field, Form
+
+if TYPE_CHECKING:
+    from chattor_bridge.terminal.tui.app import ChattorApp
+
+ANSWERS = 6
+"""Answers that the form for a poll has room for; `chattor poll` takes more."""
+
+SHARED = {
+    "receipts": "what you have read",
+    "typing": "that you are writing",
+    "presence": "whether you are there",
+}
+
+
+def ask_poll(app: ChattorApp, contact: Contact) -> None:
+    """A question with answers."""
+    answers = (Field(f"Answer {number}", most=200) for number in range(1, ANSWERS + 1))
+    form = Form(
+        f"A poll with {neutralised(contact.shown)}",
+        Field("Question", most=1_000),
+        *answers,
+        Field("How many may be chosen", "1", most=2),
+        Field("Hide the votes until it is over? y or n", "n", most=1),
+    )
+
+    async def make(question: str, *rest: str) -> None:
+        choices, hidden = rest[ANSWERS:]
+        if not choices.isdecimal():
+            raise CommandError(Exit.REFUSED, "how many may be chosen: a number")
+        given = [answer for answer in rest[:ANSWERS] if answer.strip()]
+        await app.desk.poll(contact.number, question, given, int(choices), hidden=hidden.lower() == "y")
+
+    app.ask(form, make)
+
+
+def ask_place(app: ChattorApp, contact: Contact) -> None:
+    """A place on earth."""
+    form = Form(
+        f"Tell {neutralised(contact.shown)} of a place",
+        Field("Latitude in degrees, north positive", hint="51.5007", most=24),
+        Field("Longitude in degrees, east positive", hint="-0.1246", most=24),
+        Field("What it is called", most=200),
+    )
+
+    async def tell(latitude: str, longitude: str, name: str) -> None:
+        try:
+            await app.desk.place(contact.number, degrees(latitude.strip()), degrees(longitude.strip()), name)
+        except argparse.ArgumentTypeError as error:
+            raise CommandError(Exit.REFUSED, str(error)) from error
+
+    app.ask(form, tell)
+
+
+def ask_privacy(app: ChattorApp, contact: Contact) -> None:
+    """What this friend may see of us."""
+    fields = (
+        Field(f"{words[0].upper()}{words[1:]}: y or n", "y" if what in contact.shares else "n", most=1)
+        for what, words in SHARED.items()
+    )
+
+    async def share(*answers: str) -> None:
+        for what, answer in zip(SHARED, answers, strict=True):
+            if (on := answer.lower() == "y") != (what in contact.shares):
+                await app.desk.share(contact.number, what, on=on)
+
+    app.ask(Form(f"What {neutralised(contact.shown)} sees of you", *fields), share)
+
+
+def ask_note(app: ChattorApp, contact: Contact) -> None:
+    """A note about this friend, for our owner alone."""
+    heading = f"Your note about {neutralised(contact.shown)}; nobody else sees it"
+
+    async def keep(text: str) -> None:
+        await app.desk.note(contact.number, text)
+
+    app.ask(Form(heading, Field("Note", contact.note, most=4_000)), keep)
+
+
+def ask_alias(app: ChattorApp, contact: Contact) -> None:
+    """A name of our own for this friend."""
+    name = neutralised(contact.name) or f"contact {contact.number}"
+
+    async def rename(alias: str) -> None:
+        await app.desk.rename(contact.number, alias)
+
+    app.ask(Form(f"Your own name for {name}; empty for none", Field("Name", contact.alias, most=64)), rename)
+
+
+def ask_code(app: ChattorApp) -> None:
+    """Somebody's friend code, and what to say with it."""
+    form = Form(
+        "Ask somebody to be your friend",
+        Field("The friend code", hint="chattor:…"),
+        Field("Who you are and why; the owner of the code reads it", most=1_000),
+    )
+
+    async def add(code: str, note: str) -> None:
+        await app.desk.add(code, note)
+        app.notify("Asked. F2 shows where it stands.", markup=False)
+
+    app.ask(form, add)
+
+
+async def ask_name(app: ChattorApp) -> None:
+    """Our own name. Raises: CommandError when the one there is cannot be asked for."""
+
+    async def change(name: str) -> None:
+        await app.desk.profile(name)
+
+    app.ask(Form("The name that friends see", Field("Name", await app.desk.profile(None), most=64)), change)

@@ -1,0 +1,50 @@
+"""What is done about a message that takes a question first, or none at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from chattor_bridge.terminal.tui.records import Message
+from chattor_bridge.terminal.tui.screens.panel import Field, Form, Question
+
+if TYPE_CHECKING:
+    from chattor_bridge.terminal.tui.app import ChattorApp
+
+AT_HAND = ("👍", "❤️", "😂", "🎉", "😮", "😢")
+"""Reactions by their number, because few terminals let anybody type them."""
+
+MAX_REACTION = 64
+"""Characters; the daemon bounds it in bytes."""
+
+
+def act_on(app: ChattorApp, what: str, message: Message) -> None:
+    """``what`` is delete, react, unreact or end."""
+    match what:
+        case "delete":
+            words = "It is erased here, and at your friend's as soon as your friend is reached. What was read was read."
+            app.push_screen(Question("Take this back?", words), _if_yes(lambda: app.do(app.desk.delete(message))))
+        case "end":
+            words = "Votes that come later do not count."
+            app.push_screen(Question("End this poll?", words), _if_yes(lambda: app.do(app.desk.end_poll(message))))
+        case "react":
+            choice = "  ".join(f"{number} {emoji}" for number, emoji in enumerate(AT_HAND, 1))
+            app.push_screen(
+                Form("React", Field(f"{choice}  or any emoji or short word", most=MAX_REACTION)),
+                lambda values: _react(app, message, values),
+            )
+        case "unreact":
+            for emoji in message.our_reactions:
+                app.do(app.desk.react(message, emoji, remove=True))
+
+
+def _react(app: ChattorApp, message: Message, values: list[str] | None) -> None:
+    word = "" if values is None else values[0].strip()
+    if word.isdecimal() and 1 <= int(word) <= len(AT_HAND):
+        word = AT_HAND[int(word) - 1]
+    if word:
+        app.do(app.desk.react(message, word, remove=False))
+
+
+def _if_yes(do: Callable[[], None]) -> Callable[[bool | None], None]:
+    return lambda answer: do() if answer else None

@@ -1,0 +1,151 @@
+"""Answers, changes, reactions, polls and places, typing and what friends see of it, by the keys of `chattor tui`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from tests.terminal.test_chattor import Friends, two_friends
+from tests.terminal.tui.spectator import Spectator, watched
+from tests.terminal.tui.test_app import counted, newest, palette
+
+
+@pytest_asyncio.fixture(scope="module")
+async def friends(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Friends]:
+    async with two_friends(tmp_path_factory.mktemp("talking")) as friends:
+        yield friends
+
+
+async def say(spectator: Spectator, text: str) -> None:
+    await spectator.write(text)
+    await spectator.press("enter")
+
+
+async def test_what_was_said_is_answered_changed_and_taken_back(friends: Friends) -> None:
+    await friends.bob.get("send", "1", "--wait", "shall we meet?")
+    async with watched(friends.alice) as alice, watched(friends.bob) as bob:
+        await alice.sees("shall we meet?")
+        await alice.press("escape", "r")
+        await alice.sees("↪ answering Bob: “shall we meet?”")
+        await say(alice, "yess")
+        await alice.sees("↪ Bob: “shall we meet?”", "▸ you")
+        await alice.misses("answering")
+        await bob.sees("↪ you: “shall we meet?”", "yess")
+
+        await alice.press("escape", "e")
+        await alice.sees("~ changing you: “yess”")
+        await alice.press("backspace")
+        await say(alice, "!")
+        await bob.sees("yes!", "~ changed")
+        await alice.sees("~ changed")
+
+        await bob.press("escape", "t")
+        await bob.sees("⌥ in the thread of Alice: “yes!”")
+        await say(bob, "in the thread")
+        await alice.sees("⌥ in the thread of you: “yes!”", "in the thread")
+
+        await say(alice, "/me waves")
+        await bob.sees("* Alice waves")
+        await alice.press("escape", "d")
+        await alice.sees("Take this back?")
+        await alice.press("y")
+        await alice.sees("taken back")
+        await bob.sees("taken back")
+        await bob.misses("waves")
+
+
+async def test_escape_gives_an_answer_up_and_keeps_the_text(friends: Friends) -> None:
+    await friends.bob.get("send", "1", "--wait", "answer me")
+    async with watched(friends.alice) as alice:
+        await alice.sees("answer me")
+        await alice.press("escape", "r")
+        await alice.write("never mind")
+        await alice.press("escape")
+        await alice.misses("answering")
+        assert "never mind" in alice.screen
+        await alice.press("enter")
+        await alice.sees("▸ you", "never mind", "✓ delivered")
+    last = (await friends.alice.get("history", "1"))[-1]
+    assert (last["text"], "reply" in last) == ("never mind", False)
+
+
+async def test_reactions_come_and_go(friends: Friends) -> None:
+    await friends.bob.get("send", "1", "--wait", "good news")
+    async with watched(friends.alice) as alice, watched(friends.bob) as bob:
+        await alice.sees("good news")
+        await alice.press("escape", "+")
+        await alice.sees("React")
+        await say(alice, "4")
+        await alice.sees("+ 🎉 you")
+        await bob.sees("+ 🎉 Alice")
+        await alice.press("-")
+        await bob.misses("+ 🎉 Alice")
+
+
+async def test_a_poll_is_made_voted_in_and_ended(friends: Friends) -> None:
+    async with watched(friends.alice) as alice, watched(friends.bob) as bob:
+        await alice.sees("● Bob")
+        await bob.sees("● Alice")
+        await palette(alice, "poll")
+        await alice.sees("A poll with Bob")
+        for line in ("Lunch?", "Pizza", "Soup", "", "", "", "", "", ""):
+            await say(alice, line)
+        await alice.sees("? Lunch?", "1 ☐ Pizza", "(choose one)")
+        await bob.sees("? Lunch?")
+        await bob.press("escape", "2")
+        await bob.sees("2 ☑ Soup ─ 1: you")
+        await alice.sees("2 ☐ Soup ─ 1: Bob")
+        await bob.press("1")
+        await alice.sees("1 ☐ Pizza ─ 1: Bob")
+        await alice.press("escape", "x")
+        await alice.sees("End this poll?")
+        await alice.press("y")
+        await bob.sees("(over)")
+
+
+async def test_a_place_is_told(friends: Friends) -> None:
+    async with watched(friends.alice) as alice:
+        await alice.sees("● Bob")
+        await palette(alice, "place")
+        await alice.sees("Tell Bob of a place")
+        for line in ("51.5007", "north", "Big Ben"):
+            await say(alice, line)
+        await alice.sees("must be degrees")
+        await palette(alice, "place")
+        for line in ("51.5007", "-0.1246", "Big Ben"):
+            await say(alice, line)
+        await alice.sees("⌖ Big Ben (51.500700, -0.124600)")
+    assert "Big Ben" in await newest(friends.bob)
+
+
+async def test_writing_is_shown_to_who_may_see_it(friends: Friends) -> None:
+    async with watched(friends.alice) as alice, watched(friends.bob) as bob:
+        await bob.sees("● Alice", "● online")
+        await palette(alice, "privacy")
+        await alice.sees("What Bob sees of you")
+        for answer in ("y", "y", "n"):
+            await say(alice, answer)
+        await alice.until(lambda: "typing" in shares(alice))
+        await alice.write("let me th")
+        await bob.sees("Alice  is writing…")
+        await alice.press(*["backspace"] * 9)
+        await bob.misses("is writing…")
+
+
+def shares(spectator: Spectator) -> frozenset[str]:
+    contact = spectator.app.main.opened
+    return frozenset() if contact is None else contact.shares
+
+
+async def test_a_friend_is_muted_and_noted(friends: Friends) -> None:
+    async with watched(friends.alice) as alice:
+        await alice.sees("● Bob")
+        await palette(alice, "mute")
+        await alice.sees("· muted")
+        await palette(alice, "note about")
+        await say(alice, "likes [b]soup[/b]")
+        await alice.until(lambda: counted(alice, "Bob") == "")
+    [contact] = await friends.alice.get("contacts")
+    assert (contact["muted"], contact["note"]) == (True, "likes [b]soup[/b]")
