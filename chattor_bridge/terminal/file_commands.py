@@ -46,7 +46,7 @@ async def _send(arguments: argparse.Namespace, home: Home, output: Output) -> No
         voice=arguments.voice,
         wait=arguments.wait,
     )
-    progress = _Progress(output)
+    progress = Progress(output)
     async with aclosing(answers):
         first = True
         async for answer in answers:
@@ -59,7 +59,7 @@ async def _send(arguments: argparse.Namespace, home: Home, output: Output) -> No
 
 
 async def _save(arguments: argparse.Namespace, home: Home, output: Output) -> None:
-    progress = _Progress(output)
+    progress = Progress(output)
     async with aclosing(ask(home, "file_save", file=arguments.file, directory=arguments.directory)) as answers:
         async for answer in answers:
             if isinstance(answer, Item) and "saved" in answer.fields:
@@ -113,7 +113,7 @@ def _short(item: JsonObject) -> str:
     return str(item["file"])[:SHORT_ID]
 
 
-class _Progress:
+class Progress:
     """A bar that is drawn over itself on a terminal; for a script, an object whenever something changed; nothing where
     lines go to a file."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 
 from chattor_bridge.errors import FileChanged, UsageError
 from chattor_bridge.ids import NodeId
+from chattor_bridge.terminal.file_commands import Progress
+from chattor_bridge.terminal.output import Output
 from chattor_bridge.terminal.paths import MAX_NAME_BYTES, PathSources, safe_name, save
 from tests.terminal.resident import befriend, residents
 
@@ -162,3 +165,28 @@ async def test_a_small_file_comes_unasked_and_another_is_cancelled(tmp_path: Pat
         assert message["reason"] == "the file was declined"
         refused = await bob.do("file", "send", "1", str(tmp_path))
         assert (refused.code, "no regular file" in refused.complaint) == (1, True)
+
+
+class _Screen(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_how_far_a_file_is_is_drawn_over_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = _Screen()
+    monkeypatch.setattr("sys.stdout", screen)
+    monkeypatch.setattr("time.monotonic", iter(range(100)).__next__)
+    progress = Progress(Output(as_json=False))
+    item = {"state": "accepted", "size": 4_000_000, "done": 0, "streams": 0}
+    progress.show(item)
+    for done in (1_000_000, 2_000_000, 4_000_000):
+        progress.show(item | {"done": done, "streams": 2})
+    progress.end()
+    drawn = screen.getvalue().split("\r")
+    assert [line.rstrip() for line in drawn[1:]] == [
+        "[........................]   0 %  waiting for your friend",
+        "[######..................]  25 %",
+        "[############............]  50 %  1.0 MB/s",
+        "[########################] 100 %  1.5 MB/s",
+    ]
+    assert len(drawn[2]) == len(drawn[1])  # nothing of a longer line is left over
