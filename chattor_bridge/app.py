@@ -9,6 +9,7 @@ import secrets
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Protocol
 
 from chattor_bridge.bot.bot import Bot
@@ -23,16 +24,18 @@ from chattor_bridge.matrix import text
 from chattor_bridge.matrix.service import MatrixService
 from chattor_bridge.matrix.settings import MatrixSettings
 from chattor_bridge.matrix.watch import Connection, ConnectionStatus
+from chattor_bridge.node.carrying.records import CarryPolicy
 from chattor_bridge.node.clock import SystemClock
 from chattor_bridge.node.filesettings import FileSettings
 from chattor_bridge.node.host import NodeHost
 from chattor_bridge.node.patience import Pace
 from chattor_bridge.node.ports import Observer, Transport
-from chattor_bridge.onion_network import tor_of
+from chattor_bridge.onion_network import for_shelves, tor_of
 from chattor_bridge.registration import Registration
 from chattor_bridge.storage import StoreKey, open_store
 from chattor_bridge.storage.holding import hold, start_patiently
 from chattor_bridge.storage.parts import DiskParts
+from chattor_bridge.transport.on_demand import OnDemand
 from chattor_bridge.transport.tor import TorState, TorStatus, TorTransport
 
 log = logging.getLogger(__name__)
@@ -92,6 +95,10 @@ async def run_bridge(
         transport = transport_factory(config.tor, readiness.tor_changed)
         stack.push_async_callback(transport.stop)
         await transport.start()
+        shelves = None
+        if (options := for_shelves(config.tor)) is not None:
+            shelves = OnDemand(partial(transport_factory, options, lambda _status: None))
+            stack.push_async_callback(shelves.stop)
 
         def make_host(observer: Observer) -> NodeHost:
             files = FileSettings(
@@ -101,7 +108,18 @@ async def run_bridge(
                 per_friend=config.files.per_friend,
                 in_all=config.files.in_all,
             )
-            return NodeHost(store, transport, clock, secrets.token_bytes, observer, pace=pace, shared=True, files=files)
+            return NodeHost(
+                store,
+                transport,
+                clock,
+                secrets.token_bytes,
+                observer,
+                pace=pace,
+                shared=True,
+                files=files,
+                carry_policy=CarryPolicy(config.carrying.unasked, config.carrying.shelves, config.carrying.blocks),
+                carrying_transport=shelves,
+            )
 
         async def accept(txn_id: str, events: Sequence[JsonObject], ephemeral: Sequence[JsonObject]) -> None:
             await bridge.accept(txn_id, events, ephemeral)

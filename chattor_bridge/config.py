@@ -38,6 +38,12 @@ GHOST_PREFIX = "chattor_"
 """Localparts of ghosts begin so; the bot must stay outside that namespace."""
 
 
+MAX_SHELVES = 16
+MAX_SHELF_BLOCKS = 128
+"""What the protocol allows to be offered (`chattor_bridge.protocol.limits`), which this layer does not import; a test
+compares them."""
+
+
 @dataclass(frozen=True, slots=True)
 class HomeserverOptions:
     """Where the homeserver is. ``proxy`` is a SOCKS or HTTP proxy's address, or ``None`` to connect directly."""
@@ -107,6 +113,16 @@ MOST_MEGABYTES = 100_000_000
 """100 TB, which no configuration means."""
 
 
+@dataclass(frozen=True, slots=True)
+class CarryingOptions:
+    """For whom mail is held: with ``unasked`` for every friend who asks, on so many ``shelves`` of so many
+    ``blocks``."""
+
+    unasked: bool
+    shelves: int
+    blocks: int
+
+
 class KeySharing(StrEnum):
     """Which devices of the people in an encrypted room can read what the bridge says there."""
 
@@ -163,6 +179,7 @@ class BridgeConfig:
     tor: TorOptions
     encryption: EncryptionOptions
     files: FileOptions
+    carrying: CarryingOptions
     permissions: Permissions
     logging: LoggingOptions
 
@@ -182,6 +199,7 @@ def load_config(file: Path, environment: Mapping[str, str] = os.environ) -> Brid
         tor=read_tor(options.section("tor")),
         encryption=_encryption(options.section("encryption")),
         files=_files(options.section("files")),
+        carrying=read_carrying(options.section("carrying"), unasked=True),
         permissions=_permissions(options, homeserver.domain),
         logging=_logging(options.section("logging")),
     )
@@ -220,6 +238,17 @@ def _external_tor(section: Section) -> ExternalTorOptions | None:
         raise section.wrong("control", "is missing: where the control port is, such as unix:/run/tor/control")
     password = None if password_file is None else section.path("control_password_file", password_file)
     return ExternalTorOptions(control, password, socket_directory)
+
+
+def read_carrying(section: Section, *, unasked: bool) -> CarryingOptions:
+    """The options about holding mail for friends. Raises: ConfigError."""
+    carrying = CarryingOptions(
+        section.flag("unasked", unasked),
+        section.integer("shelves", MAX_SHELVES, low=1, high=MAX_SHELVES),
+        section.integer("blocks", MAX_SHELF_BLOCKS, low=1, high=MAX_SHELF_BLOCKS),
+    )
+    section.close()
+    return carrying
 
 
 def _encryption(section: Section) -> EncryptionOptions:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from chattor_bridge.config import TorOptions
 from chattor_bridge.transport.tor import (
@@ -15,6 +17,17 @@ from chattor_bridge.transport.tor import (
 )
 from chattor_bridge.transport.tor.address import parse_address
 from chattor_bridge.transport.tor.supervised import SupervisedTor
+
+SHELVES: Final = "shelves"
+"""Directory beside what our tor keeps, for the tor of shelves. Short: it holds unix sockets."""
+
+
+def for_shelves(options: TorOptions) -> TorOptions | None:
+    """How to start the tor that hosts what we hold for friends, who must not be able to tell by its uptime which onions
+    are ours. None with a tor that is not ours, which then hosts both."""
+    if options.external is not None:
+        return None
+    return replace(options, data_directory=options.data_directory.with_name(f"{options.data_directory.name}-{SHELVES}"))
 
 
 def tor_of(

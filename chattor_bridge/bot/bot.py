@@ -6,6 +6,7 @@ from collections import defaultdict
 
 from chattor_bridge.bot import (
     acting,
+    carrying,
     codes,
     contacts,
     disappearing,
@@ -70,6 +71,7 @@ class Bot:
                 *contacts.COMMANDS,
                 *disclosure.COMMANDS,
                 *disappearing.COMMANDS,
+                *carrying.COMMANDS,
                 *verifying.COMMANDS,
                 *rooms.COMMANDS,
                 *files.COMMANDS,

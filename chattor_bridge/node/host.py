@@ -12,6 +12,7 @@ from typing import Final
 from chattor_bridge.errors import AlreadyExists, NotFound
 from chattor_bridge.ids import NodeId
 from chattor_bridge.node.budget import OnionBudget
+from chattor_bridge.node.carrying.records import CarryPolicy
 from chattor_bridge.node.clock import SteadyClock
 from chattor_bridge.node.door import ID_SIZE
 from chattor_bridge.node.filesettings import FileSettings
@@ -47,10 +48,13 @@ class NodeHost:
         effort_bits: int = EFFORT_BITS,
         shared: bool = False,
         files: FileSettings | None = None,
+        carry_policy: CarryPolicy | None = None,
+        carrying_transport: Transport | None = None,
     ) -> None:
         """``pace`` is how patient the nodes are; ``work_bits`` and ``effort_bits`` what their doors ask of stamp and
         proof of a knock, leading zero bits; ``shared`` as `OnionBudget` has it; without ``files`` no file is
-        offered or taken."""
+        offered or taken; ``carry_policy`` says for whom the nodes carry unasked, and ``carrying_transport`` is where
+        shelves are hosted, a tor of their own."""
         steady = SteadyClock(clock)
         self._around = Surroundings(
             store,
@@ -62,6 +66,8 @@ class NodeHost:
             work_bits,
             effort_bits,
             OnionBudget(shared=shared),
+            carry_policy=carry_policy or CarryPolicy(),
+            carrying_transport=carrying_transport,
             files=files,
         )
         self._clock = clock
@@ -181,10 +187,11 @@ class NodeHost:
     async def _woken(self, slept: float) -> None:
         for node in self._nodes.values():
             await node.work.woken()
-        try:
-            await self._around.transport.woken(slept)
-        except Exception as error:
-            log.error("the transport could not be woken: %s", describe(error))
+        for transport in {self._around.transport, self._around.shelf_transport}:
+            try:
+                await transport.woken(slept)
+            except Exception as error:
+                log.error("the transport could not be woken: %s", describe(error))
 
     async def _keep_working(self, node: Node) -> None:
         await self._around.insist(node.work.run, on_failure=partial(_failed, self._around, node))

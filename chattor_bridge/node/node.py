@@ -85,6 +85,7 @@ class Node(Codes, Parting, Disclosure, Disappearing):
                 one.received_at,
                 one.ignored,
                 one.effort,
+                one.exempt,
             )
             for one in pending
             if one.blocked is blocked

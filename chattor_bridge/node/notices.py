@@ -88,7 +88,7 @@ def in_words(type_name: str, fields: Mapping[str, object], quoted: Callable[[str
     if type_name == CARRY_ASKED:
         return (
             "Your friend asks you to hold its mail while it is offline. You could neither read it nor tell whom it is "
-            "from. If you are online most of the time and want to, write `carry` and its name; if you do nothing, "
+            "from. If you are online most of the time and want to, say so with `carry offer`; if you do nothing, "
             "nothing happens."
         )
     if type_name == CARRY_BEGUN:
@@ -96,7 +96,7 @@ def in_words(type_name: str, fields: Mapping[str, object], quoted: Callable[[str
     if type_name == CARRY_OFFERED:
         if fields.get("wanted") is True:
             return "Your friend holds your mail from now on while you are offline."
-        return "Your friend is willing to hold your mail while you are offline. To have it so, write `carriers ask`."
+        return "Your friend is willing to hold your mail while you are offline. To have it so, use `carry ask`."
     if type_name == CARRY_ENDED:
         if fields.get("ours") is True:
             return "Your friend does not want you to hold its mail any more."

@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast
 
 from chattor_bridge.errors import ChattorError
 from chattor_bridge.node.ports import Clock, RandomBytes
+from chattor_bridge.protocol.limits import DEPOSIT_GATHERING, DEPOSIT_WAIT, DEPOSIT_WAIT_JITTER
 
 T = TypeVar("T")
 
@@ -39,6 +40,12 @@ class Pace:
     knock_first: float = 30.0
     knock_most: float = 600.0
     """The same for knocking at a door."""
+
+    deposit_wait: float = DEPOSIT_WAIT
+    deposit_jitter: float = DEPOSIT_WAIT_JITTER
+    deposit_gathering: float = DEPOSIT_GATHERING
+    """Wait without a link before something is left at a carrier, and what is added to it, drawn anew; and how long what
+    is said later gathers, at most."""
 
     repair_first: float = 1.0
     repair_most: float = 60.0

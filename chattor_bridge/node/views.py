@@ -44,7 +44,8 @@ class CodeInfo:
 @dataclass(frozen=True, slots=True)
 class RequestInfo:
     """A contact request waiting for its owner's answer. ``door_label`` is empty when the code was retired since;
-    ``effort`` is what the request has cost its sender, in bits: each one more is twice the work."""
+    ``effort`` is what the request has cost its sender, in bits: each one more is twice the work; ``one_time``: it came
+    with a code for one person only."""
 
     knock_id: KnockId
     name: str
@@ -53,6 +54,7 @@ class RequestInfo:
     received_at: int
     ignored: bool
     effort: int
+    one_time: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,11 @@ def _run(
 
         asyncio.run(run_tui(home, transport_factory or daemon.tor_transport, pace))
     else:
-        asyncio.run(daemon.run_until_signalled(home, output, transport_factory or daemon.tor_transport, pace))
+        asyncio.run(
+            daemon.run_until_signalled(
+                home, output, transport_factory or daemon.tor_transport, pace, headless=arguments.headless
+            )
+        )
     return Exit.DONE
 
 

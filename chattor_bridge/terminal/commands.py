@@ -14,7 +14,7 @@ import segno
 from chattor_bridge.durations import timer_in_words
 from chattor_bridge.node.verifying import in_groups
 from chattor_bridge.node.views import MANY_REQUESTS
-from chattor_bridge.terminal import file_commands, talk_commands
+from chattor_bridge.terminal import carry_commands, file_commands, talk_commands
 from chattor_bridge.terminal.addressing import SHORT_ID
 from chattor_bridge.terminal.client import ask, ask_once
 from chattor_bridge.terminal.control import Answer, Item, JsonObject
@@ -307,6 +307,7 @@ COMMANDS: dict[str, Command] = {
     "end-poll": talk_commands.end_poll,
     "place": talk_commands.place,
     "file": file_commands.file,
+    "carry": carry_commands.carry,
     "watch": watch,
     "status": status,
 }

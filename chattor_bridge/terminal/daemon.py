@@ -9,11 +9,14 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack, closing
+from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 from chattor_bridge.errors import AddressInUse, AlreadyExists, DatabaseUnusable, UsageError
 from chattor_bridge.ids import NodeId
 from chattor_bridge.logs import set_up_logging
+from chattor_bridge.node.carrying.records import CarryPolicy
 from chattor_bridge.node.clock import SystemClock
 from chattor_bridge.node.filesettings import FileSettings
 from chattor_bridge.node.happenings import CodeClosed, ContactAdded, FileArrived, FileFailed, KnockFailed, KnockReceived
@@ -23,13 +26,14 @@ from chattor_bridge.node.patience import Pace
 from chattor_bridge.node.ports import Transaction, Transport
 from chattor_bridge.node.records import NodeRecord
 from chattor_bridge.node.texts import check_profile_name
-from chattor_bridge.onion_network import tor_of
+from chattor_bridge.onion_network import for_shelves, tor_of
 from chattor_bridge.packaged import packaged_directory
 from chattor_bridge.storage import Store, StoreKey, open_store
 from chattor_bridge.storage.holding import hold, start_patiently
 from chattor_bridge.storage.parts import DiskParts
 from chattor_bridge.terminal.addressing import SHORT_ID
 from chattor_bridge.terminal.bell import Bell, Changed
+from chattor_bridge.terminal.carrying import AcceptingPairs, Carrying
 from chattor_bridge.terminal.connection import DONE, Connection
 from chattor_bridge.terminal.conversation import Conversation
 from chattor_bridge.terminal.filing import Filing
@@ -45,6 +49,7 @@ from chattor_bridge.terminal.server import ControlServer
 from chattor_bridge.terminal.service import Service
 from chattor_bridge.terminal.settings import TerminalSettings, load_settings
 from chattor_bridge.terminal.watching import Watching
+from chattor_bridge.transport.on_demand import OnDemand
 from chattor_bridge.transport.tor import TorState, TorStatus, TorTransport
 
 OWNER = "local"
@@ -112,7 +117,7 @@ async def make_identity(home: Home, name: str | None, output: Output) -> None:
 
 
 async def run_until_signalled(
-    home: Home, output: Output, transport_factory: TransportFactory, pace: Pace | None
+    home: Home, output: Output, transport_factory: TransportFactory, pace: Pace | None, *, headless: bool = False
 ) -> None:
     """`chattor run`: until SIGINT or SIGTERM."""
     home.require()
@@ -121,14 +126,20 @@ async def run_until_signalled(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    await run_daemon(home, output, transport_factory, stop, pace)
+    await run_daemon(home, output, transport_factory, stop, pace, headless=headless)
 
 
 async def run_daemon(
-    home: Home, output: Output, transport_factory: TransportFactory, stop: asyncio.Event, pace: Pace | None = None
+    home: Home,
+    output: Output,
+    transport_factory: TransportFactory,
+    stop: asyncio.Event,
+    pace: Pace | None = None,
+    *,
+    headless: bool = False,
 ) -> None:
     """Hold the identity of this home until ``stop`` is set; commands are answered before tor has connected. ``pace``
-    is how patient the node is.
+    is how patient the node is; ``headless``: nobody is there to be asked.
 
     Raises: CommandError when there is no identity, AddressInUse when it is held already, ConfigError, Unusable.
     """
@@ -146,9 +157,26 @@ async def run_daemon(
             transport = transport_factory(settings, connection)
             stack.push_async_callback(transport.stop)
             await transport.start()
+            shelves = None
+            if (tor := for_shelves(settings.tor)) is not None:
+                # How this tor connects is nobody's business; whether its onions can be reached is in `status`.
+                quiet = Connection(lambda _connection: None)
+                shelves = OnDemand(partial(transport_factory, replace(settings, tor=tor), quiet))
+                stack.push_async_callback(shelves.stop)
             recorder = Recorder(store, clock, bell, _Notices(home, output).notify)
             files = FileSettings(PathSources(), DiskParts(home.files), *settings.files)
-            host = NodeHost(store, transport, clock, secrets.token_bytes, recorder, pace=pace, files=files)
+            carrying = settings.carrying
+            host = NodeHost(
+                store,
+                transport,
+                clock,
+                secrets.token_bytes,
+                recorder,
+                pace=pace,
+                files=files,
+                carry_policy=CarryPolicy(carrying.unasked or headless, carrying.shelves, carrying.blocks),
+                carrying_transport=shelves,
+            )
             stack.push_async_callback(host.stop)
             await host.start()
             node = _node(host)
@@ -159,6 +187,7 @@ async def run_daemon(
                 Conversation(node, store, clock, bell),
                 Relating(node, store, clock, bell),
                 Filing(node, store, clock, bell),
+                Carrying(node, store),
                 Watching(node, store, bell, friends),
                 bell,
             )
@@ -167,6 +196,7 @@ async def run_daemon(
             async with asyncio.TaskGroup() as group:
                 work = [
                     group.create_task(ControlServer(listener, service.answer).serve()),
+                    *([group.create_task(AcceptingPairs(node, store, bell).run())] if headless else []),
                     group.create_task(Forgetting(store, node.node_id, clock, bell, settings.keep_days).run()),
                 ]
                 output.show(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from chattor_bridge.durations import read_duration, read_timer
 from chattor_bridge.errors import UsageError
 from chattor_bridge.protocol.limits import MAX_ANSWERS, MAX_CODE_USES
+from chattor_bridge.terminal.carry_parser import add_carrying
 from chattor_bridge.terminal.exits import MEANINGS
 from chattor_bridge.terminal.file_parser import add_files
 from chattor_bridge.terminal.home import DEFAULT_HOME, HOME_VARIABLE
@@ -108,6 +109,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_person(commands)
     _add_messages(commands)
     add_files(partial(_command, commands))
+    add_carrying(partial(_command, commands))
     return parser
 
 
@@ -161,16 +163,19 @@ def _add_identity(commands: _Commands) -> None:
         '{"home": "/home/you/.local/share/chattor", "name": "Alice"}',
     )
     init.add_argument("--name", help="what friends will see, 64 bytes at most; it can be changed with profile")
-    _command(
+    run = _command(
         commands,
         "run",
         "be online: hold the identity, its onions and its messages until Ctrl-C",
         "Starts tor, shows how it connects, and answers the other commands. Stops cleanly on SIGINT and SIGTERM, and\n"
-        "loses nothing when it is killed. Only one can run for a home.",
+        "loses nothing when it is killed. Only one can run for a home. With --headless, for a machine that is always\n"
+        "on and where nobody looks, it holds the mail of every friend who asks, and whoever comes with a code for one\n"
+        "person (code new --once) is a friend at once.",
         '{"answering": true} once commands are answered, {"tor": 45, "summary": "…"} while tor connects,\n'
         '{"ready": true} when it has, and as they happen {"request": "1d…", "name": "Bob", "note": "…"},\n'
         '{"friend": "Bob"}, {"failed": "77…", "reason": "…"} and {"closed": "work", "reason": "…"}',
     )
+    run.add_argument("--headless", action="store_true", help="nobody is there: hold mail for friends who ask")
     _command(
         commands,
         "tui",

@@ -8,6 +8,7 @@ from contextlib import aclosing
 
 from chattor_bridge.errors import MalformedData
 from chattor_bridge.terminal.bell import Bell, Changed
+from chattor_bridge.terminal.carrying import Carrying
 from chattor_bridge.terminal.control import Answer, Request
 from chattor_bridge.terminal.conversation import Conversation
 from chattor_bridge.terminal.filing import Filing
@@ -40,6 +41,7 @@ class Service:
         conversation: Conversation,
         relating: Relating,
         filing: Filing,
+        carrying: Carrying,
         watching: Watching,
         bell: Bell,
     ) -> None:
@@ -83,6 +85,7 @@ class Service:
             "files": filing.files,
             "file_accept": filing.accept,
             "file_cancel": filing.cancel,
+            "carry": carrying.carry,
         }
         self._waiting = {
             "send": conversation.send,

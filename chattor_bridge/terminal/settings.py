@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from chattor_bridge.config import TorOptions, read_tor
+from chattor_bridge.config import CarryingOptions, TorOptions, read_carrying, read_tor
 from chattor_bridge.options import Options, Section
 
 MIB = 1_048_576
@@ -26,6 +26,7 @@ class TerminalSettings:
     """The options of `chattor`. ``keep_days`` bounds the history, ``None`` keeps all of it."""
 
     tor: TorOptions
+    carrying: CarryingOptions
     keep_days: int | None
     files: FileBounds
 
@@ -42,7 +43,10 @@ def load_settings(file: Path, environment: Mapping[str, str] = os.environ) -> Te
     """Read and check the options. Raises: ConfigError, naming the option and where it stands."""
     options = Options(file, environment)
     settings = TerminalSettings(
-        read_tor(options.section("tor")), _keep_days(options.section("history")), _files(options.section("files"))
+        read_tor(options.section("tor")),
+        read_carrying(options.section("carrying"), unasked=False),
+        _keep_days(options.section("history")),
+        _files(options.section("files")),
     )
     options.close()
     return settings

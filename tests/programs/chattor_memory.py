@@ -23,7 +23,17 @@ from chattor_bridge.terminal.daemon import ManagedTransport
 from chattor_bridge.terminal.settings import TerminalSettings
 from chattor_bridge.transport.memory import MemoryNetwork
 
-QUICK = Pace(start_jitter=0, dial_first=0.1, dial_most=1, knock_first=0.1, knock_most=1, repair_first=0.1)
+QUICK = Pace(
+    start_jitter=0,
+    dial_first=0.1,
+    dial_most=1,
+    knock_first=0.1,
+    knock_most=1,
+    deposit_wait=0.2,
+    deposit_jitter=0.2,
+    deposit_gathering=0.2,
+    repair_first=0.1,
+)
 """The memory network answers at once, so waiting proves nothing."""
 
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from chattor_bridge.errors import UsageError
 from chattor_bridge.ids import NodeId, OnionKey, PeerId, ShelfId
-from chattor_bridge.node.carrying.records import Carriage, Carrier, HeldShelf, OwnShelf
+from chattor_bridge.node.carrying.records import Carriage, Carrier, CarryingInfo, HeldShelf, OwnShelf
 from chattor_bridge.node.happenings import CARRY_ASKED, CARRY_BEGUN, CARRY_ENDED, CARRY_OFFERED
 from chattor_bridge.node.mailbox import Mailbox
 from chattor_bridge.node.ports import Transaction
@@ -105,6 +105,19 @@ class Agreements:
             raise UsageError("you do not carry for this friend")
         await self._send(tx, peer_id, CarryEnd(CARRIER))
         await self._end_carriage(tx, carriage)
+
+    async def overview(self) -> list[CarryingInfo]:
+        """What is agreed with each friend with whom something is, or was asked. Raises: DatabaseUnavailable."""
+        async with self._store.transaction() as tx:
+            peers = [one.peer_id for one in await self._store.contacts.of_node(tx, self._node_id)]
+            carriers = {one.peer_id: one for one in await self._store.carriers.of_node(tx, self._node_id)}
+            carriages = {one.peer_id: one for one in await self._store.carriages.of_node(tx, self._node_id)}
+            held = {peer_id: await self._store.carriages.count(tx, self._node_id, peer_id) for peer_id in carriages}
+        return [
+            CarryingInfo(peer_id, carriers.get(peer_id), carriages.get(peer_id), held.get(peer_id, 0))
+            for peer_id in peers
+            if peer_id in carriers or peer_id in carriages
+        ]
 
     # --- what friends say --------------------------------------------------------------------------------------------
 

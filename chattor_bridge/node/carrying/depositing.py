@@ -19,10 +19,7 @@ from chattor_bridge.node.views import Phase, Trouble
 from chattor_bridge.protocol.blocks import fitting, seal_block
 from chattor_bridge.protocol.deposit import DepositorEnd, auth_key
 from chattor_bridge.protocol.limits import (
-    DEPOSIT_GATHERING,
     DEPOSIT_TIMEOUT,
-    DEPOSIT_WAIT,
-    DEPOSIT_WAIT_JITTER,
     FULL_SHELF_WAIT,
     SHELF_LIFETIME,
 )
@@ -67,11 +64,11 @@ class Depositing:
 
     async def run(self) -> None:
         """Until cancelled."""
-        clock, random = self._around.clock, self._around.random
+        clock, random, pace = self._around.clock, self._around.random, self._around.pace
         while True:
             self.trouble.well(Phase.LISTENING)
             await self._friendship.unlinked.wait()
-            wait = DEPOSIT_WAIT + jitter(random, 0, DEPOSIT_WAIT_JITTER)
+            wait = pace.deposit_wait + jitter(random, 0, pace.deposit_jitter)
             await unless(self._friendship.linked, clock.sleep(wait))
             await unless(self._friendship.linked, self._leave_for_long())
 
@@ -90,7 +87,7 @@ class Depositing:
                 backoff.reset()
                 self.trouble.well(Phase.LISTENING)
                 await self._alarm.sleep(RECHECK)
-                await self._around.clock.sleep(jitter(self._around.random, 0, DEPOSIT_GATHERING))
+                await self._around.clock.sleep(jitter(self._around.random, 0, self._around.pace.deposit_gathering))
 
     async def _pause(self, reason: str, seconds: float) -> None:
         self.trouble.failed(reason, self._around.clock.monotonic() + seconds)

@@ -109,3 +109,46 @@ class Target:
 def target_id(onion: OnionKey) -> bytes:
     """16 bytes by which a shelf is found again in a database that does not show its onion."""
     return hash256("node/target", onion)[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class CarryingInfo:
+    """What is agreed with one friend, in both directions; ``held`` blocks of its mail are here."""
+
+    peer_id: PeerId
+    carrier: Carrier | None
+    carriage: Carriage | None
+    held: int
+
+    @property
+    def carries(self) -> bool:
+        """Whether this friend holds our mail."""
+        return self.carrier is not None and self.carrier.used
+
+    @property
+    def is_carried(self) -> bool:
+        """Whether we hold this friend's."""
+        return self.carriage is not None and self.carriage.shelves > 0 and self.carriage.ended_at is None
+
+    @property
+    def in_words(self) -> tuple[str, ...]:
+        """The same for people, a line for each direction in which there is something."""
+        lines = []
+        if (carrier := self.carrier) is not None and (carrier.asked or carrier.shelves):
+            if carrier.used:
+                lines.append(f"holds your mail on up to {carrier.shelves} shelves of {carrier.blocks} blocks")
+            elif carrier.asked:
+                lines.append(
+                    "holds your mail when another cannot" if carrier.shelves else "was asked to hold your mail"
+                )
+            else:
+                lines.append("is willing to hold your mail")
+        if (carriage := self.carriage) is not None:
+            if carriage.ended_at is not None:
+                lines.append(f"collects the last of its mail from you: {self.held} blocks")
+            elif carriage.shelves:
+                room = f"{carriage.shelves} shelves of {carriage.blocks} blocks"
+                lines.append(f"has its mail held by you: {self.held} blocks now, on up to {room}")
+            else:
+                lines.append("asks you to hold its mail")
+        return tuple(lines)

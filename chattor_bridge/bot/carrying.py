@@ -1,0 +1,79 @@
+"""Friends who hold mail for each other: who for whom, asking, offering, and the end of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from chattor_bridge.bot.contacts import GROUP, meant
+from chattor_bridge.bot.parser import Command
+from chattor_bridge.bot.request import Request
+from chattor_bridge.bridge.content import literal
+from chattor_bridge.bridge.listener import Deed
+from chattor_bridge.bridge.look import NAMELESS
+from chattor_bridge.errors import UsageError
+from chattor_bridge.node.ports import Transaction
+from chattor_bridge.protocol.limits import MAX_SHELF_BLOCKS, MAX_SHELVES
+
+USAGE: Final = "Say what, and which contact: carry ask 1, carry leave 1, carry offer 1 or carry stop 1."
+
+NOBODY: Final = (
+    "Nobody holds your mail, and you hold nobody's. `carry ask 1` asks a contact; contacts shows the numbers. Your "
+    "node is always on, so what matters more is whom you can help: `carry offer 1`."
+)
+
+DONE: Final = {
+    "ask": "Asked. Your contact decides, and I tell you in your conversation.",
+    "leave": "Your contact is told. What it still holds comes to you all the same.",
+    "offer": "Your contact is told, and decides what to make of it.",
+    "stop": "Your contact is told. What is held for it here can still be collected.",
+}
+
+
+async def carry(request: Request) -> Deed:
+    node = request.node
+    contacts = await node.contacts()
+    what, _, rest = request.rest.partition(" ")
+    if not what:
+        names = {contact.peer_id: literal(contact.alias or contact.name or NAMELESS) for contact in contacts}
+        infos = await node.carrying.overview()
+        lines = [
+            f"- **{names[one.peer_id]}** {words}" for one in infos if one.peer_id in names for words in one.in_words
+        ]
+        return request.answering("\n".join(lines) or NOBODY)
+    if what not in DONE:
+        raise UsageError(USAGE)
+
+    async def deed(tx: Transaction) -> None:
+        contact, more = await meant(replace(request, rest=rest.strip()), tx, contacts, USAGE)
+        numbers = more.split()
+        if numbers and (what != "offer" or len(numbers) != 2 or not all(one.isdecimal() for one in numbers)):
+            raise UsageError(f"{USAGE} carry offer takes two numbers besides: shelves and blocks.")
+        carrying, peer_id = node.carrying, contact.peer_id
+        if what == "ask":
+            await carrying.ask(tx, peer_id)
+        elif what == "leave":
+            await carrying.leave(tx, peer_id)
+        elif what == "stop":
+            await carrying.stop(tx, peer_id)
+        else:
+            shelves, blocks = map(int, numbers) if numbers else (MAX_SHELVES, MAX_SHELF_BLOCKS)
+            await carrying.offer(tx, peer_id, shelves, blocks)
+        await request.answer(tx, DONE[what])
+
+    return deed
+
+
+COMMANDS = (
+    Command(
+        "carry",
+        "[ask|leave|offer|stop NUMBER]",
+        GROUP,
+        "friends who hold your mail while you are offline, and those whose mail you hold",
+        carry,
+        details="Who holds mail can neither read it nor tell whom it is from; they see when how much comes, and when "
+        "it is collected. `offer` may say how much: shelves, one for each friend of theirs (1 to 16), and blocks of "
+        "16 KiB on each (1 to 128). In the room of a conversation leave NUMBER out.",
+        examples=("carry", "carry ask 1", "carry offer 2", "carry offer 2 8 64", "!chattor carry stop"),
+    ),
+)

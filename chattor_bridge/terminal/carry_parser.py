@@ -1,0 +1,45 @@
+"""The part of the command line that is about holding mail."""
+
+from __future__ import annotations
+
+from chattor_bridge.protocol.limits import MAX_SHELF_BLOCKS, MAX_SHELVES
+from chattor_bridge.terminal.file_parser import Add
+
+_CARRY = """{"contact": 1, "name": "Bob", "carries": true, "asked": true, "offered": true, "carried": false,
+ "wants": false, "held": 0, "shelves": 0, "blocks": 0, "words": ["holds your mail on up to …"]}
+{"done": "ask"} after an action. carries: it holds your mail; carried: you hold its mail, "held" blocks now;
+wants: it asks you to."""
+
+
+def add_carrying(add: Add) -> None:
+    """Add the command."""
+    carry = add(
+        "carry",
+        "friends who hold your mail while you are offline, and those whose mail you hold",
+        "A friend who holds your mail can neither read it nor tell whom it is from; it sees when how much comes, and\n"
+        "when you collect it. Ask one or two who are online most of the time. A node of your own that is always on\n"
+        "(chattor run --headless) does best: see the README. Without an action, what is agreed is listed.",
+        _CARRY,
+    )
+    actions = carry.add_subparsers(dest="action", metavar="ACTION")
+    for name, summary in (
+        ("ask", "ask a friend to hold your mail"),
+        ("leave", "have a friend hold your mail no more"),
+        ("offer", "hold a friend's mail, asked or unasked, or change how much"),
+        ("stop", "hold a friend's mail no more; what you hold can still be collected"),
+    ):
+        action = actions.add_parser(name, help=summary, allow_abbrev=False)
+        action.add_argument("contact", help="number, alias or name")
+        if name == "offer":
+            action.add_argument(
+                "--shelves",
+                type=int,
+                metavar="N",
+                help=f"one for each of its friends, 1 to {MAX_SHELVES} (default: all)",
+            )
+            action.add_argument(
+                "--blocks",
+                type=int,
+                metavar="N",
+                help=f"of 16 KiB on each shelf, 1 to {MAX_SHELF_BLOCKS} (default: {MAX_SHELF_BLOCKS})",
+            )

@@ -1,0 +1,89 @@
+"""What the daemon answers about holding mail: for whom, who for us; and how a headless node finds whom it serves."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+
+from chattor_bridge.errors import MalformedData, NotFound
+from chattor_bridge.node.carrying.records import CarryingInfo
+from chattor_bridge.node.node import Node
+from chattor_bridge.protocol.limits import MAX_SHELF_BLOCKS, MAX_SHELVES
+from chattor_bridge.terminal import arguments
+from chattor_bridge.terminal.addressing import find_contact, numbered, shown_name
+from chattor_bridge.terminal.bell import Bell
+from chattor_bridge.terminal.control import Answer, Done, Item, JsonObject
+from chattor_bridge.terminal.ports import TerminalStore
+
+
+class Carrying:
+    """Answers over one node."""
+
+    def __init__(self, node: Node, store: TerminalStore) -> None:
+        self._node = node
+        self._store = store
+
+    async def carry(self, args: JsonObject) -> AsyncGenerator[Answer, None]:
+        """Do something about one friend; without ``what`` say how things stand with all."""
+        what = arguments.optional_text(args, "what")
+        if what is not None:
+            await self._do(what, args)
+        contacts = {contact.peer_id: (number, contact) for number, contact in numbered(await self._node.contacts())}
+        for info in await self._node.carrying.overview():
+            if info.peer_id in contacts:
+                number, contact = contacts[info.peer_id]
+                yield Item({"contact": number, "name": shown_name(number, contact), **_as_json(info)})
+        yield Done({})
+
+    async def _do(self, what: str, args: JsonObject) -> None:
+        _number, contact = find_contact(await self._node.contacts(), arguments.text(args, "contact"))
+        carrying, peer_id = self._node.carrying, contact.peer_id
+        async with self._store.transaction() as tx:
+            match what:
+                case "ask":
+                    await carrying.ask(tx, peer_id)
+                case "leave":
+                    await carrying.leave(tx, peer_id)
+                case "offer":
+                    shelves = arguments.optional_number(args, "shelves") or MAX_SHELVES
+                    blocks = arguments.optional_number(args, "blocks") or MAX_SHELF_BLOCKS
+                    await carrying.offer(tx, peer_id, shelves, blocks)
+                case "stop":
+                    await carrying.stop(tx, peer_id)
+                case _:
+                    raise MalformedData("no such thing can be done about carrying")
+
+
+def _as_json(info: CarryingInfo) -> JsonObject:
+    carrier, carriage = info.carrier, info.carriage
+    return {
+        "carries": info.carries,
+        "asked": carrier is not None and carrier.asked,
+        "offered": carrier is not None and carrier.shelves > 0,
+        "carried": info.is_carried,
+        "wants": carriage is not None and not carriage.shelves and carriage.ended_at is None,
+        "held": info.held,
+        "shelves": carriage.shelves if carriage is not None else 0,
+        "blocks": carriage.blocks if carriage is not None else 0,
+        "words": list(info.in_words),
+    }
+
+
+class AcceptingPairs:
+    """On a headless node nobody is asked: whoever comes with a code for one person is whom its owner gave that to."""
+
+    def __init__(self, node: Node, store: TerminalStore, bell: Bell) -> None:
+        self._node = node
+        self._store = store
+        self._bell = bell
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            news = self._bell.next()
+            for request in await self._node.requests():
+                if request.one_time and not request.ignored:
+                    with suppress(NotFound):  # its owner was quicker
+                        async with self._store.transaction() as tx:
+                            await self._node.accept(tx, request.knock_id)
+            await news.wait()
