@@ -17,11 +17,11 @@ from chattor_bridge.bridge.files.news import FileNews
 from chattor_bridge.bridge.ghosts import Household
 from chattor_bridge.bridge.listener import Announcer
 from chattor_bridge.bridge.ports import BridgeStore
-from chattor_bridge.bridge.records import Portal, Topic
+from chattor_bridge.bridge.records import EventLink, Portal, Topic
 from chattor_bridge.bridge.statuses import FAILED, SUCCESS, take_back_if_nothing_waits
 from chattor_bridge.bridge.voice import Place, Voice
 from chattor_bridge.errors import NotFound
-from chattor_bridge.ids import EventId, MatrixEventId, MatrixUserId, NodeId, PeerId
+from chattor_bridge.ids import EventId, FileId, MatrixUserId, NodeId, PeerId
 from chattor_bridge.node.happenings import (
     VERIFICATION_FAILED,
     CodeClosed,
@@ -79,7 +79,7 @@ class NodeObserver:
         self._household = household
         self._voice = voice
         self._early = Early(store, voice)
-        self._files = FileNews(store, voice, household.bot)
+        self._files = FileNews(store, voice)
         self._conversations = conversations
         self._announcer = announcer
         self.on_signal: Callable[[NodeId, PeerId, Signal], None] = lambda node_id, peer_id, signal: None
@@ -105,10 +105,13 @@ class NodeObserver:
                 await self._files.arrived(tx, portal, file_id)
             case FileSent(peer_id, event_id, file_id):
                 portal = await self._conversations.portal(tx, owner, node_id, peer_id)
-                await self._files.sent(tx, portal, event_id, file_id)
-            case FileFailed(peer_id, event_id, file_id):
+                links = await self._store.event_links.by_event(tx, node_id, peer_id, event_id)
+                if links:
+                    await self._has_it(tx, portal, links[-1])
+                await self._files.ended(tx, portal, file_id)
+            case FileFailed(peer_id, event_id, file_id, reason):
                 portal = await self._conversations.portal(tx, owner, node_id, peer_id)
-                await self._files.failed(tx, portal, event_id, file_id)
+                await self._file_failed(tx, portal, event_id, file_id, reason)
             case EventsForgotten(peer_id, event_ids):
                 for event_id in event_ids:
                     await self._store.event_links.remove_event(tx, node_id, peer_id, event_id)
@@ -197,19 +200,20 @@ class NodeObserver:
         links = await self._store.event_links.by_event(tx, node_id, peer_id, event_id)
         if portal is None or not links:  # a receipt of ours: nothing shows it
             return
-        if links[-1].kind == FileOffer.TYPE:  # which has come when the file has
-            return
         parts = await self._store.event_links.by_matrix_event(tx, links[-1].matrix_event_id)
-        if links[-1].part == max(part.part for part in parts):
-            room_id, matrix_event_id = links[-1].room_id, links[-1].matrix_event_id
-            action = actions.MarkRead(self._household.bot, room_id, matrix_event_id)
-            await self._voice.arrange(tx, portal_lane(portal), action)
-            reported = await self._store.portal_notices.by_matrix_event(tx, matrix_event_id)
-            if reported is not None:
-                await self._store.portal_notices.remove(tx, matrix_event_id)
-                report = actions.ReportStatus(room_id, matrix_event_id, SUCCESS, portal.ghost)
-                await self._voice.arrange(tx, portal_lane(portal), report)
+        with_file = any(part.kind == FileOffer.TYPE for part in parts)  # which the friend only knows of so far
+        if links[-1].part == max(part.part for part in parts) and not with_file:
+            await self._has_it(tx, portal, links[-1])
         await take_back_if_nothing_waits(self._store, self._voice, tx, portal)
+
+    async def _has_it(self, tx: Transaction, portal: Portal, link: EventLink) -> None:
+        """The friend has all of a message."""
+        action = actions.MarkRead(self._household.bot, link.room_id, link.matrix_event_id)
+        await self._voice.arrange(tx, portal_lane(portal), action)
+        if await self._store.portal_notices.by_matrix_event(tx, link.matrix_event_id) is not None:
+            await self._store.portal_notices.remove(tx, link.matrix_event_id)
+            report = actions.ReportStatus(link.room_id, link.matrix_event_id, SUCCESS, portal.ghost)
+            await self._voice.arrange(tx, portal_lane(portal), report)
 
     async def _carried(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> None:
         """Friends of the friend hold something: said once, and instead of that it waits here."""
@@ -224,13 +228,25 @@ class NodeObserver:
     async def _failed(self, tx: Transaction, portal: Portal, event_id: EventId, reason: str) -> None:
         links = await self._store.event_links.by_event(tx, portal.node_id, portal.peer_id, event_id)
         if links:
-            target = MatrixEventId(links[-1].matrix_event_id)
-            text = NOT_DELIVERED.format(reason=literal(reason))
-            await self._voice.say(tx, Place.portal(portal), text, reply_to=target)
-            await self._store.portal_notices.remove(tx, target)
-            failed = actions.ReportStatus(links[-1].room_id, target, FAILED, portal.ghost, reason)
-            await self._voice.arrange(tx, portal_lane(portal), failed)
+            await self._never(tx, portal, links[-1], NOT_DELIVERED.format(reason=literal(reason)), reason)
             await take_back_if_nothing_waits(self._store, self._voice, tx, portal)
+
+    async def _file_failed(
+        self, tx: Transaction, portal: Portal, event_id: EventId, file_id: FileId, reason: str
+    ) -> None:
+        links = await self._store.event_links.by_event(tx, portal.node_id, portal.peer_id, event_id)
+        text = await self._files.ended(tx, portal, file_id)
+        if text is not None and links and links[-1].ours:
+            await self._never(tx, portal, links[-1], text, reason)
+        elif text is not None:
+            await self._voice.say(tx, Place.portal(portal), text)
+
+    async def _never(self, tx: Transaction, portal: Portal, link: EventLink, text: str, reason: str) -> None:
+        """The friend will not get a message of the owner's."""
+        await self._voice.say(tx, Place.portal(portal), text, reply_to=link.matrix_event_id)
+        await self._store.portal_notices.remove(tx, link.matrix_event_id)
+        failed = actions.ReportStatus(link.room_id, link.matrix_event_id, FAILED, portal.ghost, reason)
+        await self._voice.arrange(tx, portal_lane(portal), failed)
 
     async def _merged(
         self, tx: Transaction, owner: MatrixUserId, node_id: NodeId, peer_id: PeerId, former_id: PeerId

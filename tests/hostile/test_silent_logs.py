@@ -19,7 +19,7 @@ from chattor_bridge.logs import BLOT, PACKAGE, set_up_logging
 from chattor_bridge.matrix import text
 from chattor_bridge.node.happenings import FileSent
 from tests.bridge.fake_homeserver import BOT, WAIT, Room
-from tests.bridge.test_files import fetched, offer, send_file, until
+from tests.bridge.filing import fetched, offer, send_file, until
 from tests.bridge.town import Town, code_in
 from tests.hostile.attacker import secrets_of
 from tests.peer import Peer

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from chattor_bridge.bridge.actions import MarkRead, ShowFile, WeighFile, files_lane, portal_lane
+from chattor_bridge.bridge.actions import ShowFile, WeighFile, files_lane
 from chattor_bridge.bridge.files.notes import Note, Notes
 from chattor_bridge.bridge.files.words import outcome
 from chattor_bridge.bridge.ports import BridgeStore
 from chattor_bridge.bridge.records import Portal
 from chattor_bridge.bridge.voice import Place, Voice
-from chattor_bridge.ids import EventId, FileId, MatrixEventId, MatrixUserId
+from chattor_bridge.ids import EventId, FileId, MatrixEventId
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.protocol.events import Event, FileOffer
 
@@ -18,10 +18,9 @@ from chattor_bridge.protocol.events import Event, FileOffer
 class FileNews:
     """Every method is called by the observer, within its transaction."""
 
-    def __init__(self, store: BridgeStore, voice: Voice, bot: MatrixUserId) -> None:
+    def __init__(self, store: BridgeStore, voice: Voice) -> None:
         self._store = store
         self._voice = voice
-        self._bot = bot
         self._notes = Notes(store)
 
     async def offered(self, tx: Transaction, portal: Portal, event: Event, offer: FileOffer) -> None:
@@ -37,23 +36,11 @@ class FileNews:
         action = ShowFile(portal.node_id.hex(), portal.peer_id.hex(), file_id.hex())
         await self._voice.arrange(tx, files_lane(portal), action)
 
-    async def sent(self, tx: Transaction, portal: Portal, event_id: EventId, file_id: FileId) -> None:
-        """The friend has our file: only now is the message that carried it delivered."""
-        links = await self._store.event_links.by_event(tx, portal.node_id, portal.peer_id, event_id)
-        if links:
-            action = MarkRead(self._bot, links[0].room_id, links[0].matrix_event_id)
-            await self._voice.arrange(tx, portal_lane(portal), action)
-        await self._tell_end(tx, portal, file_id)
-        await self._notes.remove(tx, portal, file_id)
-
-    async def failed(self, tx: Transaction, portal: Portal, event_id: EventId, file_id: FileId) -> None:
-        """A file of either side will not go over."""
-        links = await self._store.event_links.by_event(tx, portal.node_id, portal.peer_id, event_id)
-        ours = [link.matrix_event_id for link in links if link.ours]
+    async def ended(self, tx: Transaction, portal: Portal, file_id: FileId) -> str | None:
+        """A file has gone over, or never will: in words, which the notice of its progress says from now on."""
         text = await self._tell_end(tx, portal, file_id)
-        if text is not None:
-            await self._voice.say(tx, Place.portal(portal), text, reply_to=ours[0] if ours else None)
         await self._notes.remove(tx, portal, file_id)
+        return text
 
     async def awaited(self, tx: Transaction, portal: Portal, event_id: EventId) -> FileId | None:
         """The file that a friend has offered by this event and that is not shown yet."""
@@ -76,7 +63,7 @@ class FileNews:
         await self._notes.move(tx, former, portal, file_ids)
 
     async def _tell_end(self, tx: Transaction, portal: Portal, file_id: FileId) -> str | None:
-        """How it ended, in words. The notice that told of the progress, if there is one, says it from now on."""
+        """How it ended. The notice that told of the progress, if there is one, says it."""
         transfer = await self._store.transfers.get(tx, portal.node_id, portal.peer_id, file_id)
         text = None if transfer is None else outcome(transfer)
         notice = (await self._notes.get(tx, portal, file_id)).notice
