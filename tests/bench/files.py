@@ -23,6 +23,7 @@ from chattor_bridge.node.ports import Stream
 from chattor_bridge.ops.tornet import TorNetwork
 from chattor_bridge.protocol.primitives import ed25519_public
 from chattor_bridge.transport.tor import ManagedTor, TorSettings, TorTransport
+from tests.bench import onionshare
 from tests.bench.figures import Figure
 from tests.node.test_files import accept, offer
 from tests.node.world import Person, World
@@ -35,7 +36,16 @@ PIECE = 61_440
 
 async def measure(directory: Path, size: int) -> list[Figure]:
     """A file of ``size`` bytes over one stream and over several, between two bare streams of as many bytes."""
-    async with TorNetwork(directory / "tornet") as network, _friends(directory, network) as (anna, ben, peer_id):
+    async with TorNetwork(directory / "tornet") as network:
+        figures = await _ours(directory, network, size)
+        others = await onionshare.measure(directory / "onionshare", network, size)
+    if others is not None:
+        figures.append(Figure("OnionShare, the same bytes from the first on", others, "MB/s", figures[0].value))
+    return figures
+
+
+async def _ours(directory: Path, network: TorNetwork, size: int) -> list[Figure]:
+    async with _friends(directory, network) as (anna, ben, peer_id):
         bare = [await _bare(anna, ben, size)]
         one, one_alone = await _file(anna, ben, peer_id, size, streams=1)
         several, several_alone = await _file(anna, ben, peer_id, size, streams=transferring.STREAMS_OF_FILE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import sys
 from pathlib import Path
 
@@ -12,8 +13,10 @@ import pytest
 from chattor_bridge.errors import LimitReached, OnionUnreachable, UsageError
 from chattor_bridge.ids import OnionKey
 from chattor_bridge.protocol.primitives import ed25519_public
+from chattor_bridge.transport import stream as stream_module
 from chattor_bridge.transport.doorway import STREAMS_PER_ONION
 from chattor_bridge.transport.memory import MemoryNetwork
+from chattor_bridge.transport.stream import SocketStream
 from tests.transport.conftest import Parties
 from tests.transport.streams import ANSWERED_WITHIN, dialled, echo, published, read_exactly, read_to_end
 
@@ -116,3 +119,28 @@ async def test_stopping_ends_the_streams_that_came_in(tmp_path: Path) -> None:
 async def test_a_directory_with_too_long_a_path_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="too long"):
         MemoryNetwork(tmp_path / ("x" * 100))
+
+
+async def test_a_closed_stream_that_hands_over_the_rest_in_time_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_module, "LINGER", 0.2)
+    complaints: list[object] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _loop, context: complaints.append(context))
+    try:
+        near, far = socket.socketpair()
+        for end in (near, far):
+            end.setblocking(False)
+        one, other = await SocketStream.over(near), await SocketStream.over(far)
+        writing = asyncio.ensure_future(one.write(bytes(4_000_000)))
+        await asyncio.sleep(0)
+        writing.cancel()
+        await one.close()
+        came = 0
+        while data := await other.read():
+            came += len(data)
+        assert came == 4_000_000
+        await other.close()
+        await asyncio.sleep(0.3)  # past the moment at which what lingers is torn down
+    finally:
+        loop.set_exception_handler(None)
+    assert not complaints
