@@ -134,6 +134,23 @@ class HomeserverContract:
         other = await homeserver.send(ghost, room_id, "m.room.message", message("twice"), secrets.token_hex())
         assert other != first
 
+    async def test_the_same_reaction_of_one_user_is_refused(self, homeserver: Homeserver) -> None:
+        ghost, room_id = await _room(homeserver)
+        said = await homeserver.send(ghost, room_id, "m.room.message", message("hi"), secrets.token_hex())
+        reaction = {"m.relates_to": {"rel_type": "m.annotation", "event_id": said, "key": "👍"}}
+        await homeserver.send(ghost, room_id, "m.reaction", reaction, secrets.token_hex())
+        with pytest.raises(HomeserverRefused) as refused:
+            await homeserver.send(ghost, room_id, "m.reaction", reaction, secrets.token_hex())
+        assert refused.value.errcode == "M_DUPLICATE_ANNOTATION"
+
+    async def test_what_is_removed_loses_its_content_however_often(self, homeserver: Homeserver) -> None:
+        ghost, room_id = await _room(homeserver)
+        said = await homeserver.send(ghost, room_id, "m.room.message", message("oops"), secrets.token_hex())
+        for txn_id in ("once", "once", "twice"):
+            await homeserver.redact(ghost, room_id, said, txn_id)
+        events = await homeserver.said_by(ghost, room_id, ghost)
+        assert [event["content"] for event in events if event["event_id"] == said] in ([{}], [])
+
     async def test_a_message_is_found_by_its_mark_among_its_senders_own(self, homeserver: Homeserver) -> None:
         ghost, room_id = await _room(homeserver)
         other = await _user(homeserver)

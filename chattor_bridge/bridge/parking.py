@@ -16,7 +16,7 @@ from chattor_bridge.bridge.records import Parked, Portal, PortalNotice, Topic
 from chattor_bridge.bridge.statuses import take_back
 from chattor_bridge.bridge.voice import Voice
 from chattor_bridge.errors import NotFound
-from chattor_bridge.ids import MatrixRoomId, MatrixUserId
+from chattor_bridge.ids import MatrixEventId, MatrixRoomId, MatrixUserId
 from chattor_bridge.node.ports import Transaction
 
 
@@ -88,6 +88,14 @@ class Parking:
             if str(row.order) == notice.subject:
                 return Aside(Side.INBOX, row, portal)
         raise NotFound("this was sent or given up already")
+
+    async def removed(self, tx: Transaction, portal: Portal, room_id: MatrixRoomId, event_id: MatrixEventId) -> bool:
+        """Drop what is kept of an event that the owner has removed from the room. Whether there was any."""
+        for row in await self._store.inbox.parked(tx, [room_id]):
+            if row.content["event_id"] == event_id:
+                await self.drop(tx, Aside(Side.INBOX, row, portal))
+                return True
+        return False
 
     async def _take_notice_back(self, tx: Transaction, aside: Aside) -> None:
         """What the portal says of it is true no more."""

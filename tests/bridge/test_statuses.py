@@ -146,6 +146,20 @@ async def test_what_is_kept_can_be_given_up_and_fails_again_if_nothing_has_chang
     assert (await town.bridge.status()).parked == 0
 
 
+async def test_what_is_kept_and_then_removed_is_not_sent_later(town: Town, friend: Peer, room: Room) -> None:
+    management = await town.open_management()
+    await town.ask(management, "logout")
+    event_id = await town.say(room, "on second thoughts")
+    await town.homeserver.until(lambda: bool(notices(room, "is stopped")))
+    await town.idle()
+    await town.send(room, {"redacts": event_id}, "m.room.redaction")
+    await town.homeserver.until(lambda: not notices(room, "is stopped"))
+    await town.ask(management, "start")
+    assert "Nothing is set aside" in await town.ask(management, "parked")
+    await town.say(room, "after")
+    await friend.ears.wait_until(lambda: friend.ears.texts() == ["after"], WAIT)
+
+
 async def test_the_sign_of_another_try_on_anything_else_is_a_reaction(town: Town, friend: Peer, room: Room) -> None:
     event_id = await town.say(room, "hello")
     relation = {"rel_type": "m.annotation", "event_id": event_id, "key": RETRY_MARK}

@@ -15,7 +15,7 @@ NOT_SENT = "⚠ This could not be sent: {reason}"
 
 
 def told_prefix(portal: Portal) -> str:
-    """How the settings begin that say what this portal was told once and for all."""
+    """How the settings begin that are about this portal alone, such as what it was told once and for all."""
     return f"told:{portal.ghost}:"
 
 

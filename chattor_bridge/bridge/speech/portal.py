@@ -66,7 +66,7 @@ class PortalSpeech:
         targets, sending = Targets(store), Sending(store, host, clock, on_sent)
         self._answers = Answers(store, voice)
         self._words = Words(store, conversion, self._answers, sending, targets)
-        self._reactions = Reactions(store, self._answers, sending, targets)
+        self._reactions = Reactions(store, self._answers, sending, targets, parking)
         self._votes = Votes(self._answers, sending, targets)
         self._retrying = Retrying(store, parking, voice)
         self._receipts = Receipts(store, host, voice)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from chattor_bridge.bridge import content
 from chattor_bridge.bridge.listener import Deed
+from chattor_bridge.bridge.parking import Parking
 from chattor_bridge.bridge.ports import BridgeStore
 from chattor_bridge.bridge.records import EventLink, InboxItem, JsonObject, Portal
 from chattor_bridge.bridge.speech.answers import Answers
@@ -27,11 +28,14 @@ ONLY_HERE = (
 class Reactions:
     """Makes deeds of reactions and redactions."""
 
-    def __init__(self, store: BridgeStore, answers: Answers, sending: Sending, targets: Targets) -> None:
+    def __init__(
+        self, store: BridgeStore, answers: Answers, sending: Sending, targets: Targets, parking: Parking
+    ) -> None:
         self._store = store
         self._answers = answers
         self._sending = sending
         self._targets = targets
+        self._parking = parking
 
     def reaction(self, portal: Portal, item: InboxItem, body: JsonObject) -> Deed:
         """Put something under what either side said."""
@@ -60,7 +64,8 @@ class Reactions:
             links = await self._targets.linked(tx, portal, redacted)
             ours = [link for link in links if link.ours and link.kind != Delete.TYPE]
             if not ours:
-                if links:
+                kept = await self._parking.removed(tx, portal, item.room_id, MatrixEventId(redacted))
+                if links and not kept:
                     await self._answers.once(portal, "redacted\0theirs", ONLY_HERE)(tx)
                 return
             if not await self._sending.understood(tx, portal, Delete.TYPE):
