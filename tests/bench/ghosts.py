@@ -82,11 +82,12 @@ async def _measured(service: MatrixService, ghosts: list[MatrixUserId]) -> list[
     tending = service._encryption._tending
     await asyncio.sleep(SETTLING)
     beside = f", {len(ghosts)} ghosts"
-    since, numbers = await _asks(bot, None), itertools.count(1)
+    stream = _Stream(bot)
+    await stream.ask()
     some = iter(ghosts * (1 + REQUESTS // len(ghosts)))
     floor, of_bot, of_ghost = await _timed(
         lambda: client.call(bot.user, Method.GET, MatrixPath.v3.account.whoami, device=bot.device),
-        lambda: _asks(bot, since, next(numbers)),
+        stream.ask,
         lambda: tending._read(next(some)),
     )
     return [
@@ -95,11 +96,22 @@ async def _measured(service: MatrixService, ghosts: list[MatrixUserId]) -> list[
     ]
 
 
-async def _asks(bot: Identity, since: str | None, number: int = 0) -> str:
-    """The place in the stream. The homeserver answers the very same request from memory, so each is numbered."""
-    chosen = json.dumps({**json.loads(KEYS_ONLY), "event_fields": [str(number)]})
-    query = {"filter": chosen, "timeout": "0", "set_presence": "offline"} | ({} if since is None else {"since": since})
-    return str((await bot.api.request(Method.GET, MatrixPath.v3.sync, query_params=query))["next_batch"])
+class _Stream:
+    """What the bot's device is told of, from one request to the next. The homeserver answers the very same request from
+    memory, so each is numbered."""
+
+    def __init__(self, bot: Identity) -> None:
+        self._bot = bot
+        self._since: str | None = None
+        self._numbers = itertools.count()
+
+    async def ask(self) -> None:
+        chosen = json.dumps({**json.loads(KEYS_ONLY), "event_fields": [str(next(self._numbers))]})
+        query = {"filter": chosen, "timeout": "0", "set_presence": "offline"}
+        if self._since is not None:
+            query["since"] = self._since
+        answer = await self._bot.api.request(Method.GET, MatrixPath.v3.sync, query_params=query)
+        self._since = str(answer["next_batch"])
 
 
 async def _timed(*requests: Callable[[], Awaitable[object]]) -> list[list[float]]:
