@@ -29,6 +29,8 @@ class KeyServer:
         """Whole answers to the bot's next syncs, but for the place in the stream."""
         self.to_bring_to: dict[str, list[JsonObject]] = {}
         """The same for others than the bot, who are told that there is nothing when there is nothing."""
+        self.refused: set[str] = set()
+        """Users who may not sync."""
         self.syncs: list[str | None] = []
         """Since when each was asked for."""
         self.sent: list[tuple[str, str, JsonObject]] = []
@@ -86,7 +88,9 @@ class KeyServer:
         return claimed
 
     def _sync(self, request: Request) -> Answer:
-        if (user := request.query["user_id"]) != BOT:
+        if (user := request.query["user_id"]) in self.refused:
+            return Answer(403, {"errcode": "M_USER_DEACTIVATED"})
+        if user != BOT:
             brought = self.to_bring_to.get(user)
             return Answer(body={**(brought.pop(0) if brought else {}), "next_batch": secrets.token_hex(4)})
         self.syncs.append(request.query.get("since"))

@@ -164,9 +164,11 @@ async def test_a_ghost_that_has_spoken_listens_for_who_cannot_read_it(
     bridge = Bridge(server, keys)
     await bridge.start()
     try:
-        ghost = new_ghost()
+        gone, ghost = new_ghost(), new_ghost()
         phone = OlmDevice(bridge.key_server, ALICE, "PHONE")
         bridge.key_server.members = [ALICE]
+        await bridge.says("my last words", user=gone)
+        bridge.key_server.refused.add(gone)  # an administrator has deactivated it, which is nothing to another
         said = await bridge.says("boo", user=ghost)
         bridge.key_server.sent.clear()
         bridge.key_server.to_bring_to[ghost] = [

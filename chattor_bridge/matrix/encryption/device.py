@@ -27,7 +27,7 @@ from mautrix.types import (
 from mautrix.util.logging import TraceLogger
 
 from chattor_bridge.bridge.records import JsonObject
-from chattor_bridge.errors import ChattorError, Unavailable
+from chattor_bridge.errors import ChattorError, Unavailable, Unusable
 from chattor_bridge.ids import MatrixUserId
 from chattor_bridge.matrix.client import Client
 from chattor_bridge.matrix.discretion import without_content
@@ -160,7 +160,7 @@ class Machine(OlmMachine):
         """In an Olm session that begins with this: who asks for a key may be unable to use those there are."""
         try:
             await self.send_encrypted_to_device(device, EventType.ROOM_KEY, key, _force_recreate_session=True)
-        except ChattorError:
+        except (Unavailable, Unusable):
             raise
         except Exception as error:
             _log.info("a device of somebody cannot be given keys: %s", without_content(error))

@@ -18,6 +18,7 @@ from mautrix.api import Method, Path
 from mautrix.types import UserID
 
 from chattor_bridge.bridge.records import JsonObject
+from chattor_bridge.errors import HomeserverRefused
 from chattor_bridge.ids import MatrixUserId
 from chattor_bridge.matrix.encryption.hearing import KEYS_ONLY, SYNC
 from chattor_bridge.matrix.encryption.identity import Identity
@@ -133,11 +134,14 @@ class Tending:
             self._spoken.clear()
 
     async def _read(self, ghost: MatrixUserId) -> None:
-        with self._identity(ghost) as identity:
-            async with identity.turn():
-                for _ in range(MOST_ANSWERS_OF_SYNC):
-                    if not await self._read_some(identity):
-                        break
+        try:
+            with self._identity(ghost) as identity:
+                async with identity.turn():
+                    for _ in range(MOST_ANSWERS_OF_SYNC):
+                        if not await self._read_some(identity):
+                            break
+        except HomeserverRefused as refusal:  # of this one, such as when somebody has deactivated it
+            _log.info("the device of a ghost cannot be looked after: %s", refusal)
 
     async def _read_some(self, identity: Identity) -> bool:
         """Whether there may be more."""
