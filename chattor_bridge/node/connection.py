@@ -319,6 +319,7 @@ class Connection:
                     self._collecting.holding(frame)
                 case Collected():
                     await self._insist(partial(self._handing.collected, frame))
+                    failpoint("block-collected")
                 case Bye(reason):
                     if reason == "too-soon":
                         await self._insist(self._resync.refused)
@@ -445,8 +446,7 @@ class Connection:
             if self._greeted and self._onions_due:
                 self._onions_due = False
                 await self._say_onions()
-            if self._greeted:
-                await self._hand_over()
+            handed = await self._hand_over() if self._greeted else 0
             if self._keep_alive_due:
                 self._keep_alive_due = False
                 self._link.send(KeepAlive())
@@ -457,17 +457,19 @@ class Connection:
             self._spoke = self._around.clock.monotonic()
             if ack is not None:
                 failpoint("ack-written")
+            if handed:
+                failpoint("blocks-written")
             if sent:
                 failpoint("envelope-written")
                 self._wake.set()  # there may be more
 
-    async def _hand_over(self) -> None:
-        """Queue what we hold for the friend, and say what of what it holds for us is on disk."""
-        for frame in await self._insist(self._handing.next):
-            self._link.send(frame)
+    async def _hand_over(self) -> int:
+        """Queue what we hold for the friend, and say what of what it holds for us is on disk; how much was queued."""
         collected, self._collected = self._collected, []
-        for frame in collected:
+        frames = [*collected, *await self._insist(self._handing.next)]
+        for frame in frames:
             self._link.send(frame)
+        return len(frames)
 
     async def _say_signals(self) -> None:
         while True:

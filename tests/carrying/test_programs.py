@@ -21,7 +21,8 @@ async def directory() -> AsyncIterator[Path]:
     shutil.rmtree(directory)
 
 
-async def _until(who: Resident, holds: Callable[[JsonObject], bool]) -> None:
+async def until_carry(who: Resident, holds: Callable[[JsonObject], bool]) -> None:
+    """Wait until one of its agreements is like that."""
     async with asyncio.timeout(WAIT):
         while not any(map(holds, await who.get("carry"))):
             pass  # each is a process of its own
@@ -36,18 +37,18 @@ async def test_a_headless_node_is_paired_and_keeps_the_mail(directory: Path) -> 
         await rita.get("add", stdin=f"{code}\n")
         await ritas.saw("friend")  # nobody had to accept
         await rita.get("carry", "ask", "Carl")
-        await _until(rita, lambda one: one["carries"])
+        await until_carry(rita, lambda one: one["carries"])
         await befriend(rita, ritas, sam, sams)
         await ritas.stop()
         await sam.get("send", "Rita", "while you were away")
-        await _until(carl, lambda one: one["held"] == 1)
+        await until_carry(carl, lambda one: one["held"] == 1)
         await sams.stop()
         await headless.stop(signal.SIGKILL)
         await (await carl.launch("run", "--headless")).saw("answering")
         ritas = await rita.start()
         follow = await rita.launch("follow")
         await follow.saw_all(lambda said: said.get("text") == "while you were away", 1)
-        await _until(carl, lambda one: one["held"] == 0)
+        await until_carry(carl, lambda one: one["held"] == 0)
 
 
 async def test_what_the_command_says(directory: Path) -> None:
@@ -58,11 +59,11 @@ async def test_what_the_command_says(directory: Path) -> None:
         refused = await rita.do("carry", "stop", "Sam", json=False)
         assert (refused.code, "do not carry" in refused.complaint) == (1, True)
         await sam.get("carry", "offer", "Rita", "--shelves", "2", "--blocks", "3")
-        await _until(rita, lambda one: one["offered"] and not one["asked"])
+        await until_carry(rita, lambda one: one["offered"] and not one["asked"])
         assert (await rita.do("carry", json=False)).output == "Sam is willing to hold your mail\n"
         await rita.get("carry", "ask", "Sam")
-        await _until(rita, lambda one: one["carries"])
+        await until_carry(rita, lambda one: one["carries"])
         said = "Rita has its mail held by you: 0 blocks now, on up to 2 shelves of 3 blocks\n"
         assert (await sam.do("carry", json=False)).output == said
         await rita.get("carry", "leave", "Sam")
-        await _until(rita, lambda one: not one["carries"] and one["offered"])
+        await until_carry(rita, lambda one: not one["carries"] and one["offered"])

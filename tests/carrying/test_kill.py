@@ -1,0 +1,146 @@
+"""Whoever carries, is carried for or sends is killed between any two steps; see docs/protocol/carriers.md.
+
+The commit boundaries, in the order in which a message meets them: ``block-kept`` (the carrier has it and has not said
+so), ``block-left`` (the sender knows), ``blocks-written`` (handed over), ``block-taken`` (the recipient has it and has
+not said so), ``block-collected`` (the carrier has deleted it).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+import tempfile
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from chattor_bridge.terminal.exits import Exit
+from tests.carrying.test_programs import until_carry
+from tests.terminal.resident import WAIT, Program, Resident, befriend, residents
+
+
+@dataclass
+class Trio:
+    """Rita, whose mail Carl holds, and Sam, who writes to her: never online when she is."""
+
+    rita: Resident
+    carl: Resident
+    sam: Resident
+    carls: Program
+    told: list[str] = field(default_factory=list)
+
+    async def say(self, name: str, *, sam: str = "", carl: str = "") -> None:
+        """Sam says three things while Rita is away, with a death of one of the two at a failpoint."""
+        sams = await self._start(self.sam, sam)
+        if carl:
+            await self.restart_carl(carl)
+        texts = [f"{name} {number}" for number in range(3)]
+        for text in texts:
+            outcome = await self.sam.do("send", "Rita", text)
+            if outcome.code == Exit.NOT_RUNNING:
+                await _dies(sams)
+                sams, sam = await self._start(self.sam), ""
+                if text not in await self._texts(self.sam, "Rita", sent=True):
+                    await self.sam.get("send", "Rita", text)
+        if sam:
+            await _dies(sams)
+            sams = await self._start(self.sam)
+        if carl:
+            await _dies(self.carls)
+            await self.restart_carl()
+        await until_carry(self.carl, lambda one: one["held"] > 0)
+        await _quiet(self.carl)
+        await sams.stop()
+        self.told += texts
+
+    async def collect(self, *, rita: str = "", carl: str = "") -> None:
+        """Rita comes back, and has everything once and in order in the end."""
+        if carl:
+            await self.restart_carl(carl)
+        ritas = await self._start(self.rita, rita)
+        if rita:
+            await _dies(ritas)
+            ritas = await self._start(self.rita)
+        if carl:
+            await _dies(self.carls)
+            await self.restart_carl()
+        await until_carry(self.carl, lambda one: one["held"] == 0)
+        async with asyncio.timeout(WAIT):
+            while len(heard := await self._texts(self.rita, "Sam", sent=False)) < len(self.told):
+                pass  # each look takes a process of its own
+        assert heard == self.told
+        await ritas.stop()
+
+    async def restart_carl(self, failpoint: str = "") -> None:
+        await self.carls.stop()
+        self.carls = await self._start(self.carl, failpoint)
+
+    async def _start(self, who: Resident, failpoint: str = "") -> Program:
+        words = ("run", "--headless") if who is self.carl else ("run",)
+        program = await who.launch(*words, CHATTOR_FAILPOINT=failpoint)
+        await program.saw("answering")
+        return program
+
+    async def _texts(self, who: Resident, friend: str, *, sent: bool) -> list[str]:
+        history = await who.get("history", friend, "--limit", "100", "--no-receipts")
+        return [one["text"] for one in history if one["sent"] is sent]
+
+
+async def _dies(program: Program) -> None:
+    assert await program.ended() == -signal.SIGKILL
+
+
+async def _quiet(carl: Resident) -> None:
+    """Wait until nothing more is left with Carl: what Sam has said may take more than one block."""
+    held, before = await _held(carl), -1
+    while held != before:
+        await asyncio.sleep(1.0)  # longer than the gathering of a sender in a hurry
+        held, before = await _held(carl), held
+
+
+async def _held(carl: Resident) -> int:
+    return sum(int(one["held"]) for one in await carl.get("carry"))
+
+
+@pytest.fixture(scope="module")
+async def trio() -> AsyncIterator[Trio]:
+    directory = Path(tempfile.mkdtemp(prefix="chattor-"))  # short: it holds unix sockets
+    async with residents(directory, "Rita", "Carl", "Sam") as (rita, carl, sam):
+        ritas, sams = await rita.start(), await sam.start()
+        carls = await carl.launch("run", "--headless")
+        await carls.saw("answering")
+        code = (await carl.get("code", "new", "--once"))[0]["code"]
+        await rita.get("add", stdin=f"{code}\n")
+        await ritas.saw("friend")
+        await befriend(rita, ritas, sam, sams)
+        await rita.get("carry", "ask", "Carl")
+        await until_carry(rita, lambda one: one["carries"])
+        await asyncio.sleep(1.0)  # Sam has been told, which nothing shows
+        await ritas.stop()
+        await sams.stop()
+        yield Trio(rita, carl, sam, carls)
+    shutil.rmtree(directory)
+
+
+async def test_the_sender_dies_when_its_carrier_has_it(trio: Trio) -> None:
+    await trio.say("left", sam="block-left")
+    await trio.collect()
+
+
+async def test_the_carrier_dies_before_it_says_that_it_has_it(trio: Trio) -> None:
+    await trio.say("kept", carl="block-kept")
+    await trio.collect()
+
+
+@pytest.mark.parametrize("failpoint", ["blocks-written", "block-collected"])
+async def test_the_carrier_dies_while_it_hands_over(trio: Trio, failpoint: str) -> None:
+    await trio.say(failpoint)
+    await trio.collect(carl=failpoint)
+
+
+async def test_the_recipient_dies_before_it_says_that_it_has_it(trio: Trio) -> None:
+    await trio.say("taken")
+    await trio.collect(rita="block-taken")
