@@ -47,10 +47,8 @@ class Waiting:
 
     async def run(self) -> None:
         """Until cancelled."""
-        for node in self._host.nodes():
-            for contact in await node.contacts():
-                if contact.queued:
-                    self.said(node.node_id, contact.peer_id)
+        while not await self._recalled():
+            await self._clock.sleep(RETRY)
         while True:
             self._news.clear()
             now = self._clock.monotonic()
@@ -64,6 +62,18 @@ class Waiting:
             pause = min(self._due.values(), default=now + 3600.0) - self._clock.monotonic()
             with suppress(TimeoutError):
                 await within(self._clock, max(pause, 0.0), self._news.wait())
+
+    async def _recalled(self) -> bool:
+        """Look at what an earlier run has left on its way. False when the database does not answer."""
+        try:
+            for node in self._host.nodes():
+                for contact in await node.contacts():
+                    if contact.queued:
+                        self.said(node.node_id, contact.peer_id)
+        except Unavailable as error:
+            log.info("what waits cannot be looked at yet: %s", describe(error))
+            return False
+        return True
 
     async def _look(self, node_id: NodeId, peer_id: PeerId) -> None:
         node = self._host.node(node_id)

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from chattor_bridge.ops.person import JsonObject, Person
+from chattor_bridge.bridge import waiting
+from chattor_bridge.bridge.statuses import STATUS
+from chattor_bridge.ops.person import Condition, JsonObject, Person
 from chattor_bridge.protocol.events import Delete, Edit, Location, Poll, PollEnd, Reaction, Text, Vote
 from tests.bridge.test_relations import edit_of, next_heard, tell
 from tests.bridge.test_road_synapse import befriended, road_to
@@ -19,7 +21,7 @@ pytestmark = [pytest.mark.synapse, pytest.mark.engines("postgres")]
 
 @pytest.mark.parametrize("kind", [Person, NioPerson])
 async def test_a_conversation_with_everything(
-    homestead: Homestead, tmp_path: Path, databases: Databases, kind: type[Person]
+    homestead: Homestead, tmp_path: Path, databases: Databases, kind: type[Person], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with road_to(homestead, tmp_path, kind, databases=databases) as (road, friend):
         alice, room_id, ghost = await befriended(road, friend)
@@ -73,10 +75,28 @@ async def test_a_conversation_with_everything(
         await alice.wait_for(lambda event: event["type"] == "org.matrix.msc3381.poll.end", WAIT)
         await tell(friend, Delete(text_id))
         for event_id in (shown["event_id"], edited["event_id"]):
-            await alice.wait_for(removes(ghost, event_id), WAIT)  # type: ignore[arg-type]
+            await alice.wait_for(removes(ghost, event_id), WAIT)
+
+        # and how far a message has come
+        monkeypatch.setattr(waiting, "GRACE", 0.2)
+        await friend.go_offline()
+        late = await alice.say(room_id, "are you there?")
+        notice = await alice.wait_for(lambda event: "cannot be reached" in event["content"].get("body", ""), WAIT)
+        for status in ("PENDING", "SUCCESS"):
+            reported = await alice.wait_for(is_status(late, status), WAIT)
+            assert reported["sender"] == road.bot
+            await friend.come_back()
+        await alice.wait_for(removes(road.bot, notice["event_id"]), WAIT)
 
 
-def removes(sender: str, event_id: str) -> object:
+def is_status(event_id: str, status: str) -> Condition:
+    return lambda event: (
+        (event["type"], event["content"].get("status")) == (STATUS, status)
+        and event["content"]["m.relates_to"]["event_id"] == event_id
+    )
+
+
+def removes(sender: str, event_id: str) -> Condition:
     return lambda event: (
         (event["type"], event["sender"]) == ("m.room.redaction", sender)
         and event_id in (event.get("redacts"), event["content"].get("redacts"))
