@@ -18,7 +18,7 @@ from chattor_bridge.protocol.events import Edit, Text, Timer, Unknown
 from chattor_bridge.protocol.limits import MAX_TIMER, MAX_TIMER_ROUND, MAX_TIMER_STEP
 from tests.node.world import Person, World
 
-HOUR = 3_600
+HOUR = 240
 
 
 @pytest.fixture
