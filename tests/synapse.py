@@ -141,6 +141,14 @@ class Somebody:
             assert answer.status == 200
             return await answer.read()
 
+    async def upload(self, data: bytes, mime_type: str) -> str:
+        """Put a file into the media repository; its address."""
+        headers = {"Authorization": f"Bearer {self.access_token}", "Content-Type": mime_type}
+        address = f"{self.address}/_matrix/media/v3/upload"
+        async with aiohttp.ClientSession(headers=headers) as session, session.post(address, data=data) as answer:
+            assert answer.status == 200
+            return str((await answer.json())["content_uri"])
+
     async def create_room(self, *invitees: str) -> str:
         return str((await self.ask("POST", "/createRoom", {"invite": list(invitees)}))["room_id"])
 

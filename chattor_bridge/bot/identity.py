@@ -8,6 +8,7 @@ from chattor_bridge.bot.parser import Command
 from chattor_bridge.bot.request import Request
 from chattor_bridge.bridge.content import literal
 from chattor_bridge.bridge.listener import Deed
+from chattor_bridge.errors import UsageError
 from chattor_bridge.node.node import Node
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.views import NodeStatus, WorkStatus
@@ -90,6 +91,24 @@ async def profile(request: Request) -> Deed:
     return deed
 
 
+async def avatar(request: Request) -> Deed:
+    node = request.node
+    word = request.rest.lower()
+    if word not in ("", "off"):
+        raise UsageError("Write profile avatar for the picture of your Matrix profile, or profile avatar off for none.")
+    data = await request.desk.picture_of(request.owner) if not word else None
+    if data is None and not word:
+        raise UsageError("Your Matrix profile has no picture that I can use. Set one there, and write this again.")
+
+    async def deed(tx: Transaction) -> None:
+        await node.set_picture(tx, data)
+        said = "see the picture of your Matrix profile" if data is not None else "see no picture of you"
+        tail = " When you change it there, write this again." if data is not None else ""
+        await request.answer(tx, f"Your contacts {said} from now on.{tail}")
+
+    return deed
+
+
 async def status(request: Request) -> Deed:
     request.nothing_more("status")
     return request.answering(describe_status(await request.any_node.status()))
@@ -139,6 +158,15 @@ COMMANDS = (
         examples=("start", "start Ada"),
     ),
     Command("profile", "[NAME]", GROUP, "show or change the name contacts see", profile, examples=("profile Ada",)),
+    Command(
+        "profile avatar",
+        "[off]",
+        GROUP,
+        "show contacts the picture of your Matrix profile, or none",
+        avatar,
+        details="It is sent once, small, and with nothing of the file it came from.",
+        examples=("profile avatar", "profile avatar off"),
+    ),
     Command("status", "", GROUP, "how your node is", status),
     Command(
         "logout",

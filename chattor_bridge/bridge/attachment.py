@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from chattor_bridge.bridge.records import JsonObject
+from chattor_bridge.node.pictures import picture_type
 
 KEY_BYTES = 32
 """AES-256."""
@@ -127,18 +128,8 @@ RASTER_TYPES = frozenset({"image/gif", "image/jpeg", "image/png", "image/webp"})
 """Pictures made of dots."""
 
 
-def raster_type(start: bytes) -> str | None:
-    """Which of `RASTER_TYPES` begins so, by 12 bytes; ``None`` for anything else, whatever it calls itself. Only these
-    are shown: a picture made of instructions (SVG) can carry a script."""
-    if start.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "image/png"
-    if start.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg"
-    if start.startswith((b"GIF87a", b"GIF89a")):
-        return "image/gif"
-    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
-        return "image/webp"
-    return None
+raster_type = picture_type
+"""Only what this knows is shown, by its first 12 bytes."""
 
 
 def _read_key(described: JsonObject) -> AttachmentKey | None:

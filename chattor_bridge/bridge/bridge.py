@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from chattor_bridge.bridge.actions import FILES
 from chattor_bridge.bridge.conversations import Conversations
@@ -22,6 +23,7 @@ from chattor_bridge.bridge.observer import NodeObserver
 from chattor_bridge.bridge.parking import Parking
 from chattor_bridge.bridge.performer import Performer
 from chattor_bridge.bridge.permissions import Level, LevelOf
+from chattor_bridge.bridge.pictures import picture_of
 from chattor_bridge.bridge.ports import BridgeStore, Homeserver, TextConversion
 from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.bridge.router import Router
@@ -69,6 +71,7 @@ class Desk:
     conversations: Conversations
     status: Callable[[], Awaitable[BridgeStatus]]
     look_at_presence: Callable[[MatrixUserId], None]
+    picture_of: Callable[[MatrixUserId], Awaitable[bytes | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,7 @@ class Bridge:
                 conversations,
                 self.status,
                 lambda owner: self._signals.look(owner),
+                partial(picture_of, homeserver),
             )
         )
         self._waiting = Waiting(store, self.host, voice, clock)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from chattor_bridge.bridge.attachment import Picture
 from chattor_bridge.bridge.ports import BridgeStore
 from chattor_bridge.bridge.records import Portal
 from chattor_bridge.node.names import presentable, told_apart
@@ -27,11 +28,13 @@ TOPIC_MISMATCH = "⚠ A conversation over Chattor, with somebody you could not v
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """``name`` and ``avatar`` (an ``mxc://`` address) are shown for room and ghost alike; ``None`` is no picture."""
+    """``name`` and ``avatar`` (an ``mxc://`` address) are shown for room and ghost alike; ``None`` is no picture.
+    ``picture`` is what is to lie at that address, which is known once it does."""
 
     name: str
     topic: str
     avatar: str | None = None
+    picture: Picture | None = None
 
 
 class Looks:
@@ -51,7 +54,9 @@ class Looks:
         contact = next((one for one in contacts if one.peer_id == portal.peer_id), None)
         if contact is None:
             return Look(NAMELESS, TOPIC)
-        return Look(_name(contact, contacts), _topic(contact))
+        avatar = await self._store.pictures.of_friend(tx, portal.node_id, portal.peer_id)
+        picture = None if avatar is None else Picture(avatar.data, avatar.mime_type)
+        return Look(_name(contact, contacts), _topic(contact), picture=picture)
 
 
 def _name(contact: Contact, contacts: list[Contact]) -> str:

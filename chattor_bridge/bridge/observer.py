@@ -26,6 +26,7 @@ from chattor_bridge.node.happenings import (
     VERIFICATION_FAILED,
     CodeClosed,
     ContactAdded,
+    ContactPictured,
     ContactRenamed,
     ContactsMerged,
     EventArrived,
@@ -126,7 +127,7 @@ class NodeObserver:
                 await self._carried(tx, node_id, peer_id)
             case EventFailed(peer_id, event_id, reason):
                 await self._failed(tx, await self._conversations.portal(tx, owner, node_id, peer_id), event_id, reason)
-            case ContactRenamed(peer_id):
+            case ContactRenamed(peer_id) | ContactPictured(peer_id):
                 await self._conversations.refresh(tx, await self._conversations.portal(tx, owner, node_id, peer_id))
             case ContactsMerged(peer_id, former):
                 await self._merged(tx, owner, node_id, peer_id, former)

@@ -392,6 +392,9 @@ class Homeserver(Protocol):
 
         Raises besides: whatever reading the file does."""
 
+    async def profile_picture(self, user: MatrixUserId) -> Attachment | None:
+        """What this person has chosen for its picture; ``None`` for none."""
+
     async def picture_address(self, user: MatrixUserId, picture: Picture, shown: str | None) -> str:
         """The ``mxc://`` address of a picture for the state of a room, which nothing encrypts: ``shown`` (what stands
         there now) when that is where it lies, else the address of a new upload by ``user``."""

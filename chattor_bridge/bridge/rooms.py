@@ -91,12 +91,21 @@ class PortalRooms:
         if portal.room_id is None:
             return
         await self._homeserver.ensure_user(portal.ghost, NAMELESS)
+        look = await self._with_address(portal.ghost, portal.room_id, look)
         member = {"membership": "join", "displayname": look.name, **_if_any("avatar_url", look.avatar)}
         for event_type, key, content in (
             *self._states(portal.ghost, look),
             ("m.room.member", portal.ghost, member),
         ):
             await self._set(portal.ghost, portal.room_id, event_type, key, content)
+
+    async def _with_address(self, ghost: MatrixUserId, room_id: MatrixRoomId, look: Look) -> Look:
+        """The same, with its picture at the homeserver: where it lies already, if it does."""
+        if look.picture is None:
+            return look
+        shown = (await self._homeserver.get_state(ghost, room_id, "m.room.avatar") or {}).get("url")
+        before = shown if isinstance(shown, str) else None
+        return replace(look, avatar=await self._homeserver.picture_address(ghost, look.picture, before))
 
     async def _set(
         self, user: MatrixUserId, room_id: MatrixRoomId, event_type: str, key: str, content: JsonObject

@@ -262,6 +262,10 @@ class MatrixHomeserver:
         sealed = await self._encryption.settings(user, room_id) is not None
         return await self._media.upload(user, upload, sealed=sealed)
 
+    async def profile_picture(self, user: MatrixUserId) -> Attachment | None:
+        profile = await self._found(self.bot, Path.v3.profile[user].avatar_url) or {}
+        return Attachment.read({"url": profile.get("avatar_url")})
+
     async def picture_address(self, user: MatrixUserId, picture: Picture, shown: str | None) -> str:
         if shown is not None and await self._media.holds(shown, picture.data):
             return shown

@@ -164,7 +164,8 @@ class LinkOnion:
         )
         await self._around.store.contacts.add(tx, contact)
         await self._around.store.knocks.remove_outgoing(tx, knock.knock_id)
-        await self._mailbox.send(tx, contact.peer_id, self._mailbox.event(Profile(self._profile_name())))
+        profile = Profile(self._profile_name(), await self._around.store.pictures.own(tx, contact.node_id))
+        await self._mailbox.send(tx, contact.peer_id, self._mailbox.event(profile))
         added = ContactAdded(contact.peer_id, knock.knock_id, contact.peer_name)
         await self._around.observer.record(tx, self._node_id, added)
 

@@ -127,6 +127,13 @@ class ContactRenamed:
 
 
 @dataclass(frozen=True, slots=True)
+class ContactPictured:
+    """The friend shows another picture of itself, or none any more."""
+
+    peer_id: PeerId
+
+
+@dataclass(frozen=True, slots=True)
 class EventArrived:
     """An event from a friend, exactly once and in order. ``received_at`` in seconds since the epoch."""
 
@@ -225,6 +232,7 @@ Happening = (
     | KnockFailed
     | ContactAdded
     | ContactRenamed
+    | ContactPictured
     | ContactsMerged
     | EventArrived
     | EventsForgotten

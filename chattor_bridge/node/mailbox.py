@@ -20,17 +20,21 @@ from chattor_bridge.node.happenings import (
     RETIRED,
     TIMER_SET,
     UNREADABLE,
+    ContactPictured,
     ContactRenamed,
     EventArrived,
     EventDelivered,
     EventFailed,
 )
+from chattor_bridge.node.pictures import picture_type
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.records import Contact, HeldEvent, OutboxEntry, Retired
 from chattor_bridge.node.surroundings import Surroundings
 from chattor_bridge.node.verifying import REFUSED, Turn, Verifying
 from chattor_bridge.node.views import Counters
 from chattor_bridge.protocol.events import (
+    NO_AVATAR,
+    Avatar,
     Body,
     CarryEvent,
     EpochAccept,
@@ -309,10 +313,21 @@ class Mailbox:
             happening = EventArrived(peer_id, event, received_at=held.received_at)
             await self._around.observer.record(tx, self._node_id, happening)
             return contact
+        if event.body.avatar is not None:
+            await self._take_picture(tx, peer_id, event.body.avatar)
         name = event.body.name
         if name != contact.peer_name and not contact.alias:
             await self._around.observer.record(tx, self._node_id, ContactRenamed(peer_id, name))
         return replace(contact, peer_name=name)
+
+    async def _take_picture(self, tx: Transaction, peer_id: PeerId, avatar: Avatar) -> None:
+        """A friend shows another picture of itself. One that nobody could show changes nothing."""
+        if avatar != NO_AVATAR and picture_type(avatar.data) != avatar.mime_type:
+            return
+        picture = None if avatar == NO_AVATAR else avatar
+        if picture != await self._store.pictures.of_friend(tx, self._node_id, peer_id):
+            await self._store.pictures.save_of_friend(tx, self._node_id, peer_id, picture)
+            await self._around.observer.record(tx, self._node_id, ContactPictured(peer_id))
 
     async def _take_timer(self, tx: Transaction, peer_id: PeerId, timer: Timer) -> None:
         """A friend has set the timer: our owner is told what holds now."""

@@ -126,6 +126,9 @@ class Merging:
             now = await kept.get(tx, self._node_id, survivor.peer_id) or Preferences(wanted.shares)
             await kept.save(tx, self._node_id, survivor.peer_id, now.joined(wanted))
         await self._store.transfers.move(tx, self._node_id, former.peer_id, survivor.peer_id)
+        if await self._store.pictures.of_friend(tx, self._node_id, survivor.peer_id) is None:
+            picture = await self._store.pictures.of_friend(tx, self._node_id, former.peer_id)
+            await self._store.pictures.save_of_friend(tx, self._node_id, survivor.peer_id, picture)
         name = former.alias or former.peer_name
         record = self._around.observer.record
         await record(tx, self._node_id, ContactsMerged(survivor.peer_id, former.peer_id))

@@ -20,6 +20,7 @@ from chattor_bridge.node.door import ID_SIZE
 from chattor_bridge.node.files import Files
 from chattor_bridge.node.happenings import ContactAdded, ContactRenamed
 from chattor_bridge.node.parting import Parting
+from chattor_bridge.node.pictures import picture_type
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.preferences import Preferences
 from chattor_bridge.node.records import (
@@ -35,9 +36,9 @@ from chattor_bridge.node.texts import MAX_LABEL, check_profile_name, check_text
 from chattor_bridge.node.verifying import Turn, number_of, state_of
 from chattor_bridge.node.views import ContactInfo, NodeStatus, OutgoingInfo, RequestInfo, VerificationInfo
 from chattor_bridge.node.work import NodeWork
-from chattor_bridge.protocol.events import Body, Profile
+from chattor_bridge.protocol.events import NO_AVATAR, Avatar, Body, Profile
 from chattor_bridge.protocol.friendcode import FriendCode
-from chattor_bridge.protocol.limits import MAX_NOTE, MAX_OUTGOING_KNOCKS
+from chattor_bridge.protocol.limits import MAX_AVATAR, MAX_NOTE, MAX_OUTGOING_KNOCKS
 from chattor_bridge.protocol.primitives import KEY_SIZE, ed25519_public
 from chattor_bridge.protocol.renewal import Reason
 from chattor_bridge.protocol.session import Session
@@ -230,7 +231,8 @@ class Node(Codes, Parting, Disclosure, Disappearing):
         await self._store.contacts.add(tx, contact)
         await self._store.knocks.remove_pending(tx, knock_id)
         await self._around.observer.record(tx, self.node_id, ContactAdded(contact.peer_id, knock_id, contact.peer_name))
-        await self.work.mailbox.send(tx, contact.peer_id, self.work.mailbox.event(Profile(self.profile_name)))
+        profile = Profile(self.profile_name, await self._store.pictures.own(tx, self.node_id))
+        await self.work.mailbox.send(tx, contact.peer_id, self.work.mailbox.event(profile))
         tx.after_commit(lambda: failpoint("accept-committed"))
         tx.after_commit(self.work.look_again)
         return contact.peer_id
@@ -314,6 +316,25 @@ class Node(Codes, Parting, Disclosure, Disappearing):
     def carrying(self) -> Agreements:
         """What this node and its friends agree on about holding mail for each other."""
         return self.work.carrying.agreements
+
+    async def set_picture(self, tx: Transaction, data: bytes | None) -> None:
+        """Let every friend see this picture of our owner, up to `MAX_AVATAR` bytes; None takes it back.
+
+        Raises: LimitReached, UsageError when it is no picture.
+        """
+        picture = None
+        if data is not None:
+            if len(data) > MAX_AVATAR:
+                raise LimitReached(f"this picture is {len(data)} bytes long; one may have {MAX_AVATAR}")
+            mime_type = picture_type(data)
+            if mime_type is None:
+                raise UsageError("this is no PNG, JPEG, WebP or GIF picture")
+            picture = Avatar(mime_type, data)
+        if picture == await self._store.pictures.own(tx, self.node_id):
+            return
+        await self._store.pictures.save_own(tx, self.node_id, picture)
+        for contact in await self._store.contacts.of_node(tx, self.node_id):
+            await self.send(tx, contact.peer_id, Profile(self.profile_name, picture or NO_AVATAR))
 
     async def send(
         self,

@@ -28,6 +28,7 @@ from chattor_bridge.node.records import (
 )
 from chattor_bridge.protocol.carrying import Deposit
 from chattor_bridge.protocol.signals import Signal
+from chattor_bridge.protocol.talk import Avatar
 
 RandomBytes = Callable[[int], bytes]
 
@@ -191,6 +192,19 @@ class Expiring(Protocol):
 
     async def move(self, tx: Transaction, node_id: NodeId, from_peer: PeerId, to_peer: PeerId) -> None:
         """Make what expires in one friendship expire in another: the two have become one."""
+
+
+class Pictures(Protocol):
+    """Small pictures of people; a friend's goes when the contact goes."""
+
+    async def own(self, tx: Transaction, node_id: NodeId) -> Avatar | None:
+        """What friends see of our owner."""
+
+    async def save_own(self, tx: Transaction, node_id: NodeId, picture: Avatar | None) -> None: ...
+    async def of_friend(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> Avatar | None: ...
+    async def save_of_friend(
+        self, tx: Transaction, node_id: NodeId, peer_id: PeerId, picture: Avatar | None
+    ) -> None: ...
 
 
 class Received(Protocol):
@@ -367,6 +381,8 @@ class NodeStore(Protocol):
     def preferences(self) -> FriendPreferences: ...
     @property
     def expiring(self) -> Expiring: ...
+    @property
+    def pictures(self) -> Pictures: ...
 
     async def scrub(self) -> None:
         """Leave nothing on disk of what has been removed, as far as that is ours to do: a file is wiped, a database

@@ -56,6 +56,8 @@ from chattor_bridge.protocol.limits import (
     MAX_TIMER,
 )
 from chattor_bridge.protocol.talk import (
+    NO_AVATAR,
+    Avatar,
     Delete,
     Edit,
     Location,
@@ -72,6 +74,8 @@ from chattor_bridge.protocol.talk import (
 
 __all__ = [
     "EVENT_TYPES",
+    "NO_AVATAR",
+    "Avatar",
     "Body",
     "CarryAsk",
     "CarryEnd",

@@ -20,6 +20,9 @@ MAX_CODE_TEXT: Final = 256
 MAX_NAME: Final = 64
 """Bytes (UTF-8) of a profile name: one line of a contact list."""
 
+MAX_AVATAR: Final = 12_000
+"""Bytes of the picture in a profile: a face of 96 by 96 dots, and it fits one envelope with the name."""
+
 MAX_NOTE: Final = 1_000
 """Bytes (UTF-8) of the note of a knock: a paragraph, so a stranger can introduce himself and not publish."""
 

@@ -7,7 +7,7 @@ with its history at hand: an edit, a deletion and the end of a poll count for ev
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
 from chattor_bridge.ids import EventId
@@ -17,6 +17,7 @@ from chattor_bridge.protocol.limits import (
     MAX_ACCURACY,
     MAX_ANSWER,
     MAX_ANSWERS,
+    MAX_AVATAR,
     MAX_EVENT_TYPE,
     MAX_LATITUDE,
     MAX_LONGITUDE,
@@ -31,6 +32,7 @@ from chattor_bridge.protocol.limits import (
 )
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_MIME_TYPE: Final = re.compile(r"image/[a-z0-9.+-]+", re.ASCII)
 _WORD: Final = re.compile(r"[a-z][a-z0-9_.]*", re.ASCII)
 
 
@@ -229,19 +231,47 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
+class Avatar:
+    """A small picture of a person, up to ``MAX_AVATAR`` bytes. ``mime_type`` is what the sender says it is: whoever
+    shows it looks at its first bytes, and shows only what it knows."""
+
+    mime_type: str
+    data: bytes = field(repr=False)
+
+
+NO_AVATAR: Final = Avatar("", b"")
+"""In a profile: the picture there was is taken back."""
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """What the sender wants this friend to call it from now on; 1 to ``MAX_NAME`` bytes of UTF-8, no control
-    characters."""
+    characters. ``avatar`` is None when the picture stays as it was."""
 
     TYPE: ClassVar = "profile"
     name: str
+    avatar: Avatar | None = None
 
     def to_fields(self) -> dict[str, object]:
-        return {"name": self.name}
+        fields: dict[str, object] = {"name": self.name}
+        if self.avatar is not None:
+            fields["avatar"] = self.avatar.data
+            if self.avatar.data:
+                fields["avatar_type"] = self.avatar.mime_type
+        return fields
 
     @classmethod
     def read(cls, fields: Fields) -> Profile:
-        return cls(line(fields, "name", MAX_NAME))
+        name = line(fields, "name", MAX_NAME)
+        if "avatar" not in fields:
+            return cls(name)
+        data = fields.bytes("avatar", at_most=MAX_AVATAR)
+        if not data:
+            return cls(name, NO_AVATAR)
+        mime_type = fields.text("avatar_type", at_most=MAX_EVENT_TYPE)
+        if not _MIME_TYPE.fullmatch(mime_type):
+            raise fields.wrong("avatar_type")
+        return cls(name, Avatar(mime_type, data))
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from chattor_bridge.storage.management_rooms import SqlManagementRooms
 from chattor_bridge.storage.migrations import apply, load, outstanding
 from chattor_bridge.storage.nodes import SqlNodes
 from chattor_bridge.storage.outbox import SqlOutbox
+from chattor_bridge.storage.pictures import SqlPictures
 from chattor_bridge.storage.portals import SqlPortals
 from chattor_bridge.storage.postgres import PostgresEngine
 from chattor_bridge.storage.preferences import SqlPreferences
@@ -60,6 +61,7 @@ class Store:
     deposits: SqlDeposits
     preferences: SqlPreferences
     expiring: SqlExpiring
+    pictures: SqlPictures
     transfers: SqlTransfers
     inbox: SqlInbox
     actions: SqlActions
@@ -180,6 +182,7 @@ class Store:
         self.deposits = SqlDeposits(sealer)
         self.preferences = SqlPreferences(sealer)
         self.expiring = SqlExpiring()
+        self.pictures = SqlPictures(sealer)
         self.transfers = SqlTransfers(sealer)
         self.inbox = SqlInbox(sealer)
         self.actions = SqlActions(sealer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import io
 import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine
@@ -21,6 +22,7 @@ from chattor_bridge.terminal.control import Answer, Item, JsonObject
 from chattor_bridge.terminal.exits import CommandError, Exit
 from chattor_bridge.terminal.home import Home
 from chattor_bridge.terminal.output import Output, local_time, neutralised, neutralised_lines, table
+from chattor_bridge.terminal.portrait import portrait
 from chattor_bridge.terminal.talk_commands import message_lines
 
 MAX_INPUT = 256 * 1024
@@ -211,8 +213,24 @@ async def presence(arguments: argparse.Namespace, home: Home, output: Output) ->
 
 
 async def profile(arguments: argparse.Namespace, home: Home, output: Output) -> None:
-    items, _ = await ask_once(home, "profile", name=arguments.name)
+    picture: str | None
+    if arguments.avatar is not None:
+        picture = base64.b64encode(await asyncio.to_thread(portrait, arguments.avatar)).decode()
+    else:
+        picture = "" if arguments.no_avatar else None
+    items, _ = await ask_once(home, "profile", name=arguments.name, avatar=picture)
     output.show(items[0], neutralised(items[0]["name"]))
+
+
+async def avatar(arguments: argparse.Namespace, home: Home, output: Output) -> None:
+    items, _ = await ask_once(home, "avatar", contact=arguments.contact)
+    if arguments.file is not None:
+        try:
+            with arguments.file.open("xb") as file:
+                file.write(base64.b64decode(items[0]["data"]))
+        except OSError as error:
+            raise CommandError(Exit.REFUSED, f"this file cannot be written: {error.strerror}") from error
+    output.show(items[0], items[0]["type"])
 
 
 async def send(arguments: argparse.Namespace, home: Home, output: Output) -> None:
@@ -295,6 +313,7 @@ COMMANDS: dict[str, Command] = {
     "typing": typing,
     "presence": presence,
     "profile": profile,
+    "avatar": avatar,
     "send": send,
     "history": history,
     "follow": follow,

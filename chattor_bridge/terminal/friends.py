@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import AsyncGenerator, Sequence
 from itertools import count
 
+from chattor_bridge.errors import MalformedData, NotFound
 from chattor_bridge.node.node import Node
 from chattor_bridge.node.ports import Clock
 from chattor_bridge.node.views import CodeInfo, ContactInfo
@@ -225,7 +227,23 @@ class Friends:
         if name is not None:
             async with self._store.transaction() as tx:
                 await self._node.set_profile_name(tx, name)
-        yield Item({"name": self._node.profile_name})
+        picture = arguments.optional_text(args, "avatar")
+        async with self._store.transaction() as tx:
+            if picture is not None:
+                await self._node.set_picture(tx, _picture(picture))
+            own = await self._store.pictures.own(tx, self._node.node_id)
+        yield Item({"name": self._node.profile_name, "avatar": own is not None})
+        yield Done({})
+
+    async def avatar(self, args: JsonObject) -> AsyncGenerator[Answer, None]:
+        """A friend's picture."""
+        number, contact = find_contact(await self._node.contacts(), arguments.text(args, "contact"))
+        async with self._store.transaction() as tx:
+            picture = await self._store.pictures.of_friend(tx, self._node.node_id, contact.peer_id)
+        if picture is None:
+            raise NotFound("this friend shows no picture of itself")
+        data = base64.b64encode(picture.data).decode()
+        yield Item({"contact": number, "type": picture.mime_type, "data": data})
         yield Done({})
 
     async def status(self, _args: JsonObject) -> AsyncGenerator[Answer, None]:
@@ -289,6 +307,14 @@ class Friends:
     async def _unread(self, contact: ContactInfo) -> int:
         async with self._store.transaction() as tx:
             return len(await self._store.history.unread(tx, self._node.node_id, contact.peer_id, UNREAD_COUNTED))
+
+
+def _picture(text: str) -> bytes | None:
+    """A picture in base64, or none for an empty text. Raises: MalformedData."""
+    try:
+        return base64.b64decode(text, validate=True) or None
+    except ValueError as error:
+        raise MalformedData("avatar must be base64") from error
 
 
 def _free_label(codes: Sequence[CodeInfo]) -> str:

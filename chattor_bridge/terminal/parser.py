@@ -186,10 +186,22 @@ def _add_identity(commands: _Commands) -> None:
     profile = _command(
         commands,
         "profile",
-        "show or change the name that friends see",
-        shape='{"name": "Alice"}',
+        "show or change the name and the picture that friends see",
+        "A picture is made small and square, and nothing else of its file goes with it.",
+        '{"name": "Alice", "avatar": true}',
     )
     profile.add_argument("name", nargs="?", help="the new name, 64 bytes at most; friends are told")
+    picture = profile.add_mutually_exclusive_group()
+    picture.add_argument("--avatar", type=Path, metavar="FILE", help="a picture of you for friends to see")
+    picture.add_argument("--no-avatar", action="store_true", help="show friends no picture any more")
+    avatar = _command(
+        commands,
+        "avatar",
+        "the picture that a friend shows of itself",
+        shape='{"contact": 1, "type": "image/jpeg", "data": "base64…"}',
+    )
+    avatar.add_argument("contact", help="number, alias or name")
+    avatar.add_argument("file", nargs="?", type=Path, metavar="FILE", help="where to put it; it must not exist yet")
     _command(
         commands,
         "status",

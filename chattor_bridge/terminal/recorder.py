@@ -8,6 +8,7 @@ from chattor_bridge.ids import EventId, NodeId, PeerId
 from chattor_bridge.node.happenings import (
     CodeClosed,
     ContactAdded,
+    ContactPictured,
     ContactRenamed,
     ContactsMerged,
     EventArrived,
@@ -70,7 +71,7 @@ class Recorder:
             case ContactsMerged(peer_id, former):
                 await history.move(tx, node_id, former, peer_id)
                 changes = [Changed.EVERYTHING]
-            case ContactRenamed():
+            case ContactRenamed() | ContactPictured():
                 changes = [Changed.CONTACTS]
             case KnockGone() | KnockLeft():
                 changes = [Changed.REQUESTS]

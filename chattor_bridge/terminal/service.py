@@ -66,6 +66,7 @@ class Service:
             "resync": friends.resync,
             "verify": friends.verify,
             "profile": friends.profile,
+            "avatar": friends.avatar,
             "status": friends.status,
             "privacy": person.privacy,
             "mute": person.mute,

@@ -118,6 +118,8 @@ class FakeHomeserver:
         """So many of the next pieces of downloads are lost, and what would follow."""
         self.presence: list[tuple[str, str]] = []
         """What our users were said to be, in order."""
+        self.pictures: dict[str, str] = {}
+        """The address of each person's picture."""
         self.there: dict[str, str] = {}
         """What people are, as far as it is not offline."""
         self.pending_events: list[JsonObject] = []
@@ -383,6 +385,10 @@ class FakeHomeserver:
     async def attach(self, user: MatrixUserId, room_id: MatrixRoomId, upload: Upload) -> Attachment:
         room = await self._enter("attach", user, room_id)
         return await self._upload(upload, sealed=("m.room.encryption", "") in room.state)
+
+    async def profile_picture(self, user: MatrixUserId) -> Attachment | None:
+        await self._ask("profile_picture", BOT)
+        return Attachment.read({"url": self.pictures.get(user)})
 
     async def picture_address(self, user: MatrixUserId, picture: Picture, shown: str | None) -> str:
         await self._ask("picture_address", user)

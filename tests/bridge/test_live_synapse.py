@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from chattor_bridge.bridge.look import NAMELESS
 from chattor_bridge.node.preferences import Shared
 from chattor_bridge.ops.person import Person
 from chattor_bridge.protocol.events import Edit, Reaction
@@ -95,3 +98,38 @@ async def test_a_muted_friend_speaks_in_notices_and_gets_no_receipts(travelled: 
     await alice.mark_read(room_id, alice.timeline[-1]["event_id"])
     await friend.ears.wait_until(lambda: bool(receipts(friend)), WAIT)
     assert receipts(friend) == [loud]
+
+
+async def test_pictures_go_both_ways(travelled: tuple[Road, Peer]) -> None:  # noqa: F811
+    road, friend = travelled
+    alice, room_id, ghost = await befriended(road, friend)
+    peer_id, somebody = await friend.friend(WAIT), road.somebody(alice)
+    async with friend.store.transaction() as tx:
+        await friend.node.set_picture(tx, _portrait("red"))
+    room = await alice.wait_for(lambda event: event["type"] == "m.room.avatar" and "url" in event["content"], WAIT)
+    member = await alice.wait_for(
+        lambda event: event.get("state_key") == ghost and "avatar_url" in event["content"], WAIT
+    )
+    assert room["room_id"] == member["room_id"] == room_id
+    assert room["content"]["url"] == member["content"]["avatar_url"]
+    assert await somebody.fetch(room["content"]["url"]) == _portrait("red")
+    assert await somebody.ask("GET", f"/profile/{ghost}") == {"displayname": NAMELESS}
+
+    address = await somebody.upload(_portrait("blue", 500), "image/png")
+    await somebody.ask("PUT", f"/profile/{alice.user_id}/avatar_url", {"avatar_url": address})
+    await alice.say(room_id, "!chattor profile avatar")
+    await alice.wait_for(lambda event: "see the picture" in event["content"].get("body", ""), WAIT)
+    await alice.say(room_id, "look")
+    await friend.heard(1, WAIT)
+    async with friend.store.transaction() as tx:
+        seen = await friend.store.pictures.of_friend(tx, friend.node.node_id, peer_id)
+    assert seen is not None
+    with Image.open(io.BytesIO(seen.data)) as picture:
+        assert (picture.width, picture.height) == (96, 96)
+        assert picture.convert("RGB").getpixel((48, 48))[2] > 200  # type: ignore[index]
+
+
+def _portrait(colour: str, side: int = 64) -> bytes:
+    data = io.BytesIO()
+    Image.new("RGB", (side, side), colour).save(data, "PNG")
+    return data.getvalue()

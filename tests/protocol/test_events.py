@@ -14,6 +14,8 @@ from chattor_bridge.ids import EventId, FileId
 from chattor_bridge.protocol import cbor
 from chattor_bridge.protocol.chunks import Content
 from chattor_bridge.protocol.events import (
+    NO_AVATAR,
+    Avatar,
     Body,
     Delete,
     Edit,
@@ -99,7 +101,15 @@ _fields = st.dictionaries(st.from_regex(r"x_[a-z]{1,8}", fullmatch=True), _value
 _bodies: st.SearchStrategy[Body] = st.one_of(
     _texts.map(Text),
     st.lists(_ids, min_size=1, max_size=MAX_RECEIPT_EVENTS).map(lambda ids: Receipt("read", tuple(ids))),
-    st.text("aöß漢🙂 ", min_size=1, max_size=MAX_NAME // 4).map(Profile),
+    st.builds(
+        Profile,
+        st.text("aöß漢🙂 ", min_size=1, max_size=MAX_NAME // 4),
+        st.one_of(
+            st.none(),
+            st.just(NO_AVATAR),
+            st.builds(Avatar, st.sampled_from(("image/png", "image/x-new")), st.binary(min_size=1, max_size=60)),
+        ),
+    ),
     st.builds(Text, _texts, _kinds),
     st.builds(Edit, _ids, _texts, _kinds),
     st.builds(Delete, _ids),

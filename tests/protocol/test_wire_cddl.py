@@ -33,6 +33,7 @@ def _rule_of(body: Body) -> str:
 
 
 _OPTIONAL = {
+    "profile-event": {"avatar", "avatar_type"},
     "file-offer-event": {
         *("mime", "kind", "caption", "width", "height", "duration", "waveform", "blurhash", "thumbnail"),
     },

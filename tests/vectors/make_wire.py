@@ -16,6 +16,8 @@ from chattor_bridge.ids import EventId, FileId, ShelfId
 from chattor_bridge.protocol import cbor
 from chattor_bridge.protocol.chunks import Content
 from chattor_bridge.protocol.events import (
+    NO_AVATAR,
+    Avatar,
     CarryAsk,
     CarryEnd,
     CarryOffer,
@@ -285,6 +287,8 @@ def events() -> dict[str, Any]:
         Event(EventId(bytes(16)), 0, Text("x")),
         Event(_ID, NOW, Receipt("read", (EventId(bytes(16)), _ID))),
         Event(_ID, NOW, Profile("Zoë")),
+        Event(_ID, NOW, Profile("Zoë", Avatar("image/png", Source("avatar")(600)))),
+        Event(_ID, NOW, Profile("Zoë", NO_AVATAR)),
         Event(_ID, NOW, CarryAsk()),
         Event(_ID, NOW, CarryOffer(16, 128)),
         Event(_ID, NOW, CarryEnd("carrier")),
@@ -386,6 +390,8 @@ def events() -> dict[str, Any]:
         ("an end for no reason", cbor.encode(text | {"type": "file_cancel", "file": bytes(16), "reason": ""})),
         ("a timer of more than a year", cbor.encode(text | {"type": "timer", "seconds": 31_622_401, "round": 1})),
         ("a timer without a round", cbor.encode(text | {"type": "timer", "seconds": 1, "round": 0})),
+        ("a picture of 12,001 bytes", cbor.encode(_PICTURED | {"avatar": bytes(12_001)})),
+        ("a picture that is none", cbor.encode(_PICTURED | {"avatar_type": "text/html"})),
         ("an event that disappears at once", cbor.encode(text | {"expires": 0})),
         ("an offer to carry nothing", cbor.encode(text | {"type": "carry_offer", "shelves": 1, "blocks": 0})),
         ("an offer to carry everything", cbor.encode(text | {"type": "carry_offer", "shelves": 17, "blocks": 128})),
@@ -411,6 +417,14 @@ def events() -> dict[str, Any]:
     }
 
 
+_PICTURED: dict[str, object] = {
+    "id": bytes(_ID),
+    "time": NOW,
+    "type": "profile",
+    "name": "Zoë",
+    "avatar": b"x",
+    "avatar_type": "image/png",
+}
 _POLL: dict[str, object] = {
     "type": "poll",
     "question": "Now?",
