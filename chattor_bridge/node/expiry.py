@@ -8,7 +8,7 @@ crash, a night or a month in between makes it late and not forgotten, and nothin
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 from typing import Final
 
@@ -57,8 +57,15 @@ def _length(seconds: int) -> int:
 class Expiry:
     """Takes away what is due, for one node. `run` it; `look_again` when something may be due sooner."""
 
-    def __init__(self, around: Surroundings, node_id: NodeId, on_failure: Callable[[Exception, float], None]) -> None:
-        """``on_failure`` as for `Surroundings.insist`."""
+    def __init__(
+        self,
+        around: Surroundings,
+        node_id: NodeId,
+        on_failure: Callable[[Exception, float], None],
+        files_of: Callable[[Transaction, PeerId, Collection[EventId]], Awaitable[None]],
+    ) -> None:
+        """``on_failure`` as for `Surroundings.insist`; ``files_of`` takes away what was offered by these events."""
+        self._files_of = files_of
         self._around = around
         self._node_id = node_id
         self._on_failure = on_failure
@@ -87,6 +94,7 @@ class Expiry:
             ):
                 gone.setdefault(peer_id, []).append(event_id)
             for peer_id, event_ids in gone.items():
+                await self._files_of(tx, peer_id, event_ids)
                 await self._around.observer.record(tx, self._node_id, EventsExpired(peer_id, tuple(event_ids)))
             if gone:
                 tx.after_commit(lambda: failpoint("expiry-committed"))

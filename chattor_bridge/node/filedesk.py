@@ -5,7 +5,7 @@ Every method does database work only and belongs to a transaction its caller com
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -162,6 +162,12 @@ class FileDesk:
                 await self._fail(tx, known, reason)
         return False
 
+    async def taken_back(self, tx: Transaction, peer_id: PeerId, event_id: EventId) -> None:
+        """The friend has taken the offer back: what came of the file is erased. The friend knows; nobody is told."""
+        for transfer in await self._store.transfers.of_node(tx, self._node_id, over=False):
+            if (transfer.peer_id, transfer.event_id, transfer.outgoing) == (peer_id, event_id, False):
+                await self._save(tx, transfer, TransferState.FAILED, CANCELLED)
+
     # --- by the node -------------------------------------------------------------------------------------------------
 
     async def decide(self, tx: Transaction, offered: Transfer, *, many: bool) -> None:
@@ -198,6 +204,16 @@ class FileDesk:
         contact = await self._mailbox.locked(tx, current.peer_id)
         if not contact.blocked and contact.retired is None:
             await self._send(tx, current.peer_id, FileCancel(current.file_id, reason))
+
+    async def disappeared(self, tx: Transaction, peer_id: PeerId, event_ids: Collection[EventId]) -> None:
+        """These offers are to be seen no more: what they offered is neither sent nor kept any longer."""
+        for transfer in await self._store.transfers.of_node(tx, self._node_id, over=False):
+            if transfer.peer_id != peer_id or transfer.event_id not in event_ids:
+                continue
+            if transfer.state is TransferState.ARRIVED:
+                await self._save(tx, transfer, TransferState.DONE)
+            else:
+                await self.give_up(tx, transfer, CANCELLED)
 
     async def expire(self, tx: Transaction) -> None:
         """Give up what has waited too long, and forget what has been over for long."""

@@ -111,6 +111,11 @@ class Files:
         """A file that arrived was taken, and need not be kept. Raises: NotFound, UsageError when it has not arrived."""
         await self._work.desk.release(tx, peer_id, file_id)
 
+    async def taken_back(self, tx: Transaction, peer_id: PeerId, event_id: EventId) -> None:
+        """The friend has taken back the offer that it made by this event: erase what came of the file. To be called
+        while that is being recorded; if there is no such file, nothing happens."""
+        await self._work.desk.taken_back(tx, peer_id, event_id)
+
     async def list(self, peer_id: PeerId | None = None) -> list[TransferInfo]:
         """All files of a friend, or of all friends, oldest first; those that are over stay for a week."""
         async with self._store.transaction() as tx:

@@ -85,7 +85,7 @@ class NodeWork:
         self.record = record
         self.counters = Counters()
         self.presence = Here.UNKNOWN
-        self.expiry = Expiry(around, record.node_id, self._held_up)
+        self.expiry = Expiry(around, record.node_id, self._held_up, lambda *gone: self.desk.disappeared(*gone))
         self.mailbox = Mailbox(
             record.node_id,
             around,

@@ -180,6 +180,7 @@ async def run_daemon(
             stack.push_async_callback(host.stop)
             await host.start()
             node = _node(host)
+            recorder.files = node.files
             friends = Friends(node, store, clock, connection)
             service = Service(
                 friends,

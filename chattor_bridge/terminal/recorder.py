@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from chattor_bridge.ids import EventId, NodeId, PeerId
+from chattor_bridge.node.files import Files
 from chattor_bridge.node.happenings import (
     CodeClosed,
     ContactAdded,
@@ -54,6 +55,8 @@ class Recorder:
         self._clock = clock
         self._bell = bell
         self._notify = notify
+        self.files: Files | None = None
+        """Those of the node, once there is one: what a friend takes back of its files is erased."""
 
     async def record(self, tx: Transaction, node_id: NodeId, happening: Happening) -> None:
         """See `Observer.record`."""
@@ -135,6 +138,8 @@ class Recorder:
             detail=form.detail,
         )
         if form.kind == Delete.TYPE and form.target is not None:
+            if self.files is not None:
+                await self.files.taken_back(tx, peer_id, form.target)
             await take_back(self._store.history, tx, node_id, peer_id, form.target, Direction.IN, arrived.received_at)
         elif form.target is None:
             # past a gap, what takes it back may have come before it

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 
 from chattor_bridge.errors import NotFound, UsageError
-from chattor_bridge.ids import PeerId
+from chattor_bridge.ids import FileId, PeerId
 from chattor_bridge.node.node import Node
 from chattor_bridge.node.ports import Clock, Transaction
 from chattor_bridge.protocol.events import Body, Delete, Edit, Event, Location, Poll, PollEnd, Reaction, Vote
@@ -149,6 +150,9 @@ class Relating:
 
     async def _take_back(self, tx: Transaction, entry: HistoryEntry) -> Item:
         item = await self._send(tx, entry.peer_id, Delete(entry.event_id), "how to take something back")
+        if entry.kind == "file" and entry.detail is not None:
+            with suppress(UsageError):  # it has gone over, or will not
+                await self._node.files.cancel(tx, entry.peer_id, FileId(bytes.fromhex(entry.detail["file"])))
         await take_back(
             self._store.history, tx, entry.node_id, entry.peer_id, entry.event_id, Direction.OUT, self._clock.now()
         )

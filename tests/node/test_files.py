@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -422,3 +423,40 @@ async def test_a_disk_that_takes_nothing_for_a_while_is_waited_for(
     full = False
     await ben.until(lambda: bool(ben.of(FileArrived)), time_passes=True)
     assert await content(ben, peer_id, file_id) == data
+
+
+async def test_what_a_friend_takes_back_is_erased(anna: Person, ben: Person) -> None:
+    peer_id = await anna.befriend(ben)
+    waiting, whole = [await offer(anna, peer_id, data_of(100_000, name), name) for name in ("waiting", "whole")]
+    await accept(ben, peer_id, whole)
+    await ben.until(lambda: bool(ben.of(FileArrived)), time_passes=True)
+    by_file = {info.file_id: info.event_id for info in await ben.node.files.list()}
+    async with ben.house.store.transaction() as tx:
+        for file_id in (waiting, whole):
+            await ben.node.files.taken_back(tx, peer_id, by_file[file_id])
+    assert [await state(ben, file_id) for file_id in (waiting, whole)] == [TransferState.FAILED] * 2
+    await until_swept(ben)
+
+
+async def test_a_file_whose_offer_disappears_is_neither_sent_nor_kept(anna: Person, ben: Person) -> None:
+    peer_id = await anna.befriend(ben)
+    waiting, whole = [await offer(anna, peer_id, data_of(100_000, name), name) for name in ("waiting", "whole")]
+    await accept(ben, peer_id, whole)
+    await ben.until(lambda: bool(ben.of(FileArrived)), time_passes=True)
+    event_ids = [info.event_id for info in await ben.node.files.list()]
+    async with ben.house.store.transaction() as tx:
+        await ben.node.work.desk.disappeared(tx, peer_id, event_ids)
+    assert [await state(ben, file_id) for file_id in (waiting, whole)] == [TransferState.FAILED, TransferState.DONE]
+    await until_swept(ben)
+    await until_failed(anna)
+    assert await state(anna, waiting) is TransferState.FAILED
+
+
+async def test_a_friend_whose_program_knows_no_files_is_offered_none(anna: Person, ben: Person) -> None:
+    peer_id = await anna.befriend(ben)
+    await anna.until(lambda: anna.online(peer_id))
+    async with anna.house.store.transaction() as tx:
+        contact = await anna.node.work.mailbox.locked(tx, peer_id)
+        await anna.house.store.contacts.save(tx, replace(contact, capabilities=("text",)))
+    with pytest.raises(UsageError, match="cannot take files yet"):
+        await offer(anna, peer_id, b"x")
