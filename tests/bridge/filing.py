@@ -13,6 +13,7 @@ from chattor_bridge.node.files import prepare
 from chattor_bridge.node.happenings import EventArrived, FileArrived, Happening
 from chattor_bridge.node.records import TransferState
 from chattor_bridge.protocol.events import Body, FileOffer
+from chattor_bridge.storage.transaction import sql
 from tests.bridge.fake_homeserver import WAIT, Room
 from tests.bridge.town import Town
 from tests.peer import Peer
@@ -107,3 +108,9 @@ async def all_erased(town: Town) -> None:
     async with asyncio.timeout(WAIT):
         while parts(town):  # noqa: ASYNC110 - the disk tells nobody
             await asyncio.sleep(0.02)
+
+
+async def settings(town: Town) -> list[str]:
+    async with town.store.transaction() as tx:
+        rows = await sql(tx).fetch("SELECT name FROM settings")
+    return [row["name"] for row in rows]

@@ -12,7 +12,6 @@ from chattor_bridge.errors import HomeserverUnavailable
 from chattor_bridge.ids import MatrixUserId
 from chattor_bridge.node.happenings import FileFailed, FileSent
 from chattor_bridge.protocol.files import Thumbnail
-from chattor_bridge.storage.transaction import sql
 from tests.bot.test_merging import second_portal
 from tests.bridge.fake_homeserver import BOT, WAIT
 from tests.bridge.filing import (
@@ -23,6 +22,7 @@ from tests.bridge.filing import (
     offer,
     offers,
     send_file,
+    settings,
     shown,
     until,
     upload,
@@ -50,12 +50,6 @@ async def test_a_file_of_a_friend_comes_into_the_room(town: Town, friend: Peer, 
     await town.idle()
     await all_erased(town)
     assert not [name for name in await settings(town) if name.startswith("file:")]
-
-
-async def settings(town: Town) -> list[str]:
-    async with town.store.transaction() as tx:
-        rows = await sql(tx).fetch("SELECT name FROM settings")
-    return [row["name"] for row in rows]
 
 
 async def test_what_is_said_of_a_voice_message_is_shown(town: Town, friend: Peer) -> None:

@@ -20,6 +20,7 @@ from tests.bridge.filing import (
     parts,
     said_by_owner,
     send_file,
+    settings,
     shown,
     states,
     until,
@@ -141,6 +142,19 @@ async def test_what_the_owner_removes_is_not_fetched_any_more(town: Town, friend
     await town.send(room, {"redacts": event_id}, "m.room.redaction")
     await until(friend, FileFailed)
     assert await states(friend) == [TransferState.FAILED]
+
+
+async def test_what_the_owner_removes_before_it_could_be_read_is_never_offered(town: Town, friend: Peer) -> None:
+    room = await town.befriend(friend)
+    await town.idle()
+    town.homeserver.breaks = 3
+    event_id = await send_file(town, room, b"oops")
+    await town.send(room, {"redacts": event_id}, "m.room.redaction")
+    await send_file(town, room, b"this instead")
+    await friend.ears.wait_until(lambda: bool(offers(friend)), WAIT)
+    await town.idle()
+    assert [one.content.size for one in offers(friend)] == [len(b"this instead")]
+    assert not [name for name in await settings(town) if name.startswith("file:")]
 
 
 async def test_a_caption_is_changed_both_ways(town: Town, friend: Peer) -> None:

@@ -1,4 +1,4 @@
-"""Files through the real Synapse: large ones in little memory, both ways, in an encrypted room."""
+"""Files through the real Synapse: a picture in a plain room, and large ones in an encrypted one, in little memory."""
 
 from __future__ import annotations
 
@@ -12,9 +12,13 @@ from chattor_bridge.ids import NodeId
 from chattor_bridge.node.files import prepare
 from chattor_bridge.node.happenings import EventArrived, FileArrived
 from chattor_bridge.protocol.events import FileOffer
+from chattor_bridge.protocol.files import Thumbnail
+from tests.bridge.filing import fetched, offer, offers
 from tests.bridge.test_road_synapse import befriended, road_to
+from tests.homeserver_contract import PNG
 from tests.memory import grows_less_than
 from tests.nio_person import NioPerson
+from tests.postgres import Databases
 from tests.synapse import Homestead
 
 pytestmark = pytest.mark.synapse
@@ -79,6 +83,29 @@ async def test_a_large_file_takes_little_memory_both_ways(homestead: Homestead, 
             async for piece in friend.node.files.read(peer_id, offer.content.file_id):
                 back.update(piece)
         assert back.digest() == expected.digest()
+
+
+@pytest.mark.engines("postgres")
+async def test_a_picture_goes_both_ways_in_a_plain_room(
+    homestead: Homestead, tmp_path: Path, databases: Databases
+) -> None:
+    async with road_to(homestead, tmp_path, databases=databases) as (road, friend):
+        alice, room, ghost = await befriended(road, friend)
+        url = await alice._client.upload_media(PNG, "image/png")
+        content = {"msgtype": "m.image", "body": "Look!", "filename": "cat.png", "url": url, "info": {"w": 1, "h": 1}}
+        sent = await alice.send(room, "m.room.message", content)
+        assert await fetched(friend) == PNG
+        [said] = offers(friend)
+        assert (said.name, said.caption, said.kind) == ("cat.png", "Look!", "image")
+        assert said.thumbnail is not None  # which Synapse made
+        await alice.wait_for(lambda event: sent in event["content"], PATIENCE, ephemeral=True)
+
+        thumbnail = Thumbnail(PNG, "image/png", 1, 1)
+        await offer(friend, PNG, "dog.png", kind="image", mime="image/png", thumbnail=thumbnail)
+        shown = await alice.wait_for(lambda event: event["content"].get("filename") == "dog.png", PATIENCE)
+        assert (shown["sender"], shown["content"]["msgtype"]) == (ghost, "m.image")
+        for address in (shown["content"]["url"], shown["content"]["info"]["thumbnail_url"]):
+            assert await road.somebody(alice).fetch(address) == PNG
 
 
 def _is_offer(happening: object) -> bool:

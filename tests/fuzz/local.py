@@ -12,7 +12,9 @@ from chattor_bridge import registration
 from chattor_bridge.bot import codes, contacts, requests
 from chattor_bridge.bot.parser import Commands
 from chattor_bridge.bot.typed_code import split_code
+from chattor_bridge.bridge.attachment import Attachment
 from chattor_bridge.bridge.content import plain, reply_target, spoken
+from chattor_bridge.bridge.files.content import described, file_name
 from chattor_bridge.config import load_config
 from chattor_bridge.durations import read_duration
 from chattor_bridge.errors import ChattorError, ConfigError, UsageError, WrongStoreKey
@@ -72,6 +74,11 @@ def _said(data: bytes) -> None:
         content = _json_object(data)
         assert isinstance(spoken(matrix_text, content), str)
         assert reply_target(content) is None or plain(content) is not None
+        for event_type in ("m.room.message", "m.sticker"):
+            file = described(matrix_text, event_type, content)
+            assert file_name(file.name, file.mime, file.kind) == file.name
+        attachment = Attachment.read(content)
+        assert attachment is None or Attachment.read(attachment.to_content()) == attachment
         for receipt in foreign_receipts([content], lambda user: user.startswith("@chattor")):
             assert receipt["content"]
 
@@ -129,6 +136,8 @@ _MESSAGES = (
     b'{"msgtype": "m.text", "body": "> <@a:b> x\\n\\nyes", "m.relates_to": {"m.in_reply_to": {"event_id": "$x"}}}',
     b'{"body": "x", "format": "org.matrix.custom.html", "formatted_body": "<b>x</b>", "m.relates_to": 1}',
     b'{"type": "m.receipt", "room_id": "!r", "content": {"$x": {"m.read": {"@a:b": {"ts": 1}}}}}',
+    b'{"msgtype": "m.audio", "body": "x", "url": "mxc://a.b/c", "m.voice": {}, "m.audio": {"waveform": [1, 2]}}',
+    b'{"msgtype": "m.image", "body": "x", "filename": "a/b.ogg", "info": {"mimetype": "a/b", "w": 1, "duration": 2}}',
 )
 
 TARGETS = (

@@ -31,16 +31,15 @@ T = TypeVar("T")
 
 FROM_MATRIX = (
     ("event-opened", SIZE),  # decrypted, not read at the homeserver yet
-    ("inbox-done", SIZE),  # offered
     ("chunk-sent:2", SIZE),  # in the middle of it
     ("matrix-sent", SMALL + 1),  # read through in a lane of its own, not offered
 )
 TO_MATRIX = (
-    "receive-committed",  # the offer is on disk
-    "chunks-noted",  # some of it is
+    "chunks-noted",  # some of it is on disk
     "file-uploaded",  # where it lies is on disk, nobody was told
     "matrix-sent:2",  # in the room, not yet known to be
 )
+"""Offers are committed as every event is, which `test_matrix.py` kills."""
 
 
 @pytest.mark.parametrize(("failpoint", "size"), FROM_MATRIX)

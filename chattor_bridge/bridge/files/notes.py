@@ -7,10 +7,11 @@ import base64
 import json
 from dataclasses import asdict, dataclass, replace
 
+from chattor_bridge.bridge.actions import files_lane
 from chattor_bridge.bridge.ports import BridgeStore
 from chattor_bridge.bridge.records import JsonObject, Portal
 from chattor_bridge.errors import MalformedData
-from chattor_bridge.ids import FileId
+from chattor_bridge.ids import FileId, MatrixEventId
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.protocol.events import Event, decode_event, encode_event
 
@@ -64,6 +65,19 @@ class Notes:
     async def remove(self, tx: Transaction, portal: Portal, file_id: FileId) -> None:
         await self._store.remove_settings(tx, _name(portal, file_id))
 
+    async def withdraw(self, tx: Transaction, portal: Portal, event_id: MatrixEventId) -> None:
+        """The owner has removed an event that may carry a file which is not offered yet."""
+        waiting, aside = self._store.actions.count, self._store.actions.count_parked
+        if await waiting(tx, files_lane(portal)) or await aside(tx, files_lane(portal)):
+            await self._store.set_setting(tx, _withdrawn(portal, event_id), "1")
+
+    async def is_withdrawn(self, tx: Transaction, portal: Portal, event_id: MatrixEventId) -> bool:
+        """Whether it was; asked once."""
+        name = _withdrawn(portal, event_id)
+        found = await self._store.get_setting(tx, name)
+        await self._store.remove_settings(tx, name)
+        return found is not None
+
     async def remove_all(self, tx: Transaction, portal: Portal) -> None:
         """Those of every file of this conversation."""
         await self._store.remove_settings(tx, _prefix(portal))
@@ -79,6 +93,10 @@ class Notes:
 
 def _prefix(portal: Portal) -> str:
     return f"file:{portal.ghost}:"
+
+
+def _withdrawn(portal: Portal, event_id: MatrixEventId) -> str:
+    return f"{_prefix(portal)}withdrawn:{event_id}"
 
 
 def _name(portal: Portal, file_id: FileId) -> str:

@@ -8,7 +8,6 @@ friend reads.
 
 from __future__ import annotations
 
-import asyncio
 import io
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,6 +19,7 @@ from chattor_bridge.bridge import content
 from chattor_bridge.bridge.actions import OfferFile, files_lane
 from chattor_bridge.bridge.attachment import Attachment, Picture, raster_type
 from chattor_bridge.bridge.files.content import Description, described
+from chattor_bridge.bridge.files.notes import Notes
 from chattor_bridge.bridge.files.source import MediaFile, reference_to
 from chattor_bridge.bridge.listener import Deed
 from chattor_bridge.bridge.ports import BridgeStore, Homeserver, TextConversion
@@ -41,6 +41,7 @@ from chattor_bridge.errors import (
 from chattor_bridge.ids import MatrixEventId, MatrixRoomId, NodeId, PeerId
 from chattor_bridge.node.files import Prepared, prepare
 from chattor_bridge.node.host import NodeHost
+from chattor_bridge.node.patience import within
 from chattor_bridge.node.ports import Clock, Transaction
 from chattor_bridge.protocol.events import FileOffer, Text
 from chattor_bridge.protocol.files import Thumbnail
@@ -96,6 +97,7 @@ class Offering:
         self._answers = Answers(store, voice)
         self._sending = Sending(store, host, clock, on_sent)
         self._targets = Targets(store)
+        self._notes = Notes(store)
 
     async def said(self, portal: Portal, event: JsonObject) -> Deed:
         """The deed for an event that the owner sent just now. Raises: UsageError."""
@@ -105,8 +107,8 @@ class Offering:
             return self._answers.not_sent(portal, NO_ADDRESS, event_id)
         self._sending.node(portal)
         with suppress(FileChanged, HomeserverUnavailable, TimeoutError):  # what is final is said by the next try
-            async with asyncio.timeout(PROMPT):
-                return self._offering(portal, event, await self._read(event, attachment, SMALL))
+            ready = await within(self._clock, PROMPT, self._read(event, attachment, SMALL))
+            return self._offering(portal, event, ready)
 
         async def later(tx: Transaction) -> None:
             action = OfferFile(portal.node_id.hex(), portal.peer_id.hex(), event)
@@ -131,6 +133,8 @@ class Offering:
             return self._answers.not_sent(portal, TOO_LATE, event_id)
 
         async def deed(tx: Transaction) -> None:
+            if await self._notes.is_withdrawn(tx, portal, event_id):
+                return
             try:
                 await self._offering(portal, action.event, ready)(tx)
             except UsageError as error:

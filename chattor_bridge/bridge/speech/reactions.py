@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from chattor_bridge.bridge import content
+from chattor_bridge.bridge.files.notes import Notes
 from chattor_bridge.bridge.listener import Deed
 from chattor_bridge.bridge.parking import Parking
 from chattor_bridge.bridge.ports import BridgeStore
@@ -65,6 +66,8 @@ class Reactions:
             ours = [link for link in links if link.ours and link.kind != Delete.TYPE]
             if not ours:
                 kept = await self._parking.removed(tx, portal, item.room_id, MatrixEventId(redacted))
+                if not kept:
+                    await Notes(self._store).withdraw(tx, portal, MatrixEventId(redacted))
                 if links and not kept:
                     await self._answers.once(portal, "redacted\0theirs", ONLY_HERE)(tx)
                 return
