@@ -110,7 +110,7 @@ class Bridge:
         self._level_of = level_of
         household = Household(homeserver.bot, homeserver.domain)
         voice = Voice(store, clock, homeserver.bot, self._wake)
-        conversations = Conversations(store, clock, household, voice)
+        self._conversations = conversations = Conversations(store, clock, household, voice)
         self.observer = NodeObserver(store, household, voice, make_announcer(store, voice), conversations)
         self.host = make_host(self.observer)
         self._parking = Parking(store, voice, lambda room: self._inbox.wake(room), self._wake)
@@ -166,6 +166,7 @@ class Bridge:
         Raises: DatabaseUnavailable, and whatever starting the nodes does.
         """
         async with self._store.transaction() as tx:
+            await self._conversations.show_new_features(tx)
             rooms = await self._store.inbox.rooms(tx)
             lanes = await self._store.actions.lanes(tx)
         await self.host.start(self._may_run)

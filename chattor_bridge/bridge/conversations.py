@@ -6,10 +6,13 @@ in the lane of the portal, behind what already waits there.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import replace
 
 from chattor_bridge.bridge import actions
 from chattor_bridge.bridge.actions import portal_lane, puppet_lane, space_lane
+from chattor_bridge.bridge.features import FEATURES
 from chattor_bridge.bridge.ghosts import SECRET_BYTES, SECRET_NAME, Household
 from chattor_bridge.bridge.ports import BridgeStore
 from chattor_bridge.bridge.puppets import puppet_of
@@ -18,6 +21,9 @@ from chattor_bridge.bridge.voice import Voice
 from chattor_bridge.errors import NotFound
 from chattor_bridge.ids import MatrixUserId, NodeId, PeerId
 from chattor_bridge.node.ports import Clock, Transaction
+
+FEATURES_SHOWN = "features"
+"""The setting that says which table of features the rooms were told."""
 
 
 class Conversations:
@@ -62,6 +68,18 @@ class Conversations:
             return
         await self._voice.check_room_for_more(tx, portal_lane(portal))
         await self._voice.arrange(tx, portal_lane(portal), action)
+
+    async def show_new_features(self, tx: Transaction) -> None:
+        """Have every room say what this version carries, if that is not what the last one to run did."""
+        digest = hashlib.sha256(json.dumps(FEATURES, sort_keys=True).encode()).hexdigest()
+        if await self._store.get_setting(tx, FEATURES_SHOWN) == digest:
+            return
+        await self._store.set_setting(tx, FEATURES_SHOWN, digest)
+        for node in await self._store.nodes.all(tx):
+            for portal in await self._store.portals.of_owner(tx, MatrixUserId(node.owner)):
+                if portal.room_id is not None:
+                    refresh = actions.RenamePortal(portal.node_id.hex(), portal.peer_id.hex())
+                    await self._voice.arrange(tx, portal_lane(portal), refresh)
 
     async def part(self, tx: Transaction, portal: Portal, *, everybody: bool) -> None:
         """Give the room up, and keep the friend: what is said next opens another. With ``everybody`` its owner and

@@ -78,15 +78,18 @@ class _State:
 
 
 async def is_looked_at(store: BridgeStore, tx: Transaction, room_id: MatrixRoomId) -> bool:
-    """Whether it is about to be found out whether this room becomes that of a conversation."""
-    return await store.get_setting(tx, _mark(room_id)) is not None
+    """Whether it is about to be found out whether this room becomes that of a conversation: so it was noted, and what
+    is to find it out has not been set aside or removed."""
+    lane = await store.get_setting(tx, _mark(room_id))
+    return lane is not None and await store.actions.next(tx, lane) is not None
 
 
 async def look_at(store: BridgeStore, voice: Voice, tx: Transaction, portal: Portal, room_id: MatrixRoomId) -> None:
     """Have it found out, behind what is being done in the portal."""
-    await store.set_setting(tx, _mark(room_id), "1")
+    lane = actions.portal_lane(portal)
+    await store.set_setting(tx, _mark(room_id), lane)
     action = actions.ConsiderRoom(portal.node_id.hex(), portal.peer_id.hex(), room_id)
-    await voice.arrange(tx, actions.portal_lane(portal), action)
+    await voice.arrange(tx, lane, action)
 
 
 def _mark(room_id: MatrixRoomId) -> str:

@@ -7,7 +7,7 @@ The owner is invited only after the room is saved: whatever they say in it then 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from chattor_bridge.bridge.conversations import Conversations
@@ -93,11 +93,8 @@ class PortalRooms:
         await self._homeserver.ensure_user(portal.ghost, NAMELESS)
         look = await self._with_address(portal.ghost, portal.room_id, look)
         member = {"membership": "join", "displayname": look.name, **_if_any("avatar_url", look.avatar)}
-        for event_type, key, content in (
-            *self._states(portal.ghost, look),
-            ("m.room.member", portal.ghost, member),
-        ):
-            await self._set(portal.ghost, portal.room_id, event_type, key, content)
+        wanted = [*self._states(portal.ghost, look), ("m.room.member", portal.ghost, member)]
+        await self._set(portal.ghost, portal.room_id, wanted)
 
     async def _with_address(self, ghost: MatrixUserId, room_id: MatrixRoomId, look: Look) -> Look:
         """The same, with its picture at the homeserver: where it lies already, if it does."""
@@ -108,26 +105,29 @@ class PortalRooms:
         return replace(look, avatar=await self._homeserver.picture_address(ghost, look.picture, before))
 
     async def _set(
-        self, user: MatrixUserId, room_id: MatrixRoomId, event_type: str, key: str, content: JsonObject
+        self, user: MatrixUserId, room_id: MatrixRoomId, wanted: Sequence[tuple[str, str, JsonObject]]
     ) -> None:
-        if (await self._homeserver.get_state(user, room_id, event_type, key) or {}) == content:
-            return
-        try:
-            await self._homeserver.set_state(user, room_id, event_type, content, key)
-        except HomeserverRefused as error:
-            if error.errcode != "M_FORBIDDEN":  # as a ghost may be in a room that its owner made
-                raise
+        """Have the room's state so, where it is not and ``user`` has the power."""
+        state = await self._homeserver.room_state(user, room_id)
+        now = {(event["type"], event["state_key"]): event["content"] for event in state}
+        for event_type, key, content in wanted:
+            if now.get((event_type, key), {}) == content:
+                continue
+            try:
+                await self._homeserver.set_state(user, room_id, event_type, content, key)
+            except HomeserverRefused as error:
+                if error.errcode != "M_FORBIDDEN":  # as a ghost may be in a room that its owner made
+                    raise
 
     async def seclude(self, ghost: MatrixUserId, room_id: MatrixRoomId) -> None:
         """Keep strangers away from a room that its owner made, as far as its ghost has the power to.
 
         Raises: HomeserverUnavailable, HomeserverRefused.
         """
-        for event in SECLUDED:
-            await self._set(ghost, room_id, event["type"], "", event["content"])
         levels = await self._homeserver.get_state(ghost, room_id, "m.room.power_levels") or {}
-        if levels.get("invite", 0) < OWNER_POWER:
-            await self._set(ghost, room_id, "m.room.power_levels", "", {**levels, "invite": OWNER_POWER})
+        raised = {**levels, "invite": max(levels.get("invite", 0), OWNER_POWER)}
+        secluded = [(event["type"], "", event["content"]) for event in SECLUDED]
+        await self._set(ghost, room_id, [*secluded, ("m.room.power_levels", "", raised)])
 
     async def unbridge(self, ghost: MatrixUserId, room_id: MatrixRoomId) -> None:
         """Let a portal's room say no longer that it leads anywhere.

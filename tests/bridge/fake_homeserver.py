@@ -9,6 +9,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field
 
 from chattor_bridge.bridge.attachment import Attachment, Download, Picture, Upload, raster_type
@@ -528,7 +529,7 @@ class FakeHomeserver:
     def _put_state(
         self, room: Room, sender: str, event_type: str, state_key: str, content: JsonObject
     ) -> MatrixEventId:
-        room.state[event_type, state_key] = content
+        room.state[event_type, state_key] = content = deepcopy(content)
         return self._append(room, sender, event_type, content, state_key)
 
     def _to_bridge(self, room: Room, event_id: str) -> None:

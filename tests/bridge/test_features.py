@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from chattor_bridge.bridge.features import FEATURES, ROOM_FEATURES
 from chattor_bridge.bridge.look import NAMELESS, TOPIC_MISMATCH, TOPIC_VERIFIED
 from chattor_bridge.node.happenings import ContactRenamed
@@ -17,6 +19,21 @@ async def test_a_room_says_which_bridge_it_leads_over_and_what_it_carries(town: 
     for event_type in ("m.bridge", "uk.half-shot.bridge"):
         assert room.state[event_type, key]["protocol"]["id"] == "chattor"
         await town.homeserver.until(lambda: room.state[event_type, key]["channel"]["displayname"] == FRIEND_NAME)  # noqa: B023
+
+
+async def test_rooms_made_by_another_version_say_what_this_one_carries(
+    town: Town, friend: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = await town.befriend(friend)
+    await town.idle()
+    key = f"chattor_bridge:{(await town.portal(room)).ghost}"
+    before = len(room.timeline)
+    await town.restart()
+    await town.idle()
+    assert len(room.timeline) == before
+    monkeypatch.setitem(FEATURES, "org.example.holograms", 2)
+    await town.restart()
+    await town.homeserver.until(lambda: room.state[ROOM_FEATURES, key].get("org.example.holograms") == 2)
 
 
 async def test_a_friends_name_is_said_in_the_portal_alone(town: Town, friend: Peer) -> None:
