@@ -12,7 +12,7 @@ from chattor_bridge.errors import FileChanged, NotFound, UsageError
 from chattor_bridge.ids import EventId
 from chattor_bridge.node.files import prepare
 from chattor_bridge.node.node import Node
-from chattor_bridge.node.ports import Clock
+from chattor_bridge.node.ports import Clock, Transaction
 from chattor_bridge.node.records import TransferState
 from chattor_bridge.node.views import ContactInfo, TransferInfo
 from chattor_bridge.protocol.limits import MAX_FILE_NAME
@@ -99,6 +99,7 @@ class Filing:
         info = await self._find(args)
         async with self._store.transaction() as tx:
             await self._node.files.accept(tx, info.peer_id, info.file_id)
+            self._tell(tx, info)
         yield Item(await self._described(info.event_id))
         yield Done({})
 
@@ -106,6 +107,7 @@ class Filing:
         info = await self._find(args)
         async with self._store.transaction() as tx:
             await self._node.files.cancel(tx, info.peer_id, info.file_id)
+            self._tell(tx, info)
         yield Item(await self._described(info.event_id))
         yield Done({})
 
@@ -119,6 +121,7 @@ class Filing:
         if info.state is TransferState.OFFERED:
             async with self._store.transaction() as tx:
                 await self._node.files.accept(tx, info.peer_id, info.file_id)
+                self._tell(tx, info)
         if info.state is not TransferState.ARRIVED:
             async for item in self._until_over(info.event_id, gone):
                 yield item
@@ -128,6 +131,7 @@ class Filing:
         path = await save(directory, info.name, pieces)
         async with self._store.transaction() as tx:
             await self._node.files.release(tx, info.peer_id, info.file_id)
+            self._tell(tx, info)
         yield Item({**await self._described(info.event_id), "saved": str(path)})
         yield Done({})
 
@@ -145,6 +149,10 @@ class Filing:
             if described["state"] in ("arrived", "done"):
                 return
             await first_of(news, gone, timeout=PROGRESS_INTERVAL)
+
+    def _tell(self, tx: Transaction, info: TransferInfo) -> None:
+        """Its message shows another state."""
+        tx.after_commit(lambda: self._bell.ring(MessageChanged(info.peer_id, info.event_id)))
 
     async def _find(self, args: JsonObject) -> TransferInfo:
         return find_file(await self._node.files.list(), arguments.text(args, "file"))

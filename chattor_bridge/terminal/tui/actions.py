@@ -10,7 +10,15 @@ from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
 from chattor_bridge.terminal.output import neutralised
-from chattor_bridge.terminal.tui.asking import ask_alias, ask_note, ask_place, ask_poll, ask_privacy
+from chattor_bridge.terminal.tui.asking import (
+    ask_alias,
+    ask_file,
+    ask_note,
+    ask_place,
+    ask_poll,
+    ask_privacy,
+    ask_timer,
+)
 from chattor_bridge.terminal.tui.screens.main import MainScreen
 
 if TYPE_CHECKING:
@@ -54,6 +62,8 @@ class Actions(Provider):
             name = neutralised(contact.shown)
             yield Action(f"Verify {name}", "safety number, emoji", app.action_verify)
             for title, explained, ask in (
+                (f"Send a file to {name}", "offered from where it lies", ask_file),
+                (f"Disappearing messages with {name}", "after a while, at both ends", ask_timer),
                 (f"Poll with {name}", "a question with answers to choose from", ask_poll),
                 (f"Place for {name}", "tell of a place on earth", ask_place),
                 (f"Rename {name}", "a name of your own for this contact", ask_alias),

@@ -15,7 +15,7 @@ from chattor_bridge.errors import ChattorError
 from chattor_bridge.terminal.exits import CommandError
 from chattor_bridge.terminal.output import neutralised
 from chattor_bridge.terminal.tui.actions import Actions
-from chattor_bridge.terminal.tui.asking import ask_alias, ask_code, ask_name
+from chattor_bridge.terminal.tui.asking import ask_alias, ask_code, ask_file, ask_name
 from chattor_bridge.terminal.tui.desk import Desk
 from chattor_bridge.terminal.tui.records import Contact
 from chattor_bridge.terminal.tui.screens.codes import CodesScreen
@@ -128,6 +128,10 @@ class ChattorApp(App[None]):
     def action_rename(self) -> None:
         if (contact := self.main.meant) is not None:
             ask_alias(self, contact)
+
+    def action_send_file(self) -> None:
+        if (contact := self.main.meant) is not None:
+            ask_file(self, contact)
 
     def action_profile(self) -> None:
         self.do(ask_name(self))

@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from chattor_bridge.durations import read_timer, timer_in_words
+from chattor_bridge.errors import UsageError
 from chattor_bridge.terminal.exits import CommandError, Exit
 from chattor_bridge.terminal.output import neutralised
 from chattor_bridge.terminal.talk_parser import degrees
+from chattor_bridge.terminal.tui.paths import absolute, path_field
 from chattor_bridge.terminal.tui.records import Contact
 from chattor_bridge.terminal.tui.screens.panel import Field, Form
 
@@ -61,6 +64,40 @@ def ask_place(app: ChattorApp, contact: Contact) -> None:
             raise CommandError(Exit.REFUSED, str(error)) from error
 
     app.ask(form, tell)
+
+
+def ask_file(app: ChattorApp, contact: Contact) -> None:
+    """A file for a friend."""
+    form = Form(
+        f"Send a file to {neutralised(contact.shown)}: keep it where it is, unchanged, until it has gone over",
+        path_field("Which file"),
+        Field("What to say with it", most=4_000),
+    )
+
+    async def send(path: str, caption: str) -> None:
+        if not path.strip():
+            raise CommandError(Exit.REFUSED, "which file: its path")
+        await app.desk.send_file(contact.number, absolute(path), caption)
+
+    app.ask(form, send)
+
+
+def ask_timer(app: ChattorApp, contact: Contact) -> None:
+    """After how long what is said disappears."""
+    now = timer_in_words(contact.timer) if contact.timer else "never"
+    form = Form(
+        f"Messages with {neutralised(contact.shown)} disappear after a while: now {now}",
+        Field("After 30s, 5m, 12h, 7d or 2w; or off", most=16),
+    )
+
+    async def change(after: str) -> None:
+        try:
+            seconds = read_timer(after)
+        except UsageError as error:
+            raise CommandError(Exit.REFUSED, str(error)) from error
+        await app.desk.disappear(contact.number, seconds)
+
+    app.ask(form, change)
 
 
 def ask_privacy(app: ChattorApp, contact: Contact) -> None:

@@ -9,7 +9,8 @@ from chattor_bridge.terminal.client import ask, ask_once
 from chattor_bridge.terminal.commands import READ_BATCH
 from chattor_bridge.terminal.control import Item, JsonObject
 from chattor_bridge.terminal.home import Home
-from chattor_bridge.terminal.tui.records import Contact, Message, Request
+from chattor_bridge.terminal.tui.records import Contact, Request
+from chattor_bridge.terminal.tui.said import File, Message
 
 
 class Desk:
@@ -89,6 +90,28 @@ class Desk:
         await self._items(
             "place", contact=str(contact), latitude=latitude, longitude=longitude, name=name, accuracy=None
         )
+
+    async def files(self, contact: int) -> dict[str, File]:
+        """How far files with this contact are, by their ids."""
+        found = (File.of(item) for item in await self._items("files", contact=str(contact)))
+        return {file.ident: file for file in found if file is not None}
+
+    async def send_file(self, contact: int, path: str, caption: str) -> None:
+        await self._items("file_send", contact=str(contact), path=path, caption=caption)
+
+    async def save_file(self, message: Message, directory: str) -> str:
+        """Fetch it if that is to be done yet, and save it; where it is then."""
+        assert message.file is not None
+        items = await self._items("file_save", file=message.file.ident, directory=directory)
+        return str(items[-1]["saved"])
+
+    async def cancel_file(self, message: Message) -> None:
+        assert message.file is not None
+        await self._items("file_cancel", file=message.file.ident)
+
+    async def disappear(self, contact: int, seconds: int) -> None:
+        """What is said from now on goes after so long, 0 for never."""
+        await self._items("disappearing", contact=str(contact), seconds=seconds)
 
     async def typing(self, contact: int, *, on: bool) -> None:
         await self._items("typing", contact=str(contact), on=on)

@@ -8,7 +8,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from chattor_bridge.terminal.tui.ink import Ink
-from chattor_bridge.terminal.tui.records import Message
+from chattor_bridge.terminal.tui.said import Message
 from chattor_bridge.terminal.tui.speech import GUTTER, shortened, speech
 from chattor_bridge.terminal.tui.timeline import Day, Row, Said, Unread
 

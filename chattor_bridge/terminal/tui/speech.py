@@ -11,13 +11,27 @@ from collections.abc import Iterator
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
+from chattor_bridge.terminal.file_commands import size_in_words
 from chattor_bridge.terminal.output import neutralised
 from chattor_bridge.terminal.tui.commonmark import in_lines, plain_lines
 from chattor_bridge.terminal.tui.ink import Ink
-from chattor_bridge.terminal.tui.records import Message, Poll, Quote
+from chattor_bridge.terminal.tui.said import File, Message, Poll, Quote
 
 GUTTER = 2
 """Columns left of every text, where nobody's text can stand."""
+
+
+BAR = 20
+"""Columns of a progress bar."""
+
+FILE_STATES = {
+    "offered": ("offered: s fetches and saves it", "offered, and your friend has not fetched it yet"),
+    "arrived": ("here, and kept encrypted: s saves it", "your friend has it"),
+    "done": ("saved", "your friend has it"),
+    "failed": ("it did not come", "it did not arrive"),
+    "gone": ("not kept any more", "not kept any more"),
+}
+"""How a file stands, for a friend's and for ours."""
 
 
 def speech(message: Message, name: str, width: int, ink: Ink) -> list[Text]:
@@ -77,6 +91,10 @@ def _said(message: Message, name: str, width: int, ink: Ink) -> Iterator[tuple[s
             who = "you" if message.sent else shortened(name, width // 2)
             for place, line in enumerate(in_lines(message.text, width - cell_len(who) - 1, ink)):
                 yield "*", Text.assemble((who, "italic") if place == 0 else " " * cell_len(who), " ", line)
+        case "file" if message.file is not None:
+            yield from _file(message.file, width, ink, sent=message.sent)
+            for line in in_lines(message.text, width, ink) if message.text else ():
+                yield "", line
         case "poll":
             for line in plain_lines(message.text, width, ink.heading):
                 yield "?", line
@@ -86,6 +104,23 @@ def _said(message: Message, name: str, width: int, ink: Ink) -> Iterator[tuple[s
         case kind:  # a change whose message is not here
             for line in plain_lines(f"{kind}: {message.text}", width, ink.faint):
                 yield "~", line
+
+
+def _file(file: File, width: int, ink: Ink, *, sent: bool) -> Iterator[tuple[str, Text]]:
+    """What it is, and how far."""
+    what = " · ".join(filter(None, (neutralised(file.name), size_in_words(file.size), neutralised(file.mime))))
+    for line in plain_lines(what, width, ink.heading):
+        yield "▤", line
+    if file.state == "accepted":
+        waits = "" if file.streams else " waiting for your friend"
+        filled = file.percent * BAR // 100
+        bar = f"{'█' * filled}{'░' * (BAR - filled)} {file.percent:3} %{waits}"
+        yield "", Text(shortened(bar, width))
+        return
+    theirs, ours = FILE_STATES[file.state]
+    words = f"{ours if sent else theirs}{f': {file.reason}' if file.reason else ''}"
+    for line in plain_lines(words, width, ink.faint):
+        yield "", line
 
 
 def _poll(poll: Poll, name: str, width: int, ink: Ink) -> Iterator[Text]:

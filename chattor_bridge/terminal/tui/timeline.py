@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from chattor_bridge.terminal.tui.records import Message
+from chattor_bridge.terminal.tui.said import File, Message
 
 PAGE = 50
 """Messages fetched at a time: two screens of short ones."""
@@ -91,6 +91,21 @@ class Timeline:
 
     def find(self, event_id: str) -> Message | None:
         return next((one for one in self.messages if one.event_id == event_id), None)
+
+    def show_files(self, files: Mapping[str, File]) -> bool:
+        """How far these files are now, by their ids; whether anything is otherwise than before."""
+        changed = False
+        for place, message in enumerate(self.messages):
+            file = files.get(message.file.ident) if message.file is not None else None
+            if file is not None and file != message.file:
+                self.messages[place] = replace(message, file=file)
+                changed = True
+        return changed
+
+    @property
+    def has_files_under_way(self) -> bool:
+        """Whether a file that is held goes over."""
+        return any(one.file is not None and one.file.state == "accepted" for one in self.messages)
 
     def read_up(self) -> None:
         """The owner has gone on: what was unread is marked no more."""

@@ -13,7 +13,7 @@ from rich.cells import cell_len
 from chattor_bridge.terminal.tui.commonmark import in_lines
 from chattor_bridge.terminal.tui.ink import DARK
 from chattor_bridge.terminal.tui.painting import paint
-from chattor_bridge.terminal.tui.records import Message
+from chattor_bridge.terminal.tui.said import Message
 from chattor_bridge.terminal.tui.speech import GUTTER
 from chattor_bridge.terminal.tui.timeline import Day, Said, Unread
 from tests.terminal.tui.test_timeline import message

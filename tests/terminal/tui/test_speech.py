@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from chattor_bridge.terminal.tui.records import Message, Poll, Quote
+from chattor_bridge.terminal.tui.said import File, Message, Poll, Quote
 from tests.terminal.tui.test_painting import WIDTH, said
 from tests.terminal.tui.test_timeline import message
 
@@ -77,6 +77,36 @@ def test_a_choice_too_many_makes_room() -> None:
     assert replace(POLL, choices=1).chosen(2) == (2,)
 
 
+FILE = File("ab", "photo.jpg", "image/jpeg", size=2_000_000, state="offered")
+
+
+@pytest.mark.parametrize(
+    ("file", "sent", "line"),
+    [
+        (FILE, False, "  offered: s fetches and saves it"),
+        (FILE, True, "  offered, and your friend has not fetched it yet"),
+        (replace(FILE, state="accepted"), False, "  " + "░" * 20 + "   0 % waiting for your friend"),
+        (replace(FILE, state="accepted", done=900_000, streams=2), True, "  " + "█" * 9 + "░" * 11 + "  45 %"),
+        (replace(FILE, state="arrived"), False, "  here, and kept encrypted: s saves it"),
+        (replace(FILE, state="done"), False, "  saved"),
+        (replace(FILE, state="done"), True, "  your friend has it"),
+        (replace(FILE, state="failed", reason="was withdrawn"), False, "  it did not come: was withdrawn"),
+        (replace(FILE, state="gone"), False, "  not kept any more"),
+    ],
+)
+def test_a_file_says_what_it_is_and_how_far(file: File, sent: bool, line: str) -> None:
+    assert below("*look*", kind="file", file=file, sent=sent) == [
+        "▤ photo.jpg · 2.0 MB · image/jpeg",
+        line,
+        "  look",
+    ]
+
+
+def test_a_file_without_words_or_bytes_or_a_kind() -> None:
+    empty = File("ab", "[b]x[/b]\x1b", "", size=0, state="accepted", streams=1)
+    assert below("", kind="file", file=empty) == ["▤ [b]x[/b]\\x1b · 0 B", "  " + "█" * 20 + " 100 %"]
+
+
 def test_what_did_not_arrive_is_said_where_it_belongs() -> None:
     assert below(troubles=(("edit", "it came too late"),)) == ["  yes", "✗ edit not delivered: it came too late"]
 
@@ -92,11 +122,14 @@ def test_what_did_not_arrive_is_said_where_it_belongs() -> None:
         ({"kind": "poll", "poll": POLL}, "reply thread react vote"),
         ({"kind": "poll", "poll": POLL, "sent": True}, "reply thread delete react vote end"),
         ({"kind": "poll", "poll": replace(POLL, ended=True), "sent": True}, "reply thread delete react"),
+        ({"kind": "file", "file": FILE}, "reply thread react save cancel"),
+        ({"kind": "file", "file": replace(FILE, state="arrived")}, "reply thread react save"),
+        ({"kind": "file", "file": FILE, "sent": True}, "reply thread edit delete react cancel"),
         ({"deleted": True, "sent": True}, ""),
         ({"kind": "note"}, ""),
     ],
 )
 def test_only_what_can_be_done_is_offered(fields: dict[str, object], allowed: str) -> None:
     one: Message = replace(message(1), **fields)  # type: ignore[arg-type]
-    everything = ("reply", "thread", "edit", "delete", "react", "unreact", "vote", "end", "go")
+    everything = ("reply", "thread", "edit", "delete", "react", "unreact", "vote", "end", "save", "cancel", "go")
     assert [what for what in everything if one.allows(what)] == allowed.split()

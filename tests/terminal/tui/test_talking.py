@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from textual.widgets import Input
 
 from tests.terminal.test_chattor import Friends, two_friends
 from tests.terminal.tui.spectator import Spectator, watched
@@ -149,3 +152,51 @@ async def test_a_friend_is_muted_and_noted(friends: Friends) -> None:
         await alice.until(lambda: counted(alice, "Bob") == "")
     [contact] = await friends.alice.get("contacts")
     assert (contact["muted"], contact["note"]) == (True, "likes [b]soup[/b]")
+
+
+async def test_a_file_goes_over_and_is_saved(friends: Friends, tmp_path: Path) -> None:
+    big = tmp_path / "holiday.bin"
+    big.write_bytes(os.urandom(3_000_000))
+    there = tmp_path / "there"
+    there.mkdir()
+    async with watched(friends.alice) as alice, watched(friends.bob) as bob:
+        await alice.sees("Bob  ● online")
+        await alice.press("f6")
+        await alice.sees("Send a file to Bob")
+        await alice.write(str(big)[:-4])
+        typed = alice.app.screen.query(Input).first()
+        while typed.value != str(big):  # completed from what is there
+            await alice.press("right")
+        await alice.press("enter")
+        await say(alice, "by the *sea*")
+        await alice.sees("▤ holiday.bin · 3.0 MB", "by the sea")
+        await bob.sees("▤ holiday.bin · 3.0 MB")
+        await bob.press("escape", "s")
+        await bob.sees("Into which directory")
+        await bob.press(*["backspace"] * len(str(Path.cwd())))
+        await say(bob, str(there))
+        await bob.sees("Saved:", "┃ saved")
+        assert (there / "holiday.bin").read_bytes() == big.read_bytes()
+        await alice.sees("your friend has it")
+
+        await alice.press("f6")
+        await say(alice, str(tmp_path / "nothing"))
+        await say(alice, "")
+        await alice.sees("cannot send")
+
+
+async def test_messages_disappear_from_the_screen(friends: Friends) -> None:
+    async with watched(friends.alice) as alice, watched(friends.bob) as bob:
+        await alice.sees("Bob  ● online")
+        await palette(alice, "disappearing")
+        await alice.sees("now never")
+        await say(alice, "4s")
+        await alice.sees("⏲ 4 seconds")
+        await bob.sees("⏲ 4 seconds")
+        await say(alice, "see me now")
+        await bob.sees("see me now")
+        await alice.misses("see me now")
+        await bob.misses("see me now")
+        await palette(bob, "disappearing")
+        await say(bob, "off")
+        await alice.misses("⏲")

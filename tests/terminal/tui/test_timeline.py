@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from chattor_bridge.terminal.tui.records import Message
+from chattor_bridge.terminal.tui.said import Message
 from chattor_bridge.terminal.tui.timeline import MAX_HELD, Day, Row, Said, Timeline, Unread
 
 NOON = int(time.mktime((2026, 11, 29, 12, 0, 0, 0, 0, -1)))

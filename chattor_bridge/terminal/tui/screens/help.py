@@ -13,6 +13,7 @@ Everywhere
   F3        your friend codes, as text and as picture
   F4        ask somebody whose friend code you have
   F5        how things stand
+  F6        send a file
   ^up ^down the conversation above or below
   Tab       from the contacts to the messages, to the text, and on
   ^q        quit
@@ -35,6 +36,7 @@ In the messages
   e d       change it or take it back, when it is yours
   + -       a reaction; none any more
   1 to 9    vote in a poll; x ends yours
+  s c       fetch and save a file; give it up
   g         go to what it answers
   y         copy it
   Enter     back to writing
@@ -42,7 +44,8 @@ In the messages
 Signs
   ● online   ◐ away   ○ offline   ⊘ blocked   ✕ ended   ✓ verified   ⚠ a comparison failed
   … waiting until both of you are online   ✓ your friend has it   ✓✓ your friend has read it   ✗ not delivered
-  ↪ answers   ⌥ belongs to a thread   ~ was changed   + reactions   * does   ⌖ a place   ? a poll   ◆ from this program
+  ↪ answers   ⌥ belongs to a thread   ~ was changed   + reactions   * does   ⌖ a place   ? a poll   ▤ a file
+  ◆ from this program
 
 What you write is CommonMark: **bold**, *italics*, `code`, > quotes, - lists.
 What is shown of a friend's messages while this window has the focus is marked as read, and your friend is told.

@@ -11,6 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
+from textual.suggester import Suggester
 from textual.widgets import Footer, Input, Label, OptionList, Static
 from textual.widgets.option_list import Option
 
@@ -118,6 +119,7 @@ class Field:
     value: str = ""
     hint: str = ""
     most: int = 4_000
+    suggester: Suggester | None = None
 
 
 class Form(Panel[list[str]]):
@@ -134,7 +136,13 @@ class Form(Panel[list[str]]):
         with VerticalScroll(can_focus=False):
             for field in self._fields:
                 yield Label(field.label, markup=False)
-                yield Input(field.value, placeholder=field.hint, max_length=field.most, classes="field")
+                yield Input(
+                    field.value,
+                    placeholder=field.hint,
+                    max_length=field.most,
+                    suggester=field.suggester,
+                    classes="field",
+                )
 
     def action_done(self) -> None:
         inputs = list(self.query(Input))

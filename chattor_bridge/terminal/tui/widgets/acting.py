@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chattor_bridge.terminal.tui.records import Message
+from chattor_bridge.terminal.output import neutralised
+from chattor_bridge.terminal.tui.paths import absolute, path_field
+from chattor_bridge.terminal.tui.said import Message
 from chattor_bridge.terminal.tui.screens.panel import Field, Form, Question
 
 if TYPE_CHECKING:
@@ -19,7 +23,7 @@ MAX_REACTION = 64
 
 
 def act_on(app: ChattorApp, what: str, message: Message) -> None:
-    """``what`` is delete, react, unreact or end."""
+    """``what`` is delete, react, unreact, end, save or cancel."""
     match what:
         case "delete":
             words = "It is erased here, and at your friend's as soon as your friend is reached. What was read was read."
@@ -33,9 +37,24 @@ def act_on(app: ChattorApp, what: str, message: Message) -> None:
                 Form("React", Field(f"{choice}  or any emoji or short word", most=MAX_REACTION)),
                 lambda values: _react(app, message, values),
             )
+        case "cancel":
+            words = "Your friend is told. What has come of it is dropped; it can be offered again."
+            app.push_screen(
+                Question("Give this file up?", words), _if_yes(lambda: app.do(app.desk.cancel_file(message)))
+            )
+        case "save":
+            app.ask(
+                Form("Save this file", path_field("Into which directory", str(Path.cwd()))),
+                partial(_save, app, message),
+            )
         case "unreact":
             for emoji in message.our_reactions:
                 app.do(app.desk.react(message, emoji, remove=True))
+
+
+async def _save(app: ChattorApp, message: Message, directory: str) -> None:
+    path = await app.desk.save_file(message, absolute(directory))
+    app.notify(neutralised(f"Saved: {path}"), markup=False)
 
 
 def _react(app: ChattorApp, message: Message, values: list[str] | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from chattor_bridge.terminal.tui.desk import Desk
-from chattor_bridge.terminal.tui.records import Message, Quote
+from chattor_bridge.terminal.tui.said import Message, Quote
 from chattor_bridge.terminal.tui.speech import quoted
 
 EMOTE = "/me "

@@ -12,9 +12,11 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widgets import Static
 
+from chattor_bridge.durations import timer_in_words
 from chattor_bridge.protocol.limits import TYPING_REPEAT
 from chattor_bridge.terminal.control import JsonObject
-from chattor_bridge.terminal.tui.records import Contact, Message, Presence
+from chattor_bridge.terminal.tui.records import Contact, Presence
+from chattor_bridge.terminal.tui.said import Message
 from chattor_bridge.terminal.tui.speech import shortened
 from chattor_bridge.terminal.tui.timeline import PAGE, Timeline
 from chattor_bridge.terminal.tui.widgets.acting import act_on
@@ -32,6 +34,9 @@ WORDS = {
     Presence.BLOCKED: "⊘ blocked",
     Presence.ENDED: "✕ this friendship is ended",
 }
+
+PROGRESS_INTERVAL = 0.5
+"""Seconds between two looks at how far files are: as often as a person notices."""
 
 COMPARED = {"verified": " · ✓ verified", "mismatch": " · ⚠ A COMPARISON FAILED: somebody may stand between you"}
 
@@ -61,6 +66,9 @@ class Conversation(Vertical):
         yield self._aim_line
         yield self.composer
 
+    def on_mount(self) -> None:
+        self.set_interval(PROGRESS_INTERVAL, self._look_at_files)
+
     @property
     def contact(self) -> Contact | None:
         """Whose conversation is open."""
@@ -79,6 +87,8 @@ class Conversation(Vertical):
         self.composer.move_cursor(self.composer.document.end)
         self._show_title()
         self._view.show(self._timeline, contact.shown)
+        if any(message.file is not None for message in page):
+            await self._show_files()
 
     def close(self) -> None:
         """Its contact is gone."""
@@ -99,8 +109,11 @@ class Conversation(Vertical):
         """Something happened to messages, perhaps of this conversation."""
         match change:
             case {"change": "message", "message": item} if self._is_here(item["contact"]):
-                if self._timeline.put(Message.of(item)):
+                message = Message.of(item)
+                if self._timeline.put(message):
                     self._view.refresh_rows()
+                if message.file is not None:
+                    self._do(self._show_files())
             case {"change": "gone", "contact": number, "event_id": event_id} if self._is_here(number):
                 self._timeline.remove(event_id)
                 self._view.refresh_rows()
@@ -205,6 +218,19 @@ class Conversation(Vertical):
         self._timeline.read_up()
         self._view.action_newest()
 
+    def _look_at_files(self) -> None:
+        if self._timeline.has_files_under_way:
+            self._app.do(self._show_files(), quietly=True)
+
+    async def _show_files(self) -> None:
+        """How far the files are."""
+        contact, timeline = self._contact, self._timeline
+        if contact is None:
+            return
+        changed = timeline.show_files(await self._app.desk.files(contact.number))
+        if changed and timeline is self._timeline:
+            self._view.refresh_rows()
+
     async def _page(self, *, older: bool) -> None:
         try:
             contact, timeline = self._contact, self._timeline
@@ -240,6 +266,7 @@ class Conversation(Vertical):
             (shortened(contact.shown, 40), "bold"),
             "  is writing…" if contact.typing else f"  {WORDS[contact.presence]}",
             COMPARED.get(contact.verification, ""),
+            f" · ⏲ {timer_in_words(contact.timer)}" if contact.timer else "",
             " · muted" if contact.muted else "",
         )
         self._title.update(title)

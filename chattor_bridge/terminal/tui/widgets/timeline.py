@@ -15,7 +15,7 @@ from textual.strip import Strip
 
 from chattor_bridge.terminal.tui.ink import DARK, LIGHT
 from chattor_bridge.terminal.tui.painting import paint
-from chattor_bridge.terminal.tui.records import Message
+from chattor_bridge.terminal.tui.said import Message
 from chattor_bridge.terminal.tui.timeline import Row, Said, Timeline, Unread
 
 BAR = "┃"
@@ -50,6 +50,8 @@ class TimelineView(ScrollView, can_focus=True):
         Binding("1", "vote(0)", "vote", key_display="1-9"),
         *(Binding(str(number), f"vote({number - 1})", show=False) for number in range(2, 10)),
         Binding("x", "wish('end')", "end poll"),
+        Binding("s", "wish('save')", "save"),
+        Binding("c", "wish('cancel')", "cancel"),
         Binding("g", "wish('go')", "go to"),
         Binding("y", "copy", "copy"),
         Binding("enter", "write", "write"),
@@ -69,7 +71,8 @@ class TimelineView(ScrollView, can_focus=True):
 
     @dataclass
     class Wished(Notice):
-        """Something is to be done about a message: reply, thread, edit, delete, react, unreact, end or go."""
+        """Something is to be done about a message: reply, thread, edit, delete, react, unreact, end, save, cancel
+        or go."""
 
         what: str
         message: Message
