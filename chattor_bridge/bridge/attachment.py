@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from chattor_bridge.bridge.records import JsonObject
-from chattor_bridge.node.pictures import picture_type
 
 KEY_BYTES = 32
 """AES-256."""
@@ -122,14 +121,6 @@ class Picture:
 
     data: bytes = field(repr=False)
     mime_type: str
-
-
-RASTER_TYPES = frozenset({"image/gif", "image/jpeg", "image/png", "image/webp"})
-"""Pictures made of dots."""
-
-
-raster_type = picture_type
-"""Only what this knows is shown, by its first 12 bytes."""
 
 
 def _read_key(described: JsonObject) -> AttachmentKey | None:

@@ -12,11 +12,12 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 
 from mautrix.api import MediaPath, Method, Path, PathBuilder
 
-from chattor_bridge.bridge.attachment import Attachment, Download, Picture, Upload, raster_type
+from chattor_bridge.bridge.attachment import Attachment, Download, Picture, Upload
 from chattor_bridge.errors import HomeserverRefused
 from chattor_bridge.ids import MatrixUserId
 from chattor_bridge.matrix.client import Answer, Client, HomeserverTrouble
 from chattor_bridge.matrix.encryption.attachments import BLOCK, Opening, Sealing
+from chattor_bridge.node.pictures import picture_type
 from chattor_bridge.node.ports import Clock
 
 LIMIT_LIFETIME = 3600.0
@@ -78,7 +79,7 @@ class MediaRepository:
                 data = b"".join([piece async for piece in _bounded(answer.pieces(), at_most)])
         except HomeserverRefused:  # of something that is no picture to it, or that is not there; or too large
             return None
-        mime_type = raster_type(data)
+        mime_type = picture_type(data)
         return None if mime_type is None else Picture(data, mime_type)
 
     async def holds(self, address: str, data: bytes) -> bool:

@@ -11,6 +11,10 @@ _BEGINNINGS: Final = {
 }
 
 
+PICTURE_TYPES: Final = frozenset({"image/webp", *_BEGINNINGS})
+"""What `picture_type` tells apart."""
+
+
 def picture_type(data: bytes) -> str | None:
     """The type of a picture made of dots, by how it begins; None for anything else: one made of instructions (SVG) can
     carry a script."""

@@ -12,13 +12,14 @@ from contextlib import asynccontextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
 
-from chattor_bridge.bridge.attachment import Attachment, Download, Picture, Upload, raster_type
+from chattor_bridge.bridge.attachment import Attachment, Download, Picture, Upload
 from chattor_bridge.bridge.ports import MOST_READ_BACK
 from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.errors import HomeserverRefused, HomeserverUnavailable, KeyMissing, Undecryptable
 from chattor_bridge.ids import MatrixEventId, MatrixRoomId, MatrixUserId
 from chattor_bridge.matrix.encryption.attachments import Opening, Sealing
 from chattor_bridge.matrix.media import PIECE
+from chattor_bridge.node.pictures import picture_type
 from chattor_bridge.node.ports import Clock, Transaction
 
 DOMAIN = "example.test"
@@ -380,7 +381,7 @@ class FakeHomeserver:
     ) -> Picture | None:
         await self._ask("thumbnail", BOT)
         data = self.media.get(attachment.address, b"")
-        kind = raster_type(data)
+        kind = picture_type(data)
         return Picture(data, kind) if kind is not None and attachment.key is None and len(data) <= at_most else None
 
     async def attach(self, user: MatrixUserId, room_id: MatrixRoomId, upload: Upload) -> Attachment:

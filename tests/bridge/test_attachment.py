@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chattor_bridge.bridge.attachment import Attachment, AttachmentKey, raster_type
+from chattor_bridge.bridge.attachment import Attachment, AttachmentKey
+from chattor_bridge.node.pictures import picture_type
 from tests.homeserver_contract import GIF, PNG
 
 KEY = AttachmentKey(secrets.token_bytes(32), secrets.token_bytes(8) + bytes(8), secrets.token_bytes(32))
@@ -117,7 +118,7 @@ def test_key_is_not_in_what_may_be_logged() -> None:
     ],
 )
 def test_a_picture_is_what_its_first_bytes_say(data: bytes, expected: str | None) -> None:
-    assert raster_type(data) == expected
+    assert picture_type(data) == expected
 
 
 def _with(file: dict[str, Any], path: tuple[str, ...], value: object) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chattor_bridge.bridge.attachment import RASTER_TYPES, Attachment
+from chattor_bridge.bridge.attachment import Attachment
 from chattor_bridge.bridge.files.content import (
     OCTETS,
     Description,
@@ -25,6 +25,7 @@ from chattor_bridge.bridge.files.content import (
 from chattor_bridge.bridge.ghosts import MARK_KEY
 from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.matrix import text as conversion
+from chattor_bridge.node.pictures import PICTURE_TYPES
 from chattor_bridge.protocol.limits import MAX_DURATION, MAX_FILE_NAME, MAX_PIXELS, MAX_WAVEFORM, WAVEFORM_PEAK
 from tests.bridge.test_attachment import SEALED, anything
 from tests.homeserver_contract import GIF, PNG
@@ -293,7 +294,7 @@ def test_nothing_a_browser_might_run_is_shown_as_such(claimed: str, kind: str, n
     event_type, event_content = show(Description(name or "a", claimed, kind, name), mime)
     assert mime_type(mime) == mime
     if event_type == "m.sticker" or event_content["msgtype"] == "m.image":
-        assert event_content["info"]["mimetype"] in RASTER_TYPES
+        assert event_content["info"]["mimetype"] in PICTURE_TYPES
     json.dumps(event_content)
 
 

@@ -12,11 +12,12 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from chattor_bridge.bridge import content
-from chattor_bridge.bridge.attachment import RASTER_TYPES, Attachment, raster_type
+from chattor_bridge.bridge.attachment import Attachment
 from chattor_bridge.bridge.ghosts import MARK_KEY
 from chattor_bridge.bridge.ports import TextConversion
 from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.node.names import presentable
+from chattor_bridge.node.pictures import PICTURE_TYPES, picture_type
 from chattor_bridge.protocol.files import FileOffer
 from chattor_bridge.protocol.limits import (
     MAX_BLURHASH,
@@ -142,7 +143,7 @@ def recaptioned(conversion: TextConversion, shown: JsonObject, caption: str, mar
 
 def shown_type(kind: str, claimed: str, start: bytes) -> str:
     """The type under which Matrix gets a file that claims to be ``claimed`` and begins with these 12 bytes or more."""
-    raster = raster_type(start)
+    raster = picture_type(start)
     if raster is not None and kind in ("image", "sticker"):
         return raster
     mime = mime_type(claimed)
@@ -179,7 +180,7 @@ def mime_type(claimed: object) -> str:
 
 def _message_type(kind: str, mime: str) -> str:
     """What its type lets it be, of what its sender meant it as."""
-    if kind in ("image", "sticker") and mime in RASTER_TYPES:
+    if kind in ("image", "sticker") and mime in PICTURE_TYPES:
         return "m.image"
     if kind == "video" and mime.startswith("video/"):
         return "m.video"

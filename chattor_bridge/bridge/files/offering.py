@@ -17,7 +17,7 @@ import imagesize
 
 from chattor_bridge.bridge import content
 from chattor_bridge.bridge.actions import OfferFile, files_lane
-from chattor_bridge.bridge.attachment import Attachment, Picture, raster_type
+from chattor_bridge.bridge.attachment import Attachment, Picture
 from chattor_bridge.bridge.files.content import Description, described
 from chattor_bridge.bridge.files.notes import Notes
 from chattor_bridge.bridge.files.source import MediaFile, reference_to
@@ -42,6 +42,7 @@ from chattor_bridge.ids import MatrixEventId, MatrixRoomId, NodeId, PeerId
 from chattor_bridge.node.files import Prepared, prepare
 from chattor_bridge.node.host import NodeHost
 from chattor_bridge.node.patience import within
+from chattor_bridge.node.pictures import picture_type
 from chattor_bridge.node.ports import Clock, Transaction
 from chattor_bridge.protocol.events import FileOffer, Text
 from chattor_bridge.protocol.files import Thumbnail
@@ -209,7 +210,7 @@ class Offering:
             return None
         async with self._homeserver.download(attachment, at_most=MAX_THUMBNAIL) as download:
             data = b"".join([piece async for piece in download.pieces])
-        mime_type = raster_type(data)
+        mime_type = picture_type(data)
         return None if mime_type is None else Picture(data, mime_type)
 
 

@@ -13,7 +13,7 @@ from contextlib import aclosing, suppress
 
 from chattor_bridge.bridge import content
 from chattor_bridge.bridge.actions import OpenPortal, ShowFile, TellProgress, WeighFile, portal_lane
-from chattor_bridge.bridge.attachment import Attachment, Upload, raster_type
+from chattor_bridge.bridge.attachment import Attachment, Upload
 from chattor_bridge.bridge.content import literal
 from chattor_bridge.bridge.display import Display
 from chattor_bridge.bridge.early import Early
@@ -32,6 +32,7 @@ from chattor_bridge.failpoints import failpoint
 from chattor_bridge.ids import FileId, MatrixRoomId
 from chattor_bridge.node.host import NodeHost
 from chattor_bridge.node.node import Node
+from chattor_bridge.node.pictures import picture_type
 from chattor_bridge.node.ports import Clock, Transaction
 from chattor_bridge.node.records import Transfer, TransferState
 from chattor_bridge.protocol.events import Event, FileOffer
@@ -206,7 +207,7 @@ class Taking:
 
     async def _thumbnail(self, portal: Portal, room_id: MatrixRoomId, body: object) -> tuple[Attachment, Shape] | None:
         thumbnail = body.thumbnail if isinstance(body, FileOffer) else None
-        mime = None if thumbnail is None else raster_type(thumbnail.data)
+        mime = None if thumbnail is None else picture_type(thumbnail.data)
         if thumbnail is None or mime is None:
             return None
         upload = Upload.of(thumbnail.data, mime, "thumbnail")
