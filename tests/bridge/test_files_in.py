@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from random import Random
 
 import pytest
 
+from chattor_bridge.bridge.files import taking
 from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.errors import HomeserverUnavailable
 from chattor_bridge.ids import MatrixUserId
@@ -21,6 +24,7 @@ from tests.bridge.filing import (
     fetched,
     offer,
     offers,
+    parts,
     send_file,
     settings,
     shown,
@@ -198,6 +202,37 @@ def _down_for_uploads(method: str, _user: MatrixUserId, _room: str) -> str | Non
     if method == "upload piece":
         raise HomeserverUnavailable("it is down")
     return None
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda part: part.write_bytes(bytes(part.stat().st_size))])
+async def test_what_is_lost_on_our_disk_is_told(town: Town, friend: Peer, damage: Callable[[Path], object]) -> None:
+    room = await town.befriend(friend)
+    await town.idle()
+    town.homeserver.refusals.append(_down_for_uploads)
+    await offer(friend, bytes(100_000), "a.bin")
+    await until(friend, FileSent)
+    for part in parts(town):
+        damage(part)
+    town.homeserver.refusals.clear()
+    await town.homeserver.until(lambda: "missing or damaged" in room.bodies(BOT)[-1])
+    await town.idle()
+    await all_erased(town)
+
+
+async def test_what_cannot_be_read_for_a_day_is_told(town: Town, friend: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+    room = await town.befriend(friend)
+    await town.idle()
+    town.homeserver.refusals.append(_down_for_uploads)
+    await offer(friend, bytes(100_000), "a.bin")
+    await until(friend, FileSent)
+    monkeypatch.setattr(taking, "GIVEN_UP_AFTER", -1)
+    for part in parts(town):
+        part.unlink()
+        part.mkdir()
+    town.homeserver.refusals.clear()
+    await town.homeserver.until(lambda: "could not be shown" in room.bodies(BOT)[-1])
+    for part in parts(town):
+        part.rmdir()
 
 
 async def test_a_portal_that_was_lost_is_opened_again_for_a_file(town: Town, friend: Peer) -> None:

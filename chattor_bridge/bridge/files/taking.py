@@ -27,7 +27,14 @@ from chattor_bridge.bridge.records import JsonObject, PendingAction, Portal
 from chattor_bridge.bridge.rooms import ROOM_LOST
 from chattor_bridge.bridge.sender import Sender
 from chattor_bridge.bridge.voice import Place, Voice
-from chattor_bridge.errors import FileUnavailable, HomeserverRefused, NotFound, Unavailable, UsageError
+from chattor_bridge.errors import (
+    AuthenticationFailed,
+    FileUnavailable,
+    HomeserverRefused,
+    NotFound,
+    Unavailable,
+    UsageError,
+)
 from chattor_bridge.failpoints import failpoint
 from chattor_bridge.ids import FileId, MatrixRoomId
 from chattor_bridge.node.host import NodeHost
@@ -47,6 +54,8 @@ ASKS = (
 )
 NO_ROOM = "⚠ Your friend offers {name} ({size}), and it was not fetched: {reason}"
 NOT_TAKEN = "⚠ Your friend's file {name} has come, and could not be shown: {reason}. It was thrown away."
+
+DAMAGED = "what was kept of it on this bridge's disk is missing or damaged, so it has to be sent again"
 
 GIVEN_UP_AFTER = 24 * 3600
 """Seconds for which a file that came and cannot be read from our own disk is tried again."""
@@ -137,6 +146,8 @@ class Taking:
             if refusal.errcode != "M_TOO_LARGE":
                 raise
             return self._thrown_away(portal, node, file, str(refusal))
+        except AuthenticationFailed:
+            return self._thrown_away(portal, node, file, DAMAGED)
         except FileUnavailable as error:
             if self._clock.now() - pending.created_at < GIVEN_UP_AFTER:
                 raise
