@@ -6,12 +6,11 @@ ALTER TABLE preferences ADD COLUMN timer_round BIGINT NOT NULL DEFAULT 0;
 CREATE TABLE expiring (
     position BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, -- only: postgres
     position INTEGER PRIMARY KEY AUTOINCREMENT,               -- only: sqlite
-    node_id  BYTEA NOT NULL,
-    peer_id  BYTEA NOT NULL,
+    node_id  BYTEA NOT NULL REFERENCES nodes (node_id) ON DELETE CASCADE,
+    peer_id  BYTEA NOT NULL, -- perhaps of a friend forgotten since
     event_id BYTEA NOT NULL,
     seconds  BIGINT NOT NULL,
     due_at   BIGINT,
-    UNIQUE (node_id, peer_id, event_id),
-    FOREIGN KEY (node_id, peer_id) REFERENCES contacts (node_id, peer_id) ON DELETE CASCADE
+    UNIQUE (node_id, peer_id, event_id)
 );
 CREATE INDEX expiring_due ON expiring (node_id, due_at) WHERE due_at IS NOT NULL;

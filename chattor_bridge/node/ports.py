@@ -165,7 +165,7 @@ MOST_EXPIRING = 10_000
 
 
 class Expiring(Protocol):
-    """What was said by either side and is to disappear, of each friendship. It goes when the contact goes."""
+    """What was said by either side and is to disappear, of each friendship; also of one that is over."""
 
     async def add(
         self,
@@ -185,6 +185,9 @@ class Expiring(Protocol):
         self, tx: Transaction, node_id: NodeId, peer_id: PeerId, event_ids: Sequence[EventId], now: int
     ) -> bool:
         """The time of these begins, if it has not; whether it did for any."""
+
+    async def begin_all(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, now: int) -> None:
+        """The time of everything with this friend begins, where it has not."""
 
     async def next_due(self, tx: Transaction, node_id: NodeId) -> int | None: ...
     async def take(self, tx: Transaction, node_id: NodeId, now: int, limit: int) -> list[tuple[PeerId, EventId]]:

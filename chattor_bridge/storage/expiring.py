@@ -57,6 +57,14 @@ class SqlExpiring:
             )
         return begun > 0
 
+    async def begin_all(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, now: int) -> None:
+        await sql(tx).execute(
+            "UPDATE expiring SET due_at = seconds + $3 WHERE node_id = $1 AND peer_id = $2 AND due_at IS NULL",
+            node_id,
+            peer_id,
+            now,
+        )
+
     async def next_due(self, tx: Transaction, node_id: NodeId) -> int | None:
         due: int | None = await sql(tx).fetch_value(
             "SELECT MIN(due_at) AS value FROM expiring WHERE node_id = $1 AND due_at IS NOT NULL", node_id

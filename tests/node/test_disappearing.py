@@ -166,6 +166,18 @@ async def test_receipts_that_are_off_keep_nothing_from_disappearing(
     await ben.until(lambda: expired(ben) == [said])
 
 
+async def test_what_was_said_with_a_friend_who_is_forgotten_disappears_all_the_same(
+    world: World, anna: Person, ben: Person, peer: PeerId
+) -> None:
+    await agree(anna, ben, peer)
+    (own,) = await anna.say(peer, "mine")
+    (theirs,) = await ben.say(peer, "yours, never read")
+    await anna.until(lambda: anna.texts() == ["yours, never read"])
+    async with anna.house.store.transaction() as tx:
+        await anna.node.forget(tx, peer)
+    await anna.until(lambda: sorted(expired(anna)) == sorted([own, theirs]), time_passes=True)
+
+
 async def test_two_who_set_it_at_once_agree_on_the_shorter(anna: Person, ben: Person, peer: PeerId) -> None:
     await anna.house.stop()
     await set_timer(ben, peer, 60)

@@ -53,7 +53,7 @@ async def test_of_too_many_that_nobody_reads_the_oldest_are_due(store: Store, mo
         assert await store.expiring.take(tx, NODE, 100, 9) == [(PEER, _event(1)), (PEER, _event(2))]
 
 
-async def test_they_move_and_go_with_the_contact(store: Store) -> None:
+async def test_they_move_and_outlive_the_contact_but_not_the_node(store: Store) -> None:
     await records.settle(store)
     async with store.transaction() as tx:
         await store.contacts.add(tx, records.contact(OTHER, peer_static=b"o" * 32))
@@ -62,5 +62,10 @@ async def test_they_move_and_go_with_the_contact(store: Store) -> None:
     async with store.transaction() as tx:
         await store.expiring.move(tx, NODE, PEER, OTHER)
         assert await store.expiring.take(tx, NODE, 110, 9) == [(OTHER, _event(1))]
+        await store.expiring.add(tx, NODE, OTHER, _event(3), 5, said_at=100, begins=False)
+        await store.expiring.begin_all(tx, NODE, OTHER, 200)
         await store.contacts.remove(tx, NODE, OTHER)
+        assert await store.expiring.take(tx, NODE, 205, 9) == [(OTHER, _event(2)), (OTHER, _event(3))]
+        await store.expiring.add(tx, NODE, PEER, _event(4), 5, said_at=100, begins=True)
+        await store.nodes.remove(tx, NODE)
         assert await store.expiring.next_due(tx, NODE) is None
