@@ -116,6 +116,12 @@ async def test_they_become_friends_by_code_and_talk_both_ways(tmp_path: Path) ->
             "blocked": False,
             "retired": False,
             "verification": "unverified",
+            "here": "unknown",
+            "typing": False,
+            "shares": ["receipts"],
+            "muted": False,
+            "note": "",
+            "timer": 0,
             "queued": 0,
             "unread": 0,
             "since": contact["since"],
@@ -303,8 +309,8 @@ async def test_names_codes_and_requests_are_managed(friends: Friends) -> None:
     assert await alice.get("rename", "bob", "Bobby") == [{"contact": 1, "name": "Bob", "alias": "Bobby"}]
     await alice.get("send", "bobby", "--wait", "hello")
     assert await alice.get("rename", "1") == [{"contact": 1, "name": "Bob", "alias": ""}]
-    assert await alice.get("profile") == [{"name": "Alice"}]
-    assert await alice.get("profile", "Alicia") == [{"name": "Alicia"}]
+    assert await alice.get("profile") == [{"name": "Alice", "avatar": False}]
+    assert await alice.get("profile", "Alicia") == [{"name": "Alicia", "avatar": False}]
     async with asyncio.timeout(WAIT):
         while (await bob.get("contacts"))[0]["name"] != "Alicia":
             pass

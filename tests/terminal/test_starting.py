@@ -43,7 +43,7 @@ async def test_init_finishes_what_an_interrupted_one_began(alice: Resident) -> N
     assert "run it again" in interrupted.complaint
     await alice.get("init", "--name", "Alice")
     daemon = await alice.start()
-    assert await alice.get("profile") == [{"name": "Alice"}]
+    assert await alice.get("profile") == [{"name": "Alice", "avatar": False}]
     assert await daemon.stop() == Exit.DONE
 
 
