@@ -45,8 +45,10 @@ from chattor_bridge.protocol.events import (
     Merge,
     MergeDone,
     Profile,
+    Receipt,
     Retire,
     ShelfEvent,
+    Talk,
     Timer,
     Unknown,
     VerifyAccept,
@@ -57,7 +59,7 @@ from chattor_bridge.protocol.events import (
     decode_event,
     encode_event,
 )
-from chattor_bridge.protocol.limits import EVENT_ID_SIZE, MAX_HELD, MAX_QUEUED, MAX_SEQ
+from chattor_bridge.protocol.limits import EVENT_ID_SIZE, MAX_HELD, MAX_QUEUED, MAX_SEQ, QUEUED_LIFETIME
 from chattor_bridge.protocol.primitives import hash256
 from chattor_bridge.protocol.rekeying import Said, UselessNegotiation, offer_if_due, say, take_accept, take_offer
 from chattor_bridge.protocol.renewal import Reason
@@ -70,6 +72,8 @@ FAILED_AT_ONCE: Final = 64
 
 GAP_LIFETIME: Final = 86_400
 """Seconds after which what came behind a gap is shown although no link has closed it."""
+
+GIVEN_UP: Final = "your friend could not be reached for 30 days. Send it again if it still matters"
 
 ASK_FOR_A_CODE: Final = "meet or call, exchange a new friend code, and become friends anew"
 
@@ -354,6 +358,43 @@ class Mailbox:
                 await self._around.observer.record(tx, self._node_id, failed)
         tx.after_commit(self._on_change)
         return replace(contact, retired=Retired.OVER)
+
+    async def give_up_old(self, tx: Transaction, peer_id: PeerId) -> bool:
+        """Fail some of what people have said and what has waited for this friend too long; whether there was any.
+
+        Numbers have no gaps, so the session is to begin anew on the next link. The first envelope stays until then, and
+        is not sealed anew: without it we would claim that the friend has acknowledged what it never saw.
+        Raises: NotFound.
+        """
+        contact = await self.locked(tx, peer_id)
+        session = Session.deserialize(contact.session)
+        if session.renewal.too_early(self._around.clock.now()):
+            return False  # the next link could do nothing but end
+        old: list[OutboxEntry] = []
+        first = seq = 0
+        while batch := await self._store.outbox.after(tx, self._node_id, peer_id, seq, FAILED_AT_ONCE):
+            first, seq = first or batch[0].seq, batch[-1].seq
+            old += [entry for entry in batch if self.is_too_old(entry)]
+            if len(old) > FAILED_AT_ONCE or not self._waits_too_long(batch[-1]):
+                break
+        if session.renewal.wanted is Reason.GIVEN_UP:
+            old = [entry for entry in old if entry.seq != first]  # it has failed already
+        for entry in old:
+            if entry.seq != first:
+                await self._store.outbox.remove(tx, self._node_id, peer_id, [(entry.seq, entry.seq)])
+            failed = EventFailed(peer_id, entry.event_id, GIVEN_UP)
+            await self._around.observer.record(tx, self._node_id, failed)
+        if old:
+            session.renewal.wanted = Reason.GIVEN_UP
+            await self._store.contacts.save(tx, replace(contact, session=session.serialize()))
+        return bool(old)
+
+    def is_too_old(self, entry: OutboxEntry) -> bool:
+        """Whether it is something a person has said, and is given up when the session begins anew."""
+        return self._waits_too_long(entry) and isinstance(decode_event(entry.event).body, Talk | Receipt | FileOffer)
+
+    def _waits_too_long(self, entry: OutboxEntry) -> bool:
+        return entry.created_at < self._around.clock.now() - QUEUED_LIFETIME
 
     async def hold(self, tx: Transaction, held: HeldEvent) -> None:
         await self._store.received.hold(tx, self._node_id, held)

@@ -31,6 +31,7 @@ _RENEWED: Final[Mapping[object, str]] = {
     Reason.CONTRADICTION: "one of the two sides has forgotten something: it may have been restored from an old copy",
     Reason.BROKEN: "a message could not be opened",
     Reason.ASKED: "you asked for it",
+    Reason.GIVEN_UP: "what had waited for your friend for 30 days was given up",
     Reason.FRIEND: "your friend's side asked for it",
 }
 

@@ -203,19 +203,20 @@ class Resyncing:
             contact = await self._mailbox.arrive(tx, contact, one)
         if held:
             await received.release(tx, self._node_id, self._peer_id, held[-1].seq)
-        await self._reseal(tx, new)
+        await self._reseal(tx, new, given_up=reason is Reason.GIVEN_UP)
         await self._tell(tx, SESSION_RENEWED, new, {"reason": reason.value})
         return replace(contact, session=new.serialize())
 
-    async def _reseal(self, tx: Transaction, new: Session) -> None:
-        """Seal the outbox anew, in order. A new number never exceeds the old one of the same event, so the rows that
-        wait for their turn are not in the way."""
+    async def _reseal(self, tx: Transaction, new: Session, *, given_up: bool) -> None:
+        """Seal the outbox anew, in order, but for what was given up. A new number never exceeds the old one of the same
+        event, so the rows that wait for their turn are not in the way."""
         outbox, seq = self._around.store.outbox, 0
         while batch := await outbox.after(tx, self._node_id, self._peer_id, seq, RESEAL_BATCH):
             seq = batch[-1].seq
             await outbox.remove(tx, self._node_id, self._peer_id, [(batch[0].seq, seq)])
             for entry in batch:
-                if not isinstance(decode_event(entry.event).body, EpochEvent):  # those end with the session they are of
+                ends = isinstance(decode_event(entry.event).body, EpochEvent)  # with the session it is of
+                if not ends and not (given_up and self._mailbox.is_too_old(entry)):
                     await outbox.add(tx, self._node_id, self._sealed_anew(entry, new))
 
     def _sealed_anew(self, entry: OutboxEntry, new: Session) -> OutboxEntry:

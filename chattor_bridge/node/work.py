@@ -475,8 +475,9 @@ class NodeWork:
             for peer_id in list(self._friendships):
                 if not self.mailbox.collecting:
                     await self._around.insist(partial(self._show_old_gaps, peer_id), on_failure=self._held_up)
-                while await self._around.insist(partial(self._forget_events, peer_id), on_failure=self._held_up):
-                    pass
+                for what in (self._forget_events, self._give_up_old):
+                    while await self._around.insist(partial(what, peer_id), on_failure=self._held_up):
+                        pass
             await self._around.insist(self._expire, on_failure=self._held_up)
 
     async def _note_presence(self, peer_id: PeerId) -> None:
@@ -517,6 +518,13 @@ class NodeWork:
                 happening = EventsForgotten(peer_id, tuple(forgotten))
                 await self._around.observer.record(tx, self._node_id, happening)
         return bool(forgotten)
+
+    async def _give_up_old(self, peer_id: PeerId) -> bool:
+        """Give up some of what has waited too long for a friend who is not there; whether there was any."""
+        if self.online(peer_id):
+            return False
+        async with self._around.store.transaction() as tx:
+            return await self.mailbox.give_up_old(tx, peer_id)
 
     async def _expire(self) -> None:
         """Give up what has waited too long, and retire the codes whose time is over."""

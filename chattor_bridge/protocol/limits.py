@@ -167,6 +167,10 @@ MAX_TIME: Final = 253_402_300_799
 MAX_QUEUED: Final = 10_000
 """Envelopes that may wait for one friend: weeks of lively talk to somebody who is away, at most 160 MB on disk."""
 
+QUEUED_LIFETIME: Final = 30 * 86_400
+"""Seconds for which what is said to somebody who cannot be reached is kept on its way (30 days): longer than a carrier
+holds it, and whoever comes back later is told anew what still matters."""
+
 DAILY_ALLOWANCE: Final = 160_000_000
 """Bytes of envelopes of one friend that are stored in a day before it is read more slowly: everything that may have
 waited for us on its disk, so that an honest friend is never held back."""

@@ -15,6 +15,7 @@ class Reason(StrEnum):
     CONTRADICTION = "contradiction"  # the hellos of a link say that one side has forgotten something
     BROKEN = "broken"  # an envelope was authentic outside and wrong inside
     ASKED = "asked"  # our owner wants it
+    GIVEN_UP = "given-up"  # what waited too long was given up, and numbers have no gaps
     FRIEND = "friend"  # the friend started it
 
 

@@ -11,10 +11,10 @@ import pytest
 
 from chattor_bridge.errors import UsageError
 from chattor_bridge.ids import PeerId
-from chattor_bridge.node.happenings import SESSION_NOT_RENEWED, SESSION_RENEWED, EventArrived
+from chattor_bridge.node.happenings import MISSING, SESSION_NOT_RENEWED, SESSION_RENEWED, EventArrived, EventFailed
 from chattor_bridge.protocol.events import Text, Unknown
 from chattor_bridge.protocol.frames import AckFrame, Bye, EnvelopeFrame, Hello, ResyncDone, ResyncStart
-from chattor_bridge.protocol.limits import RESYNC_INTERVAL
+from chattor_bridge.protocol.limits import QUEUED_LIFETIME, RESYNC_INTERVAL
 from chattor_bridge.protocol.resync import answer
 from chattor_bridge.protocol.session import Session
 from chattor_bridge.storage.alone import OnlyCopy
@@ -212,6 +212,29 @@ async def test_what_was_under_way_is_sealed_anew_under_the_same_ids(world: World
     await anna.until(lambda: set(said) <= set(anna.delivered()), time_passes=True)
     assert [event_id for event_id in anna.delivered() if event_id in said] == said
     assert _told(ben, SESSION_RENEWED) == ["friend"]
+
+
+async def test_what_has_waited_for_a_month_is_given_up_and_what_has_not_arrives(world: World, friends: Friends) -> None:
+    anna, ben, peer_id = friends
+    await ben.house.stop()
+    await anna.until(lambda: not anna.online(peer_id))
+    old = await anna.say(peer_id, *[f"old {number}" for number in range(70)])
+    world.clock.suspend(QUEUED_LIFETIME - 3_600)
+    await anna.say(peer_id, "new")
+    assert anna.of(EventFailed) == []
+    world.clock.suspend(7_200)
+    await anna.until(lambda: len(anna.of(EventFailed)) == len(old), time_passes=True)
+    assert [(one.event_id, "30 days" in one.reason) for one in anna.of(EventFailed)] == [(one, True) for one in old]
+    await ben.house.start()
+    await ben.until(partial(_has, ben, "new"), time_passes=True)
+    await anna.until(lambda: bool(_told(anna, SESSION_RENEWED)), time_passes=True)
+    assert ben.texts() == ["new"]
+    assert _told(anna, SESSION_RENEWED) == ["given-up"]
+    assert _told(ben, SESSION_RENEWED) == ["friend"]
+    assert _told(ben, MISSING) == []
+    assert len(anna.of(EventFailed)) == len(old)
+    await ben.say(peer_id, "welcome back")
+    await anna.until(partial(_has, anna, "welcome back"), time_passes=True)
 
 
 # --- one side moved by hand -------------------------------------------------------------------------------------------
