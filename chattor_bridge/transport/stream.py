@@ -76,17 +76,15 @@ class SocketStream:
         waiting = transport.get_write_buffer_size()
         self._writer.close()
         if waiting:
-            asyncio.get_running_loop().call_later(LINGER, self._tear_down)
+            asyncio.get_running_loop().call_later(LINGER, self.abort)
         else:
             with contextlib.suppress(OSError):
                 await self._writer.wait_closed()
 
-    def _tear_down(self) -> None:
-        """Unless all was handed over: asyncio's transports cannot be aborted once they have closed by themselves."""
-        if self._writer.transport.get_write_buffer_size():
-            self._writer.transport.abort()
-
     def abort(self) -> None:
         """Tear down without handing anything over."""
         self._closed = True
-        self._writer.transport.abort()
+        transport = self._writer.transport
+        # asyncio's transports cannot be aborted once they have closed by themselves
+        if not transport.is_closing() or transport.get_write_buffer_size():
+            transport.abort()

@@ -141,6 +141,7 @@ async def test_a_closed_stream_that_hands_over_the_rest_in_time_is_left_alone(mo
         assert came == 4_000_000
         await other.close()
         await asyncio.sleep(0.3)  # past the moment at which what lingers is torn down
+        one.abort()
     finally:
         loop.set_exception_handler(None)
     assert not complaints
