@@ -35,6 +35,11 @@ NOT_GONE_OVER = (
     "⚠ A file in your conversation with **{name}** could not be dealt with ({reason}). `parked retry` tries it again."
 )
 
+NOT_MOVED = (
+    "⚠ The conversation with **{name}** could not go on in the room you wanted it in: the homeserver says no "
+    "({reason}). What you say there goes nowhere until `parked retry` succeeds."
+)
+
 _SPARED = (
     actions.MarkRead,
     actions.React,
@@ -103,6 +108,8 @@ class ActionWorker:
             match action:
                 case actions.ShowEvent() | actions.ShowText() | actions.ShowUnknown() | actions.ShowFile():
                     await self._tell_owner(tx, action.node, action.peer, NOT_SHOWN, reason)
+                case actions.ConsiderRoom():
+                    await self._tell_owner(tx, action.node, action.peer, NOT_MOVED, reason)
                 case actions.OpenPortal():
                     await self._tell_owner(tx, action.node, action.peer, NOT_OPENED, reason)
                 case actions.OfferFile() | actions.WeighFile():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from chattor_bridge.bridge.records import JsonObject
@@ -214,3 +216,21 @@ async def test_a_replacement_that_does_not_say_so_itself_is_not_followed(town: T
     await town.homeserver.until(lambda: new.membership(ghost) == "leave")
     await town.idle()
     assert (await town.portal(old)).ghost == ghost
+
+
+async def test_a_room_that_can_not_be_looked_at_holds_nothing_up_for_ever(town: Town, friend: Peer) -> None:
+    ghost = await _without_room(town, friend)
+    town.homeserver.refusals.append(lambda method, _user, _room: "M_TOO_LARGE" if method == "said_by" else None)
+    room = _makes(town, ghost)
+    await town.deliver()
+    async with asyncio.timeout(WAIT):
+        while not (await town.bridge.status()).parked:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    await town.say(room, "is anybody there?")
+    await town.idle()
+    assert any("goes nowhere until" in body for body in _management(town).bodies(BOT))
+    town.homeserver.refusals.clear()
+    assert "I try again: 1" in await town.ask(_management(town), "parked retry")
+    await town.homeserver.until(lambda: room.membership(BOT) == "join")
+    await town.idle()
+    assert (await town.portal(room)).ghost == ghost
