@@ -17,7 +17,7 @@ from chattor_bridge.bridge.records import JsonObject, Portal
 from chattor_bridge.errors import HomeserverRefused, NotFound, Unavailable
 from chattor_bridge.ids import MatrixRoomId, MatrixUserId, NodeId, PeerId
 from chattor_bridge.node.host import NodeHost
-from chattor_bridge.node.patience import describe
+from chattor_bridge.node.patience import describe, heed_cancellation
 from chattor_bridge.node.ports import Clock
 from chattor_bridge.node.preferences import Shared
 from chattor_bridge.protocol.limits import TYPING_LIFETIME, TYPING_REPEAT
@@ -124,6 +124,9 @@ class Signals:
             await work
         except (Unavailable, HomeserverRefused, NotFound) as error:
             log.debug("a signal was passed over: %s", describe(error))
+        except Exception as error:  # whatever it was, it is worth nobody's message
+            heed_cancellation()
+            log.error("a signal could not be brought over: %s", describe(error))
 
     # --- from friends ------------------------------------------------------------------------------------------------
 

@@ -112,6 +112,28 @@ async def test_a_homeserver_that_is_down_or_refuses_costs_nothing_but_the_signal
     await town.homeserver.until(lambda: bool(room.typing))
 
 
+async def test_a_signal_that_meets_a_bug_stops_nothing(
+    town: Town, friend: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = await town.befriend(friend)
+    peer_id = await open_to(friend, Shared.TYPING)
+    met = asyncio.Event()
+
+    async def broken(*_args: object) -> None:
+        met.set()
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(town.homeserver, "set_typing", broken)
+        await friend.node.type(peer_id, on=True)
+        await asyncio.wait_for(met.wait(), WAIT)
+    await friend.node.type(peer_id, on=False)
+    await friend.node.type(peer_id, on=True)
+    await town.homeserver.until(lambda: bool(room.typing))
+    await friend.send(peer_id, "and messages go on")
+    await town.homeserver.until(lambda: "and messages go on" in room.bodies())
+
+
 @pytest.mark.parametrize(
     "event",
     [
