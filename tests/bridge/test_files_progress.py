@@ -19,15 +19,12 @@ async def test_a_file_that_takes_its_time_is_told_of_in_one_notice(town: Town, f
     room = await town.befriend(friend)
     clock = FakeClock()
     progress = Progress(town.store, town.bridge.host, clock, town.bridge.observer._voice)
-    friend.shelf.closed = False
-    data = bytes(2_000_000)
-    await offer(friend, data, "slow.bin")
+    await offer(friend, bytes(2_000_000), "slow.bin")
     friend.shelf.closed = True
-    await town.idle()
-    await progress.look()
-    await clock.advance(WORTH_TELLING + LOOK_INTERVAL)
-    await progress.look()
-    await town.homeserver.until(lambda: "slow.bin" in room.bodies(BOT)[-1].replace("\\", ""))
+    running = asyncio.create_task(progress.run())
+    told = town.homeserver.until(lambda: "slow.bin" in room.bodies(BOT)[-1].replace("\\", ""))
+    await clock.pass_until(told, step=LOOK_INTERVAL)
+    running.cancel()
     notice = room.timeline[-1]
     assert "0 % of 2.0 MB" in notice["content"]["body"].replace("\\", "")
     await town.idle()
