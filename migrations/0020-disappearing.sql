@@ -13,4 +13,5 @@ CREATE TABLE expiring (
     due_at   BIGINT,
     UNIQUE (node_id, peer_id, event_id)
 );
+CREATE INDEX expiring_of_friend ON expiring (node_id, peer_id, position);
 CREATE INDEX expiring_due ON expiring (node_id, due_at) WHERE due_at IS NOT NULL;

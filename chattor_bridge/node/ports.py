@@ -161,7 +161,7 @@ class FriendPreferences(Protocol):
 
 
 MOST_EXPIRING = 10_000
-"""Messages of one friendship that wait to disappear; of more, the oldest that nobody has read do so at once."""
+"""Messages of one friendship that wait to disappear, a megabyte or two; of more, the oldest do so at once."""
 
 
 class Expiring(Protocol):

@@ -33,7 +33,8 @@ class SqlExpiring:
             said_at + seconds if begins else None,
         )
         await sql(tx).execute(
-            "UPDATE expiring SET due_at = $3 WHERE node_id = $1 AND peer_id = $2 AND due_at IS NULL AND position <= "
+            "UPDATE expiring SET due_at = $3 WHERE node_id = $1 AND peer_id = $2 "
+            "AND (due_at IS NULL OR due_at > $3) AND position <= "
             "(SELECT position FROM expiring WHERE node_id = $1 AND peer_id = $2 ORDER BY position DESC "
             "LIMIT 1 OFFSET $4)",
             node_id,

@@ -45,10 +45,11 @@ async def test_what_waits_to_be_read_begins_once(store: Store) -> None:
         assert await store.expiring.next_due(tx, NODE) == 510
 
 
-async def test_of_too_many_that_nobody_reads_the_oldest_are_due(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("begins", [True, False])
+async def test_of_too_many_the_oldest_are_due(store: Store, monkeypatch: pytest.MonkeyPatch, begins: bool) -> None:
     monkeypatch.setattr(expiring, "MOST_EXPIRING", 2)
     await records.settle(store)
-    await _add(store, 1, 2, 3, 4, begins=False)
+    await _add(store, 1, 2, 3, 4, begins=begins)
     async with store.transaction() as tx:
         assert await store.expiring.take(tx, NODE, 100, 9) == [(PEER, _event(1)), (PEER, _event(2))]
 
