@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from chattor_bridge.matrix import spoilers
+from chattor_bridge import spoilers
 
 MAXIMUM_NESTING = 40
 """Levels of blocks or of formatting. Nobody writes more than a few; each costs time and stack."""

@@ -8,14 +8,15 @@ followed. What has no look of its own here is shown as it stands; nothing is lef
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Iterator, Sequence
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from chattor_bridge import spoilers
 from chattor_bridge.terminal.output import neutralised
 from chattor_bridge.terminal.tui.ink import Ink
 
@@ -32,21 +33,28 @@ MIN_WIDTH = 8
 _CONSOLE = Console(file=io.StringIO(), color_system=None, width=80)
 """Rich wraps text by the rules of a console; this one shows nothing."""
 
-_LINK = re.compile(r"https?://|mailto:|magnet:|ftp://", re.IGNORECASE)
-
-_PARSER = (
-    MarkdownIt("commonmark", {"html": False, "breaks": True, "maxNesting": MAXIMUM_NESTING})
-    .enable("strikethrough")
-    .disable(["image", "html_block", "html_inline", "reference"])
-)
+COVER = "▒"
+"""Stands for each column of what is hidden until the message is chosen."""
 
 
-def in_lines(source: str, width: int, ink: Ink) -> list[Text]:
-    """``source`` in lines of at most ``width`` columns."""
+def _make_parser() -> MarkdownIt:
+    parser = MarkdownIt("commonmark", {"html": False, "breaks": True, "maxNesting": MAXIMUM_NESTING})
+    parser.enable("strikethrough").disable(["image", "html_block", "html_inline", "reference"])
+    parser.inline.add_terminator_char(spoilers.MARKER)
+    parser.inline.ruler.after("strikethrough", "spoiler", spoilers.tokenize)
+    parser.inline.ruler2.after("strikethrough", "spoiler", spoilers.join)
+    return parser
+
+
+_PARSER = _make_parser()
+
+
+def in_lines(source: str, width: int, ink: Ink, *, revealed: bool = True) -> list[Text]:
+    """``source`` in lines of at most ``width`` columns. Unless ``revealed``, what its writer has hidden is covered."""
     tokens = [] if source.count("[") > MAXIMUM_BRACKETS else _PARSER.parse(source)
     if not tokens or any(token.level >= MAXIMUM_NESTING - 1 for token in tokens):
         return plain_lines(source, width)
-    return [line for block in _Blocks(ink).read(tokens) for line in block.in_lines(width)]
+    return [line for block in _Blocks(ink, revealed=revealed).read(tokens) for line in block.in_lines(width)]
 
 
 def plain_lines(source: str, width: int, style: str = "") -> list[Text]:
@@ -92,8 +100,9 @@ class _Block:
 class _Blocks:
     """Reads a document's tokens. What stands in front of lines is a stack: quotes and lists, one within another."""
 
-    def __init__(self, ink: Ink) -> None:
+    def __init__(self, ink: Ink, *, revealed: bool) -> None:
         self._ink = ink
+        self._revealed = revealed
         self._first: list[Text] = []
         self._rest: list[Text] = []
         self._numbers: list[int | None] = []
@@ -159,6 +168,7 @@ class _Blocks:
         text = Text()
         styles = [style]
         links: list[tuple[str, int]] = []
+        hidden: list[int] = []
         for token in children:
             now = " ".join(filter(None, styles))
             match token.type:
@@ -182,6 +192,13 @@ class _Blocks:
                     href, start = links.pop()
                     if text.plain[start:] not in (neutralised(href), neutralised(href.removeprefix("mailto:"))):
                         text.append(f" <{neutralised(href)}>", self._ink.faint)
+                case "spoiler_open":
+                    hidden.append(len(text))
+                case "spoiler_close":
+                    start = hidden.pop()
+                    if not self._revealed:
+                        covered = "\n".join(COVER * cell_len(line) for line in text.plain[start:].split("\n"))
+                        text = text[:start].append(covered)
                 case "strong_close" | "em_close" | "s_close":
                     styles.pop()
                 case _:

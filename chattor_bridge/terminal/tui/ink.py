@@ -13,6 +13,7 @@ class Ink:
     friend: str = "bold #ffaf5f"
     faint: str = "dim"
     heading: str = "bold underline"
+    title: str = "bold"
     code: str = "#d7af5f"
     quote: str = "dim"
     link: str = "underline"

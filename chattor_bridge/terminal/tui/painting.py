@@ -20,20 +20,16 @@ STATES = {
 }
 
 
-def paint(row: Row, name: str, width: int, ink: Ink) -> list[Text]:
-    """The lines of a row, none wider than ``width``. ``name`` is what the friend is called."""
+def paint(row: Row, name: str, width: int, ink: Ink, *, revealed: bool = False) -> list[Text]:
+    """The lines of a row, none wider than ``width``. ``name`` is what the friend is called; see `speech`."""
     match row:
         case Day(words):
             return [_rule(words, width, ink.faint)]
         case Unread():
             return [_rule("new", width, ink.warning)]
         case Said(message, headed):
-            return _said(message, name, width, ink, headed=headed)
-
-
-def _said(message: Message, name: str, width: int, ink: Ink, *, headed: bool) -> list[Text]:
-    lines = [_head(message, name, width, ink)] if headed else []
-    return [*lines, *speech(message, name, width, ink)]
+            head = [_head(message, name, width, ink)] if headed else []
+            return [*head, *speech(message, name, width, ink, revealed=revealed)]
 
 
 def _head(message: Message, name: str, width: int, ink: Ink) -> Text:

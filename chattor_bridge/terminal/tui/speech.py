@@ -5,6 +5,7 @@ The first two columns of every line are ours: the signs that stand there say wha
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 
@@ -13,13 +14,16 @@ from rich.text import Text
 
 from chattor_bridge.terminal.file_commands import size_in_words
 from chattor_bridge.terminal.output import neutralised
-from chattor_bridge.terminal.tui.commonmark import in_lines, plain_lines
+from chattor_bridge.terminal.tui.commonmark import COVER, in_lines, plain_lines
 from chattor_bridge.terminal.tui.ink import Ink
 from chattor_bridge.terminal.tui.said import File, Message, Poll, Quote
 
 GUTTER = 2
 """Columns left of every text, where nobody's text can stand."""
 
+
+_HIDDEN = re.compile(r"\|\|.*?(?:\|\||$)", re.DOTALL)
+"""What a quotation must not show: it is cut off somewhere, perhaps before what is hidden ends."""
 
 BAR = 20
 """Columns of a progress bar."""
@@ -34,9 +38,10 @@ FILE_STATES = {
 """How a file stands, for a friend's and for ours."""
 
 
-def speech(message: Message, name: str, width: int, ink: Ink) -> list[Text]:
-    """The lines below a message's head, none wider than ``width``. ``name`` is what the friend is called."""
-    lines = list(_parts(message, name, width - GUTTER, ink))
+def speech(message: Message, name: str, width: int, ink: Ink, *, revealed: bool = False) -> list[Text]:
+    """The lines below a message's head, none wider than ``width``. ``name`` is what the friend is called; unless
+    ``revealed``, what the writer has hidden is covered."""
+    lines = list(_parts(message, name, width - GUTTER, ink, revealed))
     return [Text.assemble((f"{sign:<{GUTTER}}" if line else sign, ink.faint), line) for sign, line in lines]
 
 
@@ -52,16 +57,17 @@ def quoted(quote: Quote, name: str) -> str:
         return "something that is not here any more"
     if quote.deleted:
         return "something that was taken back"
-    return f"{'you' if quote.sent else name}: “{quote.text.partition(chr(10))[0]}”"
+    said = _HIDDEN.sub(COVER * 3, quote.text).partition("\n")[0]
+    return f"{'you' if quote.sent else name}: “{said}”"
 
 
-def _parts(message: Message, name: str, width: int, ink: Ink) -> Iterator[tuple[str, Text]]:
+def _parts(message: Message, name: str, width: int, ink: Ink, revealed: bool) -> Iterator[tuple[str, Text]]:
     """Each line with the sign in front of it."""
     if message.thread is not None:
         yield "⌥", Text(shortened(f"in the thread of {quoted(message.thread, name)}", width), ink.faint)
     if message.reply is not None:
         yield "↪", Text(shortened(quoted(message.reply, name), width), ink.faint)
-    yield from _said(message, name, width, ink)
+    yield from _said(message, name, width, ink, revealed)
     if message.poll is not None:
         for line in _poll(message.poll, name, width, ink):
             yield "", line
@@ -76,7 +82,7 @@ def _parts(message: Message, name: str, width: int, ink: Ink) -> Iterator[tuple[
             yield "✗", line
 
 
-def _said(message: Message, name: str, width: int, ink: Ink) -> Iterator[tuple[str, Text]]:
+def _said(message: Message, name: str, width: int, ink: Ink, revealed: bool) -> Iterator[tuple[str, Text]]:
     if message.deleted:
         yield "", Text("taken back", f"italic {ink.faint}")
         return
@@ -89,17 +95,17 @@ def _said(message: Message, name: str, width: int, ink: Ink) -> Iterator[tuple[s
                 yield "⌖", line
         case "emote":
             who = "you" if message.sent else shortened(name, width // 2)
-            for place, line in enumerate(in_lines(message.text, width - cell_len(who) - 1, ink)):
+            for place, line in enumerate(in_lines(message.text, width - cell_len(who) - 1, ink, revealed=revealed)):
                 yield "*", Text.assemble((who, "italic") if place == 0 else " " * cell_len(who), " ", line)
         case "file" if message.file is not None:
             yield from _file(message.file, width, ink, sent=message.sent)
-            for line in in_lines(message.text, width, ink) if message.text else ():
+            for line in in_lines(message.text, width, ink, revealed=revealed) if message.text else ():
                 yield "", line
         case "poll":
-            for line in plain_lines(message.text, width, ink.heading):
+            for line in plain_lines(message.text, width, ink.title):
                 yield "?", line
         case "text" | "notice":
-            for line in in_lines(message.text, width, ink):
+            for line in in_lines(message.text, width, ink, revealed=revealed):
                 yield "", line
         case kind:  # a change whose message is not here
             for line in plain_lines(f"{kind}: {message.text}", width, ink.faint):
@@ -109,7 +115,7 @@ def _said(message: Message, name: str, width: int, ink: Ink) -> Iterator[tuple[s
 def _file(file: File, width: int, ink: Ink, *, sent: bool) -> Iterator[tuple[str, Text]]:
     """What it is, and how far."""
     what = " · ".join(filter(None, (neutralised(file.name), size_in_words(file.size), neutralised(file.mime))))
-    for line in plain_lines(what, width, ink.heading):
+    for line in plain_lines(what, width, ink.title):
         yield "▤", line
     if file.state == "accepted":
         waits = "" if file.streams else " waiting for your friend"

@@ -152,6 +152,14 @@ def test_no_word_is_lost(word: str) -> None:
         assert word in "".join(line.strip(" │•") for line in said(form.format(word), width=100)[1:])
 
 
+def test_what_is_hidden_is_covered_until_it_is_asked_for() -> None:
+    text = "the murderer is ||the *gardener*||, or ||日本||"
+    assert said(text, width=80)[1:] == ["  the murderer is ▒▒▒▒▒▒▒▒▒▒▒▒, or ▒▒▒▒"]
+    row = Said(replace(message(1), text=text), headed=False)
+    [line] = paint(row, "Bob", 80, DARK, revealed=True)
+    assert line.plain == "  the murderer is the gardener, or 日本"
+
+
 def test_rules_fill_the_line() -> None:
     for row in (Day("Sunday, 29 November 2026"), Unread()):
         [line] = paint(row, "Bob", WIDTH, DARK)

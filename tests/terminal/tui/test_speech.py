@@ -29,6 +29,7 @@ def test_an_answer_says_what_it_answers() -> None:
     ]
     assert below(reply=replace(HERS, deleted=True)) == ["↪ something that was taken back", "  yes"]
     assert below(reply=Quote(None, sent=False, text="", deleted=False))[0] == "↪ something that is not here any more"
+    assert below(reply=replace(HERS, text="it was ||the gardener||, and ||cut of"))[0] == "↪ you: “it was ▒▒▒, and ▒▒▒”"
     long = said("yes", reply=replace(HERS, text="word " * 40))
     assert long[1].endswith("…")
     assert all(len(line) <= WIDTH for line in long)

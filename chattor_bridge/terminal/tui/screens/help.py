@@ -47,7 +47,8 @@ Signs
   ↪ answers   ⌥ belongs to a thread   ~ was changed   + reactions   * does   ⌖ a place   ? a poll   ▤ a file
   ◆ from this program
 
-What you write is CommonMark: **bold**, *italics*, `code`, > quotes, - lists.
+What you write is CommonMark: **bold**, *italics*, `code`, > quotes, - lists; and ||hidden until
+it is chosen||.
 What is shown of a friend's messages while this window has the focus is marked as read, and your friend is told.
 """
 

@@ -41,7 +41,7 @@ class MainScreen(Screen[None]):
         Binding("ctrl+down", "beside(1)", "next", show=False, priority=True),
         Binding("v", "app.verify", "verify", show=False),
         Binding("n", "app.rename", "rename", show=False),
-        Binding("f6", "app.send_file", "file", priority=True),
+        Binding("f6", "app.send_file", "file", show=False, priority=True),
     ]
 
     def __init__(self, chattor: ChattorApp) -> None:

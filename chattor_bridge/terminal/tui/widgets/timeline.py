@@ -22,6 +22,10 @@ BAR = "┃"
 """Stands left of the lines of the chosen message: seen without colours too."""
 
 
+_Way = tuple[int, str, bool]
+"""How a row was painted: the width, the friend's name, and whether what is hidden is shown."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Line:
     strip: Strip
@@ -92,7 +96,7 @@ class TimelineView(ScrollView, can_focus=True):
         self.timeline = Timeline()
         self._friend = ""
         self._lines: list[_Line] = []
-        self._painted: dict[Row, tuple[int, str, list[Strip]]] = {}
+        self._painted: dict[Row, tuple[_Way, list[Strip]]] = {}
         self._chosen: str | None = None
         self._following = True
         """Whether the newest stays on the screen when something is added."""
@@ -146,6 +150,7 @@ class TimelineView(ScrollView, can_focus=True):
     def choose(self, event_id: str | None) -> None:
         """Mark a message and bring it onto the screen."""
         self._chosen = event_id
+        self._lay_out()  # what is hidden is shown while it is chosen
         if event_id is not None and any(line.event_id == event_id for line in self._lines):
             first = self._first_line(event_id)
             last = first + sum(line.event_id == event_id for line in self._lines) - 1
@@ -269,13 +274,14 @@ class TimelineView(ScrollView, can_focus=True):
         painted = {}
         lines = []
         for row in self.timeline.rows():
-            kept = self._painted.get(row)
-            if kept is None or kept[:2] != (width, self._friend):
-                strips = [Strip(line.render(self.app.console)) for line in paint(row, self._friend, width, ink)]
-                kept = (width, self._friend, strips)
-            painted[row] = kept
             event_id = row.message.event_id if isinstance(row, Said) else None
-            lines += [_Line(strip, event_id, isinstance(row, Unread)) for strip in kept[2]]
+            way = (width, self._friend, event_id is not None and event_id == self._chosen)
+            kept = self._painted.get(row)
+            if kept is None or kept[0] != way:
+                texts = paint(row, self._friend, width, ink, revealed=way[2])
+                kept = (way, [Strip(line.render(self.app.console)) for line in texts])
+            painted[row] = kept
+            lines += [_Line(strip, event_id, isinstance(row, Unread)) for strip in kept[1]]
         self._painted, self._lines = painted, lines
         self.virtual_size = Size(width, len(lines))
         self.refresh()
