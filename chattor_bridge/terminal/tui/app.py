@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
+from textual.worker import WorkerFailed
 
 from chattor_bridge.errors import ChattorError
 from chattor_bridge.terminal.exits import CommandError
@@ -67,6 +68,17 @@ class ChattorApp(App[None]):
     async def on_mount(self) -> None:
         await self.push_screen(self.main)
         self.run_worker(self._watch(), exit_on_error=True)
+
+    def _fatal_error(self) -> None:
+        """Textual would print the values of variables, what friends say among them, into the terminal; `failure` goes
+        through the log instead."""
+        self._close_messages_no_wait()
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What nobody foresaw and ended this."""
+        error = self._exception
+        return error.error if isinstance(error, WorkerFailed) else error
 
     def do(self, work: Coroutine[Any, Any, None], *, quietly: bool = False) -> None:
         """Do it beside everything else; a refusal is shown, unless nobody waits for it, and everything stays as it

@@ -44,6 +44,8 @@ async def run_tui(home: Home, transport_factory: TransportFactory, pace: Pace | 
 async def _show(app: ChattorApp) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, app.exit)
     await app.run_async()
+    if app.failure is not None:
+        raise app.failure
 
 
 def _runs(home: Home) -> bool:

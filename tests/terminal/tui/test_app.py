@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from textual.worker import WorkerFailed
 
 from chattor_bridge.terminal.home import Home
 from chattor_bridge.terminal.tui.desk import Desk
@@ -241,6 +242,19 @@ async def test_a_daemon_that_stops_is_waited_for(tmp_path: Path) -> None:
             await hers.sees("tor connected", "● online")
             await hers.press("enter")
             await hers.sees("▸ you", "✓ delivered")
+
+
+async def test_a_mistake_of_ours_puts_nothing_that_was_said_into_the_terminal(friends: Friends) -> None:
+    async def fail(said: str) -> None:
+        raise RuntimeError
+
+    with pytest.raises(WorkerFailed):  # noqa: PT012 - it is raised when the program ends
+        async with watched(friends.alice) as alice:
+            await alice.sees("Bob  ● online")
+            alice.app.do(fail("the treasure is under the old oak"))
+            await alice.until(lambda: alice.app.failure is not None)
+    assert isinstance(alice.app.failure, RuntimeError)
+    assert alice.app._exit_renderables == []
 
 
 async def test_it_fits_whatever_the_size(friends: Friends) -> None:
