@@ -35,31 +35,43 @@ class Handing:
         room = MAX_BLOCKS_UNCOLLECTED - len(self._uncollected)
         if not self._more or room <= 0:
             return []
-        self._more = False
-        carriages, frames = self._around.store.carriages, list[Frame]()
+        self._more = False  # what comes from now on may be seen below or not
+        try:
+            frames = await self._read(room)
+        except BaseException:
+            self._more = True
+            raise
+        given = [(frame.shelf, frame.number) for frame in frames if isinstance(frame, Block)]
+        self._handed.update(given)
+        self._uncollected.extend(given)
+        self._told = True
+        self._more = self._more or len(given) == room
+        return frames
+
+    async def _read(self, room: int) -> list[Frame]:
+        carriages, frames, handed = self._around.store.carriages, list[Frame](), dict(self._handed)
         async with self._around.store.transaction() as tx:
             if await carriages.get(tx, self._node_id, self._peer_id) is None:
                 return []
             if not self._told:
                 held = await carriages.count(tx, self._node_id, self._peer_id)
                 frames += [Holding(held)] if held else []
-                self._told = True
             turns = deque(shelf.shelf_id for shelf in await carriages.shelves(tx, self._node_id, self._peer_id))
             while turns and room:
                 shelf_id = turns.popleft()
-                after = self._handed.get(shelf_id, 0)
+                after = handed.get(shelf_id, 0)
                 for one in await carriages.after(tx, self._node_id, self._peer_id, shelf_id, after, 1):
                     frames.append(Block(shelf_id, one.number, one.block))
-                    self._handed[shelf_id] = one.number
-                    self._uncollected.append((shelf_id, one.number))
+                    handed[shelf_id] = one.number
                     turns.append(shelf_id)
                     room -= 1
-        self._more = not room
         return frames
 
     async def collected(self, frame: Collected) -> None:
         """The friend has these on its disk. Raises: DatabaseUnavailable."""
         number = min(frame.number, self._handed.get(frame.shelf, 0))  # what it was not given it cannot have
+        if not any(shelf == frame.shelf and given <= number for shelf, given in self._uncollected):
+            return
         async with self._around.store.transaction() as tx:
             await self._around.store.carriages.collected(tx, self._node_id, self._peer_id, frame.shelf, number)
         self._uncollected = deque(one for one in self._uncollected if one[0] != frame.shelf or one[1] > number)
