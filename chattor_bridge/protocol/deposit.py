@@ -37,6 +37,9 @@ _VERSION: Final = 1
 _OVERHEAD: Final = KEY_SIZE + TAG_SIZE
 """Bytes of either handshake message without its payload: an ephemeral key and a tag."""
 
+_MAX_STORED: Final = 2**32 - 1
+"""Blocks on one stream: more than a shelf holds, for its owner may collect meanwhile."""
+
 _SMALL, _LARGE = LINK_SIZES[0], LINK_SIZES[2]
 """Bytes of every message of the carrier and of the depositor; both are sizes of a link."""
 
@@ -217,5 +220,5 @@ class CarrierEnd(_End):
 def _decode_stored(plaintext: bytes) -> Stored:
     fields = cbor.Fields(cbor.decode(plaintext), "shelf")
     return Stored(
-        fields.integer("stored", low=0, high=MAX_SHELF_BLOCKS), fields.integer("room", low=0, high=MAX_SHELF_BLOCKS)
+        fields.integer("stored", low=0, high=_MAX_STORED), fields.integer("room", low=0, high=MAX_SHELF_BLOCKS)
     )

@@ -10,7 +10,7 @@ from chattor_bridge.errors import AuthenticationFailed, MalformedData, PeerMisbe
 from chattor_bridge.ids import OnionKey
 from chattor_bridge.protocol.carrying import Deposit
 from chattor_bridge.protocol.deposit import BlockReceived, CarrierEnd, DepositorEnd, Stored, auth_key
-from chattor_bridge.protocol.limits import BLOCK_SIZE, HANDSHAKE_SIZE
+from chattor_bridge.protocol.limits import BLOCK_SIZE, HANDSHAKE_SIZE, MAX_SHELF_BLOCKS
 from chattor_bridge.protocol.primitives import x25519_public
 from tests.protocol.sources import Source, onion_key
 
@@ -181,3 +181,15 @@ def test_a_damaged_handshake_is_refused(at: int) -> None:
 def test_the_keys_of_descriptors_differ_by_shelf() -> None:
     keys = {auth_key(_CAPABILITY, _ONION), auth_key(_CAPABILITY, onion_key("another")), auth_key(_STATIC, _ONION)}
     assert len(keys) == 3
+
+
+def test_more_blocks_than_a_shelf_holds_go_over_one_stream() -> None:
+    """Its owner collects meanwhile."""
+    depositor, carrier = _established()
+    carrier.stored(0, 1)
+    for number in range(1, MAX_SHELF_BLOCKS + 2):
+        depositor.receive(carrier.data_to_send())
+        depositor.send(_block(number))
+        carrier.receive(depositor.data_to_send())
+        carrier.stored(number, 1)
+    assert depositor.receive(carrier.data_to_send()) == [Stored(MAX_SHELF_BLOCKS + 1, 1)]
