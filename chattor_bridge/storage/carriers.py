@@ -56,7 +56,7 @@ class SqlCarriers(Table):
         await update_one(
             sql(tx),
             "shelf",
-            "UPDATE own_shelves SET onion = $3, static_key = $4, superseded_at = $5, closed = $6 "
+            "UPDATE own_shelves SET onion = $3, static_key = $4, superseded_at = $5, closed = $6, opened_at = $7 "
             "WHERE node_id = $1 AND shelf_id = $2",
             node_id,
             shelf.shelf_id,
@@ -64,6 +64,7 @@ class SqlCarriers(Table):
             sealed.seal_optional("static_key", shelf.static),
             shelf.superseded_at,
             shelf.closed,
+            shelf.opened_at,
         )
         await sql(tx).execute("DELETE FROM shelf_senders WHERE node_id = $1 AND shelf_id = $2", node_id, shelf.shelf_id)
         for peer_id in shelf.senders:

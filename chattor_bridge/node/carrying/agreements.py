@@ -48,6 +48,9 @@ from chattor_bridge.protocol.limits import (
 )
 from chattor_bridge.protocol.primitives import KEY_SIZE, ed25519_public, hash256, x25519_public
 
+ANSWER_PATIENCE: Final = 86_400
+"""Seconds after which a carrier that was heard without answering is asked for a shelf again: it may have room now."""
+
 _NO_SHELVES: Final = hash256("node/shelves", cbor.encode([]))
 
 
@@ -76,6 +79,7 @@ class Agreements:
 
     async def ask(self, tx: Transaction, peer_id: PeerId) -> None:
         """Ask a friend to carry for us. Raises: NotFound, UsageError, LimitReached."""
+        await self._mailbox.locked(tx, peer_id)
         carrier = await self._store.carriers.get(tx, self._node_id, peer_id) or Carrier(peer_id)
         await self._send(tx, peer_id, CarryAsk())
         await self._store.carriers.put(tx, self._node_id, replace(carrier, asked=True))
@@ -83,6 +87,7 @@ class Agreements:
 
     async def leave(self, tx: Transaction, peer_id: PeerId) -> None:
         """Have a friend carry for us no more. Raises: NotFound when it does not, UsageError, LimitReached."""
+        await self._mailbox.locked(tx, peer_id)
         carrier = await self._store.carriers.get(tx, self._node_id, peer_id)
         if carrier is None or not carrier.asked:
             raise UsageError("this friend does not carry for you, and was not asked to")
@@ -100,6 +105,7 @@ class Agreements:
 
     async def stop(self, tx: Transaction, peer_id: PeerId) -> None:
         """Carry for a friend no more; what is held can still be collected. Raises: NotFound, UsageError."""
+        await self._mailbox.locked(tx, peer_id)
         carriage = await self._store.carriages.get(tx, self._node_id, peer_id)
         if carriage is None or not carriage.shelves or carriage.ended_at is not None:
             raise UsageError("you do not carry for this friend")
@@ -218,7 +224,8 @@ class Agreements:
     # --- what follows ------------------------------------------------------------------------------------------------
 
     async def settle(self) -> None:
-        """Say what is to be said, as C and as R; each friend in a transaction of its own.
+        """Say what is to be said, as C and as R; each friend in a transaction of its own, which locks the contact
+        before it reads: what that friend says and what our owner wants meanwhile come before or after, never between.
 
         Raises: DatabaseUnavailable.
         """
@@ -253,6 +260,7 @@ class Agreements:
     async def _settle_carriage(self, tx: Transaction, peer_id: PeerId) -> None:
         """As C: say what is offered and where the shelves are; forget those that are closed and empty."""
         carriages = self._store.carriages
+        await self._store.contacts.for_update(tx, self._node_id, peer_id)
         carriage = await carriages.get(tx, self._node_id, peer_id)
         if carriage is None:
             return
@@ -275,6 +283,8 @@ class Agreements:
 
     async def _choose(self, tx: Transaction) -> list[PeerId]:
         """As R: which of the willing carry from now on; what is at others is given up."""
+        for carrier in await self._store.carriers.of_node(tx, self._node_id):
+            await self._store.contacts.for_update(tx, self._node_id, carrier.peer_id)
         contacts = {one.peer_id: one for one in await self._friends(tx)}
         carriers = await self._store.carriers.of_node(tx, self._node_id)
         now = self._around.clock.now()
@@ -298,6 +308,7 @@ class Agreements:
 
     async def _settle_shelves(self, tx: Transaction, carrier_id: PeerId) -> None:
         """As R: a shelf at this carrier for every friend, if it is to carry; and an end of old ones."""
+        contact = await self._store.contacts.for_update(tx, self._node_id, carrier_id)
         carrier = await self._store.carriers.get(tx, self._node_id, carrier_id)
         friends = await self._friends(tx)
         now = self._around.clock.now()
@@ -316,9 +327,13 @@ class Agreements:
                     await self._store.carriers.save_shelf(tx, self._node_id, superseded)
             else:
                 open_shelves.append(kept)
-        if carrier is None or not carrier.used:
+        if contact is None or carrier is None or not carrier.used:
             return
         for shelf in open_shelves:
+            is_unanswered = shelf.deposit is None and contact.heard_at - shelf.opened_at >= ANSWER_PATIENCE
+            if is_unanswered and await self._say(tx, carrier_id, ShelfOpen(shelf.shelf_id, shelf.capability)):
+                await self._store.carriers.save_shelf(tx, self._node_id, replace(shelf, opened_at=now))
+                continue
             is_old = now - shelf.opened_at >= LINK_ONION_LIFETIME and shelf.deposit is not None
             if is_old and await self._open_own(tx, carrier_id, shelf.senders) is not None:
                 await self._store.carriers.save_shelf(tx, self._node_id, replace(shelf, superseded_at=now))
