@@ -7,7 +7,7 @@ from typing import Final
 
 from chattor_bridge.errors import NotFound, OnionUnreachable, PeerMisbehaved, Unavailable
 from chattor_bridge.failpoints import failpoint
-from chattor_bridge.ids import NodeId
+from chattor_bridge.ids import NodeId, OnionKey, PeerId
 from chattor_bridge.node.carrying.records import Target
 from chattor_bridge.node.friendship import DIAL_TIMEOUT, Friendship
 from chattor_bridge.node.happenings import EventCarried
@@ -52,6 +52,20 @@ class Depositing:
         self._alarm = Alarm(around.clock)
         self._ack: Ack | None = None
         self.trouble = Trouble(Phase.LISTENING)
+
+    @property
+    def peer_id(self) -> PeerId:
+        """For whom."""
+        return self._target.peer_id
+
+    @property
+    def onion(self) -> OnionKey:
+        """Of the shelf."""
+        return self._target.deposit.onion
+
+    def is_with(self, friendship: Friendship | None) -> bool:
+        """Whether it is this one whose links we wait for."""
+        return self._friendship is friendship
 
     def wake(self) -> None:
         """Something was put into the outbox."""

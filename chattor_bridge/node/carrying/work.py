@@ -4,11 +4,13 @@ others' what its friends cannot be told now."""
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
+from chattor_bridge.errors import Unavailable
 from chattor_bridge.ids import NodeId, OnionKey, PeerId
 from chattor_bridge.node.carrying.agreements import Agreements
 from chattor_bridge.node.carrying.collecting import Collecting
@@ -16,13 +18,16 @@ from chattor_bridge.node.carrying.depositing import Depositing
 from chattor_bridge.node.carrying.handing import Handing
 from chattor_bridge.node.carrying.records import HeldShelf, Target
 from chattor_bridge.node.carrying.shelf import Shelf
-from chattor_bridge.node.friendship import Friendship
+from chattor_bridge.node.friendship import DAY, Friendship
 from chattor_bridge.node.hosting import Hostings, Wanted
 from chattor_bridge.node.mailbox import Mailbox, Taken
 from chattor_bridge.node.patience import describe, unless
 from chattor_bridge.node.surroundings import Surroundings
 from chattor_bridge.node.views import Counters, Trouble
 from chattor_bridge.protocol.frames import Collected
+from chattor_bridge.protocol.limits import MAX_CARRIERS, MAX_NEW_ONIONS
+
+log = logging.getLogger(__name__)
 
 SETTLE_INTERVAL: Final = 3600.0
 """Seconds between two looks at what has become old: lifetimes are counted in days."""
@@ -57,6 +62,7 @@ class CarryingWork:
         self._shelves: dict[OnionKey, Shelf] = {}
         self._depositing: dict[tuple[PeerId, bytes], Depositing] = {}
         self._tasks: dict[tuple[PeerId, bytes], asyncio.Task[None]] = {}
+        self._followed: dict[PeerId, dict[bytes, float]] = {}
         self.trouble = Trouble()
 
     def look_again(self) -> None:
@@ -108,10 +114,11 @@ class CarryingWork:
         store, targets = self._around.store, list[Target]()
         async with store.transaction() as tx:
             shelves = await store.carriages.shelves(tx, self._node_id)
-            for contact in await store.contacts.of_node(tx, self._node_id):
-                if not contact.blocked and contact.retired is None:
-                    targets += await store.deposits.targets(tx, self._node_id, contact.peer_id)
-        return [shelf for shelf in shelves if shelf.closed_at is None], targets
+            contacts = await store.contacts.of_node(tx, self._node_id)
+            friends = [one.peer_id for one in contacts if not one.blocked and one.retired is None]
+            for peer_id in friends:
+                targets += await store.deposits.targets(tx, self._node_id, peer_id)
+        return [shelf for shelf in shelves if shelf.closed_at is None and shelf.peer_id in friends], targets
 
     def _host(self, held: list[HeldShelf], onions: asyncio.TaskGroup) -> None:
         known, self._shelves = self._shelves, {}
@@ -124,16 +131,38 @@ class CarryingWork:
 
     def _deposit(self, targets: list[Target], group: asyncio.TaskGroup) -> None:
         wanted = {(target.peer_id, target.target_id): target for target in targets}
-        for key in self._depositing.keys() - wanted.keys():
-            del self._depositing[key]
-            self._tasks.pop(key).cancel()
+        for key, old in list(self._depositing.items()):
+            # Who was blocked and unblocked meanwhile has another live half, and only that one knows of links.
+            if key not in wanted or not old.is_with(self._friendship(old.peer_id)):
+                del self._depositing[key]
+                self._tasks.pop(key).cancel()
+                if key not in wanted:
+                    group.create_task(self._forget(old.onion))
         for key, target in wanted.items():
             friendship = self._friendship(target.peer_id)
-            if key in self._depositing or friendship is None:
+            if key in self._depositing or friendship is None or not self._may_follow(target):
                 continue
             depositing = self._depositing[key] = Depositing(self._around, self._node_id, friendship, target)
             run = partial(self._around.insist, depositing.run, on_failure=partial(self._failed, depositing.trouble))
             self._tasks[key] = group.create_task(run())
+
+    def _may_follow(self, target: Target) -> bool:
+        """Whether something may be left where this friend says now: by its shelves it could move us as by its own
+        onion, see `MAX_NEW_ONIONS`. What is not followed is looked at again."""
+        now, before = self._around.clock.monotonic(), self._followed.get(target.peer_id, {})
+        followed = {ident: at for ident, at in before.items() if now - at < DAY}
+        self._followed[target.peer_id] = followed
+        if target.target_id not in followed and len(followed) >= MAX_CARRIERS * MAX_NEW_ONIONS:
+            return False
+        followed.setdefault(target.target_id, now)
+        return True
+
+    async def _forget(self, onion: OnionKey) -> None:
+        """Have tor forget the key of a shelf at which nothing will be left any more."""
+        try:
+            await self._around.transport.forget(onion)
+        except Unavailable as error:
+            log.info("the key of a shelf could not be dropped: %s", describe(error))
 
     def _kept(self, peer_id: PeerId) -> None:
         friendship = self._friendship(peer_id)
