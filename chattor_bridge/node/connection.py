@@ -316,7 +316,7 @@ class Connection:
                 case Block():
                     self._collecting.put(frame)
                 case Holding():
-                    self._collecting.holding(frame)
+                    await self._insist(partial(self._collecting.holding, frame))
                 case Collected():
                     await self._insist(partial(self._handing.collected, frame))
                     failpoint("block-collected")

@@ -87,13 +87,15 @@ TakeCarrying = Callable[[Transaction, Contact, CarryEvent | ShelfEvent], Awaitab
 class Taken:
     """After some envelopes: ``ack`` to send once this is committed, if any is due; ``delivered`` what the friend
     acknowledged inside them; ``gap`` that something is missing before what is held; ``broken`` that an envelope was
-    authentic outside and wrong inside; ``costly`` how many of them cost more than storing them."""
+    authentic outside and wrong inside; ``costly`` how many of them cost more than storing them; ``stored`` bytes of
+    those that had not been accepted before."""
 
     ack: Ack | None
     delivered: tuple[Ack, ...]
     gap: bool
     broken: bool
     costly: int
+    stored: int
 
 
 class Mailbox:
@@ -256,6 +258,7 @@ class Mailbox:
             gap=window.missing > 0,
             broken=arrivals.broken,
             costly=arrivals.costly,
+            stored=arrivals.stored,
         )
 
     async def show_past_gap(self, tx: Transaction, peer_id: PeerId) -> None:
@@ -283,9 +286,11 @@ class Mailbox:
         await self._store.contacts.save(tx, contact)
 
     async def show_old_gaps(self, tx: Transaction, peer_id: PeerId) -> None:
-        """Show what has waited behind a gap for a day, link or no link; see docs/protocol/carriers.md, "Collecting"."""
+        """Show what has waited behind a gap for a day, link or no link, or for two while carriers say that they have
+        more; see docs/protocol/carriers.md, "Collecting"."""
+        patience = GAP_LIFETIME * (2 if self.collecting else 1)
         held = await self._store.received.held(tx, self._node_id, peer_id)
-        if held and self._around.clock.now() - min(one.received_at for one in held) >= GAP_LIFETIME:
+        if held and self._around.clock.now() - min(one.received_at for one in held) >= patience:
             await self.show_past_gap(tx, peer_id)
 
     async def arrive(self, tx: Transaction, contact: Contact, held: HeldEvent) -> Contact:
@@ -510,6 +515,7 @@ class _Arrivals:
         self.answer = False
         self.broken = False
         self.costly = 0
+        self.stored = 0
 
     async def take(self, envelope: bytes) -> None:
         full = self._holds_too_much()
@@ -534,6 +540,7 @@ class _Arrivals:
         if opened.inner is None:
             return
         self.answer = True
+        self.stored += len(envelope)
         held: HeldEvent | None = None
         try:
             contact = await self._mailbox.control(self._tx, self._contact, self.session, opened)

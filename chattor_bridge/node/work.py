@@ -203,6 +203,7 @@ class NodeWork:
             self._group.create_task(self._guard(self._around.transport.forget(peer_onion)))
         self.look_again()
         self._look_at_files()
+        self.carrying.look_again()
 
     def _parted_from(self, contact: Contact) -> None:
         self.part(contact.peer_id, contact.peer_onion)
@@ -473,8 +474,7 @@ class NodeWork:
                 await self._around.insist(partial(self._note_presence, peer_id), on_failure=self._held_up)
             await self._forget_keys()
             for peer_id in list(self._friendships):
-                if not self.mailbox.collecting:
-                    await self._around.insist(partial(self._show_old_gaps, peer_id), on_failure=self._held_up)
+                await self._around.insist(partial(self._show_old_gaps, peer_id), on_failure=self._held_up)
                 for what in (self._forget_events, self._give_up_old):
                     while await self._around.insist(partial(what, peer_id), on_failure=self._held_up):
                         pass

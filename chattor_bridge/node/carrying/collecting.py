@@ -13,17 +13,26 @@ from chattor_bridge.failpoints import failpoint
 from chattor_bridge.ids import NodeId, PeerId
 from chattor_bridge.node.carrying.records import OwnShelf
 from chattor_bridge.node.mailbox import Mailbox, Taken
+from chattor_bridge.node.patience import unless
 from chattor_bridge.node.ports import Transaction
+from chattor_bridge.node.records import Retired
 from chattor_bridge.node.surroundings import Surroundings
 from chattor_bridge.node.views import Counters
 from chattor_bridge.protocol.blocks import open_block
 from chattor_bridge.protocol.frames import Block, Collected, Holding
-from chattor_bridge.protocol.limits import MAX_BLOCKS_UNCOLLECTED
+from chattor_bridge.protocol.limits import COSTLY, MAX_BLOCKS_UNCOLLECTED, MAX_SHELF_BLOCKS, MAX_SHELVES
 from chattor_bridge.protocol.session import Session
 
 OVER_ALLOWANCE_PAUSE: Final = 60.0
 """Seconds before the next block of a friend who has said more than it may in a day: at a block a minute it adds little,
 and whoever else left something there need not wait for a day."""
+
+HANDING_PATIENCE: Final = 120.0
+"""Seconds without a block after which a carrier is not waited for any more, whatever it said it holds: a slow circuit
+takes a tenth of that for all that are under way."""
+
+MOST_HELD: Final = 2 * MAX_SHELVES * MAX_SHELF_BLOCKS
+"""Blocks that a carrier can hold: on the shelves it offers, and on those whose place they take."""
 
 Took = Callable[[PeerId, Taken], None]
 Spend = Callable[[PeerId, int], float]
@@ -57,10 +66,18 @@ class Collecting:
         self._blocks: deque[Block] = deque()
         self._news = asyncio.Event()
         self._left = 0
+        self._told = False
 
-    def holding(self, frame: Holding) -> None:
-        """The carrier says how much there is."""
-        self._expect(frame.blocks)
+    async def holding(self, frame: Holding) -> None:
+        """The friend says how much there is; that counts once, and from carriers. Raises: DatabaseUnavailable."""
+        if self._told:
+            return
+        async with self._around.store.transaction() as tx:
+            shelves = await self._around.store.carriers.shelves(tx, self._node_id)
+        self._told = True
+        if any(shelf.carrier_id == self._carrier_id for shelf in shelves):
+            self._expect(min(frame.blocks, MOST_HELD))
+            self._news.set()
 
     def put(self, block: Block) -> None:
         """A block has come. Raises: MalformedData when the carrier does not wait for what it sent to be collected."""
@@ -73,7 +90,12 @@ class Collecting:
         """Take one block after the other, until cancelled."""
         try:
             while True:
-                await self._news.wait()
+                if self._left:
+                    await unless(self._news, self._around.clock.sleep(HANDING_PATIENCE))
+                    if not self._news.is_set():
+                        self._expect(0)
+                else:
+                    await self._news.wait()
                 self._news.clear()
                 while self._blocks:
                     await self._around.insist(self._take_first, on_failure=lambda _error, _delay: None)
@@ -83,7 +105,6 @@ class Collecting:
     async def _take_first(self) -> None:
         block = self._blocks[0]
         taken: dict[PeerId, Taken] = {}
-        size = 0
         async with self._around.store.transaction() as tx:
             shelf = await self._around.store.carriers.shelf(tx, self._node_id, self._carrier_id, block.shelf)
             opened = None if shelf is None else await self._open(tx, shelf, block.block)
@@ -91,13 +112,13 @@ class Collecting:
                 self._counters.undecryptable += 1
             else:
                 sender, envelopes = opened
-                size = sum(map(len, envelopes))
                 taken[sender] = await self._mailbox.receive(tx, sender, envelopes)
         failpoint("block-taken")
         self._blocks.popleft()
         for sender, one in taken.items():
             self._took(sender, one)
-            if self._spend(sender, size):
+            # What the carrier hands over again is not the sender's doing.
+            if self._spend(sender, one.stored + COSTLY * one.costly):
                 await self._around.clock.sleep(OVER_ALLOWANCE_PAUSE)
         self._expect(self._left - 1)
         self._say(Collected(block.shelf, block.number))
@@ -109,11 +130,13 @@ class Collecting:
         for sender in shelf.senders:
             try:
                 contact = await self._mailbox.locked(tx, sender)
+                if contact.blocked or contact.retired is Retired.OVER:
+                    continue
                 key = Session.deserialize(contact.session).block_key(shelf.onion, ours=False)
                 return sender, open_block(key, block)
-            except AuthenticationFailed:
+            except (AuthenticationFailed, NotFound):
                 continue
-            except (MalformedData, NotFound):
+            except MalformedData:
                 return None
         return None
 

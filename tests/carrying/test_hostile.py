@@ -1,0 +1,349 @@
+"""Friends who use carrying against us, and friends we want no more while something of theirs is under way."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from dataclasses import replace
+
+import pytest
+
+from chattor_bridge.errors import DatabaseUnavailable
+from chattor_bridge.ids import NodeId, OnionKey, PeerId, ShelfId
+from chattor_bridge.node.carrying.handing import Handing
+from chattor_bridge.node.carrying.records import Carriage, HeldBlock
+from chattor_bridge.node.friendship import Friendship
+from chattor_bridge.node.mailbox import GAP_LIFETIME
+from chattor_bridge.node.ports import Transaction
+from chattor_bridge.node.records import HeldEvent
+from chattor_bridge.protocol.carrying import Deposit
+from chattor_bridge.protocol.events import Text, encode_event
+from chattor_bridge.protocol.frames import Block, Collected, Frame, Holding
+from chattor_bridge.protocol.limits import BLOCK_SIZE, MAX_CARRIERS, MAX_NEW_ONIONS
+from chattor_bridge.protocol.primitives import ed25519_public
+from chattor_bridge.storage.transaction import sql
+from tests.carrying.circle_of_three import Three, until_many
+from tests.node.world import PATIENCE, Person, World
+
+
+@pytest.fixture
+async def three(world: World) -> Three:
+    three = await Three.meet(world)
+    await three.agree()
+    return three
+
+
+def _say_on_link(person: Person, peer_id: PeerId, *frames: Frame) -> None:
+    [connection] = person.node.work._friendships[peer_id]._live
+    for frame in frames:
+        connection._link.send(frame)
+    connection._wake.set()
+
+
+async def _until(condition: object) -> None:
+    assert callable(condition)
+    async with asyncio.timeout(PATIENCE):
+        while not condition():  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.01)
+
+
+# --- what we want no more ---------------------------------------------------------------------------------------------
+
+
+async def test_what_a_blocked_friend_left_is_not_shown(three: Three) -> None:
+    await three.rita.house.stop()
+    await three.sam.say(three.with_sam, "from somebody blocked")
+    await three.until_held(1)
+    for person in (three.sam, three.carl):
+        await person.house.stop()
+    await three.rita.house.start()
+    async with three.rita.house.store.transaction() as tx:
+        await three.rita.node.block(tx, three.with_sam)
+    await three.carl.house.start()
+    await three.until_held(0)
+    assert three.rita.texts() == []
+
+
+async def test_what_comes_when_its_sender_is_blocked_already_is_not_shown(three: Three) -> None:
+    """Before anything else has been done about it."""
+    await three.rita.house.stop()
+    await three.sam.say(three.with_sam, "from somebody blocked")
+    await three.until_held(1)
+    carls = three.carl.house.store
+    async with carls.transaction() as tx:
+        [shelf] = await carls.carriages.shelves(tx, three.carl.node_id, three.with_carl)
+        [held] = await carls.carriages.after(tx, three.carl.node_id, three.with_carl, shelf.shelf_id, 0, 1)
+    for person in (three.sam, three.carl):
+        await person.house.stop()
+    await three.rita.house.start()
+    ritas, said = three.rita.house.store, list[Collected]()
+    async with ritas.transaction() as tx:
+        contact = await ritas.contacts.for_update(tx, three.rita.node_id, three.with_sam)
+        assert contact is not None
+        await ritas.contacts.save(tx, replace(contact, blocked=True))
+    _, collecting = three.rita.node.work.carrying.on_link(three.with_carl, said.append)
+    running = asyncio.create_task(collecting.run())
+    collecting.put(Block(held.shelf_id, held.number, held.block))
+    await _until(lambda: said)
+    running.cancel()
+    assert three.rita.texts() == []
+
+
+async def test_nothing_is_left_for_a_friend_who_was_blocked(three: Three) -> None:
+    await three.rita.house.stop()
+    await three.sam.until(lambda: not three.sam.online(three.with_sam))
+    await three.sam.say(three.with_sam, "not any more")
+    async with three.sam.house.store.transaction() as tx:
+        await three.sam.node.block(tx, three.with_sam)
+    await three.sam.house.world.clock.pass_slowly(900)
+    assert await three.held() == 0
+
+
+async def test_who_is_blocked_and_unblocked_at_once_is_left_something_only_without_a_link(three: Three) -> None:
+    async with three.sam.house.store.transaction() as tx:
+        await three.sam.node.block(tx, three.with_sam)
+    async with three.sam.house.store.transaction() as tx:
+        await three.sam.node.unblock(tx, three.with_sam)
+    work = three.sam.node.work
+
+    def looks_at_its_link() -> bool:
+        found = [one._friendship for one in work.carrying._depositing.values()]
+        return bool(found) and found == [work._friendships.get(three.with_sam)]
+
+    await _until(looks_at_its_link)
+
+
+async def test_no_shelf_is_hosted_for_a_friend_who_is_blocked(three: Three) -> None:
+    [target] = await three.targets()
+    world, onion = three.carl.house.world, target.deposit.onion
+    await world.clock.pass_until(_hosts(world, onion))
+    async with three.carl.house.store.transaction() as tx:
+        await three.carl.node.block(tx, three.with_carl)
+    await _until(lambda: not world.network.hosts(onion))
+    async with three.carl.house.store.transaction() as tx:
+        await three.carl.node.unblock(tx, three.with_carl)
+    await world.clock.pass_until(_hosts(world, onion))
+
+
+async def _hosts(world: World, onion: OnionKey) -> None:
+    while not world.network.hosts(onion):  # noqa: ASYNC110 - a memory network tells nobody
+        await asyncio.sleep(0.02)
+
+
+# --- carriers that lie ------------------------------------------------------------------------------------------------
+
+
+async def test_a_carrier_that_hands_nothing_over_is_not_waited_for(three: Three) -> None:
+    mailbox = three.rita.node.work.mailbox
+    _say_on_link(three.carl, three.with_carl, Holding(2**32 - 1))
+    await _until(lambda: mailbox.collecting)
+    assert mailbox.collecting <= 4096
+    again = asyncio.create_task(_say_for_ever(three))
+    await three.rita.house.world.clock.pass_until(_until(lambda: not mailbox.collecting))
+    again.cancel()
+
+
+async def _say_for_ever(three: Three) -> None:
+    while True:
+        _say_on_link(three.carl, three.with_carl, Holding(2**32 - 1))
+        await three.rita.house.world.clock.sleep(60)
+
+
+async def test_no_gap_waits_for_ever_for_a_carrier_that_has_more(three: Three) -> None:
+    mailbox, store = three.rita.node.work.mailbox, three.rita.house.store
+    mailbox.collecting += 1
+    for days, text in ((1, "a day ago"), (2, "two days ago")):
+        event = encode_event(mailbox.event(Text(text)))
+        held = HeldEvent(three.with_sam, 1000 + days, event, mailbox.now() - days * GAP_LIFETIME)
+        async with store.transaction() as tx:
+            await mailbox.hold(tx, held)
+            await mailbox.show_old_gaps(tx, three.with_sam)
+        assert len(three.rita.texts()) == (0 if days == 1 else 2)
+
+
+async def test_who_is_no_carrier_has_nobody_wait(three: Three) -> None:
+    mailbox, work = three.rita.node.work.mailbox, three.rita.node.work
+    made_up = Block(ShelfId(secrets.token_bytes(16)), 1, bytes(BLOCK_SIZE))
+    _say_on_link(three.sam, three.with_sam, Holding(5), made_up, made_up)
+    await _until(lambda: work.counters.undecryptable == 2)
+    assert mailbox.collecting == 0
+
+
+async def test_a_carrier_cannot_use_up_what_a_sender_may_say(three: Three, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By handing over again and again what the sender left once."""
+    spent: list[int] = []
+
+    def spend(_friendship: Friendship, size: int) -> float:
+        spent.append(size)
+        return 0.0
+
+    monkeypatch.setattr(Friendship, "spend", spend)
+    await three.rita.house.stop()
+    await three.sam.say(three.with_sam, "once")
+    await three.until_held(1)
+    store = three.carl.house.store
+    async with store.transaction() as tx:
+        [shelf] = await store.carriages.shelves(tx, three.carl.node_id, three.with_carl)
+        [held] = await store.carriages.after(tx, three.carl.node_id, three.with_carl, shelf.shelf_id, 0, 1)
+        await store.carriages.keep(tx, three.carl.node_id, three.with_carl, shelf.shelf_id, [held.block] * 9, 1 << 40)
+    await three.sam.house.stop()
+    await three.rita.house.start()
+    await three.until_held(0)
+    assert three.rita.node.work.counters.duplicates >= 9
+    assert len([size for size in spent if size]) == 1
+
+
+# --- the carrier's side -----------------------------------------------------------------------------------------------
+
+
+async def _handing(three: Three, blocks: int) -> tuple[Handing, ShelfId]:
+    """What Carl hands over on some link, Rita being away."""
+    await three.rita.house.stop()
+    store = three.carl.house.store
+    async with store.transaction() as tx:
+        [shelf] = await store.carriages.shelves(tx, three.carl.node_id, three.with_carl)
+        made_up = [secrets.token_bytes(BLOCK_SIZE) for _ in range(blocks)]
+        await store.carriages.keep(tx, three.carl.node_id, three.with_carl, shelf.shelf_id, made_up, 1 << 40)
+    return Handing(three.carl.node.work._around, three.carl.node_id, three.with_carl), shelf.shelf_id
+
+
+async def test_a_database_that_fails_while_blocks_are_read_loses_none(
+    three: Three, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handing, _shelf = await _handing(three, 2)
+    carriages = three.carl.house.store.carriages
+    read, times = carriages.after, iter(range(100))
+
+    async def fails_at_second(*args: object) -> list[HeldBlock]:
+        if next(times) == 1:
+            raise DatabaseUnavailable("it is gone")
+        return await read(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(carriages, "after", fails_at_second)
+    with pytest.raises(DatabaseUnavailable):
+        await handing.next()
+    frames = await handing.next()
+    assert frames[0] == Holding(2)
+    assert [one.number for one in frames if isinstance(one, Block)] == [1, 2]
+
+
+async def test_a_block_that_comes_while_others_are_read_is_handed_over_too(
+    three: Three, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handing, shelf_id = await _handing(three, 1)
+    carriages = three.carl.house.store.carriages
+    read = carriages.after
+
+    async def read_and_then_more_comes(*args: object) -> list[HeldBlock]:
+        found = await read(*args)  # type: ignore[arg-type]
+        handing.wake()
+        return found
+
+    monkeypatch.setattr(carriages, "after", read_and_then_more_comes)
+    await handing.next()
+    monkeypatch.undo()
+    async with three.carl.house.store.transaction() as tx:
+        block = [secrets.token_bytes(BLOCK_SIZE)]
+        await carriages.keep(tx, three.carl.node_id, three.with_carl, shelf_id, block, 1 << 40)
+    assert [one.number for one in await handing.next() if isinstance(one, Block)] == [2]
+
+
+async def test_what_was_never_handed_over_costs_no_transaction_when_it_is_collected(
+    three: Three, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handing, shelf_id = await _handing(three, 1)
+    collected: list[object] = []
+    carriages = three.carl.house.store.carriages
+
+    async def note(*args: object) -> None:
+        collected.append(args)
+
+    monkeypatch.setattr(carriages, "collected", note)
+    await handing.next()
+    await handing.collected(Collected(ShelfId(secrets.token_bytes(16)), 1))
+    assert not collected
+    for _ in range(3):
+        await handing.collected(Collected(shelf_id, 1))
+    assert len(collected) == 1
+
+
+# --- what would wait for ever -----------------------------------------------------------------------------------------
+
+
+async def test_a_carrier_that_did_not_answer_is_asked_again(three: Three) -> None:
+    async with three.rita.house.store.transaction() as tx:
+        await sql(tx).execute("UPDATE own_shelves SET onion = NULL, static_key = NULL")
+    clock = three.rita.house.world.clock
+
+    async def ready() -> None:
+        while any(shelf.onion is None for shelf in await three.shelves()):  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.01)
+
+    await clock.pass_until(ready(), step=3600)
+    await until_many(three.targets, 1)
+
+
+@pytest.mark.engines("postgres")
+async def test_what_our_owner_wants_meanwhile_is_not_written_over(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only where two transactions go on at once."""
+    three = await Three.meet(world)
+    await three.agree()
+    carl, store = three.carl, three.carl.house.store
+    read, stopping = store.carriages.get, list[asyncio.Task[None]]()
+
+    async def stop() -> None:
+        async with store.transaction() as tx:
+            await carl.node.carrying.stop(tx, three.with_carl)
+
+    async def reads_and_is_overtaken(tx: Transaction, node_id: NodeId, peer_id: PeerId) -> Carriage | None:
+        found = await read(tx, node_id, peer_id)
+        if found is not None and not found.offered and not stopping:
+            stopping.append(asyncio.create_task(stop()))
+            await asyncio.wait(stopping, timeout=1.0)
+        return found
+
+    monkeypatch.setattr(store.carriages, "get", reads_and_is_overtaken)
+    async with store.transaction() as tx:
+        await carl.node.carrying.offer(tx, three.with_carl, 2, 2)
+    await _until(lambda: stopping)
+    await asyncio.wait_for(stopping[0], PATIENCE)
+    await until_many(three.targets, 0)
+    assert not any(info.is_carried for info in await carl.node.carrying.overview())
+
+
+# --- recipients that move ---------------------------------------------------------------------------------------------
+
+
+async def test_a_friend_who_names_ever_new_shelves_is_followed_only_so_far(three: Three) -> None:
+    work, store = three.sam.node.work.carrying, three.sam.house.store
+    for _ in range(3 * MAX_NEW_ONIONS):
+        deposits = [
+            Deposit(OnionKey(ed25519_public(secrets.token_bytes(32))), secrets.token_bytes(32), secrets.token_bytes(32))
+            for _ in range(MAX_CARRIERS)
+        ]
+        async with store.transaction() as tx:
+            await store.deposits.set_targets(tx, three.sam.node_id, three.with_sam, deposits)
+        _, targets = await work._read()
+        async with asyncio.TaskGroup() as group:
+            work._deposit(targets, group)
+            seen = len(work._depositing)
+            work._deposit([], group)
+    assert seen == 0
+
+
+async def test_the_key_of_a_shelf_that_is_named_no_more_is_forgotten(
+    three: Three, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [target] = await three.targets()
+    forgotten: list[OnionKey] = []
+
+    async def forget(onion: OnionKey) -> None:
+        forgotten.append(onion)
+
+    await _until(lambda: three.sam.node.work.carrying._depositing)
+    monkeypatch.setattr(three.sam.house.transport, "forget", forget)
+    async with three.carl.house.store.transaction() as tx:
+        await three.carl.node.carrying.stop(tx, three.with_carl)
+    await _until(lambda: target.deposit.onion in forgotten)
