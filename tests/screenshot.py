@@ -1,5 +1,5 @@
 """A picture of a conversation in nheko, a Matrix client that draws a shield beside everything that is encrypted:
-``python -m tests.screenshot FILE``.
+``python -m tests.screenshot FILE``, or with ``--rich`` of one in which more is said than words.
 
 Alice sits at nheko on a display that nobody sees, before a real Synapse and the bridge; her friend is across the
 memory network. What she says is typed into nheko, and what is in the picture was read by it. It needs
@@ -15,14 +15,15 @@ import shutil
 import sys
 import tempfile
 from asyncio.subprocess import DEVNULL, Process
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from chattor_bridge.errors import Unusable
-from chattor_bridge.ids import MatrixUserId
+from chattor_bridge.ids import EventId, MatrixUserId, PeerId
 from chattor_bridge.ops.person import JsonObject
 from chattor_bridge.ops.synapse import ensure_synapse
+from chattor_bridge.protocol.events import Body, Edit, Reaction, Text
 from tests.bridge.test_road_synapse import Road, accepted, road_to
 from tests.bridge.town import FRIEND_NAME
 from tests.nio_person import NioPerson
@@ -31,7 +32,7 @@ from tests.synapse import ENVIRONMENT, WAIT, Homestead, Somebody, prepare
 
 PROGRAMS = ("nheko", "Xvfb", "xdotool", "import")
 
-WIDTH, HEIGHT = 960, 560
+WIDTH, HEIGHT = 960, 640
 """Pixels of the display, which nheko fills."""
 
 OK_OF_SETUP = (WIDTH - 152, HEIGHT - 39)
@@ -44,7 +45,45 @@ PAUSE = 2.0
 COLOURS = 256
 """In the picture, which makes it a small file."""
 
-CONVERSATION = (
+Deed = Callable[[Peer, PeerId], Awaitable[None]]
+"""Something that the friend does besides saying words."""
+
+
+async def _answer(friend: Peer, peer_id: PeerId) -> None:
+    last = friend.ears.arrived()[-1].event_id
+    await _tell(friend, peer_id, Text("A reply shows **what** it answers"), reply=last)
+
+
+async def _react(friend: Peer, peer_id: PeerId) -> None:
+    for emoji in ("🧅", "👍"):
+        await _tell(friend, peer_id, Reaction(friend.ears.arrived()[-1].event_id, emoji))
+
+
+async def _correct(friend: Peer, peer_id: PeerId) -> None:
+    said = await _tell(friend, peer_id, Text("What I tpye wrong"))
+    await _tell(friend, peer_id, Edit(said, "What I typed wrong, I correct"))
+
+
+async def _wave(friend: Peer, peer_id: PeerId) -> None:
+    await _tell(friend, peer_id, Text("waves from the other side of Tor", "emote"))
+
+
+async def _tell(friend: Peer, peer_id: PeerId, body: Body, *, reply: EventId | None = None) -> EventId:
+    async with friend.store.transaction() as tx:
+        return await friend.node.send(tx, peer_id, body, reply=reply)
+
+
+RICH: tuple[tuple[str, str | Deed], ...] = (
+    (FRIEND_NAME, "**Bold**, *slanted*, `code`, [links](https://example.org), and\n\n> what somebody said"),
+    ("Alice", "And answers, too?"),
+    (FRIEND_NAME, _answer),
+    ("Alice", "And what about reactions?"),
+    (FRIEND_NAME, _react),
+    (FRIEND_NAME, _correct),
+    (FRIEND_NAME, _wave),
+)
+
+CONVERSATION: tuple[tuple[str, str | Deed], ...] = (
     (FRIEND_NAME, "Hello **Alice**! I am in a terminal, with no Matrix at all 🧅"),
     ("Alice", "And I am in nheko. Can you read this?"),
     (FRIEND_NAME, "Every word:\n\n- encrypted from your client to the bridge\n- and from there to me, through *Tor*"),
@@ -194,18 +233,20 @@ async def _become_friends(road: Road, friend: Peer, alice: Somebody) -> None:
         await person.close()
 
 
-async def _converse(screen: Nheko, friend: Peer) -> None:
+async def _converse(screen: Nheko, friend: Peer, conversation: Sequence[tuple[str, str | Deed]]) -> None:
     peer_id = await friend.friend(WAIT)
-    for who, text in CONVERSATION:
-        if who == FRIEND_NAME:
-            await friend.send(peer_id, text)
+    for who, what in conversation:
+        if not isinstance(what, str):
+            await what(friend, peer_id)
+        elif who == FRIEND_NAME:
+            await friend.send(peer_id, what)
         else:
-            await screen.say(text)
-            await friend.ears.wait_until(lambda text=text: friend.ears.texts()[-1:] == [text], WAIT)  # type: ignore[misc]
+            await screen.say(what)
+            await friend.ears.wait_until(lambda text=what: friend.ears.texts()[-1:] == [text], WAIT)  # type: ignore[misc]
         await asyncio.sleep(PAUSE)
 
 
-async def take(file: Path) -> None:
+async def take(file: Path, conversation: Sequence[tuple[str, str | Deed]]) -> None:
     """Play the conversation and take its picture. Raises: Unusable when a program is missing."""
     missing = [program for program in PROGRAMS if shutil.which(program) is None]
     if missing:
@@ -222,15 +263,17 @@ async def take(file: Path) -> None:
             async with nheko(alice, directory / "nheko") as screen:
                 await _become_friends(road, friend, alice)
                 await screen.open(FRIEND_NAME)
-                await _converse(screen, friend)
+                await _converse(screen, friend, conversation)
                 await screen.picture(file)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", type=Path)
+    parser.add_argument("--rich", action="store_true")
+    arguments = parser.parse_args()
     try:
-        asyncio.run(take(parser.parse_args().file))
+        asyncio.run(take(arguments.file, RICH if arguments.rich else CONVERSATION))
     except Unusable as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
@@ -161,14 +161,22 @@ async def ground_over_tor(tor_network: TorNetwork, tmp_path_factory: pytest.Temp
 
 
 @asynccontextmanager
-async def over_tor(directory: Path, tor_network: TorNetwork, *, place: Place = _here) -> AsyncIterator[Ground]:
+async def over_tor(
+    directory: Path,
+    tor_network: TorNetwork,
+    *,
+    place: Place = _here,
+    settings: Mapping[str, str] | None = None,
+    client: type[Person] = Person,
+) -> AsyncIterator[Ground]:
     torrc = tor_network.client_torrc
 
     def road(directory: Path) -> TorTransport:
         return TorTransport(ManagedTor(TorSettings(directory, extra_torrc=torrc)))
 
-    settings = {"CHATTOR_TOR_TORRC_LINES": json.dumps(torrc)}
-    async with grounded(directory, ("chattor_bridge.cli", "run"), settings, road, PACE_OVER_TOR, place=place) as ground:
+    program = ("chattor_bridge.cli", "run")
+    variables = {"CHATTOR_TOR_TORRC_LINES": json.dumps(torrc), **(settings or {})}
+    async with grounded(directory, program, variables, road, PACE_OVER_TOR, client, place=place) as ground:
         yield ground
 
 
