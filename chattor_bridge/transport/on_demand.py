@@ -60,6 +60,10 @@ class OnDemand:
         async with self._starting:
             if self._started is None:
                 transport = self._make()
-                await transport.start()
+                try:
+                    await transport.start()
+                except BaseException:  # nobody else knows that it runs, half of it perhaps
+                    await transport.stop()
+                    raise
                 self._started = transport
         return self._started
