@@ -313,9 +313,11 @@ class Deposits(Protocol):
         """Entries of the outbox, with a number above ``after``, that were not left there, or before that time, or were
         lost there: one that was left later has been acknowledged. In order, ``limit`` at most, without their events."""
 
-    async def left(self, tx: Transaction, node_id: NodeId, target: Target, seqs: Sequence[int], at: int) -> list[int]:
+    async def left(
+        self, tx: Transaction, node_id: NodeId, target: Target, entries: Sequence[OutboxEntry], at: int
+    ) -> list[int]:
         """Note that these entries of the outbox are there now; at how many places each is, 0 for one that has been
-        acknowledged meanwhile."""
+        acknowledged or sealed anew meanwhile."""
 
     async def acknowledged(
         self, tx: Transaction, node_id: NodeId, peer_id: PeerId, seqs: Sequence[tuple[int, int]]

@@ -68,17 +68,20 @@ class SqlDeposits(Table):
             for row in rows
         ]
 
-    async def left(self, tx: Transaction, node_id: NodeId, target: Target, seqs: Sequence[int], at: int) -> list[int]:
+    async def left(
+        self, tx: Transaction, node_id: NodeId, target: Target, entries: Sequence[OutboxEntry], at: int
+    ) -> list[int]:
         places = []
-        for seq in seqs:
+        for seq, envelope in ((entry.seq, entry.envelope) for entry in entries):
             number = await sql(tx).fetch_value(
                 f"UPDATE deposit_targets SET last_number = last_number + 1 WHERE {_THIS} "  # noqa: S608
-                "AND EXISTS (SELECT 1 FROM outbox WHERE node_id = $1 AND peer_id = $2 AND seq = $4) "
+                "AND EXISTS (SELECT 1 FROM outbox WHERE node_id = $1 AND peer_id = $2 AND seq = $4 AND envelope = $5) "
                 "RETURNING last_number AS value",
                 node_id,
                 target.peer_id,
                 target.target_id,
                 seq,
+                envelope,
             )
             if number is None:
                 places.append(0)

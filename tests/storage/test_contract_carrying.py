@@ -117,10 +117,17 @@ async def test_a_carriage_goes_with_everything_on_it(store: Store) -> None:
         assert await store.carriages.of_node(tx, NODE) == []
 
 
+def _entry(seq: int, envelope: str = "envelope") -> OutboxEntry:
+    return OutboxEntry(PEER, seq, EventId(numbered(seq)), f"{envelope} {seq}".encode(), b"planted", 5)
+
+
 async def _said(store: Store, tx: Transaction, *seqs: int) -> None:
     for seq in seqs:
-        entry = OutboxEntry(PEER, seq, EventId(numbered(seq)), f"envelope {seq}".encode(), b"planted", 5)
-        await store.outbox.add(tx, NODE, entry)
+        await store.outbox.add(tx, NODE, _entry(seq))
+
+
+async def _left(store: Store, tx: Transaction, target: Target, seqs: list[int], at: int) -> list[int]:
+    return await store.deposits.left(tx, NODE, target, [_entry(seq) for seq in seqs], at)
 
 
 async def _to_leave(
@@ -139,9 +146,9 @@ async def test_what_was_left_is_left_once_at_each_place(store: Store) -> None:
         assert await _to_leave(store, tx, one) == [1, 2, 3]
         [entry] = await store.deposits.to_leave(tx, NODE, one, after=1, left_before=0, limit=1)
         assert (entry.seq, entry.envelope) == (2, b"envelope 2")
-        assert await store.deposits.left(tx, NODE, one, [1, 2], 100) == [1, 1]
+        assert await _left(store, tx, one, [1, 2], 100) == [1, 1]
         assert await _to_leave(store, tx, one) == [3]
-        assert await store.deposits.left(tx, NODE, other, [2, 3, 4], 100) == [2, 1, 0]  # 4 is acknowledged, say
+        assert await _left(store, tx, other, [2, 3, 4], 100) == [2, 1, 0]  # 4 is acknowledged, say
         assert await _to_leave(store, tx, other) == [1]
         assert await _to_leave(store, tx, one, left_before=101) == [1, 2, 3]
 
@@ -151,14 +158,14 @@ async def test_what_was_left_before_something_that_arrived_was_lost(store: Store
         await _said(store, tx, 1, 2, 3, 4)
         await store.deposits.set_targets(tx, NODE, PEER, [DEPOSIT, ELSEWHERE])
         one, other = sorted(await store.deposits.targets(tx, NODE, PEER), key=lambda one: one.deposit != DEPOSIT)
-        await store.deposits.left(tx, NODE, one, [1, 2, 3, 4], 100)
-        await store.deposits.left(tx, NODE, other, [1], 100)
+        await _left(store, tx, one, [1, 2, 3, 4], 100)
+        await _left(store, tx, other, [1], 100)
         for ranges in ([(3, 3)], [(2**63, 2**70)]):
             await store.deposits.acknowledged(tx, NODE, PEER, ranges)
             await store.outbox.remove(tx, NODE, PEER, ranges)
         assert await _to_leave(store, tx, one) == [1, 2]
         assert await _to_leave(store, tx, other) == [2, 4]
-        await store.deposits.left(tx, NODE, one, [1, 2], 200)
+        await _left(store, tx, one, [1, 2], 200)
         assert await _to_leave(store, tx, one) == []
 
 
@@ -167,9 +174,19 @@ async def test_what_is_sealed_anew_is_left_anew(store: Store) -> None:
         await _said(store, tx, 1, 2)
         await store.deposits.set_targets(tx, NODE, PEER, [DEPOSIT])
         [target] = await store.deposits.targets(tx, NODE, PEER)
-        await store.deposits.left(tx, NODE, target, [1, 2], 100)
+        await _left(store, tx, target, [1, 2], 100)
         await store.outbox.remove(tx, NODE, PEER, [(1, 2)])
         await _said(store, tx, 1)
+        assert await _to_leave(store, tx, target) == [1]
+
+
+async def test_what_is_sealed_anew_while_it_is_left_is_left_anew(store: Store) -> None:
+    """What the carrier has is what nobody can open any more."""
+    async with store.transaction() as tx:
+        await store.deposits.set_targets(tx, NODE, PEER, [DEPOSIT])
+        [target] = await store.deposits.targets(tx, NODE, PEER)
+        await store.outbox.add(tx, NODE, _entry(1, "sealed anew"))
+        assert await _left(store, tx, target, [1], 100) == [0]
         assert await _to_leave(store, tx, target) == [1]
 
 
@@ -178,7 +195,7 @@ async def test_a_place_that_stays_is_not_forgotten_and_one_with_another_key_is(s
         await _said(store, tx, 1)
         await store.deposits.set_targets(tx, NODE, PEER, [DEPOSIT])
         [target] = await store.deposits.targets(tx, NODE, PEER)
-        await store.deposits.left(tx, NODE, target, [1], 100)
+        await _left(store, tx, target, [1], 100)
         await store.deposits.set_targets(tx, NODE, PEER, [ELSEWHERE, DEPOSIT])
         assert len(await store.deposits.targets(tx, NODE, PEER)) == 2
         assert await _to_leave(store, tx, target) == []

@@ -182,7 +182,7 @@ class Depositing:
             return
         store, peer_id, now = self._around.store, self._target.peer_id, self._around.clock.now()
         async with store.transaction() as tx:
-            places = await store.deposits.left(tx, self._node_id, self._target, [one.seq for one in entries], now)
+            places = await store.deposits.left(tx, self._node_id, self._target, entries, now)
             for entry, count in zip(entries, places, strict=True):
                 if count:
                     carried = EventCarried(peer_id, entry.event_id, count)
