@@ -59,18 +59,19 @@ class Changes:
         if original.ours or original.kind not in (Text.TYPE, FileOffer.TYPE):
             return nothing
         file = original.detail["content"] if original.kind == FileOffer.TYPE and original.detail else None
-        if file is not None and "msgtype" not in file:  # a sticker, which Matrix has no way to change
-            return nothing
+        is_sticker = file is not None and "msgtype" not in file
         notice, emote = body.kind == "notice", body.kind == "emote"
 
         def make(room_id: str, mark: str) -> tuple[str, JsonObject]:
-            if file is not None:
-                new = recaptioned(self._conversion, file, body.text, mark)
-            else:
+            if file is None or is_sticker:
                 new = content.written(self._conversion, body.text, mark, notice=notice, emote=emote)
+            else:
+                new = recaptioned(self._conversion, file, body.text, mark)
             if room_id != original.room_id:  # another room by now, in which the first version is not to be seen
                 return "m.room.message", new
-            return "m.room.message", content.as_edit(new, original.matrix_event_id)
+            # Matrix has no way to change a sticker: what stands with it now is said below it.
+            placed = content.as_reply if is_sticker else content.as_edit
+            return "m.room.message", placed(new, original.matrix_event_id)
 
         return await self._send(portal, event, make, pending, body.target)
 

@@ -181,3 +181,16 @@ async def test_a_caption_is_changed_both_ways(town: Town, friend: Peer) -> None:
     assert (replaced["msgtype"], replaced["body"], replaced["filename"]) == ("m.image", "**second**", "b.png")
     assert replaced["formatted_body"] == "<p><strong>second</strong></p>"
     assert replaced["url"] == original["content"]["url"]
+
+
+async def test_what_a_friend_says_with_a_sticker_later_is_said_below_it(town: Town, friend: Peer) -> None:
+    room = await town.befriend(friend)
+    peer_id = await friend.friend(WAIT)
+    theirs, _ = await offer(friend, PNG, "cat.png", kind="sticker", mime="image/png")
+    sticker = await shown(town, room)
+    assert sticker["type"] == "m.sticker"
+    async with friend.store.transaction() as tx:
+        await friend.node.send(tx, peer_id, Edit(theirs, "my *cat*"))
+    words = await shown(town, room, 2)
+    assert words["content"]["m.relates_to"] == {"m.in_reply_to": {"event_id": sticker["event_id"]}}
+    assert words["content"]["formatted_body"] == "<p>my <em>cat</em></p>"
