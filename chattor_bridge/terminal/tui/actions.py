@@ -14,6 +14,7 @@ from chattor_bridge.terminal.tui.asking import (
     ask_alias,
     ask_file,
     ask_note,
+    ask_picture,
     ask_place,
     ask_poll,
     ask_privacy,
@@ -53,6 +54,7 @@ class Actions(Provider):
         yield Action("Add a friend", "ask somebody whose friend code you have", app.action_add)
         yield Action("Status", "tor, friends, what waits", app.action_status)
         yield Action("Your name", "what friends see", app.action_profile)
+        yield Action("Picture of yourself", "what friends see", partial(ask_picture, app))
         yield Action("Light or dark", "turn the colours", app.action_turn_theme)
         yield Action("Help", "every key", app.action_help)
         yield Action("Quit", "close this", app.action_leave)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chattor_bridge.durations import read_timer, timer_in_words
 from chattor_bridge.errors import UsageError
 from chattor_bridge.terminal.exits import CommandError, Exit
 from chattor_bridge.terminal.output import neutralised
+from chattor_bridge.terminal.portrait import portrait
 from chattor_bridge.terminal.talk_parser import degrees
 from chattor_bridge.terminal.tui.paths import absolute, path_field
 from chattor_bridge.terminal.tui.records import Contact
@@ -157,3 +160,15 @@ async def ask_name(app: ChattorApp) -> None:
         await app.desk.profile(name)
 
     app.ask(Form("The name that friends see", Field("Name", await app.desk.profile(None), most=64)), change)
+
+
+def ask_picture(app: ChattorApp) -> None:
+    """Our own picture."""
+
+    async def change(path: str) -> None:
+        await app.desk.picture(await asyncio.to_thread(portrait, Path(absolute(path))) if path.strip() else b"")
+        app.notify("Your friends are told." if path.strip() else "Your friends see none any more.", markup=False)
+
+    app.ask(
+        Form("The picture that friends see: a file, made smaller; empty for none", path_field("Which file")), change
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
@@ -158,6 +159,10 @@ class Desk:
     async def profile(self, name: str | None) -> str:
         """The name friends see, after changing it unless ``None``."""
         return str((await self._items("profile", name=name))[0]["name"])
+
+    async def picture(self, data: bytes) -> None:
+        """Show friends this picture, or none."""
+        await self._items("profile", name=None, avatar=b64encode(data).decode())
 
     async def part(self, what: str, contact: int) -> None:
         """``what`` is block, unblock, forget, retire or resync."""

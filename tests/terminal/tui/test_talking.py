@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from PIL import Image
 from textual.widgets import Input
 
+from tests.terminal.resident import WAIT
 from tests.terminal.test_chattor import Friends, two_friends
 from tests.terminal.tui.spectator import Spectator, watched
 from tests.terminal.tui.test_app import counted, newest, palette
@@ -152,6 +155,23 @@ async def test_a_friend_is_muted_and_noted(friends: Friends) -> None:
         await alice.until(lambda: counted(alice, "Bob") == "")
     [contact] = await friends.alice.get("contacts")
     assert (contact["muted"], contact["note"]) == (True, "likes [b]soup[/b]")
+
+
+async def test_a_picture_of_oneself_is_shown_to_friends(friends: Friends, tmp_path: Path) -> None:
+    file = tmp_path / "me.png"
+    Image.new("RGB", (300, 200), "teal").save(file)
+    async with watched(friends.alice) as alice:
+        await alice.sees("Bob  ● online")
+        await palette(alice, "picture")
+        await say(alice, str(tmp_path / "nothing.png"))
+        await alice.sees("no picture that can be read")
+        await alice.press("escape")
+        await palette(alice, "picture")
+        await say(alice, str(file))
+        await alice.sees("Your friends are told")
+        async with asyncio.timeout(WAIT):
+            while (await friends.bob.do("avatar", "Alice")).code != 0:
+                pass  # each is a process of its own
 
 
 async def test_a_file_goes_over_and_is_saved(friends: Friends, tmp_path: Path) -> None:
