@@ -23,6 +23,7 @@ class NioPerson(Person):
         self.timeline: list[JsonObject] = []
         self.ephemeral: list[JsonObject] = []
         self.invites: dict[str, JsonObject] = {}
+        self._to_join: set[str] = set()
 
     @classmethod
     async def login(cls, homeserver: str, user_id: str, password: str) -> Self:
@@ -62,7 +63,12 @@ class NioPerson(Person):
                 self.ephemeral.append({**event, "room_id": room_id})
         for room_id, room in raw.get("rooms", {}).get("invite", {}).items():
             self.invites[room_id] = room
-            await self.nio.join(room_id)
+            self._to_join.add(room_id)
+        for room_id in sorted(self._to_join):
+            # An invitation may be here before the homeserver that it came from knows of it itself: as a person would,
+            # it is accepted again.
+            if isinstance(await self.nio.join(room_id), nio.JoinResponse):
+                self._to_join.discard(room_id)
         await self._look_after_keys()
 
     def _reading(self, event: JsonObject, opened: dict[str, Any]) -> JsonObject:
