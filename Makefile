@@ -2,7 +2,7 @@
 VENV := .venv
 SYNAPSE := .venv-synapse
 PY := $(VENV)/bin/python
-WORKERS ?= 2
+WORKERS ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-test demo check fast test fuzz bench clean
