@@ -137,11 +137,11 @@ class ClosePortal:
 @dataclass(frozen=True, slots=True)
 class TellWaiting:
     """Say in a portal that what was said there is still on its way, unless it is not any more by then; ``carried``:
-    that friends of the friend hold it."""
+    by how many friends of the friend, which is said instead."""
 
     node: str
     peer: str
-    carried: bool = False
+    carried: int = 0
     key: str = field(default_factory=_new_key)
 
 

@@ -18,7 +18,7 @@ from chattor_bridge.bridge.ghosts import Household
 from chattor_bridge.bridge.listener import Announcer
 from chattor_bridge.bridge.ports import BridgeStore
 from chattor_bridge.bridge.records import EventLink, Portal, Topic
-from chattor_bridge.bridge.statuses import FAILED, SUCCESS, take_back_if_nothing_waits
+from chattor_bridge.bridge.statuses import FAILED, SUCCESS, holders, take_back_if_nothing_waits
 from chattor_bridge.bridge.voice import Place, Voice
 from chattor_bridge.errors import NotFound
 from chattor_bridge.ids import EventId, FileId, MatrixUserId, NodeId, PeerId
@@ -123,8 +123,8 @@ class NodeObserver:
                     await self._voice.arrange(tx, portal_lane(portal), action)
             case EventDelivered(peer_id, event_id):
                 await self._delivered(tx, node_id, peer_id, event_id)
-            case EventCarried(peer_id):
-                await self._carried(tx, node_id, peer_id)
+            case EventCarried(peer_id, _, carriers):
+                await self._carried(tx, node_id, peer_id, carriers)
             case EventFailed(peer_id, event_id, reason):
                 await self._failed(tx, await self._conversations.portal(tx, owner, node_id, peer_id), event_id, reason)
             case ContactRenamed(peer_id) | ContactPictured(peer_id):
@@ -216,14 +216,14 @@ class NodeObserver:
             report = actions.ReportStatus(link.room_id, link.matrix_event_id, SUCCESS, portal.ghost)
             await self._voice.arrange(tx, portal_lane(portal), report)
 
-    async def _carried(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> None:
-        """Friends of the friend hold something: said once, and instead of that it waits here."""
+    async def _carried(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, carriers: int) -> None:
+        """Friends of the friend hold something: said instead of that it waits here, and again when there are more."""
         portal = await self._store.portals.by_peer(tx, node_id, peer_id)
         if portal is None or portal.room_id is None:
             return
         said = await self._store.portal_notices.of_room(tx, portal.room_id, Topic.WAITING)
-        if not any(one.subject == "carried" for one in said):
-            action = actions.TellWaiting(node_id.hex(), peer_id.hex(), carried=True)
+        if all(holders(one) < carriers for one in said):
+            action = actions.TellWaiting(node_id.hex(), peer_id.hex(), carriers)
             await self._voice.arrange(tx, portal_lane(portal), action)
 
     async def _failed(self, tx: Transaction, portal: Portal, event_id: EventId, reason: str) -> None:

@@ -102,7 +102,7 @@ class KnockNotice:
 class Topic(StrEnum):
     """What a notice in a portal is about."""
 
-    WAITING = "waiting"  # what was said is on its way; the subject says whether friends hold it
+    WAITING = "waiting"  # what was said is on its way; the subject says how many friends hold it
     PENDING = "pending"  # a message of the owner's, by its own id: clients were told that it is on its way
     HELD = "held"  # what could not be sent now; the subject is its place in the inbox
 

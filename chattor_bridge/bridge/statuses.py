@@ -36,8 +36,8 @@ WAITING = (
 )
 
 CARRIED = (
-    "📮 {name} cannot be reached at the moment. Friends of {name} hold what you wrote and hand it over as soon as "
-    "{name} is online, also when this bridge is not; I take this notice back when it has arrived."
+    "📮 {name} cannot be reached at the moment. {holders} what you wrote, to hand it over as soon as {name} is online, "
+    "also when this bridge is not; I take this notice back when it has arrived."
 )
 
 MOST_PENDING = 20
@@ -58,8 +58,8 @@ class Statuses:
         self._looks = Looks(store)
 
     async def tell_waiting(self, action: actions.TellWaiting, pending: PendingAction) -> Deed:
-        """Once for all that waits, and again only to say that friends hold it now; beside that, the status of each
-        message."""
+        """Once for all that waits, and again only to say that friends hold it now, or more of them; beside that, the
+        status of each message."""
         node_id, peer_id = NodeId(bytes.fromhex(action.node)), PeerId(bytes.fromhex(action.peer))
         async with self._store.transaction() as tx:
             portal = await self._store.portals.by_peer(tx, node_id, peer_id)
@@ -67,21 +67,21 @@ class Statuses:
                 return nothing
             waiting = await self._store.event_links.waiting(tx, node_id, peer_id, MOST_PENDING)
             said = await self._store.portal_notices.of_room(tx, portal.room_id, Topic.WAITING)
-        subject = "carried" if action.carried else ""
         room_id = portal.room_id
         here = list(dict.fromkeys(link.matrix_event_id for link in waiting if link.room_id == room_id))
         if not waiting and pending.attempts == 0:
             return nothing
-        if any(one.subject in (subject, "carried") for one in said):
+        if any(holders(one) >= action.carried for one in said):
             return lambda tx: self._report_pending(tx, portal, room_id, here)
         name = content.literal((await self._looks.of(portal)).name)
-        text = (CARRIED if action.carried else WAITING).format(name=name)
+        hold = f"A friend of {name} holds" if action.carried == 1 else f"{action.carried} friends of {name} hold"
+        text = (CARRIED if action.carried else WAITING).format(name=name, holders=hold)
         mark = transaction_id(self._homeserver.bot, room_id, bytes.fromhex(action.key), "text")
         event = content.written(self._conversion, text, mark, notice=True)
         if said:
             event = content.as_edit(event, said[0].matrix_event_id)
         sent = await self._sender.send(self._homeserver.bot, room_id, "m.room.message", event, mark, pending)
-        notice = PortalNotice(room_id, said[0].matrix_event_id if said else sent, Topic.WAITING, subject)
+        notice = PortalNotice(room_id, said[0].matrix_event_id if said else sent, Topic.WAITING, str(action.carried))
 
         async def deed(tx: Transaction) -> None:
             await self._store.portal_notices.save(tx, notice)
@@ -143,6 +143,11 @@ class Statuses:
         with suppress(HomeserverRefused):
             await self._sender.send(self._homeserver.bot, room_id, STATUS, event, mark, pending)
         return nothing
+
+
+def holders(notice: PortalNotice) -> int:
+    """How many friends hold what waits, as this notice says."""
+    return int(notice.subject) if notice.subject.isdecimal() else 0
 
 
 async def take_back_if_nothing_waits(store: BridgeStore, voice: Voice, tx: Transaction, portal: Portal) -> None:

@@ -319,6 +319,9 @@ class Deposits(Protocol):
         """Note that these entries of the outbox are there now; at how many places each is, 0 for one that has been
         acknowledged or sealed anew meanwhile."""
 
+    async def places(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, event_id: EventId) -> int:
+        """At how many places an event waits that is in the outbox: without those where it was lost, 0 for any other."""
+
     async def acknowledged(
         self, tx: Transaction, node_id: NodeId, peer_id: PeerId, seqs: Sequence[tuple[int, int]]
     ) -> None:

@@ -72,7 +72,7 @@ class SqlDeposits(Table):
         self, tx: Transaction, node_id: NodeId, target: Target, entries: Sequence[OutboxEntry], at: int
     ) -> list[int]:
         places = []
-        for seq, envelope in ((entry.seq, entry.envelope) for entry in entries):
+        for seq, event_id, envelope in ((entry.seq, entry.event_id, entry.envelope) for entry in entries):
             number = await sql(tx).fetch_value(
                 f"UPDATE deposit_targets SET last_number = last_number + 1 WHERE {_THIS} "  # noqa: S608
                 "AND EXISTS (SELECT 1 FROM outbox WHERE node_id = $1 AND peer_id = $2 AND seq = $4 AND envelope = $5) "
@@ -97,15 +97,20 @@ class SqlDeposits(Table):
                 number,
                 at,
             )
-            places.append(
-                await sql(tx).fetch_value(
-                    "SELECT COUNT(*) AS value FROM deposited WHERE node_id = $1 AND peer_id = $2 AND seq = $3",
-                    node_id,
-                    target.peer_id,
-                    seq,
-                )
-            )
+            places.append(await self.places(tx, node_id, target.peer_id, event_id))
         return places
+
+    async def places(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, event_id: EventId) -> int:
+        count: int = await sql(tx).fetch_value(
+            "SELECT COUNT(DISTINCT d.target_id) AS value FROM outbox o "
+            "JOIN deposited d ON d.node_id = o.node_id AND d.peer_id = o.peer_id AND d.seq = o.seq "
+            "JOIN deposit_targets t ON t.node_id = d.node_id AND t.peer_id = d.peer_id AND t.target_id = d.target_id "
+            "WHERE o.node_id = $1 AND o.peer_id = $2 AND o.event_id = $3 AND d.number >= t.acknowledged",
+            node_id,
+            peer_id,
+            event_id,
+        )
+        return count
 
     async def acknowledged(
         self, tx: Transaction, node_id: NodeId, peer_id: PeerId, seqs: Sequence[tuple[int, int]]

@@ -51,6 +51,10 @@ async def _message(store: TerminalStore, tx: Transaction, entry: HistoryEntry, n
         "stored": entry.stored_at,
         "state": state_of(entry),
     }
+    if message["state"] == "queued" and (
+        carriers := await store.deposits.places(tx, entry.node_id, entry.peer_id, entry.event_id)
+    ):
+        message |= {"state": "carried", "carriers": carriers}
     if entry.failure:
         message["reason"] = entry.failure
     if edit is not None:
@@ -131,7 +135,7 @@ def _poll(entry: HistoryEntry, detail: JsonObject, changes: Sequence[HistoryEntr
 
 
 def state_of(entry: HistoryEntry) -> str:
-    """received or read; of what was sent queued, delivered, read or failed."""
+    """received or read; of what was sent queued, wherever it waits, delivered, read or failed."""
     if entry.direction is Direction.IN:
         return "received" if entry.read_at is None else "read"
     if entry.failure:

@@ -87,6 +87,9 @@ program says itself. Where it applies there are besides:
    "theirs": [1]}, the numbers of answers from 0; theirs is null while they are hidden
  "failed": [{"kind": "edit", "reason": "…"}], changes of it that will not arrive"""
 
+_STATES = """ state is received or read; for what you sent queued,
+carried with "carriers": 2, at which it waits for the friend, delivered, read, or failed with a "reason"."""
+
 _CHANGES = """
 follow also shows what changes an earlier message, when it comes: kind edit, delete, reaction, vote ("choices": [0]) or
 poll_end, with that message as "target", in the shape of "reply"."""
@@ -497,7 +500,7 @@ def _add_messages(commands: _Commands) -> None:
         "history",
         "show messages, oldest first",
         _RECEIPTS,
-        _MESSAGE + ' state is received or read; for what you sent\nqueued, delivered, read, or failed with a "reason".',
+        _MESSAGE + _STATES,
     )
     history.add_argument("contact", help="number, alias or name")
     history.add_argument(

@@ -13,6 +13,7 @@ from chattor_bridge.node.happenings import (
     ContactRenamed,
     ContactsMerged,
     EventArrived,
+    EventCarried,
     EventDelivered,
     EventFailed,
     EventsExpired,
@@ -65,6 +66,8 @@ class Recorder:
         match happening:
             case EventArrived(peer_id):
                 changes = [*await self._arrived(tx, node_id, happening), ContactChanged(peer_id)]
+            case EventCarried(peer_id, event_id):  # at how many carriers is on disk already
+                changes = [MessageChanged(peer_id, event_id)]
             case EventDelivered(peer_id, event_id):
                 await history.mark_delivered(tx, node_id, peer_id, event_id, self._clock.now())
                 changes = [MessageChanged(peer_id, event_id), ContactChanged(peer_id)]

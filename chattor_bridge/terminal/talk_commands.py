@@ -84,7 +84,8 @@ def message_lines(message: JsonObject) -> list[str]:
     # a friend's line begins with its number, which it cannot choose: its name may be "you to Anna [delivered]"
     name = neutralised(message["name"])
     who = f"you to {name}" if message["sent"] else f"{message['contact']} {name}"
-    state = f" [{message['state']}]" if message["sent"] else ""
+    by = f" by {message['carriers']}" if message["state"] == "carried" else ""
+    state = f" [{message['state']}{by}]" if message["sent"] else ""
     marks = _marks(message)
     lines = [f"{local_time(message['time'])} #{message['order']}  {who}{state}{marks}: {_said(message)}"]
     if "poll" in message:

@@ -110,7 +110,7 @@ def test_every_action_comes_back_from_the_database_as_it_was() -> None:
         actions.Leave(ALICE, "!r"),
         actions.OpenPortal("00", "01"),
         actions.RenamePortal("00", "01"),
-        actions.TellWaiting("00", "01", True),
+        actions.TellWaiting("00", "01", 2),
         actions.TellHeld(ALICE, "!r", "text", "$1", 7),
         actions.TakeBack("!r", "$1"),
         actions.ReportStatus("!r", "$1", "PENDING", "@ghost"),

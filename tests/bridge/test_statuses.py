@@ -70,12 +70,13 @@ async def test_what_waits_is_told_of_once_and_taken_back_when_it_has_arrived(
     portal = await town.portal(room)
     async with town.store.transaction() as tx:
         [link, *_] = await town.store.event_links.waiting(tx, portal.node_id, portal.peer_id, 9)
-        carried = EventCarried(portal.peer_id, link.event_id, 2)
-        await town.bridge.observer.record(tx, portal.node_id, carried)
-        await town.bridge.observer.record(tx, portal.node_id, carried)
-    await town.homeserver.until(lambda: bool(notices(room, "Friends of", "hold what you wrote")))
-    await town.idle()
-    assert len(notices(room, "Friends of")) == 1
+    for carriers, holders in ((1, "A friend of"), (2, "2 friends of")):
+        async with town.store.transaction() as tx:
+            for places in (1, carriers):
+                carried = EventCarried(portal.peer_id, link.event_id, places)
+                await town.bridge.observer.record(tx, portal.node_id, carried)
+        await town.idle()
+        assert len(notices(room, holders)) == 1
     await friend.come_back()
     await friend.ears.wait_until(lambda: friend.ears.texts() == ["one", "two", "three"], WAIT)
     await town.homeserver.until(lambda: room.receipts.get(BOT) == sent[2])

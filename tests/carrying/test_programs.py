@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.terminal.resident import WAIT, JsonObject, Resident, befriend, residents
+from tests.terminal.resident import WAIT, JsonObject, Resident, befriend, residents, state_of
 
 
 @pytest.fixture
@@ -40,8 +40,10 @@ async def test_a_headless_node_is_paired_and_keeps_the_mail(directory: Path) -> 
         await until_carry(rita, lambda one: one["carries"])
         await befriend(rita, ritas, sam, sams)
         await ritas.stop()
-        await sam.get("send", "Rita", "while you were away")
+        [sent] = await sam.get("send", "Rita", "while you were away")
         await until_carry(carl, lambda one: one["held"] == 1)
+        assert (await state_of(sam, sent["event_id"], "carried"))["carriers"] == 1
+        assert "you to Rita [carried by 1]: while" in (await sam.do("history", "Rita", json=False)).output
         await sams.stop()
         await headless.stop(signal.SIGKILL)
         await (await carl.launch("run", "--headless")).saw("answering")
@@ -49,6 +51,8 @@ async def test_a_headless_node_is_paired_and_keeps_the_mail(directory: Path) -> 
         follow = await rita.launch("follow")
         await follow.saw_all(lambda said: said.get("text") == "while you were away", 1)
         await until_carry(carl, lambda one: one["held"] == 0)
+        await sam.start()
+        assert "carriers" not in await state_of(sam, sent["event_id"], "read")
 
 
 async def test_what_the_command_says(directory: Path) -> None:

@@ -150,6 +150,7 @@ async def test_what_was_left_is_left_once_at_each_place(store: Store) -> None:
         assert await _to_leave(store, tx, one) == [3]
         assert await _left(store, tx, other, [2, 3, 4], 100) == [2, 1, 0]  # 4 is acknowledged, say
         assert await _to_leave(store, tx, other) == [1]
+        assert [await store.deposits.places(tx, NODE, PEER, EventId(numbered(seq))) for seq in (1, 2, 4)] == [1, 2, 0]
         assert await _to_leave(store, tx, one, left_before=101) == [1, 2, 3]
 
 
@@ -165,6 +166,7 @@ async def test_what_was_left_before_something_that_arrived_was_lost(store: Store
             await store.outbox.remove(tx, NODE, PEER, ranges)
         assert await _to_leave(store, tx, one) == [1, 2]
         assert await _to_leave(store, tx, other) == [2, 4]
+        assert [await store.deposits.places(tx, NODE, PEER, EventId(numbered(seq))) for seq in (1, 4)] == [1, 1]
         await _left(store, tx, one, [1, 2], 200)
         assert await _to_leave(store, tx, one) == []
 

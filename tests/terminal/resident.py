@@ -184,3 +184,13 @@ async def befriend(alice: Resident, alices: Program, bob: Resident, bobs: Progra
     async with asyncio.timeout(WAIT):
         while (await bob.get("contacts"))[0]["name"] != alice.name:
             pass
+
+
+async def state_of(resident: Resident, event_id: str, wanted: str) -> JsonObject:
+    """Wait until what was said to contact 1 has this state; the message."""
+    async with asyncio.timeout(WAIT):
+        while True:
+            history = await resident.get("history", "1", "--limit", "1000")
+            [message] = [each for each in history if each["event_id"] == event_id]
+            if message["state"] == wanted:
+                return message

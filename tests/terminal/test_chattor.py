@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.terminal.resident import WAIT, Program, Resident, befriend, residents
+from tests.terminal.resident import WAIT, Program, Resident, befriend, residents, state_of
 
 MESSAGE_KEYS = {"order", "contact", "name", "peer", "event_id", "sent", "kind", "text", "time", "stored", "state"}
 
@@ -46,15 +46,6 @@ async def lasting_friends(tmp_path_factory: pytest.TempPathFactory) -> AsyncIter
     """For tests that change nothing."""
     async with two_friends(tmp_path_factory.mktemp("lasting")) as friends:
         yield friends
-
-
-async def state_of(resident: Resident, event_id: str, wanted: str) -> None:
-    """Wait until a message of the resident's has this state."""
-    async with asyncio.timeout(WAIT):
-        while True:
-            history = await resident.get("history", "1", "--limit", "1000")
-            if {each["event_id"]: each["state"] for each in history}[event_id] == wanted:
-                return
 
 
 async def test_they_become_friends_by_code_and_talk_both_ways(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from chattor_bridge.terminal.tui.timeline import Day, Row, Said, Unread
 
 STATES = {
     "queued": "… waiting",
+    "carried": "⇢ carried by {carriers}",
     "delivered": "✓ delivered",
     "read": "✓✓ read",
     "failed": "✗ not delivered",
@@ -34,7 +35,8 @@ def paint(row: Row, name: str, width: int, ink: Ink, *, revealed: bool = False) 
 
 def _head(message: Message, name: str, width: int, ink: Ink) -> Text:
     when = clock(message.time, message.stored)
-    after = f" · {when}" + (f" · {STATES[message.state]}" if message.sent else "")
+    state = STATES[message.state].format(carriers=message.carriers) if message.sent else ""
+    after = f" · {when}" + (f" · {state}" if state else "")
     who = shortened("you" if message.sent else name, max(width - GUTTER - cell_len(after), 1))
     # the sign tells the sides apart even when a friend calls itself "you"
     sign, style = ("▸ ", ink.mine) if message.sent else ("◂ ", ink.friend)

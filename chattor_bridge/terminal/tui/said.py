@@ -92,8 +92,9 @@ class File:
 @dataclass(frozen=True, slots=True)
 class Message:
     """One thing said. ``time`` is the sender's clock, ``stored`` ours, both in seconds since the epoch; ``kind`` and
-    ``state`` are among those that `history` names, and ``reason`` is why it failed. ``reactions`` are emoji and whether
-    they are ours, ``troubles`` what of ours about this message was not delivered, and why."""
+    ``state`` are among those that `history` names, ``carriers`` is at how many it waits and ``reason`` why it failed.
+    ``reactions`` are emoji and whether they are ours, ``troubles`` what of ours about this message was not delivered,
+    and why."""
 
     order: int
     contact: int
@@ -105,6 +106,7 @@ class Message:
     time: int
     stored: int
     state: str
+    carriers: int = 0
     reason: str = ""
     edited: bool = False
     deleted: bool = False
@@ -129,6 +131,7 @@ class Message:
             time=item["time"],
             stored=item["stored"],
             state=item["state"],
+            carriers=item.get("carriers", 0),
             reason=item.get("reason", ""),
             edited="edited" in item,
             deleted="deleted" in item,

@@ -136,7 +136,7 @@ def _together(before: Message, message: Message) -> bool:
     return (
         before.sent == message.sent
         and before.time // 60 <= message.time // 60 <= before.time // 60 + TOGETHER // 60
-        and (not message.sent or before.state == message.state)
+        and (not message.sent or (before.state, before.carriers) == (message.state, message.carriers))
     )
 
 

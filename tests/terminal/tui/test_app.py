@@ -14,8 +14,8 @@ from chattor_bridge.terminal.tui.desk import Desk
 from chattor_bridge.terminal.tui.timeline import PAGE, Timeline
 from chattor_bridge.terminal.tui.widgets.composer import Composer
 from chattor_bridge.terminal.tui.widgets.timeline import TimelineView
-from tests.terminal.resident import Resident, befriend, residents
-from tests.terminal.test_chattor import Friends, state_of, two_friends
+from tests.terminal.resident import Resident, befriend, residents, state_of
+from tests.terminal.test_chattor import Friends, two_friends
 from tests.terminal.tui.spectator import Spectator, watched
 
 HOSTILE = "[red]x[/red] [@click=app.exit]y[/]"

@@ -115,6 +115,10 @@ def test_a_friend_cannot_pass_for_us() -> None:
     assert said("hello", sent=True, state="delivered")[0] == "▸ you · 12:00 · ✓ delivered"
 
 
+def test_what_waits_at_carriers_says_at_how_many() -> None:
+    assert said("hello", sent=True, state="carried", carriers=2)[0] == "▸ you · 12:00 · ⇢ carried by 2"
+
+
 def test_what_failed_says_why() -> None:
     lines = said("hello", sent=True, state="failed", reason="the friendship is over")
     assert lines == ["▸ you · 12:00 · ✗ not delivered", "  hello", "✗ the friendship is over"]

@@ -43,7 +43,7 @@ In the messages
 
 Signs
   ● online   ◐ away   ○ offline   ⊘ blocked   ✕ ended   ✓ verified   ⚠ a comparison failed
-  … waiting until both of you are online   ✓ your friend has it   ✓✓ your friend has read it   ✗ not delivered
+  … waiting until both of you are online   ⇢ waiting at carriers   ✓ your friend has it   ✓✓ has read it   ✗ failed
   ↪ answers   ⌥ belongs to a thread   ~ was changed   + reactions   * does   ⌖ a place   ? a poll   ▤ a file
   ◆ from this program
 
