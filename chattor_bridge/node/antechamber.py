@@ -25,3 +25,8 @@ class Antechamber:
     def leave(self, stream: Stream) -> None:
         """Give the place back: the other end has shown who it is, or is gone. Twice is once."""
         self._waiting.pop(id(stream), None)
+
+    async def turn_out(self) -> None:
+        """Close every stream that waits. Each reads its end."""
+        for stream in list(self._waiting.values()):
+            await stream.close()

@@ -276,6 +276,11 @@ class Carriages(Protocol):
     async def shelves(self, tx: Transaction, node_id: NodeId, peer_id: PeerId | None = None) -> list[HeldShelf]:
         """Of one friend, or of all; the oldest first, closed ones included."""
 
+    async def lock_shelf(
+        self, tx: Transaction, node_id: NodeId, peer_id: PeerId, shelf_id: ShelfId
+    ) -> HeldShelf | None:
+        """Read and lock until the end of the transaction: nothing is put on it meanwhile."""
+
     async def remove_shelf(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, shelf_id: ShelfId) -> None: ...
     async def keep(
         self, tx: Transaction, node_id: NodeId, peer_id: PeerId, shelf_id: ShelfId, blocks: Sequence[bytes], at: int

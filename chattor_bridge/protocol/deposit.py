@@ -149,8 +149,8 @@ class DepositorEnd(_End):
 
     @property
     def room(self) -> int:
-        """Blocks that may be sent now."""
-        return 0 if self._stored is None else self._stored.count + self._stored.room - self._sent
+        """Blocks that may be sent now; none when others took, meanwhile, the room for what was sent already."""
+        return 0 if self._stored is None else max(0, self._stored.count + self._stored.room - self._sent)
 
     def receive(self, data: bytes) -> list[Stored]:
         """Take some bytes; what the carrier has on disk by now. Raises: PeerMisbehaved."""

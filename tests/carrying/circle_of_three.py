@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from chattor_bridge.ids import PeerId
-from chattor_bridge.node.carrying.records import OwnShelf, Target
+from chattor_bridge.node.carrying.records import HeldShelf, OwnShelf, Target
 from chattor_bridge.node.happenings import CARRY_ASKED, EventArrived
 from chattor_bridge.protocol.events import Unknown
 from tests.node.world import PATIENCE, Person, World
@@ -49,6 +49,12 @@ class Three:
         store = self.rita.house.store
         async with store.transaction() as tx:
             return await store.carriers.shelves(tx, self.rita.node_id)
+
+    async def held_shelves(self) -> list[HeldShelf]:
+        """Those that Carl holds for Rita."""
+        store = self.carl.house.store
+        async with store.transaction() as tx:
+            return await store.carriages.shelves(tx, self.carl.node_id, self.with_carl)
 
     async def held(self) -> int:
         """How many blocks Carl holds for Rita."""

@@ -8,15 +8,17 @@ from dataclasses import replace
 
 import pytest
 
-from chattor_bridge.errors import DatabaseUnavailable
+from chattor_bridge.errors import DatabaseUnavailable, LimitReached
 from chattor_bridge.ids import NodeId, OnionKey, PeerId, ShelfId
 from chattor_bridge.node.carrying.handing import Handing
 from chattor_bridge.node.carrying.records import Carriage, HeldBlock
+from chattor_bridge.node.carrying.shelf import Shelf
 from chattor_bridge.node.friendship import Friendship
 from chattor_bridge.node.mailbox import GAP_LIFETIME
-from chattor_bridge.node.ports import Transaction
+from chattor_bridge.node.ports import Stream, Transaction
 from chattor_bridge.node.records import HeldEvent
-from chattor_bridge.protocol.carrying import Deposit
+from chattor_bridge.protocol.carrying import Deposit, ShelfClose
+from chattor_bridge.protocol.deposit import DepositorEnd, auth_key
 from chattor_bridge.protocol.events import Text, encode_event
 from chattor_bridge.protocol.frames import Block, Collected, Frame, Holding
 from chattor_bridge.protocol.limits import BLOCK_SIZE, MAX_CARRIERS, MAX_NEW_ONIONS
@@ -265,6 +267,77 @@ async def test_what_was_never_handed_over_costs_no_transaction_when_it_is_collec
     for _ in range(3):
         await handing.collected(Collected(shelf_id, 1))
     assert len(collected) == 1
+
+
+async def _stream(three: Three) -> tuple[Stream, DepositorEnd, bytes]:
+    """Somebody with the capability of the only shelf is through with the handshake; and a key of Sam's blocks."""
+    [target] = await three.targets()
+    world, deposit = three.carl.house.world, target.deposit
+    await world.clock.pass_until(_hosts(world, deposit.onion))
+    stream = await world.network.transport().dial(
+        deposit.onion,
+        client_key=auth_key(deposit.capability, deposit.onion),
+        isolation="x",
+        timeout=PATIENCE,
+    )
+    end = DepositorEnd(deposit, secrets.token_bytes)
+    await stream.write(end.data_to_send())
+    async with asyncio.timeout(PATIENCE):
+        while not end.told:
+            end.receive(await stream.read())
+    return stream, end, secrets.token_bytes(BLOCK_SIZE)
+
+
+async def test_a_stream_ends_when_its_shelf_is_closed(three: Three) -> None:
+    """At once, with the clock standing still."""
+    stream, _end, _block = await _stream(three)
+    [shelf] = await three.shelves()
+    async with three.rita.house.store.transaction() as tx:
+        await three.rita.node.send(tx, three.with_carl, ShelfClose(shelf.shelf_id))
+    assert await asyncio.wait_for(stream.read(), PATIENCE) == b""
+    await stream.close()
+
+
+async def test_nothing_is_put_on_a_closed_shelf(three: Three) -> None:
+    """Not even before its streams have been told."""
+    stream, end, block = await _stream(three)
+    store = three.carl.house.store
+    async with store.transaction() as tx:
+        [shelf] = await store.carriages.shelves(tx, three.carl.node_id)
+        await store.carriages.save_shelf(tx, three.carl.node_id, replace(shelf, closed_at=1))
+    end.send(block)
+    await stream.write(end.data_to_send())
+    assert await asyncio.wait_for(stream.read(), PATIENCE) == b""
+    assert await three.held() == 0
+    await stream.close()
+
+
+@pytest.mark.engines("postgres")
+async def test_two_streams_at_once_put_no_more_on_a_shelf_than_fits(
+    three: Three, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only where two transactions go on at once."""
+    async with three.carl.house.store.transaction() as tx:
+        await three.carl.node.carrying.offer(tx, three.with_carl, 1, 2)
+    [record] = await three.held_shelves()
+    around = three.carl.node.work._around
+    shelf = Shelf(around, three.carl.node_id, record, three.carl.node.work.counters, lambda: None)
+    blocks = [secrets.token_bytes(BLOCK_SIZE) for _ in range(2)]
+    carriages, other = three.carl.house.store.carriages, list[asyncio.Task[int]]()
+    count = carriages.count
+
+    async def counts_and_is_overtaken(*args: object) -> int:
+        found = await count(*args)  # type: ignore[arg-type]
+        if not other:
+            other.append(asyncio.create_task(shelf._keep(blocks)))
+            await asyncio.wait(other, timeout=1.0)
+        return found
+
+    monkeypatch.setattr(carriages, "count", counts_and_is_overtaken)
+    assert await shelf._keep(blocks) == 0
+    with pytest.raises(LimitReached):
+        await asyncio.wait_for(other[0], PATIENCE)
+    assert await three.held() == 2
 
 
 # --- what would wait for ever -----------------------------------------------------------------------------------------

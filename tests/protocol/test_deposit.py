@@ -53,6 +53,19 @@ def test_blocks_arrive_in_order_and_are_said_to_be_stored() -> None:
     assert depositor.room == 1
 
 
+def test_there_is_no_room_when_others_took_it_meanwhile() -> None:
+    depositor, carrier = _established()
+    carrier.stored(0, 3)
+    depositor.receive(carrier.data_to_send())
+    for number in range(3):
+        depositor.send(_block(number))
+    carrier.stored(1, 0)
+    depositor.receive(carrier.data_to_send())
+    assert depositor.room == 0
+    with pytest.raises(UsageError, match="no room"):
+        depositor.send(_block(3))
+
+
 @given(st.lists(st.integers(1, 5_000), min_size=1, max_size=30))
 def test_bytes_come_in_any_pieces(sizes: list[int]) -> None:
     depositor, carrier = _pair()

@@ -146,7 +146,7 @@ class Agreements:
                     ready = replace(shelf, onion=onion, static=static)
                     await self._store.carriers.save_shelf(tx, self._node_id, ready)
             case ShelfClose(shelf_id):
-                held = await self._held(tx, peer_id, shelf_id)
+                held = await self._store.carriages.lock_shelf(tx, self._node_id, peer_id, shelf_id)
                 if held is not None and held.closed_at is None:
                     closed = replace(held, closed_at=self._around.clock.now())
                     await self._store.carriages.save_shelf(tx, self._node_id, closed)
@@ -197,7 +197,7 @@ class Agreements:
 
     async def _open_held(self, tx: Transaction, peer_id: PeerId, shelf_id: ShelfId, capability: bytes) -> None:
         """As C. Who asks for more than it was offered gets no answer, and so does one for whom there is no room."""
-        held = await self._held(tx, peer_id, shelf_id)
+        held = await self._store.carriages.lock_shelf(tx, self._node_id, peer_id, shelf_id)
         if held is not None:
             if held.capability == capability and held.closed_at is None:
                 await self._store.carriages.save_shelf(tx, self._node_id, replace(held, answered=False))
@@ -216,10 +216,6 @@ class Agreements:
             peer_id, shelf_id, capability, random(KEY_SIZE), random(KEY_SIZE), opened_at=self._around.clock.now()
         )
         await self._store.carriages.open_shelf(tx, self._node_id, shelf)
-
-    async def _held(self, tx: Transaction, peer_id: PeerId, shelf_id: ShelfId) -> HeldShelf | None:
-        shelves = await self._store.carriages.shelves(tx, self._node_id, peer_id)
-        return next((shelf for shelf in shelves if shelf.shelf_id == shelf_id), None)
 
     # --- what follows ------------------------------------------------------------------------------------------------
 

@@ -40,6 +40,7 @@ class Shelf:
         self._counters = counters
         self._on_kept = on_kept
         self._streams = Antechamber(MAX_DEPOSIT_STREAMS)
+        self._closed = False
         self.onion = OnionKey(ed25519_public(record.onion_seed))
         self.clients = frozenset({x25519_public(auth_key(record.capability, self.onion))})
 
@@ -47,6 +48,8 @@ class Shelf:
         """Answer one stream, to its end. Never raises but for cancellation."""
         try:
             await self._streams.enter(stream)
+            if self._closed:  # while this stream was on its way in
+                raise NotFound(_GONE)
             end = CarrierEnd(self._record.static, self.onion, self._record.capability, self._around.random)
             await within(self._around.clock, HANDSHAKE_TIMEOUT, self._shake_hands(stream, end))
             await self._take(stream, end)
@@ -58,6 +61,11 @@ class Shelf:
         finally:
             self._streams.leave(stream)
             await stream.close()
+
+    async def close(self) -> None:
+        """Nothing is taken any more: end every stream. What is on disk decides; this only tells whoever waits."""
+        self._closed = True
+        await self._streams.turn_out()
 
     async def _shake_hands(self, stream: Stream, end: CarrierEnd) -> None:
         while not end.established:
@@ -87,17 +95,20 @@ class Shelf:
         """Put blocks on the shelf; for how many more there is room. Raises: LimitReached when others have come in
         between, NotFound."""
         async with self._around.store.transaction() as tx:
-            if await self._room(tx) < len(blocks):
+            room = await self._room(tx) - len(blocks)
+            if room < 0:
                 raise LimitReached("a shelf is full")
             record, now = self._record, self._around.clock.now()
             await self._around.store.carriages.keep(tx, self._node_id, record.peer_id, record.shelf_id, blocks, now)
             tx.after_commit(self._on_kept)
-            return await self._room(tx)
+        return room
 
     async def _room(self, tx: Transaction) -> int:
+        """For how many blocks there is room until the end of ``tx``: the shelf is locked. Raises: NotFound."""
         record, carriages = self._record, self._around.store.carriages
+        shelf = await carriages.lock_shelf(tx, self._node_id, record.peer_id, record.shelf_id)
         carriage = await carriages.get(tx, self._node_id, record.peer_id)
-        if carriage is None or carriage.ended_at is not None:
+        if shelf is None or shelf.closed_at is not None or carriage is None:
             raise NotFound(_GONE)
         held = await carriages.count(tx, self._node_id, record.peer_id, record.shelf_id)
         return max(0, carriage.blocks - held)

@@ -102,7 +102,7 @@ class CarryingWork:
                     await self._around.insist(self.agreements.settle, on_failure=self._held_up)
                     shelves, targets = await self._around.insist(self._read, on_failure=self._held_up)
                     self.trouble.well()
-                    self._host(shelves, onions)
+                    await self._host(shelves, onions)
                     self._deposit(targets, group)
                     await unless(self._look, self._around.clock.sleep(SETTLE_INTERVAL))
         finally:
@@ -120,7 +120,7 @@ class CarryingWork:
                 targets += await store.deposits.targets(tx, self._node_id, peer_id)
         return [shelf for shelf in shelves if shelf.closed_at is None and shelf.peer_id in friends], targets
 
-    def _host(self, held: list[HeldShelf], onions: asyncio.TaskGroup) -> None:
+    async def _host(self, held: list[HeldShelf], onions: asyncio.TaskGroup) -> None:
         known, self._shelves = self._shelves, {}
         wanted: dict[OnionKey, Wanted] = {}
         for record in held:
@@ -128,6 +128,8 @@ class CarryingWork:
             shelf = self._shelves[shelf.onion] = known.get(shelf.onion, shelf)
             wanted[shelf.onion] = Wanted(record.onion_seed, shelf.clients, shelf.serve, record.opened_at)
         self.hostings.want(wanted, onions, spread=True)
+        for onion in known.keys() - wanted.keys():
+            await known[onion].close()
 
     def _deposit(self, targets: list[Target], group: asyncio.TaskGroup) -> None:
         wanted = {(target.peer_id, target.target_id): target for target in targets}
