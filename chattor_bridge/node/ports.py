@@ -301,8 +301,9 @@ class Carriages(Protocol):
     async def expire(self, tx: Transaction, node_id: NodeId, kept_before: int) -> int:
         """Remove blocks kept before that; how many."""
 
-    async def open_shelves(self, tx: Transaction) -> int:
-        """Shelves that are not closed, of all nodes of this store."""
+    async def count_shelves(self, tx: Transaction) -> tuple[int, int]:
+        """How many shelves are open and how many there are, of all nodes of this store; nobody opens another until the
+        end of the transaction."""
 
 
 class Deposits(Protocol):

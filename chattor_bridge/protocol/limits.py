@@ -416,6 +416,10 @@ CARRIER_PATIENCE: Final = 7 * 86_400
 MAX_CARRIED_SHELVES: Final = 48
 """Shelves that one process hosts for friends: a tor of their own serves some sixty onions well; 100 MB on disk."""
 
+MAX_HELD_SHELVES: Final = 96
+"""Shelves that one process keeps, closed ones included that still have blocks: each that it hosts may be taking the
+place of one. 200 MB on disk."""
+
 DEPOSIT_WAIT: Final = 120
 """Seconds without a link before something is left at a carrier: a friend who restarts is back sooner."""
 

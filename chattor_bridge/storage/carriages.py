@@ -159,9 +159,10 @@ class SqlCarriages(Table):
             "DELETE FROM held_blocks WHERE node_id = $1 AND kept_at < $2", node_id, kept_before
         )
 
-    async def open_shelves(self, tx: Transaction) -> int:
-        count: int = await sql(tx).fetch_value("SELECT COUNT(*) AS value FROM held_shelves WHERE closed_at IS NULL")
-        return count
+    async def count_shelves(self, tx: Transaction) -> tuple[int, int]:
+        await sql(tx).serialise("held shelves")
+        rows = await sql(tx).fetch("SELECT COUNT(*) AS kept, COUNT(closed_at) AS closed FROM held_shelves")
+        return rows[0]["kept"] - rows[0]["closed"], rows[0]["kept"]
 
     def _read_shelf(self, node_id: NodeId, row: Row) -> HeldShelf:
         peer_id, shelf_id = PeerId(row["peer_id"]), ShelfId(row["shelf_id"])

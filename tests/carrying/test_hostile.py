@@ -10,6 +10,7 @@ import pytest
 
 from chattor_bridge.errors import DatabaseUnavailable, LimitReached
 from chattor_bridge.ids import NodeId, OnionKey, PeerId, ShelfId
+from chattor_bridge.node.carrying import agreements
 from chattor_bridge.node.carrying.handing import Handing
 from chattor_bridge.node.carrying.records import Carriage, HeldBlock
 from chattor_bridge.node.carrying.shelf import Shelf
@@ -17,7 +18,7 @@ from chattor_bridge.node.friendship import Friendship
 from chattor_bridge.node.mailbox import GAP_LIFETIME
 from chattor_bridge.node.ports import Stream, Transaction
 from chattor_bridge.node.records import HeldEvent
-from chattor_bridge.protocol.carrying import Deposit, ShelfClose
+from chattor_bridge.protocol.carrying import Deposit, ShelfClose, ShelfOpen
 from chattor_bridge.protocol.deposit import DepositorEnd, auth_key
 from chattor_bridge.protocol.events import Text, encode_event
 from chattor_bridge.protocol.frames import Block, Collected, Frame, Holding
@@ -193,6 +194,31 @@ async def test_a_carrier_cannot_use_up_what_a_sender_may_say(three: Three, monke
     await three.until_held(0)
     assert three.rita.node.work.counters.duplicates >= 9
     assert len([size for size in spent if size]) == 1
+
+
+# --- recipients that take much ----------------------------------------------------------------------------------------
+
+
+async def _ask_for_shelf(three: Three, shelf_id: ShelfId) -> None:
+    async with three.rita.house.store.transaction() as tx:
+        said = await three.rita.node.send(tx, three.with_carl, ShelfOpen(shelf_id, secrets.token_bytes(32)))
+    await three.rita.until(lambda: said in three.rita.delivered())
+
+
+async def test_shelves_that_are_closed_and_full_count_too(three: Three, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever closes full shelves and opens others would fill the disk."""
+    monkeypatch.setattr(agreements, "MAX_HELD_SHELVES", 3)
+    store, node_id = three.carl.house.store, three.carl.node_id
+    for _ in range(6):
+        await _ask_for_shelf(three, shelf_id := ShelfId(secrets.token_bytes(16)))
+        if shelf_id not in [shelf.shelf_id for shelf in await three.held_shelves()]:
+            continue
+        async with store.transaction() as tx:
+            await store.carriages.keep(tx, node_id, three.with_carl, shelf_id, [bytes(BLOCK_SIZE)], 1 << 40)
+        async with three.rita.house.store.transaction() as tx:
+            closed = await three.rita.node.send(tx, three.with_carl, ShelfClose(shelf_id))
+        await three.rita.until(lambda closed=closed: closed in three.rita.delivered())  # type: ignore[misc]
+    assert len(await three.held_shelves()) == 3
 
 
 # --- the carrier's side -----------------------------------------------------------------------------------------------

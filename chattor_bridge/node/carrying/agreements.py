@@ -41,6 +41,7 @@ from chattor_bridge.protocol.limits import (
     LINK_ONION_LIFETIME,
     MAX_CARRIED_SHELVES,
     MAX_CARRIERS,
+    MAX_HELD_SHELVES,
     MAX_SHELF_BLOCKS,
     MAX_SHELVES,
     SHELF_ID_SIZE,
@@ -209,7 +210,8 @@ class Agreements:
         # Twice as many while others take the place of old ones; closed ones count until they are empty.
         if len(shelves) >= 2 * carriage.shelves:
             return
-        if await self._store.carriages.open_shelves(tx) >= MAX_CARRIED_SHELVES:
+        hosted, kept = await self._store.carriages.count_shelves(tx)
+        if hosted >= MAX_CARRIED_SHELVES or kept >= MAX_HELD_SHELVES:
             return
         random = self._around.random
         shelf = HeldShelf(
