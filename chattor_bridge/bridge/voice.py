@@ -23,7 +23,7 @@ messages and send them again, until the homeserver has taken what waits."""
 LANE_LIMIT = 4_000
 """Of them in one lane, those set aside included, 90 MB at most: a friend who says more than the homeserver takes is
 kept waiting, and the others are not. More than one transaction ever adds, which is what was held past a gap
-(`chattor_bridge.node.mailbox.MAX_HELD`) and a batch: or that one could never be stored."""
+(`chattor_bridge.protocol.limits.MAX_HELD`) and a batch: or that one could never be stored."""
 
 WAITED_FOR = 3
 """Tries of an action, which take a few seconds in all."""

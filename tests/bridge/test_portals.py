@@ -181,7 +181,7 @@ async def test_a_message_that_will_never_arrive_is_told_where_it_was_said(town: 
 
 async def test_what_cannot_be_queued_is_answered(town: Town, friend: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
     room = await town.befriend(friend)
-    monkeypatch.setattr("chattor_bridge.node.mailbox.MAX_QUEUED", 0)
+    monkeypatch.setattr("chattor_bridge.node.sending.MAX_QUEUED", 0)
     notice = await _notice_after(town, room, {"msgtype": "m.text", "body": "too much"})
     assert "could not be sent" in notice["content"]["body"]
 

@@ -222,7 +222,7 @@ async def test_events_past_a_gap_are_bounded_and_what_does_not_fit_comes_again(
 async def test_what_waits_for_one_friend_is_bounded(
     anna: Person, puppet: Puppet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chattor_bridge.node.mailbox.MAX_QUEUED", 2)
+    monkeypatch.setattr("chattor_bridge.node.sending.MAX_QUEUED", 2)
     peer_id = puppet.session.peer_id
     await anna.say(peer_id, "1", "2")
     with pytest.raises(LimitReached):
