@@ -125,6 +125,8 @@ def describe_status(status: NodeStatus) -> str:
         f"Requests: {status.requests} to you, {status.outgoing} of yours.",
         f"On the way to contacts: {status.queued}.",
     ]
+    if status.missed is not None:
+        lines.append(status.missed.in_words)
     text = "\n".join(f"- {line}" for line in lines)
     troubles = _troubles([work for work in status.work if work.amiss])
     return f"{text}\n\nNot working at the moment:\n\n{troubles}" if troubles else text

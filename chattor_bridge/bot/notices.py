@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chattor_bridge.bot.numbers import Kind, Numbers
-from chattor_bridge.bridge.actions import AskAboutKnock, owner_lane
+from chattor_bridge.bridge.actions import AskAboutKnock, TellMissed, owner_lane
 from chattor_bridge.bridge.content import literal
 from chattor_bridge.bridge.ports import BridgeStore
 from chattor_bridge.bridge.speaking import ACCEPT_MARK, IGNORE_MARK
@@ -17,6 +17,7 @@ from chattor_bridge.node.happenings import (
     KnockGone,
     KnockLeft,
     KnockReceived,
+    Missed,
 )
 from chattor_bridge.node.ports import Transaction
 
@@ -58,6 +59,9 @@ class Announcements:
                 await answered(tx, self._store, self._voice, owner, knock_id, told)
                 text = f"{told} I invite you to the room of your conversation. (This is contact {number}.)"
                 await self._voice.say(tx, Place.management(owner), text)
+            case Missed():
+                tell = TellMissed(owner, f"📬 {happening.in_words}", happening.over)
+                await self._voice.arrange(tx, owner_lane(owner), tell)
             case _:
                 return
 

@@ -67,6 +67,17 @@ class AskAboutKnock:
 
 
 @dataclass(frozen=True, slots=True)
+class TellMissed:
+    """The bot says in the management room how far catching up is: the first time in a message, and then there until it
+    is ``over``."""
+
+    owner: str
+    text: str
+    over: bool
+    key: str = field(default_factory=_new_key)
+
+
+@dataclass(frozen=True, slots=True)
 class React:
     """The bot reacts to a message, so that the owner needs one touch to do the same."""
 
@@ -329,6 +340,7 @@ Action = (
     Say
     | ShowImage
     | AskAboutKnock
+    | TellMissed
     | React
     | Welcome
     | OpenManagement
@@ -358,6 +370,7 @@ _KINDS: dict[str, type[Any]] = {
     "say": Say,
     "show-image": ShowImage,
     "ask-about-knock": AskAboutKnock,
+    "tell-missed": TellMissed,
     "react": React,
     "welcome": Welcome,
     "open-management": OpenManagement,

@@ -53,6 +53,7 @@ class Erasure:
         await self._store.room_keys.forget(tx, owner)
         for room_id in rooms:
             await self._store.knock_notices.remove_room(tx, room_id)
+            await self._store.portal_notices.remove_room(tx, room_id)
         for room_id in rooms[:-1]:
             await self._store.management_rooms.remove(tx, room_id)
             await self._voice.arrange(tx, room_lane(room_id), Leave(self._voice.bot, room_id))

@@ -43,6 +43,7 @@ from chattor_bridge.node.happenings import (
     KnockGone,
     KnockLeft,
     KnockReceived,
+    Missed,
 )
 from chattor_bridge.node.notices import in_words
 from chattor_bridge.node.ports import Transaction
@@ -137,7 +138,7 @@ class NodeObserver:
             case KnockReceived():
                 await self._voice.check_room_for_more(tx, owner_lane(owner))
                 await self._announcer.happened(tx, owner, node_id, happening)
-            case KnockLeft() | KnockFailed() | KnockGone() | CodeClosed():
+            case KnockLeft() | KnockFailed() | KnockGone() | CodeClosed() | Missed():
                 await self._announcer.happened(tx, owner, node_id, happening)
 
     def link_changed(self, node_id: NodeId, peer_id: PeerId, *, up: bool) -> None:

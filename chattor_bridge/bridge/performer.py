@@ -108,6 +108,8 @@ class Performer:
                 return await self._speaking.show_image(action, pending)
             case actions.AskAboutKnock():
                 return await self._speaking.ask_about_knock(action, pending)
+            case actions.TellMissed():
+                return await self._speaking.tell_missed(action, pending)
             case actions.React():
                 return await self._speaking.react(action, pending)
             case actions.Welcome():

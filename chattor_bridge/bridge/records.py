@@ -100,16 +100,17 @@ class KnockNotice:
 
 
 class Topic(StrEnum):
-    """What a notice in a portal is about."""
+    """What a notice of the bot's is about."""
 
     WAITING = "waiting"  # what was said is on its way; the subject says how many friends hold it
     PENDING = "pending"  # a message of the owner's, by its own id: clients were told that it is on its way
     HELD = "held"  # what could not be sent now; the subject is its place in the inbox
+    MISSED = "missed"  # how far catching up is, in the management room
 
 
 @dataclass(frozen=True, slots=True)
 class PortalNotice:
-    """What the bot has said in a portal, to be taken back when it is true no more."""
+    """What the bot has said in a portal, or in the management room, to be taken back or put right later."""
 
     room_id: MatrixRoomId
     matrix_event_id: MatrixEventId

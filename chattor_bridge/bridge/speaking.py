@@ -15,7 +15,7 @@ from chattor_bridge.bridge.ghosts import MARK_KEY, transaction_id
 from chattor_bridge.bridge.listener import Deed, nothing
 from chattor_bridge.bridge.look import BOT_NAME
 from chattor_bridge.bridge.ports import BridgeStore, Homeserver, TextConversion
-from chattor_bridge.bridge.records import JsonObject, KnockNotice, PendingAction
+from chattor_bridge.bridge.records import JsonObject, KnockNotice, PendingAction, PortalNotice, Topic
 from chattor_bridge.bridge.rooms import ROOM_LOST, ManagementRooms
 from chattor_bridge.bridge.sender import Sender
 from chattor_bridge.bridge.voice import Voice
@@ -73,6 +73,22 @@ class Speaking:
             await self._store.knock_notices.save(tx, KnockNotice(knock_id, room_id, event_id))
             for emoji in (ACCEPT_MARK, IGNORE_MARK):
                 await self._voice.arrange(tx, actions.owner_lane(owner), actions.React(owner, room_id, event_id, emoji))
+
+        return deed
+
+    async def tell_missed(self, action: actions.TellMissed, pending: PendingAction) -> Deed:
+        owner, notices = MatrixUserId(action.owner), self._store.portal_notices
+        room_id = await self._management.of(owner, again=pending.attempts > 0)
+        async with self._store.transaction() as tx:
+            said = await notices.of_room(tx, room_id, Topic.MISSED)
+        edits = said[0].matrix_event_id if said else None
+        room_id, event_id = await self._tell(owner, action.text, action.key, pending, edits)
+
+        async def deed(tx: Transaction) -> None:
+            for notice in said:
+                await notices.remove(tx, notice.matrix_event_id)
+            if not action.over:
+                await notices.save(tx, PortalNotice(room_id, event_id, Topic.MISSED, ""))
 
         return deed
 
@@ -134,13 +150,15 @@ class Speaking:
         await self._say_in(room_id, greeting, key, pending)
 
     async def _tell(
-        self, owner: MatrixUserId, text: str, key: str, pending: PendingAction
+        self, owner: MatrixUserId, text: str, key: str, pending: PendingAction, edits: MatrixEventId | None = None
     ) -> tuple[MatrixRoomId, MatrixEventId]:
-        """Say something to the owner in their management room, or in a new one if that is closed to us."""
+        """Say something to the owner in their management room, in place of ``edits``, or in a new one if that is closed
+        to us; where, and the event that says it."""
         again = pending.attempts > 0
         room_id = await self._management.of(owner, again=again)
         try:
-            return room_id, await self._say_in(room_id, text, key, pending)
+            event_id = await self._say_in(room_id, text, key, pending, edits=edits)
+            return room_id, edits or event_id
         except HomeserverRefused as error:
             if error.errcode not in ROOM_LOST:
                 raise

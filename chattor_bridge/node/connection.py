@@ -296,6 +296,7 @@ class Connection:
             match frame:
                 case Hello():
                     await self._insist(partial(self._take_hello, frame))
+                    self._mailbox.catching_up.greeted(self.peer_id, frame.highest_sent)
                     self._greeted = self._onions_due = True
                     self._on_greeted(self)
                     if self._resync.renewed:

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from chattor_bridge.errors import MalformedData
 from chattor_bridge.ids import EventId, NodeId, PeerId
+from chattor_bridge.node.catching_up import CatchingUp
 from chattor_bridge.node.claims import survivor_of, take_claim
 from chattor_bridge.node.expiry import agreed, preferences_of
 from chattor_bridge.node.happenings import RETIRED, TIMER_SET, UNREADABLE, ContactPictured, ContactRenamed, EventArrived
@@ -75,6 +76,7 @@ class Handling(Sending):
         self._on_carrying = on_carrying
         self._on_file = on_file
         self.verifying = Verifying(around)
+        self.catching_up = CatchingUp(around, node_id)
 
     async def arrive(self, tx: Transaction, contact: Contact, held: HeldEvent) -> Contact:
         """Hand one event on; the contact as it is afterwards."""
@@ -104,6 +106,7 @@ class Handling(Sending):
             await self._will_expire(tx, peer_id, event, held.received_at, begins=False)
             happening = EventArrived(peer_id, event, received_at=held.received_at)
             await self._around.observer.record(tx, self._node_id, happening)
+            await self.catching_up.arrived(tx, peer_id, held.seq, event.body)
             return contact
         if event.body.avatar is not None:
             await self._take_picture(tx, peer_id, event.body.avatar)

@@ -143,6 +143,24 @@ class EventArrived:
 
 
 @dataclass(frozen=True, slots=True)
+class Missed:
+    """So many messages of so many friends have come that were said while there was no link; ``over``: these were all,
+    otherwise more may come. Counted from the first of them on."""
+
+    messages: int
+    friends: int
+    over: bool
+
+    @property
+    def in_words(self) -> str:
+        """The same for people."""
+        who = "a friend" if self.friends == 1 else f"{self.friends} friends"
+        if self.over:
+            return f"{self.messages:,} missed messages have come, from {who}."
+        return f"Catching up: {self.messages:,} missed messages so far, from {who}."
+
+
+@dataclass(frozen=True, slots=True)
 class EventsForgotten:
     """The ids of these events of a friend, long arrived, are not remembered any more: nothing needs to be that refers
     to them by id."""
@@ -235,6 +253,7 @@ Happening = (
     | ContactPictured
     | ContactsMerged
     | EventArrived
+    | Missed
     | EventsForgotten
     | EventsExpired
     | EventDelivered

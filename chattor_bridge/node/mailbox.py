@@ -77,14 +77,16 @@ class Mailbox(Handling):
         self.collecting = 0
         """Blocks that carriers have said they hold and that have not come yet: until then no gap is one."""
 
-    async def receive(self, tx: Transaction, peer_id: PeerId, envelopes: Sequence[bytes]) -> Taken:
-        """Open some envelopes and hand on what is next in order.
+    async def receive(
+        self, tx: Transaction, peer_id: PeerId, envelopes: Sequence[bytes], *, carried: bool = False
+    ) -> Taken:
+        """Open some envelopes, ``carried`` by another friend or not, and hand on what is next in order.
 
         What was accepted before is acknowledged again. What opens under no key is dropped, counted, and not
         acknowledged. Raises: NotFound.
         """
         contact = await self.locked(tx, peer_id)
-        arrivals = _Arrivals(self, tx, contact)
+        arrivals = _Arrivals(self, tx, contact, carried=carried)
         for envelope in envelopes:
             await arrivals.take(envelope)
         if arrivals.broken and arrivals.session.renewal.wanted is None:
@@ -159,10 +161,11 @@ class Mailbox(Handling):
 class _Arrivals:
     """Some envelopes of one friend, being opened in one transaction."""
 
-    def __init__(self, mailbox: Mailbox, tx: Transaction, contact: Contact) -> None:
+    def __init__(self, mailbox: Mailbox, tx: Transaction, contact: Contact, *, carried: bool) -> None:
         self._mailbox = mailbox
         self._tx = tx
         self._contact = contact
+        self._carried = carried
         self.session = Session.deserialize(contact.session)
         self.counters = Counters()
         self.delivered: list[Ack] = []
@@ -195,6 +198,8 @@ class _Arrivals:
             return
         self.answer = True
         self.stored += len(envelope)
+        if self._carried:
+            self._mailbox.catching_up.carried(self._contact.peer_id, opened.seq)
         held: HeldEvent | None = None
         try:
             contact = await self._mailbox.control(self._tx, self._contact, self.session, opened)

@@ -146,6 +146,8 @@ class Node(Codes, Parting, Disclosure, Disappearing):
         codes, contacts = await self.codes(), await self.contacts()
         requests, outgoing = await self.requests(), await self.outgoing()
         onions, published = self.work.hostings.counts
+        async with self._store.transaction() as tx:
+            missed = await self.work.mailbox.catching_up.so_far(tx)
         return NodeStatus(
             node_id=self.node_id,
             owner=self._owner,
@@ -162,6 +164,7 @@ class Node(Codes, Parting, Disclosure, Disappearing):
             onions_published=published,
             work=self.work.work_status(),
             counters=replace(self.work.counters),
+            missed=missed,
         )
 
     # --- becoming friends --------------------------------------------------------------------------------------------

@@ -335,6 +335,19 @@ class Deposits(Protocol):
         was lost where that was left."""
 
 
+class MissedMessages(Protocol):
+    """How many messages have come, in all that is one catching up, that were said while there was no link."""
+
+    async def add(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> None:
+        """One more of this friend."""
+
+    async def of_node(self, tx: Transaction, node_id: NodeId) -> dict[PeerId, int]:
+        """The counts of friends of whom there are some."""
+
+    async def take(self, tx: Transaction, node_id: NodeId) -> dict[PeerId, int]:
+        """The same, and begin anew."""
+
+
 class Transfers(Protocol):
     async def add(self, tx: Transaction, transfer: Transfer, outline: bytes) -> bool:
         """Add one, with the outline of an outgoing one; false when this friendship has a file of that id already."""
@@ -397,6 +410,8 @@ class NodeStore(Protocol):
     def expiring(self) -> Expiring: ...
     @property
     def pictures(self) -> Pictures: ...
+    @property
+    def missed(self) -> MissedMessages: ...
 
     async def scrub(self) -> None:
         """Leave nothing on disk of what has been removed, as far as that is ours to do: a file is wiped, a database

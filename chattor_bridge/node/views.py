@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 from chattor_bridge.ids import DoorId, EventId, FileId, KnockId, NodeId, PeerId
+from chattor_bridge.node.happenings import Missed
 from chattor_bridge.node.preferences import Preferences
 from chattor_bridge.node.records import KnockState, TransferState
 from chattor_bridge.protocol.events import Body
@@ -209,7 +210,7 @@ class Counters:
 @dataclass(frozen=True, slots=True)
 class NodeStatus:
     """A node's state of health. ``queued`` envelopes wait for their friends' acknowledgement; of ``onions``, those of
-    codes included, ``onions_published`` can be reached."""
+    codes included, ``onions_published`` can be reached. ``missed`` is how far catching up is."""
 
     node_id: NodeId
     owner: str
@@ -226,3 +227,4 @@ class NodeStatus:
     onions_published: int
     work: tuple[WorkStatus, ...]
     counters: Counters = field(default_factory=Counters)
+    missed: Missed | None = None

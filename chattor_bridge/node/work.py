@@ -249,6 +249,7 @@ class NodeWork:
                 group.create_task(self._housekeeping())
                 group.create_task(self.expiry.run())
                 group.create_task(self._keep_running(self.carrying.trouble, self.carrying.run))
+                group.create_task(self._keep_running(self.trouble, self._catch_up))
                 group.create_task(self._keep_running(self.trouble, self.transferring.run))
                 await self._reconcile_for_ever(onions, group)
         finally:
@@ -260,6 +261,9 @@ class NodeWork:
             self.hostings.forget()
             self._around.budget.leave(self._node_id)
             self._spread = True
+
+    async def _catch_up(self) -> None:
+        await self.mailbox.catching_up.run(lambda: self.mailbox.collecting > 0)
 
     def work_status(self) -> tuple[WorkStatus, ...]:
         """What every worker is doing."""

@@ -27,6 +27,7 @@ from chattor_bridge.storage.key import StoreKey
 from chattor_bridge.storage.knocks import SqlKnocks
 from chattor_bridge.storage.management_rooms import SqlManagementRooms
 from chattor_bridge.storage.migrations import apply, load, outstanding
+from chattor_bridge.storage.missed import SqlMissed
 from chattor_bridge.storage.nodes import SqlNodes
 from chattor_bridge.storage.outbox import SqlOutbox
 from chattor_bridge.storage.pictures import SqlPictures
@@ -62,6 +63,7 @@ class Store:
     preferences: SqlPreferences
     expiring: SqlExpiring
     pictures: SqlPictures
+    missed: SqlMissed
     transfers: SqlTransfers
     inbox: SqlInbox
     actions: SqlActions
@@ -183,6 +185,7 @@ class Store:
         self.preferences = SqlPreferences(sealer)
         self.expiring = SqlExpiring()
         self.pictures = SqlPictures(sealer)
+        self.missed = SqlMissed()
         self.transfers = SqlTransfers(sealer)
         self.inbox = SqlInbox(sealer)
         self.actions = SqlActions(sealer)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from chattor_bridge.ids import EventId, PeerId
+from chattor_bridge.node.happenings import Missed
 
 MAX_CHANGES = 1_000
 """Changes kept for one who watches and is slow; after more, looking at everything anew costs it less."""
@@ -39,7 +40,7 @@ class Changed(StrEnum):
     EVERYTHING = "everything"
 
 
-Change = MessageChanged | ContactChanged | Changed
+Change = MessageChanged | ContactChanged | Missed | Changed
 
 
 class Watch:

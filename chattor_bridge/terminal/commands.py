@@ -283,6 +283,8 @@ def status_lines(state: JsonObject) -> list[str]:
         f"requests  {state['requests']} received, {state['asked']} sent and not answered yet",
         f"messages  {state['unread']} unread, {state['queued']} on their way",
     ]
+    if "missed" in state:
+        lines.append(f"{'missed':<10}{state['missed']['words']}")
     for trouble in state["trouble"]:
         again = "" if trouble["next_try_in"] is None else f"; next try in {trouble['next_try_in']} s"
         label = "retrying" if trouble["failures"] else "note"

@@ -19,7 +19,15 @@ from chattor_bridge.logs import set_up_logging
 from chattor_bridge.node.carrying.records import CarryPolicy
 from chattor_bridge.node.clock import SystemClock
 from chattor_bridge.node.filesettings import FileSettings
-from chattor_bridge.node.happenings import CodeClosed, ContactAdded, FileArrived, FileFailed, KnockFailed, KnockReceived
+from chattor_bridge.node.happenings import (
+    CodeClosed,
+    ContactAdded,
+    FileArrived,
+    FileFailed,
+    KnockFailed,
+    KnockReceived,
+    Missed,
+)
 from chattor_bridge.node.host import NodeHost
 from chattor_bridge.node.node import Node
 from chattor_bridge.node.patience import Pace
@@ -38,7 +46,7 @@ from chattor_bridge.terminal.connection import DONE, Connection
 from chattor_bridge.terminal.conversation import Conversation
 from chattor_bridge.terminal.filing import Filing
 from chattor_bridge.terminal.forgetting import Forgetting
-from chattor_bridge.terminal.friends import Friends
+from chattor_bridge.terminal.friends import Friends, missed_item
 from chattor_bridge.terminal.home import Home
 from chattor_bridge.terminal.output import Output, neutralised, neutralised_lines
 from chattor_bridge.terminal.paths import PathSources
@@ -291,5 +299,7 @@ class _Notices:
             case FileFailed(_, _, file_id, reason):
                 ident = file_id.hex()
                 show({"file": ident, "state": "failed", "reason": reason}, f"The file {ident[:SHORT_ID]} {reason}.")
+            case Missed():
+                show({"missed": missed_item(notice)}, notice.in_words)
             case KnockFailed(knock_id, reason):
                 show({"failed": knock_id.hex(), "reason": reason}, f"A request was given up: {neutralised(reason)}")

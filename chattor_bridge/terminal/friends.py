@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from itertools import count
 
 from chattor_bridge.errors import MalformedData, NotFound
+from chattor_bridge.node.happenings import Missed
 from chattor_bridge.node.node import Node
 from chattor_bridge.node.ports import Clock
 from chattor_bridge.node.views import CodeInfo, ContactInfo
@@ -265,6 +266,7 @@ class Friends:
                 "asked": status.outgoing,
                 "queued": status.queued,
                 "unread": unread,
+                **({} if status.missed is None else {"missed": missed_item(status.missed)}),
                 "uptime": int(self._clock.monotonic() - self._started_at),
                 "trouble": [
                     {
@@ -336,3 +338,8 @@ def _code(code: CodeInfo) -> JsonObject:
         "parked": code.parked,
         "created": code.created_at,
     }
+
+
+def missed_item(missed: Missed) -> JsonObject:
+    """How far catching up is, as `status` shows it."""
+    return {"messages": missed.messages, "friends": missed.friends, "over": missed.over, "words": missed.in_words}

@@ -176,7 +176,8 @@ def _add_identity(commands: _Commands) -> None:
         "person (code new --once) is a friend at once.",
         '{"answering": true} once commands are answered, {"tor": 45, "summary": "…"} while tor connects,\n'
         '{"ready": true} when it has, and as they happen {"request": "1d…", "name": "Bob", "note": "…"},\n'
-        '{"friend": "Bob"}, {"failed": "77…", "reason": "…"} and {"closed": "work", "reason": "…"}',
+        '{"friend": "Bob"}, {"failed": "77…", "reason": "…"}, {"closed": "work", "reason": "…"}, and, after having\n'
+        'been away, {"missed": {"messages": 1200, "friends": 3, "over": false, "words": "…"}}, again until it is over',
     )
     run.add_argument("--headless", action="store_true", help="nobody is there: hold mail for friends who ask")
     _command(
@@ -214,7 +215,8 @@ def _add_identity(commands: _Commands) -> None:
         ' "contacts": 2, "online": 1, "requests": 1, "asked": 0, "queued": 0, "unread": 3, "uptime": 3600,\n'
         ' "trouble": []}\n'
         'An object of trouble is {"what": "friend", "reason": "…", "failures": 2, "next_try_in": 60}. Times are in\n'
-        "seconds.",
+        'seconds. While messages come that were missed there is "missed": {"messages": 1200, "friends": 3, "over":\n'
+        'false, "words": "…"}.',
     )
     doctor = _command(
         commands,
@@ -542,6 +544,7 @@ def _add_messages(commands: _Commands) -> None:
         '{"change": "everything"} first, and whenever it was too much to say one by one: look at all anew\n'
         '{"change": "message", "message": {…}} as in history, {"change": "gone", "contact": 1, "event_id": "5f…"}\n'
         '{"change": "contact", "contact": {…}} as in contacts\n'
+        '{"change": "missed", "messages": 1200, "friends": 3, "over": false, "words": "…"}\n'
         '{"change": "contacts|requests|codes|status"}: ask for these anew',
     )
     for reading in (history, follow):

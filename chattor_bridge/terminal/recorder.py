@@ -26,6 +26,7 @@ from chattor_bridge.node.happenings import (
     KnockGone,
     KnockLeft,
     KnockReceived,
+    Missed,
 )
 from chattor_bridge.node.ports import Clock, Transaction
 from chattor_bridge.protocol.events import Delete, Edit, PollEnd, Receipt, Vote
@@ -40,7 +41,7 @@ MOST_CHANGES = 500
 OF_ITS_SENDER_ALONE = frozenset({Edit.TYPE, Delete.TYPE, PollEnd.TYPE})
 """Changes that count for events of their own sender alone (docs/protocol/events.md, "Who may change what")."""
 
-Notice = KnockReceived | KnockFailed | CodeClosed | ContactAdded | FileArrived | FileFailed
+Notice = KnockReceived | KnockFailed | CodeClosed | ContactAdded | FileArrived | FileFailed | Missed
 """What the person at `chattor run` is told of at once."""
 
 
@@ -100,6 +101,9 @@ class Recorder:
                 for event_id in event_ids:
                     await history.expire(tx, node_id, peer_id, event_id)
                 changes = [*(MessageChanged(peer_id, event_id) for event_id in event_ids), ContactChanged(peer_id)]
+            case Missed():
+                tx.after_commit(lambda: self._notify(happening))
+                changes = [happening]
             case EventsForgotten():
                 pass
         tx.after_commit(lambda: self._bell.ring(*changes))

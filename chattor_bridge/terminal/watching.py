@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 
+from chattor_bridge.node.happenings import Missed
 from chattor_bridge.node.node import Node
 from chattor_bridge.terminal.bell import Bell, Change, ContactChanged, MessageChanged, first_of
 from chattor_bridge.terminal.control import Answer, Item, JsonObject
-from chattor_bridge.terminal.friends import Friends
+from chattor_bridge.terminal.friends import Friends, missed_item
 from chattor_bridge.terminal.messages import message_items
 from chattor_bridge.terminal.ports import TerminalStore
 
@@ -60,6 +61,8 @@ class Watching:
                         items.append(Item({"change": "contacts"}))
                     else:
                         items.append(Item({"change": "contact", "contact": await self._friends.contact_item(contact)}))
+                case Missed():
+                    items.append(Item({"change": "missed", **missed_item(change)}))
                 case _:
                     items.append(Item({"change": str(change)}))
         return items

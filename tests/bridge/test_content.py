@@ -103,6 +103,7 @@ def test_every_action_comes_back_from_the_database_as_it_was() -> None:
         actions.Say(ALICE, None, "text", "$1"),
         actions.ShowImage(ALICE, "!r", "ZGF0YQ==", "a.png", "caption", 100),
         actions.AskAboutKnock(ALICE, "00", "text"),
+        actions.TellMissed(ALICE, "text", True),
         actions.React(ALICE, "!r", "$1", "x"),
         actions.Welcome(ALICE, "!r", "a", "b", "c"),
         actions.OpenManagement(ALICE, "a"),

@@ -181,6 +181,19 @@ async def test_what_is_said_to_somebody_offline_waits_and_arrives(friends: Frien
     await state_of(alice, waited.objects[0]["event_id"], "read")
 
 
+async def test_who_was_away_is_told_how_many_messages_that_missed(friends: Friends) -> None:
+    alice, bob = friends.alice, friends.bob
+    assert await friends.bobs.stop() == 0
+    for _ in range(4):
+        await alice.get("send", "1", stdin="a long letter " * 4_600)  # each is five messages
+    friends.bobs = await bob.start()
+    words = "Catching up: 20 missed messages so far, from a friend."
+    missed = {"messages": 20, "friends": 1, "over": False, "words": words}
+    assert (await friends.bobs.saw("missed"))["missed"] == missed
+    assert (await bob.get("status"))[0]["missed"] == missed
+    assert f"missed    {words}\n" in (await bob.do("status", json=False)).output
+
+
 @pytest.mark.parametrize("killed", ["sender", "receiver"])
 async def test_a_killed_daemon_loses_nothing_and_doubles_nothing(friends: Friends, killed: str) -> None:
     alice, bob = friends.alice, friends.bob

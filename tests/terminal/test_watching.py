@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from chattor_bridge.ids import EventId, PeerId
+from chattor_bridge.node.happenings import Missed
+from chattor_bridge.node.node import Node
+from chattor_bridge.node.views import ContactInfo
 from chattor_bridge.terminal.bell import MAX_CHANGES, Bell, Changed, ContactChanged, MessageChanged
+from chattor_bridge.terminal.control import Item
+from chattor_bridge.terminal.friends import Friends
+from chattor_bridge.terminal.ports import TerminalStore
+from chattor_bridge.terminal.watching import Watching
 from tests.terminal.resident import Program, befriend, residents
 
 PEER = PeerId(b"p" * 16)
@@ -35,6 +42,25 @@ def test_who_is_slow_looks_at_everything_anew() -> None:
             bell.ring(MessageChanged(PEER, EventId(number.to_bytes(2))))
             assert len(quick.take()) == 1
         assert slow.take() == [Changed.EVERYTHING]
+
+
+class _Alone:
+    """A node without friends, as far as `Watching` asks it."""
+
+    async def contacts(self) -> list[ContactInfo]:
+        return []
+
+
+async def test_how_far_catching_up_is_is_told() -> None:
+    bell, gone = Bell(), asyncio.Event()
+    watching = Watching(cast(Node, _Alone()), cast(TerminalStore, None), bell, cast(Friends, None))
+    answers = watching.watch({}, gone)
+    assert await anext(answers) == Item({"change": "everything"})
+    bell.ring(missed := Missed(2310, 3, over=True))
+    told = {"change": "missed", "messages": 2310, "friends": 3, "over": True, "words": missed.in_words}
+    assert await anext(answers) == Item(told)
+    gone.set()
+    await answers.aclose()
 
 
 async def test_messages_states_friends_and_requests_are_told_as_they_are(tmp_path: Path) -> None:

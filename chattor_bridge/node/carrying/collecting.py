@@ -112,7 +112,7 @@ class Collecting:
                 self._counters.undecryptable += 1
             else:
                 sender, envelopes = opened
-                taken[sender] = await self._mailbox.receive(tx, sender, envelopes)
+                taken[sender] = await self._mailbox.receive(tx, sender, envelopes, carried=True)
         failpoint("block-taken")
         self._blocks.popleft()
         for sender, one in taken.items():

@@ -182,6 +182,8 @@ class ChattorApp(App[None]):
             await asyncio.sleep(AGAIN)
 
     def _changed(self, change: dict[str, Any]) -> None:
+        if change["change"] == "missed" and change["over"]:
+            self.notify(change["words"], markup=False)
         for screen in self._screens():
             screen.changed(change)
         if not self._status_asked:

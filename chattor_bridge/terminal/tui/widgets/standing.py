@@ -34,6 +34,8 @@ def standing_line(status: JsonObject | None, *, here: bool) -> Text:
         facts.append("1 request" if status["requests"] == 1 else f"{status['requests']} requests")
     if status["unread"]:
         facts.append(f"{status['unread']} unread")
+    if "missed" in status:
+        facts.append(f"catching up: {status['missed']['messages']:,} so far")
     if status["queued"]:
         facts.append(f"{status['queued']} on their way")
     sign = "●" if tor["ready"] else "○"

@@ -1,0 +1,98 @@
+"""How many messages come that were said while there was no link: what a person is told of being away.
+
+A message is *missed* when a carrier brought it, or when the friend had sealed it before its hello on the link that is
+up. Each is counted on disk in the transaction in which it arrives, so that a crash neither loses the count nor has the
+end told twice. Nothing says beforehand how many there will be: a block shows what is in it only when it is opened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from chattor_bridge.ids import NodeId, PeerId
+from chattor_bridge.node.happenings import Missed
+from chattor_bridge.node.ports import Transaction
+from chattor_bridge.node.surroundings import Surroundings
+from chattor_bridge.protocol.events import Body, FileOffer, Location, Poll, Text
+
+MANY: Final = 20
+"""Missed messages from which on a person is told: fewer are seen at a glance, and come whenever a link broke."""
+
+SOON: Final = 5.0
+"""Seconds between two looks at whether there are so many."""
+
+TOLD_EVERY: Final = 30.0
+"""Seconds between two words about how far it is: often enough to see it go on, and no burden on a homeserver."""
+
+QUIET: Final = 60.0
+"""Seconds without a missed message after which that was all, unless a carrier has said that it holds more: a slow
+circuit takes a few for what is under way."""
+
+
+class CatchingUp:
+    """Of one node. `run` it, or nobody is told."""
+
+    def __init__(self, around: Surroundings, node_id: NodeId) -> None:
+        self._around = around
+        self._node_id = node_id
+        self._waited: dict[PeerId, int] = {}
+        self._news = asyncio.Event()
+
+    def greeted(self, peer_id: PeerId, highest_sent: int) -> None:
+        """A link is up, and the friend says up to which number it had sealed something before."""
+        self._waited[peer_id] = highest_sent
+
+    def carried(self, peer_id: PeerId, seq: int) -> None:
+        """Something of this number has come by a carrier."""
+        self._waited[peer_id] = max(seq, self._waited.get(peer_id, 0))
+
+    async def arrived(self, tx: Transaction, peer_id: PeerId, seq: int, body: Body) -> None:
+        """Something is shown to our owner: count it, if it is a message that was missed."""
+        if seq <= self._waited.get(peer_id, 0) and isinstance(body, Text | FileOffer | Location | Poll):
+            await self._around.store.missed.add(tx, self._node_id, peer_id)
+            tx.after_commit(self._news.set)
+
+    async def so_far(self, tx: Transaction) -> Missed | None:
+        """What has come, if it is worth a word."""
+        return _told(await self._around.store.missed.of_node(tx, self._node_id), over=False)
+
+    async def run(self, is_collecting: Callable[[], bool]) -> None:
+        """Tell of it, until cancelled. ``is_collecting``: whether carriers hold more. Raises: DatabaseUnavailable."""
+        self._news.set()  # what came before we were stopped
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            await self._follow(is_collecting)
+
+    async def _follow(self, is_collecting: Callable[[], bool]) -> None:
+        """From the first that has come to the last."""
+        clock, before, since = self._around.clock, 0, 0.0
+        while came := await self._tell(before):
+            if came != before:
+                before, since = came, clock.monotonic()
+            elif not is_collecting() and clock.monotonic() - since >= QUIET:
+                await self._end()
+                return
+            await clock.sleep(TOLD_EVERY if came >= MANY else SOON)
+
+    async def _tell(self, before: int) -> int:
+        """Say how many have come, if it is more than ``before``; how many."""
+        async with self._around.store.transaction() as tx:
+            counts = await self._around.store.missed.of_node(tx, self._node_id)
+            missed = _told(counts, over=False)
+            if missed is not None and missed.messages != before:
+                await self._around.observer.record(tx, self._node_id, missed)
+        return sum(counts.values())
+
+    async def _end(self) -> None:
+        async with self._around.store.transaction() as tx:
+            missed = _told(await self._around.store.missed.take(tx, self._node_id), over=True)
+            if missed is not None:
+                await self._around.observer.record(tx, self._node_id, missed)
+
+
+def _told(counts: dict[PeerId, int], *, over: bool) -> Missed | None:
+    messages = sum(counts.values())
+    return Missed(messages, len(counts), over) if messages >= MANY else None

@@ -1,0 +1,53 @@
+"""What a person is told who comes back to many messages."""
+
+from __future__ import annotations
+
+from chattor_bridge.node.catching_up import MANY, QUIET
+from chattor_bridge.node.happenings import Missed
+from tests.carrying.circle_of_three import Three
+from tests.node.world import World
+
+
+async def test_what_carriers_bring_is_told_of_once_also_after_a_crash(world: World) -> None:
+    three = await Three.meet(world)
+    await three.agree()
+    rita = three.rita
+    await rita.house.stop()
+    await three.sam.say(three.with_sam, *[f"word {number}" for number in range(40)])
+    await three.until_held(3)
+    await three.sam.house.stop()
+    await rita.house.start()
+    await rita.until(lambda: rita.of(Missed)[-1:] == [Missed(40, 1, over=False)], time_passes=True)
+    assert (await rita.node.status()).missed == Missed(40, 1, over=False)
+    await rita.house.die()
+    await rita.house.start()
+    await rita.until(lambda: any(one.over for one in rita.of(Missed)), time_passes=True)
+    await world.clock.pass_slowly(3 * QUIET)
+    assert [one for one in rita.of(Missed) if one.over] == [Missed(40, 1, over=True)]
+    assert (await rita.node.status()).missed is None
+
+
+async def test_what_waited_for_a_link_counts_and_what_is_said_on_it_does_not(world: World) -> None:
+    rita, sam = await world.person("Rita"), await world.person("Sam")
+    peer_id = await rita.befriend(sam)
+    await rita.house.stop()
+    await sam.say(peer_id, *["while you were away"] * MANY)
+    await rita.house.start()
+    await rita.until(lambda: len(rita.texts()) == MANY, time_passes=True)
+    await sam.say(peer_id, *["now"] * MANY)
+    await rita.until(lambda: any(one.over for one in rita.of(Missed)), time_passes=True)
+    assert rita.of(Missed)[-1] == Missed(MANY, 1, over=True)
+    assert len(rita.texts()) == 2 * MANY
+
+
+async def test_a_few_messages_are_no_news(world: World) -> None:
+    rita, sam = await world.person("Rita"), await world.person("Sam")
+    peer_id = await rita.befriend(sam)
+    await rita.house.stop()
+    await sam.say(peer_id, *["while you were away"] * (MANY - 1))
+    await rita.house.start()
+    await rita.until(lambda: len(rita.texts()) == MANY - 1, time_passes=True)
+    await world.clock.pass_slowly(3 * QUIET)
+    assert rita.of(Missed) == []
+    async with rita.house.store.transaction() as tx:
+        assert await rita.house.store.missed.of_node(tx, rita.node_id) == {}
