@@ -147,14 +147,11 @@ class Handling(Sending):
             self._counters.unreadable += 1
             return Event(derived_id("unreadable", held.peer_id, held.seq), held.received_at, Unknown(UNREADABLE, {}))
 
-    async def control(self, tx: Transaction, contact: Contact, session: Session, opened: Opened) -> Contact | None:
+    async def control(
+        self, tx: Transaction, contact: Contact, session: Session, opened: Opened, event: Event
+    ) -> Contact | None:
         """The contact after an event between the two nodes, None when this is none. It is dealt with at once, whatever
         is missing before it. Raises: UselessNegotiation."""
-        assert opened.inner is not None
-        try:
-            event = decode_event(opened.inner)
-        except MalformedData:
-            return None
         now = self._around.clock.now()
         match event.body:
             case EpochOffer():

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from chattor_bridge.errors import AuthenticationFailed
+from chattor_bridge.errors import AuthenticationFailed, MalformedData
 from chattor_bridge.ids import NodeId, PeerId
 from chattor_bridge.node.handling import Handling, TakeCarrying, TakeFile, derived_id
 from chattor_bridge.node.happenings import MISSING, EventArrived
@@ -19,7 +19,7 @@ from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.records import Contact, HeldEvent
 from chattor_bridge.node.surroundings import Surroundings
 from chattor_bridge.node.views import Counters
-from chattor_bridge.protocol.events import Event, Merge, Unknown, decode_event
+from chattor_bridge.protocol.events import CarryEvent, Event, Merge, ShelfEvent, Unknown, decode_event
 from chattor_bridge.protocol.limits import MAX_HELD, MAX_SEQ
 from chattor_bridge.protocol.rekeying import UselessNegotiation
 from chattor_bridge.protocol.renewal import Reason
@@ -200,16 +200,17 @@ class _Arrivals:
         self.stored += len(envelope)
         if self._carried:
             self._mailbox.catching_up.carried(self._contact.peer_id, opened.seq)
-        held: HeldEvent | None = None
-        try:
-            contact = await self._mailbox.control(self._tx, self._contact, self.session, opened)
-            if contact is None:
-                held = HeldEvent(self._contact.peer_id, opened.seq, opened.inner, self._mailbox.now())
-            else:
-                self._contact = contact
-                self.costly += isinstance(decode_event(opened.inner).body, Merge)
-        except UselessNegotiation:
-            self.counters.unreadable += 1
+        held: HeldEvent | None = HeldEvent(self._contact.peer_id, opened.seq, opened.inner, self._mailbox.now())
+        event = _decoded(opened.inner)
+        if event is not None:
+            self.costly += isinstance(event.body, Merge | CarryEvent | ShelfEvent)
+            try:
+                contact = await self._mailbox.control(self._tx, self._contact, self.session, opened, event)
+                if contact is not None:
+                    self._contact, held = contact, None
+            except UselessNegotiation:
+                self.counters.unreadable += 1
+                held = None
         called = self._contact.peer_name
         await self._place(opened.seq, held)
         self.costly += self._contact.peer_name != called
@@ -231,6 +232,14 @@ class _Arrivals:
     def _holds_too_much(self) -> bool:
         window = self.session.received
         return window.highest - window.cumulative - window.missing >= MAX_HELD
+
+
+def _decoded(inner: bytes) -> Event | None:
+    """None for what nobody can read: it is shown as just that when its turn comes."""
+    try:
+        return decode_event(inner)
+    except MalformedData:
+        return None
 
 
 def _add(total: Counters, more: Counters) -> None:

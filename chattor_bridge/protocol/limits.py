@@ -177,7 +177,8 @@ waited for us on its disk, so that an honest friend is never held back."""
 
 COSTLY: Final = 160_000
 """Bytes that an event counts for in the `DAILY_ALLOWANCE` where dealing with it costs much more than storing it:
-another name, another onion, a claim that two friendships are one. Nobody has a thousand of them in a day."""
+another name, another onion, a claim that two friendships are one, a word about carrying. Nobody has a thousand of them
+in a day."""
 
 MAX_REMEMBERED: Final = 100_000
 """Event ids remembered of one friend, the newest, so that none counts twice: some 10 MB. What a friend sends again it

@@ -14,6 +14,7 @@ from chattor_bridge.node.carrying import agreements
 from chattor_bridge.node.carrying.handing import Handing
 from chattor_bridge.node.carrying.records import Carriage, HeldBlock
 from chattor_bridge.node.carrying.shelf import Shelf
+from chattor_bridge.node.carrying.work import SETTLE_REST
 from chattor_bridge.node.friendship import Friendship
 from chattor_bridge.node.mailbox import GAP_LIFETIME
 from chattor_bridge.node.ports import Stream, Transaction
@@ -22,7 +23,7 @@ from chattor_bridge.protocol.carrying import Deposit, ShelfClose, ShelfOpen
 from chattor_bridge.protocol.deposit import DepositorEnd, auth_key
 from chattor_bridge.protocol.events import Text, encode_event
 from chattor_bridge.protocol.frames import Block, Collected, Frame, Holding
-from chattor_bridge.protocol.limits import BLOCK_SIZE, MAX_CARRIERS, MAX_NEW_ONIONS
+from chattor_bridge.protocol.limits import BLOCK_SIZE, COSTLY, DAILY_ALLOWANCE, MAX_CARRIERS, MAX_NEW_ONIONS
 from chattor_bridge.protocol.primitives import ed25519_public
 from chattor_bridge.storage.transaction import sql
 from tests.carrying.circle_of_three import Three, until_many
@@ -194,6 +195,39 @@ async def test_a_carrier_cannot_use_up_what_a_sender_may_say(three: Three, monke
     await three.until_held(0)
     assert three.rita.node.work.counters.duplicates >= 9
     assert len([size for size in spent if size]) == 1
+
+
+# --- friends that say much --------------------------------------------------------------------------------------------
+
+
+async def test_who_says_much_about_carrying_is_read_slowly(three: Three) -> None:
+    """Each word of it has us look at all friends."""
+    three.rita.node.work._friendships[three.with_sam]._allowance.spend(DAILY_ALLOWANCE - 10 * COSTLY)
+    async with three.sam.house.store.transaction() as tx:
+        said = [
+            await three.sam.node.send(tx, three.with_sam, ShelfClose(ShelfId(secrets.token_bytes(16))))
+            for _ in range(100)
+        ]
+    await three.sam.until(lambda: said[10] in three.sam.delivered())
+    await asyncio.sleep(0.5)  # for those that must not come, and would in a tenth of that
+    assert said[64] not in three.sam.delivered()
+
+
+async def test_one_look_serves_all_that_was_said_meanwhile(three: Three, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = 0
+
+    async def settle() -> None:
+        nonlocal looks
+        looks += 1
+        await asyncio.sleep(0.05)
+
+    carrying = three.rita.node.work.carrying
+    monkeypatch.setattr(carrying.agreements, "settle", settle)
+    began = asyncio.get_running_loop().time()
+    while asyncio.get_running_loop().time() - began < 2:
+        carrying.look_again()
+        await asyncio.sleep(0.001)
+    assert 0 < looks <= 2 / (0.05 * (1 + SETTLE_REST)) + 2
 
 
 # --- recipients that take much ----------------------------------------------------------------------------------------

@@ -32,6 +32,13 @@ log = logging.getLogger(__name__)
 SETTLE_INTERVAL: Final = 3600.0
 """Seconds between two looks at what has become old: lifetimes are counted in days."""
 
+SETTLE_REST: Final = 3
+"""How much longer than a look the rest after it takes: friends who say ever new things keep us busy for a quarter of
+the time, and one look serves everything that came meanwhile."""
+
+LONGEST_REST: Final = 10.0
+"""Seconds of it at most: a database that did not answer is no look that took long."""
+
 
 class CarryingWork:
     """Of one node. `run` it beside its friendships."""
@@ -97,13 +104,16 @@ class CarryingWork:
         """Work until cancelled."""
         try:
             async with asyncio.TaskGroup() as onions, asyncio.TaskGroup() as group:
+                clock = asyncio.get_running_loop().time
                 while True:
+                    began = clock()
                     self._look.clear()
                     await self._around.insist(self.agreements.settle, on_failure=self._held_up)
                     shelves, targets = await self._around.insist(self._read, on_failure=self._held_up)
                     self.trouble.well()
                     await self._host(shelves, onions)
                     self._deposit(targets, group)
+                    await asyncio.sleep(min(SETTLE_REST * (clock() - began), LONGEST_REST))
                     await unless(self._look, self._around.clock.sleep(SETTLE_INTERVAL))
         finally:
             self.hostings.forget()
