@@ -1,33 +1,35 @@
 """One link at work, from its established handshake to its end. Implements docs/protocol/link.md, "Using a link".
 
-Three tasks share it. The reader stores what comes and only then lets an acknowledgement leave; the writer is the only
-one that writes, and sends what the outbox holds from its beginning, again on every new link; the watch keeps the link
-from falling silent and gives up when the other side has. Nobody ever waits for the writer, so two sides that are both
-flooded cannot wait for each other.
+Three tasks share it. The reader, which is here, stores what comes and only then lets an acknowledgement leave; the
+writer (`chattor_bridge.node.writing`) is the only one that writes, and sends what the outbox holds from its beginning,
+again on every new link; the watch (`chattor_bridge.node.watching`) keeps the link from falling silent and gives up when
+the other side has. Nobody ever waits for the writer, so two sides that are both flooded cannot wait for each other.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
-from chattor_bridge.errors import NoCommonVersion, NotFound, OnionUnreachable, PeerMisbehaved, UsageError
+from chattor_bridge.errors import NotFound, OnionUnreachable, PeerMisbehaved, UsageError
 from chattor_bridge.failpoints import failpoint
-from chattor_bridge.ids import NodeId, OnionKey, PeerId
+from chattor_bridge.ids import NodeId, PeerId
 from chattor_bridge.node.allowance import Allowance
 from chattor_bridge.node.carrying.collecting import Collecting
 from chattor_bridge.node.carrying.handing import Handing
 from chattor_bridge.node.ending import RENEWED, LinkEnded
+from chattor_bridge.node.greeting import Greeting
+from chattor_bridge.node.insisting import Insist
 from chattor_bridge.node.mailbox import Mailbox, Taken
-from chattor_bridge.node.patience import describe, heed_cancellation, jitter, within
+from chattor_bridge.node.patience import heed_cancellation, within
 from chattor_bridge.node.ports import Stream
-from chattor_bridge.node.records import Contact, OutboxEntry, Role
 from chattor_bridge.node.resyncing import Resyncing
 from chattor_bridge.node.surroundings import Surroundings
 from chattor_bridge.node.views import Trouble
+from chattor_bridge.node.watching import Watching
+from chattor_bridge.node.writing import BATCH, Writing
 from chattor_bridge.protocol.frames import (
     AckFrame,
     Block,
@@ -46,44 +48,20 @@ from chattor_bridge.protocol.frames import (
 )
 from chattor_bridge.protocol.limits import (
     COSTLY,
-    HANDSHAKE_TIMEOUT,
-    KEEPALIVE_INTERVAL,
-    LINK_TIMEOUT,
-    MAX_IN_FLIGHT,
-    SIGNAL_PAUSE,
 )
 from chattor_bridge.protocol.link import Established, Link, LinkEvent
-from chattor_bridge.protocol.negotiation import CAPABILITIES, PROTOCOL_VERSIONS, Ours, negotiate
-from chattor_bridge.protocol.primitives import ed25519_public
+from chattor_bridge.protocol.negotiation import CAPABILITIES, PROTOCOL_VERSIONS
 from chattor_bridge.protocol.renewal import Reason
 from chattor_bridge.protocol.resync import Standing, hello_of
-from chattor_bridge.protocol.session import Session
-from chattor_bridge.protocol.signals import Signal, encode_signal
+from chattor_bridge.protocol.signals import Signal
 from chattor_bridge.protocol.window import Ack
-
-T = TypeVar("T")
 
 Carry = Callable[[Callable[[Collected], None]], tuple[Handing, Collecting]]
 """Makes what a link needs to carry, given how to tell the friend what was collected."""
 
-BATCH: Final = 16
-"""Envelopes stored in one transaction, and taken from the outbox at a time: one flush to disk for all of them, and at
-most a quarter of a megabyte in memory."""
-
-GAP_PATIENCE: Final = 60.0
-"""Seconds of link after which what came behind a gap is shown all the same: the friend has had its turn to send the
-rest again."""
-
 LONG_READ: Final = 0.005
 """Seconds of work on what was read at once: several times what a message full of envelopes takes, and a fifth of one
 full of the smallest frames."""
-
-WATCH_INTERVAL: Final = 15.0
-"""Seconds between two looks at a link's silences: a tenth of the shortest that ends it."""
-
-AWAKE_PATIENCE: Final = KEEPALIVE_INTERVAL + WATCH_INTERVAL
-"""Seconds after a sleep in which a friend who is still there has said something; how long it was silent before was not
-ours to hear."""
 
 FAREWELL_TIMEOUT: Final = 1.0
 """Seconds a last word may take to leave; the closed stream says the same, only less clearly."""
@@ -119,66 +97,51 @@ class Connection:
         now. It may `end` this connection or another. ``on_moved`` is called when the friend hosts another onion than
         before, or has learnt of one of ours. ``on_signal`` is called with what the friend signals."""
         self._around = around
-        self._node_id = node_id
         self.peer_id = peer_id
         self._mailbox = mailbox
         self._link = link
         self._stream = stream
         self._trouble = trouble
         self._allowance = allowance
-        self._resync = Resyncing(around, node_id, peer_id, mailbox, link.handshake_hash, before)
-        self._settles = settles
-        self._asks = asks
-        self._handing, self._collecting = carry(self._say_collected)
-        self._collected: list[Collected] = []
         self._on_greeted = on_greeted
         self._on_moved = on_moved
         self._on_signal = on_signal
-        self._signals: dict[str, Signal] = {}
-        self._signals_due = asyncio.Event()
+        self._insist = Insist(around, trouble)
+        self._resync = Resyncing(around, node_id, peer_id, mailbox, link.handshake_hash, before)
+        self._greeting = Greeting(
+            around, node_id, peer_id, mailbox, self._resync, settles=settles, asks=asks, on_moved=self._moved
+        )
+        self._handing, self._collecting = carry(lambda frame: self._writing.collected(frame))
+        self._writing = Writing(
+            around, node_id, peer_id, link, stream, self._greeting, self._resync, self._handing, self._insist
+        )
+        self._watching = Watching(around, peer_id, mailbox, self._writing, self._insist)
         self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._wake = asyncio.Event()
         self._session_id = b""
-        self._greeted = False
-        self._ack_due: Ack | None = None
-        self._onions_due = False
-        self._onions_told: Onions | None = None
-        self._keep_alive_due = False
-        self._more_to_send = True
-        self._sent_up_to = 0
-        self._in_flight: set[int] = set()
-        self._began = self._heard = self._spoke = around.clock.monotonic()
-        self._woken_at = float("-inf")
-        self._storing = False
         self._costly = 0
-        self._gap_since: float | None = None
 
     def wake(self) -> None:
         """Something was put into the outbox."""
-        self._more_to_send = True
-        self._wake.set()
+        self._writing.look_at_outbox()
+        self._writing.wake()
 
     def hand_over(self) -> None:
         """Something was left for the friend that we hold."""
         self._handing.wake()
-        self._wake.set()
+        self._writing.wake()
 
     def took(self, taken: Taken) -> None:
         """Something of the friend's came by a carrier, and is on disk."""
-        self._ack_due = taken.ack or self._ack_due
-        self._settle(taken.delivered)
+        self._writing.acknowledge(taken.ack)
+        self._writing.settle(taken.delivered)
         if taken.broken:
             self._resync.ask(Reason.BROKEN)
         self.wake()
 
-    def _say_collected(self, frame: Collected) -> None:
-        self._collected.append(frame)
-        self._wake.set()
-
     def renew(self) -> None:
         """Our owner wants the session renewed; it is on disk."""
         self._resync.ask(Reason.ASKED)
-        self._wake.set()
+        self._writing.wake()
 
     @property
     def renewed(self) -> bool:
@@ -187,20 +150,18 @@ class Connection:
 
     def tell_onions(self) -> None:
         """What we host or dial may have changed."""
-        self._onions_due = True
-        self._wake.set()
+        self._writing.tell_onions()
+        self._writing.wake()
 
     def signal(self, signal: Signal) -> None:
         """Say this as soon as it may be said; of several of one type the last."""
-        self._signals[signal.TYPE] = signal
-        self._signals_due.set()
+        self._writing.signal(signal)
 
     def woken(self) -> None:
         """The machine slept, or its clock jumped: say something, so that a road that is gone breaks, and expect to hear
         from the friend as soon as from any that is there."""
-        self._woken_at = self._around.clock.monotonic()
-        self._keep_alive_due = True
-        self._wake.set()
+        self._watching.woken()
+        self._writing.keep_alive()
 
     def end(self, bye: str) -> None:
         """End soon, with this last word."""
@@ -220,9 +181,9 @@ class Connection:
             await self._greet()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._read(early))
-                group.create_task(self._write())
-                group.create_task(self._say_signals())
-                group.create_task(self._watch())
+                group.create_task(self._writing.run())
+                group.create_task(self._writing.run_signals())
+                group.create_task(self._watching.run())
                 group.create_task(self._collecting.run())
                 # Awaited here and not in a task of its own: a group of Python 3.11 that is left while its tasks run
                 # does not take back the cancellation by which a failing task ends it.
@@ -249,15 +210,15 @@ class Connection:
 
     async def _read(self, events: Sequence[LinkEvent]) -> None:
         while True:
-            self._storing = True
+            self._watching.storing = True
             frames = [event.frame for event in events if not isinstance(event, Established)]
             await self._take(frames)
             size, self._costly = COSTLY * self._costly, 0
             size += sum(len(one.envelope) for one in frames if isinstance(one, EnvelopeFrame))
             await self._keep_to_allowance(size)
-            self._storing = False
+            self._watching.storing = False
             if events:  # bytes that come to no message are no sign of life
-                self._heard = self._around.clock.monotonic()
+                self._watching.heard()
             data = await self._stream.read()
             if not data:
                 raise LinkEnded("the friend hung up")
@@ -295,22 +256,21 @@ class Connection:
             envelopes = [frame.envelope] if isinstance(frame, EnvelopeFrame) else []
             match frame:
                 case Hello():
-                    await self._insist(partial(self._take_hello, frame))
+                    await self._insist(partial(self._greeting.take_hello, frame))
                     self._mailbox.catching_up.greeted(self.peer_id, frame.highest_sent)
-                    self._greeted = self._onions_due = True
+                    self._writing.greeted = True
+                    self._writing.tell_onions()
                     self._on_greeted(self)
                     if self._resync.renewed:
                         raise LinkEnded(RENEWED, bye="renewed")
-                    await self._begin_resync()
+                    await self._writing.begin_resync()
                 case Onions():
-                    await self._insist(partial(self._take_onions, frame))
-                    self._onions_due = True
-                    if frame.asks:  # it may not have heeded what it heard before it asked
-                        self._onions_told = None
+                    await self._insist(partial(self._greeting.take_onions, frame))
+                    self._writing.tell_onions(again=frame.asks)  # it may not have heeded what it heard before it asked
                 case AckFrame(ack):
                     await self._insist(partial(self._take_ack, ack))
                     failpoint("ack-committed")
-                    self._settle([ack])
+                    self._writing.settle([ack])
                 case ResyncStart() | ResyncAnswer() | ResyncDone():
                     for said in await self._insist(partial(self._resync.take, frame)):
                         self._link.send(said)
@@ -328,36 +288,26 @@ class Connection:
                 case EnvelopeFrame() | KeepAlive() | SignalFrame():
                     pass  # stored with those before it; the others were left out
         await self._store(envelopes)
-        if self._greeted:
+        if self._writing.greeted:
             for frame in frames:
                 if isinstance(frame, SignalFrame):
                     self._on_signal(frame.signal)
-        self._wake.set()
+        self._writing.wake()
 
     async def _store(self, envelopes: list[bytes]) -> None:
         if not envelopes:
             return
         taken = await self._insist(lambda: self._receive(envelopes))
         failpoint("receive-committed")
-        self._more_to_send = True  # perhaps: some events are answered by the node itself
+        self._writing.look_at_outbox()  # some events are answered by the node itself
         self._costly += taken.costly
-        if taken.ack is not None:
-            self._ack_due = taken.ack
-        self._settle(taken.delivered)
+        self._writing.acknowledge(taken.ack)
+        self._writing.settle(taken.delivered)
         if taken.broken:
             self._trouble.reason = "a message of this friend cannot be opened; the two sessions differ"
             self._resync.ask(Reason.BROKEN)
-            await self._begin_resync()
-        if not taken.gap:
-            self._gap_since = None
-        elif self._gap_since is None:
-            self._gap_since = self._around.clock.monotonic()
-
-    async def _begin_resync(self) -> None:
-        """Begin a resync, if one is due."""
-        for frame in await self._insist(self._resync.begin):
-            self._link.send(frame)
-            self._wake.set()
+            await self._writing.begin_resync()
+        self._watching.gap(there=taken.gap)
 
     async def _receive(self, envelopes: list[bytes]) -> Taken:
         async with self._around.store.transaction() as tx:
@@ -367,148 +317,21 @@ class Connection:
         async with self._around.store.transaction() as tx:
             await self._mailbox.delivered(tx, self.peer_id, ack, self._session_id)
 
-    async def _take_hello(self, hello: Hello) -> None:
-        """Agree on a version, and see that the two halves of the session belong together."""
-        async with self._around.store.transaction() as tx:
-            contact = await self._mailbox.locked(tx, self.peer_id)
-            try:
-                agreed = negotiate(Ours(), hello, contact.version)
-            except NoCommonVersion as error:
-                raise LinkEnded(str(error), bye="unsupported") from error
-            greeted = replace(
-                contact,
-                version=agreed.version,
-                capabilities=agreed.capabilities,
-                established=contact.established or self._settles,
-                heard_at=self._around.clock.now(),
-            )
-            greeted = await self._resync.compare(tx, greeted, hello)
-            if not self._resync.muted:
-                greeted = await self._mailbox.rekey(tx, greeted)
-            await self._around.store.contacts.save(tx, greeted)
-
-    async def _take_onions(self, onions: Onions) -> None:
-        """Remember where the friend can be dialled, take down what it no longer dials, and see that one of us keeps
-        hosting: we do when the friend would rather not, and leave it when we asked the friend, who does."""
-        async with self._around.store.transaction() as tx:
-            contact = await self._mailbox.locked(tx, self.peer_id)
-            ours = hosted_onion(contact)
-            if onions.hosts is None and ours is None:
-                raise PeerMisbehaved("neither this friend nor we would host an onion for the other")
-            moved = replace(contact, peer_onion=onions.hosts)
-            if onions.dials is not None and onions.dials == ours:
-                moved = replace(moved, former_seed=None)
-            if onions.keeps and contact.role is Role.KNOCKER and self._asks():
-                moved = replace(moved, keeps=False)
-            elif ours is not None and (onions.asks or not onions.keeps):
-                moved = replace(moved, keeps=True)
-            if moved != contact:
-                await self._around.store.contacts.save(tx, moved)
-                tx.after_commit(self._moved)
-
     def _moved(self) -> None:
         self._costly += 1
         self._on_moved()
 
-    def _settle(self, acks: Sequence[Ack]) -> None:
-        for ack in acks:
-            self._in_flight = {seq for seq in self._in_flight if not ack.covers(seq)}
-
-    # --- writing -----------------------------------------------------------------------------------------------------
+    # --- the first word and the last ---------------------------------------------------------------------------------
 
     async def _greet(self) -> None:
         """Say where our half of the session stands: the hello, and what of the friend's is on disk here."""
-        contact = await self._insist(self._look_up)
-        session = Session.deserialize(contact.session)
+        session = await self._insist(self._greeting.session)
         hello = hello_of(session, versions=PROTOCOL_VERSIONS, capabilities=CAPABILITIES)
         self._session_id = session.session_id
         self._link.send(hello)
-        self._ack_due = session.received.ack()
-        self._gap_since = self._around.clock.monotonic() if session.received.missing else None
-        self._wake.set()
-
-    async def _look_up(self) -> Contact:
-        async with self._around.store.transaction() as tx:
-            contact = await self._around.store.contacts.get(tx, self._node_id, self.peer_id)
-        if contact is None:
-            raise NotFound("no such contact")
-        return contact
-
-    async def _write(self) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            ack, self._ack_due = self._ack_due, None
-            if self._greeted:
-                await self._begin_resync()
-            if ack is not None and not self._resync.muted:
-                self._link.send(AckFrame(ack))
-            sent = await self._fill() if self._greeted and not self._resync.muted else 0
-            if self._greeted and self._onions_due:
-                self._onions_due = False
-                await self._say_onions()
-            handed = await self._hand_over() if self._greeted else 0
-            if self._keep_alive_due:
-                self._keep_alive_due = False
-                self._link.send(KeepAlive())
-            data = self._link.data_to_send()
-            if not data:
-                continue
-            await self._stream.write(data)
-            self._spoke = self._around.clock.monotonic()
-            if ack is not None:
-                failpoint("ack-written")
-            if handed:
-                failpoint("blocks-written")
-            if sent:
-                failpoint("envelope-written")
-                self._wake.set()  # there may be more
-
-    async def _hand_over(self) -> int:
-        """Queue what we hold for the friend, and say what of what it holds for us is on disk; how much was queued."""
-        collected, self._collected = self._collected, []
-        frames = [*collected, *await self._insist(self._handing.next)]
-        for frame in frames:
-            self._link.send(frame)
-        return len(frames)
-
-    async def _say_signals(self) -> None:
-        while True:
-            await self._signals_due.wait()
-            self._signals_due.clear()
-            due, self._signals = self._signals, {}
-            for signal in due.values():
-                self._link.send(SignalFrame(encode_signal(signal)))
-            self._wake.set()
-            await self._around.clock.sleep(SIGNAL_PAUSE)
-
-    async def _say_onions(self) -> None:
-        contact = await self._insist(self._look_up)
-        hosts = hosted_onion(contact)
-        keeps = contact.keeps and hosts is not None
-        onions = Onions(hosts, contact.peer_onion, keeps=keeps, asks=keeps and self._asks())
-        if onions != self._onions_told:
-            self._onions_told = onions
-            self._link.send(onions)
-
-    async def _fill(self) -> int:
-        """Queue envelopes that fit the window; how many. What the friend already has it drops and acknowledges."""
-        room = min(MAX_IN_FLIGHT - len(self._in_flight), BATCH)
-        if room <= 0 or not self._more_to_send:
-            return 0
-        self._more_to_send = False
-        entries = await self._insist(lambda: self._waiting(room))
-        if len(entries) == room:
-            self._more_to_send = True
-        for entry in entries:
-            self._link.send(EnvelopeFrame(entry.envelope))
-            self._in_flight.add(entry.seq)
-            self._sent_up_to = entry.seq
-        return len(entries)
-
-    async def _waiting(self, limit: int) -> list[OutboxEntry]:
-        async with self._around.store.transaction() as tx:
-            return await self._around.store.outbox.after(tx, self._node_id, self.peer_id, self._sent_up_to, limit)
+        self._writing.acknowledge(session.received.ack())
+        self._watching.gap(there=session.received.missing > 0)
+        self._writing.wake()
 
     async def _say_bye(self, reason: str) -> None:
         """A last word, if the link can still carry one."""
@@ -522,68 +345,6 @@ class Connection:
 
     async def _flush(self) -> None:
         await self._stream.write(self._link.data_to_send())
-
-    # --- watching ----------------------------------------------------------------------------------------------------
-
-    async def _watch(self) -> None:
-        clock = self._around.clock
-        while True:
-            silence = jitter(self._around.random, KEEPALIVE_INTERVAL / 2, KEEPALIVE_INTERVAL)
-            speak_at = clock.monotonic() + silence
-            while clock.monotonic() < speak_at:
-                pause = min(speak_at - clock.monotonic(), WATCH_INTERVAL)
-                due = clock.monotonic() + pause
-                await clock.sleep(pause)
-                if clock.monotonic() - due < WATCH_INTERVAL:  # else we slept, and what came meanwhile is read first
-                    self._look_at_silence()
-                await self._look_at_gap()
-                speak_at = max(speak_at, self._spoke + silence)
-            self._keep_alive_due = True
-            self._wake.set()
-
-    def _look_at_silence(self) -> None:
-        now = self._around.clock.monotonic()
-        if self._storing:
-            return
-        if not self._greeted and now - self._began >= HANDSHAKE_TIMEOUT:
-            raise LinkEnded("the friend did not say hello in time")
-        if now - self._heard >= LINK_TIMEOUT:
-            raise LinkEnded("nothing was heard from the friend for too long")
-        if self._heard < self._woken_at <= now - AWAKE_PATIENCE:
-            raise LinkEnded("nothing was heard from the friend since this machine woke up")
-
-    async def _look_at_gap(self) -> None:
-        if (
-            self._gap_since is None
-            or self._mailbox.collecting
-            or self._around.clock.monotonic() - self._gap_since < GAP_PATIENCE
-        ):
-            return
-        self._gap_since = None
-        await self._insist(self._show_past_gap)
-
-    async def _show_past_gap(self) -> None:
-        async with self._around.store.transaction() as tx:
-            await self._mailbox.show_past_gap(tx, self.peer_id)
-
-    # --- our own side ------------------------------------------------------------------------------------------------
-
-    async def _insist(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Until the database and the observer have it. Only this link waits."""
-        result = await self._around.insist(
-            work, on_failure=self._held_up, give_up=(PeerMisbehaved, LinkEnded, NotFound)
-        )
-        if self._trouble.failures:
-            self._trouble.well()
-        return result
-
-    def _held_up(self, error: Exception, delay: float) -> None:
-        self._trouble.failed(describe(error), self._around.clock.monotonic() + delay)
-
-
-def hosted_onion(contact: Contact) -> OnionKey | None:
-    """The onion we host for this friend."""
-    return None if contact.hosted_seed is None else OnionKey(ed25519_public(contact.hosted_seed))
 
 
 def _telling(frames: Sequence[Frame]) -> list[Frame]:

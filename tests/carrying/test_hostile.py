@@ -41,7 +41,7 @@ def _say_on_link(person: Person, peer_id: PeerId, *frames: Frame) -> None:
     [connection] = person.node.work._friendships[peer_id]._live
     for frame in frames:
         connection._link.send(frame)
-    connection._wake.set()
+    connection.wake()
 
 
 async def _until(condition: object) -> None:

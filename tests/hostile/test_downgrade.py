@@ -147,7 +147,7 @@ async def test_a_friend_that_names_no_capability_takes_no_protection_away(
 async def test_a_friendship_that_was_at_a_version_stays_there_and_says_so(
     anna: Person, puppet: Puppet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chattor_bridge.node.connection.Ours", lambda: Ours((1, 2)))
+    monkeypatch.setattr("chattor_bridge.node.greeting.Ours", lambda: Ours((1, 2)))
     await puppet.say(replace(puppet.hello(), versions=(1, 2)))
     await puppet.hear(Hello)
     await anna.until(lambda: anna.online(puppet.contact.peer_id))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from chattor_bridge.node.connection import WATCH_INTERVAL
+from chattor_bridge.node.watching import WATCH_INTERVAL
 from chattor_bridge.protocol.limits import HANDSHAKE_TIMEOUT, LINK_TIMEOUT, MAX_UNPROVEN_STREAMS
 from tests.hostile.attacker import first_message_of, hosted_by, open_stream
 from tests.node.world import PATIENCE, World, read_to_end

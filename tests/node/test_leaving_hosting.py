@@ -8,7 +8,7 @@ import pytest
 
 from chattor_bridge.errors import LimitReached
 from chattor_bridge.ids import OnionKey, PeerId
-from chattor_bridge.node.connection import hosted_onion
+from chattor_bridge.node.greeting import hosted_onion
 from chattor_bridge.node.records import Contact
 from chattor_bridge.protocol.frames import Bye, Onions
 from chattor_bridge.protocol.limits import MAX_ONIONS, SPARE_ONIONS_UP_TO

@@ -13,8 +13,8 @@ import pytest
 
 from chattor_bridge.errors import LimitReached, OnionUnreachable
 from chattor_bridge.ids import NodeId, OnionKey
-from chattor_bridge.node.connection import hosted_onion
 from chattor_bridge.node.friendship import DAY
+from chattor_bridge.node.greeting import hosted_onion
 from chattor_bridge.node.records import Contact
 from chattor_bridge.node.work import HOUSEKEEPING
 from chattor_bridge.protocol.frames import Bye, Onions
