@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from chattor_bridge.config import ExternalTorOptions, FileOptions, Permission, load_config
+from chattor_bridge.config import CarryingOptions, ExternalTorOptions, FileOptions, Permission, load_config
 from chattor_bridge.errors import ConfigError
 from chattor_bridge.ids import MatrixUserId
 from chattor_bridge.options import MAX_FILE_BYTES
@@ -47,6 +47,7 @@ def test_little_is_required_and_the_rest_has_defaults(tmp_path: Path) -> None:
     assert config.tor.data_directory == tmp_path / "tor"
     assert config.tor.torrc_lines == ()
     assert not config.tor.allow_old
+    assert config.carrying == CarryingOptions(unasked=True, shelves=16, blocks=128)
     assert config.logging.level == "INFO"
     assert config.files == FileOptions(tmp_path / "files", 100_000_000, 5_000_000_000, 20_000_000_000)
 

@@ -28,14 +28,12 @@ STATES = {
 
 
 async def add(request: Request) -> Deed:
-    node = request.node
     if not request.rest:
         raise UsageError("Put the friend code behind add, and after it a line about who you are if you like.")
     code, note = split_code(request.rest) or _at_first_space(request.rest)
 
     async def deed(tx: Transaction) -> None:
-        knock_id = await node.add(tx, code, note)
-        number, _ = await Numbers(request.desk.store).one(tx, node.node_id, Kind.KNOCK, knock_id)
+        number = await _bring(tx, request, code, note)
         await request.answer(
             tx,
             f"I am bringing your request there (your request {number}); over Tor that can take a minute. I tell you "
@@ -44,6 +42,28 @@ async def add(request: Request) -> Deed:
         )
 
     return deed
+
+
+async def pair(request: Request) -> Deed:
+    if not request.rest:
+        raise UsageError("Put the code behind pair that `chattor pair` shows on your mailbox.")
+
+    async def deed(tx: Transaction) -> None:
+        number = await _bring(tx, request, request.rest, "", pair=True)
+        await request.answer(
+            tx,
+            f"I am bringing the code there (your request {number}); over Tor that can take a minute. A mailbox is your "
+            "contact at once, and says in its conversation that it holds your mail.",
+        )
+
+    return deed
+
+
+async def _bring(tx: Transaction, request: Request, code: str, note: str, *, pair: bool = False) -> int:
+    """The number by which its owner is told of a request."""
+    knock_id = await request.node.add(tx, code, note, pair=pair)
+    number, _ = await Numbers(request.desk.store).one(tx, request.node.node_id, Kind.KNOCK, knock_id)
+    return number
 
 
 async def list_requests(request: Request) -> Deed:
@@ -221,6 +241,16 @@ COMMANDS = (
         add,
         details="CODE is the friend code you were given. NOTE is shown to them with your name; up to 1,000 bytes.",
         examples=("add chattor:… Hello, this is Ada from the choir",),
+    ),
+    Command(
+        "pair",
+        "CODE",
+        GROUP,
+        "have a mailbox of your own hold your mail while this bridge is down",
+        pair,
+        details="A mailbox is a `chattor run --headless` on a machine of yours. CODE is what `chattor pair` shows "
+        "there; it is good for one node, for a day. The mailbox can neither read your mail nor tell whom it is from.",
+        examples=("pair chattor:…",),
     ),
     Command(
         "requests",

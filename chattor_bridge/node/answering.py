@@ -8,7 +8,7 @@ docs/protocol/link.md, "Handshake", answering side.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -61,10 +61,12 @@ class LinkOnion:
         *,
         profile_name: Callable[[], str],
         befriend: Callable[[PeerId], Friendship],
+        ask_to_carry: Callable[[Transaction, PeerId], Awaitable[None]],
         transferring: Transferring,
     ) -> None:
         """``profile_name`` is what a new friend is told; ``befriend`` gives the live half of a contact on disk;
-        ``transferring`` takes the streams that are for files."""
+        ``ask_to_carry`` has a new friend asked to hold our mail; ``transferring`` takes the streams that are for
+        files."""
         self._around = around
         self._node_id = node_id
         self._onion = onion
@@ -72,6 +74,7 @@ class LinkOnion:
         self._counters = counters
         self._profile_name = profile_name
         self._befriend = befriend
+        self._ask_to_carry = ask_to_carry
         self._transferring = transferring
         self._unproven = Antechamber(MAX_UNPROVEN_STREAMS)
         self.peer_id: PeerId | None = None
@@ -166,6 +169,8 @@ class LinkOnion:
         await self._around.store.knocks.remove_outgoing(tx, knock.knock_id)
         profile = Profile(self._profile_name(), await self._around.store.pictures.own(tx, contact.node_id))
         await self._mailbox.send(tx, contact.peer_id, self._mailbox.event(profile))
+        if knock.pairs:
+            await self._ask_to_carry(tx, contact.peer_id)
         added = ContactAdded(contact.peer_id, knock.knock_id, contact.peer_name)
         await self._around.observer.record(tx, self._node_id, added)
 

@@ -169,8 +169,9 @@ class Node(Codes, Parting, Disclosure, Disappearing):
 
     # --- becoming friends --------------------------------------------------------------------------------------------
 
-    async def add(self, tx: Transaction, code_text: str, note: str) -> KnockId:
-        """Ask the owner of a friend code to be our friend. ``note`` goes with the request, up to `MAX_NOTE` bytes.
+    async def add(self, tx: Transaction, code_text: str, note: str, *, pair: bool = False) -> KnockId:
+        """Ask the owner of a friend code to be our friend. ``note`` goes with the request, up to `MAX_NOTE` bytes;
+        with ``pair`` it is asked to hold our mail as soon as it is a friend.
 
         Raises: FriendCodeError; UsageError when it is a code of ours or the note cannot be sent; AlreadyExists when it
         waits for an answer already; LimitReached when `MAX_OUTGOING_KNOCKS` wait for an answer.
@@ -202,6 +203,7 @@ class Node(Codes, Parting, Disclosure, Disappearing):
             attempts=0,
             next_attempt_at=now,
             created_at=now,
+            pairs=pair,
         )
         await self._store.knocks.add_outgoing(tx, knock)
         tx.after_commit(self.work.look_again)

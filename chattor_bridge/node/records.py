@@ -67,7 +67,7 @@ class OutgoingKnock:
     """A contact request of ours, from `add` until the owner dials us.
 
     One static key and one onion serve every attempt, so that the door can replace an earlier attempt whose receipt
-    was lost instead of showing two requests.
+    was lost instead of showing two requests. ``pairs``: whoever answers is asked to hold our mail.
     """
 
     knock_id: KnockId
@@ -81,6 +81,7 @@ class OutgoingKnock:
     attempts: int
     next_attempt_at: int
     created_at: int
+    pairs: bool = False
 
 
 @dataclass(frozen=True, slots=True)

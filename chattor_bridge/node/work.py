@@ -401,6 +401,7 @@ class NodeWork:
                 self.counters,
                 profile_name=lambda: self.record.profile_name,
                 befriend=self._befriend,
+                ask_to_carry=self.carrying.agreements.ask,
                 transferring=self.transferring,
             )
         return link_onion

@@ -16,7 +16,7 @@ class SqlOutgoingKnocks(Table):
     async def add_outgoing(self, tx: Transaction, knock: OutgoingKnock) -> None:
         await sql(tx).execute(
             "INSERT INTO outgoing_knocks (knock_id, node_id, code, note, static_key, onion_seed, state, reason, "
-            "attempts, next_attempt_at, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+            "attempts, next_attempt_at, created_at, pairs) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
             *self._outgoing_values(knock),
         )
 
@@ -26,7 +26,8 @@ class SqlOutgoingKnocks(Table):
             sql(tx),
             "request of ours",
             "UPDATE outgoing_knocks SET node_id = $2, code = $3, note = $4, static_key = $5, onion_seed = $6, "
-            "state = $7, reason = $8, attempts = $9, next_attempt_at = $10, created_at = $11 WHERE knock_id = $1",
+            "state = $7, reason = $8, attempts = $9, next_attempt_at = $10, created_at = $11, pairs = $12 WHERE "
+            "knock_id = $1",
             *self._outgoing_values(knock),
         )
 
@@ -90,6 +91,7 @@ class SqlOutgoingKnocks(Table):
             knock.attempts,
             knock.next_attempt_at,
             knock.created_at,
+            knock.pairs,
         )
 
     def _read_outgoing(self, row: Row) -> OutgoingKnock:
@@ -107,4 +109,5 @@ class SqlOutgoingKnocks(Table):
             attempts=row["attempts"],
             next_attempt_at=row["next_attempt_at"],
             created_at=row["created_at"],
+            pairs=bool(row["pairs"]),
         )

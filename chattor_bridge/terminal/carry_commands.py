@@ -1,10 +1,12 @@
-"""The command about holding mail, as a terminal shows it."""
+"""The commands about holding mail, as a terminal shows them."""
 
 from __future__ import annotations
 
 import argparse
+from contextlib import aclosing
 
-from chattor_bridge.terminal.client import ask_once
+from chattor_bridge.terminal.client import ask, ask_once
+from chattor_bridge.terminal.control import Item
 from chattor_bridge.terminal.home import Home
 from chattor_bridge.terminal.output import Output, neutralised
 
@@ -29,3 +31,31 @@ async def carry(arguments: argparse.Namespace, home: Home, output: Output) -> No
         output.show(item, *lines)
     if not items:
         output.say(f"Nobody holds your mail, and you hold nobody's. {home.command('carry ask NAME')} asks a friend.")
+
+
+_PAIRING = {
+    "calling": "Looking for the mailbox.",
+    "left": "The code has arrived there.",
+    "friend": "{name} is a friend of yours now, and was asked to hold your mail.",
+    "paired": "Paired. {name} holds your mail from now on while you are offline.",
+    "spare": "Paired. {name} holds your mail when one of the two that do so now cannot.",
+}
+
+
+async def pair(arguments: argparse.Namespace, home: Home, output: Output) -> None:
+    if not arguments.code:
+        codes, _ = await ask_once(home, "pair")
+        code = neutralised(codes[0]["code"])
+        output.show(codes[0], f"chattor pair {code}")
+        output.say(
+            "",
+            "Type that where you chat, within a day; with the bridge, send it to the bot without the first word. It is",
+            "good for one node.",
+        )
+        return
+    async with aclosing(ask(home, "pair", code=" ".join(arguments.code), wait=arguments.timeout)) as answers:
+        async for answer in answers:
+            if isinstance(answer, Item):
+                step = answer.fields
+                line = _PAIRING[step["state"]].format(name=neutralised(step["name"]))
+                output.show(step, f"{line} ({neutralised(step['reason'])})" if step["reason"] else line)

@@ -11,14 +11,36 @@ _CARRY = """{"contact": 1, "name": "Bob", "carries": true, "asked": true, "offer
 wants: it asks you to."""
 
 
+_PAIR = """an object as in code, where the code is made; else, as it goes on:
+{"state": "calling|left|friend|paired|spare", "name": "Mailbox", "reason": ""}
+calling: not there yet; left: the code has arrived; friend: it was asked to hold your mail; paired: it does; spare: it
+does when one of the two that hold it now cannot."""
+
+PAIR_WAIT = 180
+"""Seconds that `pair` waits: over Tor it takes one or two minutes from when the mailbox was started."""
+
+
 def add_carrying(add: Add) -> None:
-    """Add the command."""
+    """Add the commands."""
+    pair = add(
+        "pair",
+        "have a mailbox of your own hold your mail while you are offline",
+        "A mailbox is a chattor run --headless on a machine that is always on. There, pair shows a code; here, pair\n"
+        "and that code do the rest. Other users of this machine can see command lines: with - for CODE, it is read\n"
+        "from standard input. Waits until the mailbox holds your mail; when that takes too long, exit code 5, and it\n"
+        "goes on by itself.",
+        _PAIR,
+    )
+    pair.add_argument("code", nargs="*", metavar="CODE", help="what pair shows on the mailbox; nothing on the mailbox")
+    pair.add_argument(
+        "--timeout", type=int, default=PAIR_WAIT, metavar="SECONDS", help=f"how long to wait (default {PAIR_WAIT})"
+    )
     carry = add(
         "carry",
         "friends who hold your mail while you are offline, and those whose mail you hold",
         "A friend who holds your mail can neither read it nor tell whom it is from; it sees when how much comes, and\n"
         "when you collect it. Ask one or two who are online most of the time. A node of your own that is always on\n"
-        "(chattor run --headless) does best: see the README. Without an action, what is agreed is listed.",
+        "does best: see pair. Without an action, what is agreed is listed.",
         _CARRY,
     )
     actions = carry.add_subparsers(dest="action", metavar="ACTION")

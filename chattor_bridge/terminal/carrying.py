@@ -1,17 +1,15 @@
-"""What the daemon answers about holding mail: for whom, who for us; and how a headless node finds whom it serves."""
+"""What the daemon answers about holding mail: for whom, and who for us."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import suppress
 
-from chattor_bridge.errors import MalformedData, NotFound
+from chattor_bridge.errors import MalformedData
 from chattor_bridge.node.carrying.records import CarryingInfo
 from chattor_bridge.node.node import Node
 from chattor_bridge.protocol.limits import MAX_SHELF_BLOCKS, MAX_SHELVES
 from chattor_bridge.terminal import arguments
 from chattor_bridge.terminal.addressing import find_contact, numbered, shown_name
-from chattor_bridge.terminal.bell import Bell
 from chattor_bridge.terminal.control import Answer, Done, Item, JsonObject
 from chattor_bridge.terminal.ports import TerminalStore
 
@@ -67,23 +65,3 @@ def _as_json(info: CarryingInfo) -> JsonObject:
         "blocks": carriage.blocks if carriage is not None else 0,
         "words": list(info.in_words),
     }
-
-
-class AcceptingPairs:
-    """On a headless node nobody is asked: whoever comes with a code for one person is whom its owner gave that to."""
-
-    def __init__(self, node: Node, store: TerminalStore, bell: Bell) -> None:
-        self._node = node
-        self._store = store
-        self._bell = bell
-
-    async def run(self) -> None:
-        """Until cancelled."""
-        while True:
-            news = self._bell.next()
-            for request in await self._node.requests():
-                if request.one_time and not request.ignored:
-                    with suppress(NotFound):  # its owner was quicker
-                        async with self._store.transaction() as tx:
-                            await self._node.accept(tx, request.knock_id)
-            await news.wait()

@@ -329,6 +329,7 @@ COMMANDS: dict[str, Command] = {
     "place": talk_commands.place,
     "file": file_commands.file,
     "carry": carry_commands.carry,
+    "pair": carry_commands.pair,
     "watch": watch,
     "status": status,
 }
@@ -452,7 +453,7 @@ def _qr_lines(text: str) -> list[str]:
 def take_input(arguments: argparse.Namespace) -> None:
     """Fill in from standard input what the command line left out. Not in the commands themselves, because a
     read cannot be interrupted there. Raises: CommandError when it is too long or no text."""
-    if arguments.command == "add" and not arguments.code:
+    if (arguments.command == "add" and not arguments.code) or (arguments.command == "pair" and arguments.code == ["-"]):
         arguments.code = [_standard_input("Friend code: ")]
     elif arguments.command in ("send", "reply", "edit") and not arguments.text:
         arguments.text = [_standard_input("")]

@@ -41,7 +41,7 @@ from chattor_bridge.storage.holding import hold, start_patiently
 from chattor_bridge.storage.parts import DiskParts
 from chattor_bridge.terminal.addressing import SHORT_ID
 from chattor_bridge.terminal.bell import Bell, Changed
-from chattor_bridge.terminal.carrying import AcceptingPairs, Carrying
+from chattor_bridge.terminal.carrying import Carrying
 from chattor_bridge.terminal.connection import DONE, Connection
 from chattor_bridge.terminal.conversation import Conversation
 from chattor_bridge.terminal.filing import Filing
@@ -49,6 +49,7 @@ from chattor_bridge.terminal.forgetting import Forgetting
 from chattor_bridge.terminal.friends import Friends, missed_item
 from chattor_bridge.terminal.home import Home
 from chattor_bridge.terminal.output import Output, neutralised, neutralised_lines
+from chattor_bridge.terminal.pairing import AcceptingPairs, Pairing
 from chattor_bridge.terminal.paths import PathSources
 from chattor_bridge.terminal.person import PersonAnswers
 from chattor_bridge.terminal.recorder import Notice, Recorder
@@ -197,6 +198,7 @@ async def run_daemon(
                 Relating(node, store, clock, bell),
                 Filing(node, store, clock, bell),
                 Carrying(node, store),
+                Pairing(node, store, clock, bell, headless=headless),
                 Watching(node, store, bell, friends),
                 bell,
             )

@@ -33,7 +33,7 @@ class Friends:
 
     async def codes(self, _args: JsonObject) -> AsyncGenerator[Answer, None]:
         for code in await self._node.codes():
-            yield Item(_code(code))
+            yield Item(code_item(code))
         yield Done({})
 
     async def new_code(self, args: JsonObject) -> AsyncGenerator[Answer, None]:
@@ -46,21 +46,21 @@ class Friends:
                 lifetime=arguments.optional_number(args, "lifetime"),
                 max_uses=arguments.optional_number(args, "uses"),
             )
-        yield Item(_code(code))
+        yield Item(code_item(code))
         yield Done({})
 
     async def park_code(self, args: JsonObject) -> AsyncGenerator[Answer, None]:
         code = find_code(await self._node.codes(), arguments.text(args, "code"))
         async with self._store.transaction() as tx:
             code = await self._node.park_code(tx, code.door_id, parked=arguments.flag(args, "parked"))
-        yield Item(_code(code))
+        yield Item(code_item(code))
         yield Done({})
 
     async def rotate_code(self, args: JsonObject) -> AsyncGenerator[Answer, None]:
         code = find_code(await self._node.codes(), arguments.text(args, "code"))
         async with self._store.transaction() as tx:
             code = await self._node.rotate_code(tx, code.door_id, grace=arguments.number(args, "grace"))
-        yield Item(_code(code))
+        yield Item(code_item(code))
         yield Done({})
 
     async def retire_code(self, args: JsonObject) -> AsyncGenerator[Answer, None]:
@@ -325,7 +325,8 @@ def _free_label(codes: Sequence[CodeInfo]) -> str:
     return next(label for number in count(1) if (label := f"code {number}") not in taken)
 
 
-def _code(code: CodeInfo) -> JsonObject:
+def code_item(code: CodeInfo) -> JsonObject:
+    """A friend code as `code` shows it."""
     return {
         "id": code.door_id.hex(),
         "label": code.label,

@@ -121,7 +121,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = build_parser()
     arguments, extra = parser.parse_known_args(argv)
     # argparse takes no more words for a list once an option came between: "send bob --wait hello"
-    rest = {"send": "text", "reply": "text", "edit": "text", "add": "code"}.get(arguments.command)
+    rest = {"send": "text", "reply": "text", "edit": "text", "add": "code", "pair": "code"}.get(arguments.command)
     if extra and rest is not None and not getattr(arguments, rest) and not any(word.startswith("-") for word in extra):
         setattr(arguments, rest, extra)
     elif extra:
@@ -171,15 +171,15 @@ def _add_identity(commands: _Commands) -> None:
         "run",
         "be online: hold the identity, its onions and its messages until Ctrl-C",
         "Starts tor, shows how it connects, and answers the other commands. Stops cleanly on SIGINT and SIGTERM, and\n"
-        "loses nothing when it is killed. Only one can run for a home. With --headless, for a machine that is always\n"
-        "on and where nobody looks, it holds the mail of every friend who asks, and whoever comes with a code for one\n"
-        "person (code new --once) is a friend at once.",
+        "loses nothing when it is killed. Only one can run for a home. With --headless it is a mailbox, for a machine\n"
+        "that is always on and where nobody looks: it holds the mail of every friend who asks, and whoever comes with\n"
+        "a code for one person (pair, or code new --once) is a friend at once.",
         '{"answering": true} once commands are answered, {"tor": 45, "summary": "…"} while tor connects,\n'
         '{"ready": true} when it has, and as they happen {"request": "1d…", "name": "Bob", "note": "…"},\n'
         '{"friend": "Bob"}, {"failed": "77…", "reason": "…"}, {"closed": "work", "reason": "…"}, and, after having\n'
         'been away, {"missed": {"messages": 1200, "friends": 3, "over": false, "words": "…"}}, again until it is over',
     )
-    run.add_argument("--headless", action="store_true", help="nobody is there: hold mail for friends who ask")
+    run.add_argument("--headless", action="store_true", help="be a mailbox: hold mail for friends who ask")
     _command(
         commands,
         "tui",

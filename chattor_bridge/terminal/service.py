@@ -13,6 +13,7 @@ from chattor_bridge.terminal.control import Answer, Request
 from chattor_bridge.terminal.conversation import Conversation
 from chattor_bridge.terminal.filing import Filing
 from chattor_bridge.terminal.friends import Friends
+from chattor_bridge.terminal.pairing import Pairing
 from chattor_bridge.terminal.person import PersonAnswers
 from chattor_bridge.terminal.relating import Relating
 from chattor_bridge.terminal.watching import Watching
@@ -42,6 +43,7 @@ class Service:
         relating: Relating,
         filing: Filing,
         carrying: Carrying,
+        pairing: Pairing,
         watching: Watching,
         bell: Bell,
     ) -> None:
@@ -94,6 +96,7 @@ class Service:
             "watch": watching.watch,
             "file_send": filing.send,
             "file_save": filing.save,
+            "pair": pairing.pair,
         }
 
     def answer(self, request: Request, gone: asyncio.Event) -> AsyncGenerator[Answer, None]:

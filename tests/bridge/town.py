@@ -19,6 +19,7 @@ from chattor_bridge.bridge.ports import Homeserver
 from chattor_bridge.bridge.records import JsonObject, Portal
 from chattor_bridge.ids import EventId, MatrixUserId
 from chattor_bridge.matrix import text
+from chattor_bridge.node.carrying.records import CarryPolicy
 from chattor_bridge.node.clock import SystemClock
 from chattor_bridge.node.filesettings import FileSettings
 from chattor_bridge.node.happenings import EventArrived, KnockReceived
@@ -81,6 +82,7 @@ def make_bridge(
             work_bits=WORK_BITS,
             effort_bits=0,
             files=files,
+            carry_policy=CarryPolicy(automatic=True),
         )
 
     return Bridge(

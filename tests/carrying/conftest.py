@@ -14,11 +14,16 @@ from tests.postgres import Databases
 
 
 @pytest.fixture
-async def world(databases: Databases) -> AsyncIterator[World]:
+async def directory() -> AsyncIterator[Path]:
     directory = Path(tempfile.mkdtemp(prefix="chattor-"))  # short: it holds unix sockets
+    yield directory
+    shutil.rmtree(directory)
+
+
+@pytest.fixture
+async def world(databases: Databases, directory: Path) -> AsyncIterator[World]:
     world = World(directory, databases=databases)
     try:
         yield world
     finally:
         await world.stop()
-        shutil.rmtree(directory)

@@ -1,24 +1,13 @@
-"""A mailbox of one's own, as its users set it up: `chattor run --headless` on another machine."""
+"""Holding mail, as its users see it: a mailbox of one's own, and `carry`."""
 
 from __future__ import annotations
 
 import asyncio
-import shutil
 import signal
-import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from tests.terminal.resident import WAIT, JsonObject, Resident, befriend, residents, state_of
-
-
-@pytest.fixture
-async def directory() -> AsyncIterator[Path]:
-    directory = Path(tempfile.mkdtemp(prefix="chattor-"))  # short: it holds unix sockets
-    yield directory
-    shutil.rmtree(directory)
 
 
 async def until_carry(who: Resident, holds: Callable[[JsonObject], bool]) -> None:
@@ -28,29 +17,28 @@ async def until_carry(who: Resident, holds: Callable[[JsonObject], bool]) -> Non
             pass  # each is a process of its own
 
 
-async def test_a_headless_node_is_paired_and_keeps_the_mail(directory: Path) -> None:
-    async with residents(directory, "Rita", "Carl", "Sam") as (rita, carl, sam):
-        headless = await carl.launch("run", "--headless")
+async def test_a_mailbox_is_paired_and_keeps_the_mail(directory: Path) -> None:
+    async with residents(directory, "Rita", "Mailbox", "Sam") as (rita, mailbox, sam):
+        headless = await mailbox.launch("run", "--headless")
         await headless.saw("answering")
         ritas, sams = await rita.start(), await sam.start()
-        code = (await carl.get("code", "new", "--once"))[0]["code"]
-        await rita.get("add", stdin=f"{code}\n")
-        await ritas.saw("friend")  # nobody had to accept
-        await rita.get("carry", "ask", "Carl")
-        await until_carry(rita, lambda one: one["carries"])
+        code = (await mailbox.get("pair"))[0]["code"]
+        steps = await rita.get("pair", code)
+        assert (steps[-1]["state"], steps[-1]["name"]) == ("paired", "Mailbox")
         await befriend(rita, ritas, sam, sams)
+        await until_carry(mailbox, lambda one: one["carried"])
         await ritas.stop()
         [sent] = await sam.get("send", "Rita", "while you were away")
-        await until_carry(carl, lambda one: one["held"] == 1)
+        await until_carry(mailbox, lambda one: one["held"] == 1)
         assert (await state_of(sam, sent["event_id"], "carried"))["carriers"] == 1
         assert "you to Rita [carried by 1]: while" in (await sam.do("history", "Rita", json=False)).output
         await sams.stop()
         await headless.stop(signal.SIGKILL)
-        await (await carl.launch("run", "--headless")).saw("answering")
+        await (await mailbox.launch("run", "--headless")).saw("answering")
         ritas = await rita.start()
         follow = await rita.launch("follow")
         await follow.saw_all(lambda said: said.get("text") == "while you were away", 1)
-        await until_carry(carl, lambda one: one["held"] == 0)
+        await until_carry(mailbox, lambda one: one["held"] == 0)
         await sam.start()
         assert "carriers" not in await state_of(sam, sent["event_id"], "read")
 

@@ -64,6 +64,7 @@ def outgoing(knock_id: KnockId = KNOCK, node_id: NodeId = NODE) -> OutgoingKnock
         attempts=0,
         next_attempt_at=1_700_000_002,
         created_at=1_700_000_002,
+        pairs=True,
     )
 
 
