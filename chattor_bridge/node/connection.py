@@ -132,7 +132,7 @@ class Connection:
 
     def took(self, taken: Taken) -> None:
         """Something of the friend's came by a carrier, and is on disk."""
-        self._writing.acknowledge(taken.ack)
+        self._writing.acknowledge(taken.ack, owed=True)
         self._writing.settle(taken.delivered)
         if taken.broken:
             self._resync.ask(Reason.BROKEN)
@@ -256,7 +256,8 @@ class Connection:
             envelopes = [frame.envelope] if isinstance(frame, EnvelopeFrame) else []
             match frame:
                 case Hello():
-                    await self._insist(partial(self._greeting.take_hello, frame))
+                    owed = await self._insist(partial(self._greeting.take_hello, frame))
+                    self._writing.acknowledge(owed, owed=owed is not None)
                     self._mailbox.catching_up.greeted(self.peer_id, frame.highest_sent)
                     self._writing.greeted = True
                     self._writing.tell_onions()

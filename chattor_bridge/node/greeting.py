@@ -20,6 +20,7 @@ from chattor_bridge.protocol.frames import Hello, Onions
 from chattor_bridge.protocol.negotiation import Ours, negotiate
 from chattor_bridge.protocol.primitives import ed25519_public
 from chattor_bridge.protocol.session import Session
+from chattor_bridge.protocol.window import Ack
 
 
 class Greeting:
@@ -58,8 +59,9 @@ class Greeting:
         keeps = contact.keeps and hosts is not None
         return Onions(hosts, contact.peer_onion, keeps=keeps, asks=keeps and self._asks())
 
-    async def take_hello(self, hello: Hello) -> None:
-        """Agree on a version, and see that the two halves of the session belong together.
+    async def take_hello(self, hello: Hello) -> Ack | None:
+        """Agree on a version, and see that the two halves of the session belong together. The acknowledgement that is
+        owed to the friend, if one is: what was said before its hello may have gone to nobody.
 
         Raises: LinkEnded when there is no version, or no session, that both have; NotFound.
         """
@@ -80,6 +82,8 @@ class Greeting:
             if not self._resync.muted:
                 greeted = await self._mailbox.rekey(tx, greeted)
             await self._around.store.contacts.save(tx, greeted)
+            owed = await self._around.store.deposits.owed(tx, self._node_id, self._peer_id)
+        return Session.deserialize(greeted.session).received.ack() if owed else None
 
     async def take_onions(self, onions: Onions) -> None:
         """Remember where the friend can be dialled, take down what it no longer dials, and see that one of us keeps

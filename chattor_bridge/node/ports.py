@@ -334,6 +334,19 @@ class Deposits(Protocol):
         """Note what is about to leave the outbox, within these inclusive ranges: what was left before it, and stays,
         was lost where that was left."""
 
+    async def owe(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> None:
+        """An acknowledgement is due at every place where something can be left for this friend."""
+
+    async def owed(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> dict[bytes, int]:
+        """How many fell due at each place, by its id, since one was left there; places where none is due are left
+        out."""
+
+    async def paid(self, tx: Transaction, node_id: NodeId, target: Target, owed: int) -> None:
+        """One was left there when ``owed`` had fallen due."""
+
+    async def said(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> None:
+        """One is on its way to this friend: none is due at any place."""
+
 
 class MissedMessages(Protocol):
     """How many messages have come, in all that is one catching up, that were said while there was no link."""

@@ -81,6 +81,7 @@ class Sending:
         session = Session.deserialize(contact.session)
         sealed = session.seal(encoded, random=self._around.random, now=now, ack=session.received.ack())
         await self.put_said(tx, peer_id, Said(event.event_id, encoded, sealed))
+        await self._store.deposits.said(tx, self._node_id, peer_id)
         await self._will_expire(tx, peer_id, event, now, begins=True)
         await self._rekey(tx, peer_id, session)
         await self._store.contacts.save(tx, replace(contact, session=session.serialize()))

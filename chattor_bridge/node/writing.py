@@ -58,6 +58,7 @@ class Writing:
         self.spoke_at = around.clock.monotonic()
         self._due = asyncio.Event()
         self._ack_due: Ack | None = None
+        self._owed = False
         self._onions_due = False
         self._onions_told: Onions | None = None
         self._keep_alive_due = False
@@ -76,9 +77,11 @@ class Writing:
         """Perhaps something was put into the outbox; written with the next `wake`."""
         self._more_to_send = True
 
-    def acknowledge(self, ack: Ack | None) -> None:
-        """This is on disk here, to be said with the next `wake`; None is nothing new."""
+    def acknowledge(self, ack: Ack | None, *, owed: bool = False) -> None:
+        """This is on disk here, to be said with the next `wake`; None is nothing new. ``owed``: until it was said here,
+        it is to be left at the friend's carriers too."""
         self._ack_due = ack or self._ack_due
+        self._owed = self._owed or owed
 
     def settle(self, acks: Sequence[Ack]) -> None:
         """The friend has these."""
@@ -120,7 +123,9 @@ class Writing:
             ack, self._ack_due = self._ack_due, None
             if self.greeted:
                 await self.begin_resync()
-            if ack is not None and not self._resync.muted:
+            if ack is not None and self._resync.muted:
+                ack = None
+            if ack is not None:
                 self._link.send(AckFrame(ack))
             sent = await self._fill() if self.greeted and not self._resync.muted else 0
             if self.greeted and self._onions_due:
@@ -137,11 +142,18 @@ class Writing:
             self.spoke_at = self._around.clock.monotonic()
             if ack is not None:
                 failpoint("ack-written")
+                if self._owed and self.greeted:
+                    self._owed = False
+                    await self._insist(self._note_acknowledged)
             if handed:
                 failpoint("blocks-written")
             if sent:
                 failpoint("envelope-written")
                 self.wake()  # there may be more
+
+    async def _note_acknowledged(self) -> None:
+        async with self._around.store.transaction() as tx:
+            await self._around.store.deposits.said(tx, self._node_id, self._peer_id)
 
     async def _fill(self) -> int:
         """Queue envelopes that fit the window; how many. What the friend already has it drops and acknowledges."""

@@ -135,6 +135,33 @@ class SqlDeposits(Table):
                     row["highest"],
                 )
 
+    async def owe(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> None:
+        await sql(tx).execute(
+            "UPDATE deposit_targets SET owed = owed + 1 WHERE node_id = $1 AND peer_id = $2", node_id, peer_id
+        )
+
+    async def owed(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> dict[bytes, int]:
+        rows = await sql(tx).fetch(
+            "SELECT target_id, owed FROM deposit_targets WHERE node_id = $1 AND peer_id = $2 AND owed > 0",
+            node_id,
+            peer_id,
+        )
+        return {bytes(row["target_id"]): row["owed"] for row in rows}
+
+    async def paid(self, tx: Transaction, node_id: NodeId, target: Target, owed: int) -> None:
+        await sql(tx).execute(
+            f"UPDATE deposit_targets SET owed = 0 WHERE {_THIS} AND owed = $4",  # noqa: S608
+            node_id,
+            target.peer_id,
+            target.target_id,
+            owed,
+        )
+
+    async def said(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> None:
+        await sql(tx).execute(
+            "UPDATE deposit_targets SET owed = 0 WHERE node_id = $1 AND peer_id = $2 AND owed > 0", node_id, peer_id
+        )
+
     def _read(self, node_id: NodeId, peer_id: PeerId, row: Row) -> Target:
         sealed = self._row(node_id, peer_id, row["target_id"])
         deposit = Deposit(

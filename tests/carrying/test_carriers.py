@@ -141,15 +141,7 @@ async def test_friends_beyond_the_shelves_share_the_last(world: World) -> None:
 
 async def test_a_carrier_that_loses_blocks_costs_no_message(world: World) -> None:
     """Sam finds out by what Rita acknowledges, at a carrier of his own, without ever meeting her."""
-    three = await Three.meet(world)
-    olga = await world.person("Olga")
-    with_olga = await three.sam.befriend(olga)
-    await three.agree()
-    async with three.sam.house.store.transaction() as tx:
-        await three.sam.node.carrying.ask(tx, with_olga)
-    async with olga.house.store.transaction() as tx:
-        await olga.node.carrying.offer(tx, with_olga, 4, 4)
-    await until_many(lambda: _targets(three.rita, three.with_sam), 1)
+    three, olga, with_olga = await _and_a_carrier_of_sams(world)
     await three.rita.house.stop()
     texts = [f"word {number}" for number in range(20)]
     await three.sam.say(three.with_sam, *texts)
@@ -167,6 +159,60 @@ async def test_a_carrier_that_loses_blocks_costs_no_message(world: World) -> Non
     await three.rita.house.start()
     await three.rita.until(lambda: len(three.rita.texts()) == 20, time_passes=True)
     assert three.rita.texts() == texts
+
+
+async def test_what_was_collected_is_acknowledged_although_the_program_ended_before_it_could(world: World) -> None:
+    three, olga, with_olga = await _and_a_carrier_of_sams(world)
+    await three.rita.house.stop()
+    said = await three.sam.say(three.with_sam, "while you were away")
+    await three.until_held(1)
+    await three.sam.house.stop()
+    await three.rita.house.start()
+    await three.until_held(0)  # before anything was due at Olga
+    await three.rita.house.stop()
+    await three.carl.house.stop()  # who would hand it over again
+    await three.rita.house.start()
+    await world.clock.pass_until(_until_holds(olga, with_olga, 1))
+    await three.rita.house.stop()
+    await three.sam.house.start()
+    await three.sam.until(lambda: said[0] in three.sam.delivered(), time_passes=True)
+
+
+async def test_what_was_acknowledged_in_another_way_is_not_left_at_a_carrier(world: World) -> None:
+    three, *_ = await _and_a_carrier_of_sams(world)
+    store, node_id = three.rita.house.store, three.rita.node_id
+    for how in ("by link", "in an envelope"):
+        async with store.transaction() as tx:
+            await store.deposits.owe(tx, node_id, three.with_sam)
+            assert await store.deposits.owed(tx, node_id, three.with_sam)
+        if how == "by link":
+            await three.sam.house.stop()
+            await three.sam.house.start()
+            await three.rita.until(lambda: three.rita.online(three.with_sam), time_passes=True)
+        else:
+            await three.rita.say(three.with_sam, "something")
+        async with asyncio.timeout(PATIENCE):
+            while await _owed(three):  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.02)
+
+
+async def _owed(three: Three) -> dict[bytes, int]:
+    store = three.rita.house.store
+    async with store.transaction() as tx:
+        return await store.deposits.owed(tx, three.rita.node_id, three.with_sam)
+
+
+async def _and_a_carrier_of_sams(world: World) -> tuple[Three, Person, PeerId]:
+    three = await Three.meet(world)
+    olga = await world.person("Olga")
+    with_olga = await three.sam.befriend(olga)
+    await three.agree()
+    async with three.sam.house.store.transaction() as tx:
+        await three.sam.node.carrying.ask(tx, with_olga)
+    async with olga.house.store.transaction() as tx:
+        await olga.node.carrying.offer(tx, with_olga, 4, 4)
+    await until_many(lambda: _targets(three.rita, three.with_sam), 1)
+    return three, olga, with_olga
 
 
 async def _lose_first_block(three: Three) -> None:

@@ -2,7 +2,8 @@
 
 The commit boundaries, in the order in which a message meets them: ``block-kept`` (the carrier has it and has not said
 so), ``block-left`` (the sender knows), ``blocks-written`` (handed over), ``block-taken`` (the recipient has it and has
-not said so), ``block-collected`` (the carrier has deleted it).
+not said so), ``block-collected`` (the carrier has deleted it), ``acknowledgement-due`` (the recipient is about to leave
+its acknowledgement at a carrier of the sender's).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import pytest
 
 from chattor_bridge.terminal.exits import Exit
 from tests.carrying.test_programs import until_carry
-from tests.terminal.resident import WAIT, Program, Resident, befriend, residents
+from tests.terminal.resident import WAIT, Program, Resident, befriend, residents, state_of
 
 
 @dataclass
@@ -144,3 +145,28 @@ async def test_the_carrier_dies_while_it_hands_over(trio: Trio, failpoint: str) 
 async def test_the_recipient_dies_before_it_says_that_it_has_it(trio: Trio) -> None:
     await trio.say("taken")
     await trio.collect(rita="block-taken")
+
+
+async def test_the_recipient_dies_before_it_has_acknowledged(trio: Trio) -> None:
+    """Carl carries for Sam too: what Rita has collected is acknowledged there, with Sam away."""
+    sams = await trio._start(trio.sam)
+    code = (await trio.carl.get("code", "new", "--once"))[0]["code"]
+    await trio.sam.get("add", stdin=f"{code}\n")
+    await sams.saw("friend")
+    await trio.sam.get("carry", "ask", "Carl")
+    await until_carry(trio.sam, lambda one: one["carries"])
+    ritas = await trio._start(trio.rita)
+    await trio.sam.get("send", "Rita", "--wait", "Carl carries for me too")
+    await asyncio.sleep(1.0)  # Rita has been told where, which nothing shows
+    await ritas.stop()
+    await sams.stop()
+    await trio.say("owed")
+    ritas = await trio._start(trio.rita, "acknowledgement-due")
+    await _dies(ritas)
+    await until_carry(trio.carl, lambda one: one["held"] == 0)
+    ritas = await trio._start(trio.rita)
+    await until_carry(trio.carl, lambda one: one["held"] > 0)
+    await ritas.stop()
+    await trio._start(trio.sam)
+    said = await trio.sam.get("history", "Rita", "--no-receipts")
+    await state_of(trio.sam, said[-1]["event_id"], "delivered")

@@ -96,6 +96,22 @@ async def test_blocks_are_numbered_for_ever_and_removed_when_collected(store: St
             await store.carriages.keep(tx, NODE, PEER, ShelfId(bytes(16)), [b"nowhere"], 12)
 
 
+async def test_an_acknowledgement_is_owed_at_every_place_until_it_was_said(store: Store) -> None:
+    async with store.transaction() as tx:
+        await store.deposits.set_targets(tx, NODE, PEER, [DEPOSIT, ELSEWHERE])
+        first, second = await store.deposits.targets(tx, NODE, PEER)
+        assert await store.deposits.owed(tx, NODE, PEER) == {}
+        await store.deposits.owe(tx, NODE, PEER)
+        await store.deposits.owe(tx, NODE, PEER)
+        assert await store.deposits.owed(tx, NODE, PEER) == {first.target_id: 2, second.target_id: 2}
+        await store.deposits.paid(tx, NODE, first, 1)  # one that fell due since
+        await store.deposits.paid(tx, NODE, second, 2)
+        assert await store.deposits.owed(tx, NODE, PEER) == {first.target_id: 2}
+        assert await store.deposits.owed(tx, NODE, OTHER) == {}
+        await store.deposits.said(tx, NODE, PEER)
+        assert await store.deposits.owed(tx, NODE, PEER) == {}
+
+
 async def test_a_carriage_goes_with_everything_on_it(store: Store) -> None:
     async with store.transaction() as tx:
         await store.carriages.put(tx, NODE, Carriage(PEER, 4, 16))

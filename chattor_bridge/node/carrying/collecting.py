@@ -112,7 +112,9 @@ class Collecting:
                 self._counters.undecryptable += 1
             else:
                 sender, envelopes = opened
-                taken[sender] = await self._mailbox.receive(tx, sender, envelopes, carried=True)
+                one = taken[sender] = await self._mailbox.receive(tx, sender, envelopes, carried=True)
+                if one.ack is not None:
+                    await self._around.store.deposits.owe(tx, self._node_id, sender)
         failpoint("block-taken")
         self._blocks.popleft()
         for sender, one in taken.items():

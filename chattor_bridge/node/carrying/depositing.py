@@ -25,7 +25,6 @@ from chattor_bridge.protocol.limits import (
 )
 from chattor_bridge.protocol.primitives import hash256
 from chattor_bridge.protocol.session import Session
-from chattor_bridge.protocol.window import Ack
 
 BATCH: Final = 64
 """Envelopes read from the outbox at a time: a megabyte in memory at most."""
@@ -50,7 +49,6 @@ class Depositing:
         self._friendship = friendship
         self._target = target
         self._alarm = Alarm(around.clock)
-        self._ack: Ack | None = None
         self.trouble = Trouble(Phase.LISTENING)
 
     @property
@@ -68,13 +66,8 @@ class Depositing:
         return self._friendship is friendship
 
     def wake(self) -> None:
-        """Something was put into the outbox."""
+        """Something was put into the outbox, or an acknowledgement is due."""
         self._alarm.ring()
-
-    def acknowledge(self, ack: Ack) -> None:
-        """Something of the friend's was collected: it is to know."""
-        self._ack = ack
-        self.wake()
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -110,30 +103,30 @@ class Depositing:
     async def _leave(self) -> None:
         """Leave everything that is not there yet. Raises: ShelfFull, Unavailable, PeerMisbehaved, TimeoutError."""
         entries = await self._next(0)
-        ack, self._ack = self._ack, None
-        if not entries and ack is None:
+        key, acknowledgement, owed = await self._keys()
+        if not entries and not owed:
             return
+        if owed:
+            failpoint("acknowledgement-due")
+        deposit = self._target.deposit
+        stream = await self._around.transport.dial(
+            deposit.onion,
+            client_key=auth_key(deposit.capability, deposit.onion),
+            isolation=hash256("node/deposit-isolation", self._node_id, self._target.target_id).hex(),
+            timeout=DIAL_TIMEOUT,
+        )
         try:
-            deposit = self._target.deposit
-            stream = await self._around.transport.dial(
-                deposit.onion,
-                client_key=auth_key(deposit.capability, deposit.onion),
-                isolation=hash256("node/deposit-isolation", self._node_id, self._target.target_id).hex(),
-                timeout=DIAL_TIMEOUT,
-            )
-            try:
-                await self._leave_on(stream, DepositorEnd(deposit, self._around.random), entries, ack)
-            finally:
-                await stream.close()
-        except BaseException:
-            self._ack = self._ack or ack
-            raise
+            end = DepositorEnd(deposit, self._around.random)
+            await self._leave_on(stream, end, key, entries, [acknowledgement] if owed else [], owed)
+        finally:
+            await stream.close()
 
-    async def _leave_on(self, stream: Stream, end: DepositorEnd, entries: list[OutboxEntry], ack: Ack | None) -> None:
+    async def _leave_on(
+        self, stream: Stream, end: DepositorEnd, key: bytes, entries: list[OutboxEntry], loose: list[bytes], owed: int
+    ) -> None:
+        """``loose``: what goes before the entries, after which nothing is ``owed`` any more."""
         waiting: deque[OutboxEntry] = deque(entries)
         under_way: deque[list[OutboxEntry]] = deque()
-        key, acknowledgement = await self._keys(ack)
-        loose = [] if acknowledgement is None else [acknowledgement]
         stored = 0
         await stream.write(end.data_to_send())
         while True:
@@ -155,7 +148,8 @@ class Depositing:
             if not data:
                 raise OnionUnreachable("a carrier hung up before it had stored everything")
             for told in end.receive(data):
-                await self._left([entry for _ in range(told.count - stored) for entry in under_way.popleft()])
+                left = [entry for _ in range(told.count - stored) for entry in under_way.popleft()]
+                await self._left(left, 0 if stored else owed)
                 stored = told.count
 
     async def _next(self, after: int) -> list[OutboxEntry]:
@@ -165,23 +159,26 @@ class Depositing:
                 tx, self._node_id, self._target, after=after, left_before=now - SHELF_LIFETIME, limit=BATCH
             )
 
-    async def _keys(self, ack: Ack | None) -> tuple[bytes, bytes | None]:
-        """The key of blocks, and a standalone acknowledgement if one is to go with them."""
-        store = self._around.store
+    async def _keys(self) -> tuple[bytes, bytes, int]:
+        """The key of blocks, a standalone acknowledgement, and how many are owed."""
+        store, target = self._around.store, self._target
         async with store.transaction() as tx:
-            contact = await store.contacts.get(tx, self._node_id, self._target.peer_id)
+            owed = await store.deposits.owed(tx, self._node_id, target.peer_id)
+            contact = await store.contacts.get(tx, self._node_id, target.peer_id)
         if contact is None:
             raise NotFound("no such contact")
         session = Session.deserialize(contact.session)
-        key = session.block_key(self._target.deposit.onion, ours=True)
-        return key, None if ack is None else session.seal_ack(session.received.ack(), random=self._around.random)
+        key = session.block_key(target.deposit.onion, ours=True)
+        acknowledgement = session.seal_ack(session.received.ack(), random=self._around.random)
+        return key, acknowledgement, owed.get(target.target_id, 0)
 
-    async def _left(self, entries: list[OutboxEntry]) -> None:
-        """The carrier has these on disk: so do we, as a note."""
-        if not entries:
+    async def _left(self, entries: list[OutboxEntry], owed: int) -> None:
+        """The carrier has these on disk, and what was owed: so do we, as a note."""
+        if not entries and not owed:
             return
         store, peer_id, now = self._around.store, self._target.peer_id, self._around.clock.now()
         async with store.transaction() as tx:
+            await store.deposits.paid(tx, self._node_id, self._target, owed)
             places = await store.deposits.left(tx, self._node_id, self._target, entries, now)
             for entry, count in zip(entries, places, strict=True):
                 if count:

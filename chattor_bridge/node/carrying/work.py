@@ -77,7 +77,7 @@ class CarryingWork:
         self._look.set()
 
     def wake(self, peer_id: PeerId) -> None:
-        """Something was put into this friend's outbox."""
+        """Something was put into this friend's outbox, or an acknowledgement is due."""
         for (whose, _), depositing in self._depositing.items():
             if whose == peer_id:
                 depositing.wake()
@@ -189,10 +189,8 @@ class CarryingWork:
         friendship = self._friendship(peer_id)
         if friendship is not None and friendship.online:
             friendship.took(taken)
-        elif taken.ack is not None:
-            for (whose, _), depositing in self._depositing.items():
-                if whose == peer_id:
-                    depositing.acknowledge(taken.ack)
+        else:
+            self.wake(peer_id)
 
     def _held_up(self, error: Exception, delay: float) -> None:
         self._failed(self.trouble, error, delay)
