@@ -100,6 +100,8 @@ async def run_bridge(
             shelves = OnDemand(partial(transport_factory, options, lambda _status: None))
             stack.push_async_callback(shelves.stop)
 
+        carrying = config.carrying
+
         def make_host(observer: Observer) -> NodeHost:
             files = FileSettings(
                 sources=MediaSources(service.homeserver),
@@ -117,7 +119,7 @@ async def run_bridge(
                 pace=pace,
                 shared=True,
                 files=files,
-                carry_policy=CarryPolicy(config.carrying.unasked, config.carrying.shelves, config.carrying.blocks),
+                carry_policy=CarryPolicy(carrying.unasked, carrying.shelves, carrying.blocks, carrying.in_all),
                 carrying_transport=shelves,
             )
 

@@ -40,6 +40,7 @@ GHOST_PREFIX = "chattor_"
 
 MAX_SHELVES = 16
 MAX_SHELF_BLOCKS = 128
+MAX_HELD_MEGABYTES = 201
 """What the protocol allows to be offered (`chattor_bridge.protocol.limits`), which this layer does not import; a test
 compares them."""
 
@@ -116,11 +117,12 @@ MOST_MEGABYTES = 100_000_000
 @dataclass(frozen=True, slots=True)
 class CarryingOptions:
     """For whom mail is held: with ``unasked`` for every friend who asks, on so many ``shelves`` of so many
-    ``blocks``."""
+    ``blocks``; of everybody's friends together ``in_all`` bytes at most."""
 
     unasked: bool
     shelves: int
     blocks: int
+    in_all: int
 
 
 class KeySharing(StrEnum):
@@ -246,6 +248,7 @@ def read_carrying(section: Section, *, unasked: bool) -> CarryingOptions:
         section.flag("unasked", unasked),
         section.integer("shelves", MAX_SHELVES, low=1, high=MAX_SHELVES),
         section.integer("blocks", MAX_SHELF_BLOCKS, low=1, high=MAX_SHELF_BLOCKS),
+        section.integer("in_all", MAX_HELD_MEGABYTES, low=1, high=MAX_HELD_MEGABYTES) * MEGABYTE,
     )
     section.close()
     return carrying

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from chattor_bridge import config
 from chattor_bridge.config import CarryingOptions, ExternalTorOptions, FileOptions, Permission, load_config
 from chattor_bridge.errors import ConfigError
 from chattor_bridge.ids import MatrixUserId
 from chattor_bridge.options import MAX_FILE_BYTES
+from chattor_bridge.protocol import limits
 
 ROOT = Path(__file__).parents[1]
 
@@ -47,7 +49,7 @@ def test_little_is_required_and_the_rest_has_defaults(tmp_path: Path) -> None:
     assert config.tor.data_directory == tmp_path / "tor"
     assert config.tor.torrc_lines == ()
     assert not config.tor.allow_old
-    assert config.carrying == CarryingOptions(unasked=True, shelves=16, blocks=128)
+    assert config.carrying == CarryingOptions(unasked=True, shelves=16, blocks=128, in_all=201_000_000)
     assert config.logging.level == "INFO"
     assert config.files == FileOptions(tmp_path / "files", 100_000_000, 5_000_000_000, 20_000_000_000)
 
@@ -254,3 +256,9 @@ permissions:
 def test_the_local_domain_can_be_shut_out(tmp_path: Path) -> None:
     config = load_config(write(tmp_path, MINIMAL + "permissions: {example.org: none}\n"), {})
     assert config.permissions.of(MatrixUserId("@anybody:example.org")) is Permission.NONE
+
+
+def test_what_may_be_held_is_what_the_protocol_allows() -> None:
+    assert (config.MAX_SHELVES, config.MAX_SHELF_BLOCKS) == (limits.MAX_SHELVES, limits.MAX_SHELF_BLOCKS)
+    in_all = limits.MAX_HELD_SHELVES * limits.MAX_SHELF_BLOCKS * limits.BLOCK_SIZE
+    assert in_all // config.MEGABYTE == config.MAX_HELD_MEGABYTES

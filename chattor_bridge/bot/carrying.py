@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -22,6 +24,8 @@ NOBODY: Final = (
     "node is always on, so what matters more is whom you can help: `carry offer 1`."
 )
 
+MEGABYTES: Final = re.compile(r"\d{1,6}", re.ASCII)
+
 DONE: Final = {
     "ask": "Asked. Your contact decides, and I tell you in your conversation.",
     "leave": "Your contact is told. What it still holds comes to you all the same.",
@@ -40,7 +44,11 @@ async def carry(request: Request) -> Deed:
         lines = [
             f"- **{names[one.peer_id]}** {words}" for one in infos if one.peer_id in names for words in one.in_words
         ]
-        return request.answering("\n".join(lines) or NOBODY)
+        if not lines:
+            return request.answering(NOBODY)
+        return _limit(request, lines, None)
+    if what == "limit":
+        return _limit(request, [], rest.strip())
     if what not in DONE:
         raise UsageError(USAGE)
 
@@ -64,16 +72,38 @@ async def carry(request: Request) -> Deed:
     return deed
 
 
+def _limit(request: Request, lines: Sequence[str], megabytes: str | None) -> Deed:
+    """Say, below these lines, how much is held of how much, after changing that if it is wanted."""
+    quota = request.node.carrying.quota
+    if megabytes and megabytes != "most" and not (MEGABYTES.fullmatch(megabytes) and int(megabytes)):
+        raise UsageError("Write how many megabytes your node may hold: carry limit 50, or carry limit most.")
+
+    async def deed(tx: Transaction) -> None:
+        if megabytes:
+            await quota.change(tx, None if megabytes == "most" else int(megabytes))
+        await request.answer(tx, "\n".join([*lines, "", (await quota.overview(tx)).in_words]).strip())
+
+    return deed
+
+
 COMMANDS = (
     Command(
         "carry",
-        "[ask|leave|offer|stop NUMBER]",
+        "[ask|leave|offer|stop NUMBER] [limit MB]",
         GROUP,
         "friends who hold your mail while you are offline, and those whose mail you hold",
         carry,
         details="Who holds mail can neither read it nor tell whom it is from; they see when how much comes, and when "
         "it is collected. `offer` may say how much: shelves, one for each friend of theirs (1 to 16), and blocks of "
-        "16 KiB on each (1 to 128). In the room of a conversation leave NUMBER out.",
-        examples=("carry", "carry ask 1", "carry offer 2", "carry offer 2 8 64", "!chattor carry stop"),
+        "16 KiB on each (1 to 128). `limit` shows how much your node holds in all, or sets how many megabytes it "
+        "may hold; `most` is what this bridge allows. In the room of a conversation leave NUMBER out.",
+        examples=(
+            "carry",
+            "carry ask 1",
+            "carry offer 2",
+            "carry offer 2 8 64",
+            "carry limit 50",
+            "!chattor carry stop",
+        ),
     ),
 )

@@ -301,6 +301,9 @@ class Carriages(Protocol):
     async def expire(self, tx: Transaction, node_id: NodeId, kept_before: int) -> int:
         """Remove blocks kept before that; how many."""
 
+    async def count_all(self, tx: Transaction, node_id: NodeId) -> tuple[int, int]:
+        """Blocks on all shelves of this node, and of all nodes; nobody else counts until the end of ``tx``."""
+
     async def count_shelves(self, tx: Transaction) -> tuple[int, int]:
         """How many shelves are open and how many there are, of all nodes of this store; nobody opens another until the
         end of the transaction."""

@@ -14,7 +14,8 @@ from chattor_bridge.protocol.chunks import Content
 @dataclass(frozen=True, slots=True)
 class NodeRecord:
     """One identity. ``owner`` is opaque here: a Matrix user id in the bridge, ``"local"`` in the terminal program.
-    ``shares`` is what friends see of the person unless there are `Preferences` for one."""
+    ``shares`` is what friends see of the person unless there are `Preferences` for one; ``holds`` is how many blocks of
+    friends' mail it holds at most, None for as many as the process allows."""
 
     node_id: NodeId
     owner: str
@@ -22,6 +23,7 @@ class NodeRecord:
     running: bool
     created_at: int
     shares: frozenset[Shared] = SHARED_AT_FIRST
+    holds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

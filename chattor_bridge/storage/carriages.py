@@ -131,6 +131,13 @@ class SqlCarriages(Table):
             count = await sql(tx).fetch_value(f"{query} AND shelf_id = $3", node_id, peer_id, shelf_id)
         return count
 
+    async def count_all(self, tx: Transaction, node_id: NodeId) -> tuple[int, int]:
+        await sql(tx).serialise("held blocks")
+        rows = await sql(tx).fetch(
+            "SELECT COUNT(*) AS everybodys, COUNT(CASE WHEN node_id = $1 THEN 1 END) AS ours FROM held_blocks", node_id
+        )
+        return rows[0]["ours"], rows[0]["everybodys"]
+
     async def after(
         self, tx: Transaction, node_id: NodeId, peer_id: PeerId, shelf_id: ShelfId, number: int, limit: int
     ) -> list[HeldBlock]:

@@ -17,14 +17,15 @@ class SqlNodes(Table):
     async def add(self, tx: Transaction, node: NodeRecord) -> None:
         """Raises: AlreadyExists when the owner has a node."""
         await sql(tx).execute(
-            "INSERT INTO nodes (node_id, owner, profile_name, running, created_at, shares) "
-            "VALUES ($1, $2, $3, $4, $5, $6)",
+            "INSERT INTO nodes (node_id, owner, profile_name, running, created_at, shares, holds) "
+            "VALUES ($1, $2, $3, $4, $5, $6, $7)",
             node.node_id,
             node.owner,
             self._row(node.node_id).seal_text("profile_name", node.profile_name),
             node.running,
             node.created_at,
             write_words(sorted(node.shares)),
+            node.holds,
         )
 
     async def save(self, tx: Transaction, node: NodeRecord) -> None:
@@ -32,12 +33,13 @@ class SqlNodes(Table):
         await update_one(
             sql(tx),
             "node",
-            "UPDATE nodes SET owner = $2, profile_name = $3, running = $4, shares = $5 WHERE node_id = $1",
+            "UPDATE nodes SET owner = $2, profile_name = $3, running = $4, shares = $5, holds = $6 WHERE node_id = $1",
             node.node_id,
             node.owner,
             self._row(node.node_id).seal_text("profile_name", node.profile_name),
             node.running,
             write_words(sorted(node.shares)),
+            node.holds,
         )
 
     async def remove(self, tx: Transaction, node_id: NodeId) -> None:
@@ -68,4 +70,5 @@ class SqlNodes(Table):
             running=bool(row["running"]),
             created_at=row["created_at"],
             shares=frozenset(map(Shared, read_words(row["shares"]))),
+            holds=row["holds"],
         )

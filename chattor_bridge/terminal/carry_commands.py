@@ -19,16 +19,22 @@ _DONE = {
 
 
 async def carry(arguments: argparse.Namespace, home: Home, output: Output) -> None:
+    if arguments.action == "limit":
+        items, _ = await ask_once(home, "carry", what="limit", megabytes=arguments.megabytes)
+        output.show(items[0], items[0]["words"])
+        return
     said = {"what": arguments.action, "contact": arguments.contact} if arguments.action else {}
     if arguments.action == "offer":
         said |= {"shelves": arguments.shelves, "blocks": arguments.blocks}
-    items, _ = await ask_once(home, "carry", **said)
+    items, in_all = await ask_once(home, "carry", **said)
     if arguments.action:
         output.show({"done": arguments.action}, _DONE[arguments.action].format(list=home.command("carry")))
         return
     for item in items:
         lines = [f"{neutralised(item['name'])} {words}" for words in item["words"]]
         output.show(item, *lines)
+    if any(item["carried"] or item["held"] for item in items):
+        output.say(in_all["words"])
     if not items:
         output.say(f"Nobody holds your mail, and you hold nobody's. {home.command('carry ask NAME')} asks a friend.")
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
+
 from chattor_bridge.protocol.limits import MAX_SHELF_BLOCKS, MAX_SHELVES
 from chattor_bridge.terminal.file_parser import Add
 
 _CARRY = """{"contact": 1, "name": "Bob", "carries": true, "asked": true, "offered": true, "carried": false,
- "wants": false, "held": 0, "shelves": 0, "blocks": 0, "words": ["holds your mail on up to …"]}
-{"done": "ask"} after an action. carries: it holds your mail; carried: you hold its mail, "held" blocks now;
-wants: it asks you to."""
+ "wants": false, "held": 0, "held_on": 0, "shelves": 0, "blocks": 0, "words": ["holds your mail on up to …"]}
+{"done": "ask"} after an action. carries: it holds your mail; carried: you hold its mail, "held" blocks on "held_on"
+shelves now; wants: it asks you to.
+{"held": 640, "limit": 3051, "most": 12268, "words": "…"} of limit, in blocks of 16 KiB: most is what the configuration
+allows."""
 
 
 _PAIR = """an object as in code, where the code is made; else, as it goes on:
@@ -65,3 +69,25 @@ def add_carrying(add: Add) -> None:
                 metavar="N",
                 help=f"of 16 KiB on each shelf, 1 to {MAX_SHELF_BLOCKS} (default: {MAX_SHELF_BLOCKS})",
             )
+    limit = actions.add_parser(
+        "limit",
+        help="how much you hold for all friends together: show it, or set it",
+        description="What is held already stays until it is collected. Beyond, nothing is taken; its sender keeps it.",
+        allow_abbrev=False,
+    )
+    limit.add_argument(
+        "megabytes",
+        nargs="?",
+        type=_megabytes,
+        metavar="MB",
+        help="at most so many megabytes; or most: what the configuration allows, at carrying.in_all",
+    )
+
+
+def _megabytes(text: str) -> int:
+    """So many, 0 for as many as can be."""
+    if text == "most":
+        return 0
+    if not text.isascii() or not text.isdecimal() or not 1 <= len(text) <= 6 or not int(text):
+        raise argparse.ArgumentTypeError("write a number of megabytes, 1 or more, or the word most")
+    return int(text)

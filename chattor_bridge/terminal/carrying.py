@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 
 from chattor_bridge.errors import MalformedData
-from chattor_bridge.node.carrying.records import CarryingInfo
+from chattor_bridge.node.carrying.records import CarryingInfo, HeldInAll
 from chattor_bridge.node.node import Node
 from chattor_bridge.protocol.limits import MAX_SHELF_BLOCKS, MAX_SHELVES
 from chattor_bridge.terminal import arguments
@@ -22,8 +22,18 @@ class Carrying:
         self._store = store
 
     async def carry(self, args: JsonObject) -> AsyncGenerator[Answer, None]:
-        """Do something about one friend; without ``what`` say how things stand with all."""
-        what = arguments.optional_text(args, "what")
+        """Do something about one friend; without ``what`` say how things stand with all, and in all. With ``limit``
+        only the last, after setting it to so many ``megabytes``, 0 for as many as can be."""
+        what, quota = arguments.optional_text(args, "what"), self._node.carrying.quota
+        if what == "limit":
+            megabytes = arguments.optional_number(args, "megabytes")
+            async with self._store.transaction() as tx:
+                if megabytes is not None:
+                    await quota.change(tx, megabytes or None)
+                held = await quota.overview(tx)
+            yield Item(_in_all(held))
+            yield Done({})
+            return
         if what is not None:
             await self._do(what, args)
         contacts = {contact.peer_id: (number, contact) for number, contact in numbered(await self._node.contacts())}
@@ -31,7 +41,9 @@ class Carrying:
             if info.peer_id in contacts:
                 number, contact = contacts[info.peer_id]
                 yield Item({"contact": number, "name": shown_name(number, contact), **_as_json(info)})
-        yield Done({})
+        async with self._store.transaction() as tx:
+            held = await quota.overview(tx)
+        yield Done(_in_all(held))
 
     async def _do(self, what: str, args: JsonObject) -> None:
         _number, contact = find_contact(await self._node.contacts(), arguments.text(args, "contact"))
@@ -52,6 +64,10 @@ class Carrying:
                     raise MalformedData("no such thing can be done about carrying")
 
 
+def _in_all(held: HeldInAll) -> JsonObject:
+    return {"held": held.blocks, "limit": held.limit, "most": held.most, "words": held.in_words}
+
+
 def _as_json(info: CarryingInfo) -> JsonObject:
     carrier, carriage = info.carrier, info.carriage
     return {
@@ -61,6 +77,7 @@ def _as_json(info: CarryingInfo) -> JsonObject:
         "carried": info.is_carried,
         "wants": carriage is not None and not carriage.shelves and carriage.ended_at is None,
         "held": info.held,
+        "held_on": info.shelves,
         "shelves": carriage.shelves if carriage is not None else 0,
         "blocks": carriage.blocks if carriage is not None else 0,
         "words": list(info.in_words),

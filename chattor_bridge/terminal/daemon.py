@@ -183,7 +183,9 @@ async def run_daemon(
                 recorder,
                 pace=pace,
                 files=files,
-                carry_policy=CarryPolicy(carrying.unasked or headless, carrying.shelves, carrying.blocks),
+                carry_policy=CarryPolicy(
+                    carrying.unasked or headless, carrying.shelves, carrying.blocks, carrying.in_all
+                ),
                 carrying_transport=shelves,
             )
             stack.push_async_callback(host.stop)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from chattor_bridge.node.happenings import CARRY_ASKED, CARRY_OFFERED
 from chattor_bridge.protocol.events import Unknown
 from tests.bridge.fake_homeserver import BOT, WAIT
-from tests.bridge.town import Town
+from tests.bridge.town import FRIEND_NAME, Town
 from tests.peer import Peer
 
 
@@ -44,3 +44,20 @@ async def test_a_node_of_a_bridge_holds_mail_for_a_friend_who_asks(town: Town, f
     [info] = await friend.node.carrying.overview()
     assert info.carrier is not None
     assert (info.carrier.shelves, info.carrier.blocks) == (16, 128)
+
+
+async def test_what_is_held_is_shown_and_bounded(town: Town, friend: Peer) -> None:
+    await town.befriend(friend)
+    room = await town.open_management()
+    assert "Nobody holds your mail" in await town.ask(room, "carry")
+    assert "is told" in await town.ask(room, "carry offer 1 2 3")
+    await friend.ears.wait_until(lambda: any("carry" in str(one) for one in friend.ears.happenings), WAIT)
+    listed = await town.ask(room, "carry")
+    assert f"**{FRIEND_NAME}** has its mail held by you: 0 blocks on 0 shelves now" in listed
+    assert "of up to 2 shelves of 3 blocks, 0.1 MB" in listed
+    assert "You hold 0.0 MB of mail in all, of 201.3 MB at most." in listed
+    assert "of 50.0 MB at most" in await town.ask(room, "carry limit 50")
+    assert "of 50.0 MB at most" in await town.ask(room, "carry limit")
+    assert "201 MB at most" in await town.ask(room, "carry limit 202")
+    assert "how many megabytes" in await town.ask(room, "carry limit much")
+    assert "of 201.3 MB at most" in await town.ask(room, "carry limit most")

@@ -381,7 +381,8 @@ async def test_two_streams_at_once_put_no_more_on_a_shelf_than_fits(
         await three.carl.node.carrying.offer(tx, three.with_carl, 1, 2)
     [record] = await three.held_shelves()
     around = three.carl.node.work._around
-    shelf = Shelf(around, three.carl.node_id, record, three.carl.node.work.counters, lambda: None)
+    node = three.carl.node
+    shelf = Shelf(around, node.node_id, record, node.work.counters, node.carrying.quota, lambda: None)
     blocks = [secrets.token_bytes(BLOCK_SIZE) for _ in range(2)]
     carriages, other = three.carl.house.store.carriages, list[asyncio.Task[int]]()
     count = carriages.count

@@ -55,7 +55,13 @@ async def test_what_the_command_says(directory: Path) -> None:
         assert (await rita.do("carry", json=False)).output == "Sam is willing to hold your mail\n"
         await rita.get("carry", "ask", "Sam")
         await until_carry(rita, lambda one: one["carries"])
-        said = "Rita has its mail held by you: 0 blocks now, on up to 2 shelves of 3 blocks\n"
-        assert (await sam.do("carry", json=False)).output == said
+        said = "0 blocks on 0 shelves now, 0.0 MB, of up to 2 shelves of 3 blocks, 0.1 MB"
+        in_all = "You hold 0.0 MB of mail in all, of 201.0 MB at most."
+        assert (await sam.do("carry", json=False)).output == f"Rita has its mail held by you: {said}\n{in_all}\n"
+        [limit] = await sam.get("carry", "limit", "50")
+        assert limit == {"held": 0, "limit": 3051, "most": 12268, "words": in_all.replace("201", "50")}
+        assert "carrying.in_all" in (await sam.do("carry", "limit", "202")).complaint
+        assert await sam.get("carry", "limit") == [limit]
+        assert (await sam.get("carry", "limit", "most"))[0]["limit"] == 12268
         await rita.get("carry", "leave", "Sam")
         await until_carry(rita, lambda one: not one["carries"] and one["offered"])

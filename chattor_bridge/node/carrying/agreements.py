@@ -7,6 +7,7 @@ Implements docs/protocol/carriers.md, "Agreeing" and "Shelves".
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -14,6 +15,7 @@ from typing import Final
 
 from chattor_bridge.errors import UsageError
 from chattor_bridge.ids import NodeId, OnionKey, PeerId, ShelfId
+from chattor_bridge.node.carrying.quota import Quota
 from chattor_bridge.node.carrying.records import Carriage, Carrier, CarryingInfo, HeldShelf, OwnShelf
 from chattor_bridge.node.happenings import CARRY_ASKED, CARRY_BEGUN, CARRY_ENDED, CARRY_OFFERED
 from chattor_bridge.node.mailbox import Mailbox
@@ -73,6 +75,7 @@ class Agreements:
         self._node_id = node_id
         self._mailbox = mailbox
         self._policy = around.carry_policy
+        self.quota = Quota(around, node_id)
         self._look_again = look_again
         self._wake = wake
 
@@ -120,8 +123,9 @@ class Agreements:
             carriers = {one.peer_id: one for one in await self._store.carriers.of_node(tx, self._node_id)}
             carriages = {one.peer_id: one for one in await self._store.carriages.of_node(tx, self._node_id)}
             held = {peer_id: await self._store.carriages.count(tx, self._node_id, peer_id) for peer_id in carriages}
+            shelves = Counter(one.peer_id for one in await self._store.carriages.shelves(tx, self._node_id))
         return [
-            CarryingInfo(peer_id, carriers.get(peer_id), carriages.get(peer_id), held.get(peer_id, 0))
+            CarryingInfo(peer_id, carriers.get(peer_id), carriages.get(peer_id), held.get(peer_id, 0), shelves[peer_id])
             for peer_id in peers
             if peer_id in carriers or peer_id in carriages
         ]

@@ -6,18 +6,19 @@ from dataclasses import dataclass, field
 
 from chattor_bridge.ids import OnionKey, PeerId, ShelfId
 from chattor_bridge.protocol.carrying import Deposit
-from chattor_bridge.protocol.limits import MAX_SHELF_BLOCKS, MAX_SHELVES
+from chattor_bridge.protocol.limits import BLOCK_SIZE, MAX_HELD_SHELVES, MAX_SHELF_BLOCKS, MAX_SHELVES
 from chattor_bridge.protocol.primitives import hash256
 
 
 @dataclass(frozen=True, slots=True)
 class CarryPolicy:
     """Whether friends who ask are carried for without asking the owner, and how much is offered: ``shelves`` of
-    ``blocks`` blocks."""
+    ``blocks`` blocks. All nodes of the process together hold ``in_all`` bytes of them at most."""
 
     automatic: bool = False
     shelves: int = MAX_SHELVES
     blocks: int = MAX_SHELF_BLOCKS
+    in_all: int = MAX_HELD_SHELVES * MAX_SHELF_BLOCKS * BLOCK_SIZE
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +112,36 @@ def target_id(onion: OnionKey) -> bytes:
     return hash256("node/target", onion)[:16]
 
 
+def in_megabytes(blocks: int) -> str:
+    """The size of so many blocks, for people."""
+    return f"{blocks * BLOCK_SIZE / 1_000_000:,.1f} MB"
+
+
+@dataclass(frozen=True, slots=True)
+class HeldInAll:
+    """As C: the ``blocks`` that a node holds for all its friends, of ``limit`` at most as its owner wants; ``most`` is
+    what the process allows all its nodes together."""
+
+    blocks: int
+    limit: int
+    most: int
+
+    @property
+    def in_words(self) -> str:
+        """The same for people."""
+        return f"You hold {in_megabytes(self.blocks)} of mail in all, of {in_megabytes(self.limit)} at most."
+
+
 @dataclass(frozen=True, slots=True)
 class CarryingInfo:
-    """What is agreed with one friend, in both directions; ``held`` blocks of its mail are here."""
+    """What is agreed with one friend, in both directions; ``held`` blocks of its mail are here, and ``shelves`` of its
+    shelves, those included that are closed and not empty."""
 
     peer_id: PeerId
     carrier: Carrier | None
     carriage: Carriage | None
     held: int
+    shelves: int
 
     @property
     def carries(self) -> bool:
@@ -145,10 +168,12 @@ class CarryingInfo:
                 lines.append("is willing to hold your mail")
         if (carriage := self.carriage) is not None:
             if carriage.ended_at is not None:
-                lines.append(f"collects the last of its mail from you: {self.held} blocks")
+                lines.append(f"collects the last of its mail from you: {self.held} blocks, {in_megabytes(self.held)}")
             elif carriage.shelves:
+                now = f"{self.held} blocks on {self.shelves} shelves now, {in_megabytes(self.held)}"
                 room = f"{carriage.shelves} shelves of {carriage.blocks} blocks"
-                lines.append(f"has its mail held by you: {self.held} blocks now, on up to {room}")
+                most = in_megabytes(carriage.shelves * carriage.blocks)
+                lines.append(f"has its mail held by you: {now}, of up to {room}, {most}")
             else:
                 lines.append("asks you to hold its mail")
         return tuple(lines)

@@ -13,6 +13,7 @@ from chattor_bridge.errors import LimitReached, NotFound, PeerMisbehaved, Unavai
 from chattor_bridge.failpoints import failpoint
 from chattor_bridge.ids import NodeId, OnionKey
 from chattor_bridge.node.antechamber import Antechamber
+from chattor_bridge.node.carrying.quota import Quota
 from chattor_bridge.node.carrying.records import HeldShelf
 from chattor_bridge.node.patience import describe, within
 from chattor_bridge.node.ports import Stream, Transaction
@@ -31,13 +32,20 @@ class Shelf:
     """Answers every stream to the onion of a shelf."""
 
     def __init__(
-        self, around: Surroundings, node_id: NodeId, record: HeldShelf, counters: Counters, on_kept: Callable[[], None]
+        self,
+        around: Surroundings,
+        node_id: NodeId,
+        record: HeldShelf,
+        counters: Counters,
+        quota: Quota,
+        on_kept: Callable[[], None],
     ) -> None:
         """``on_kept`` is called when there is something to hand over."""
         self._around = around
         self._node_id = node_id
         self._record = record
         self._counters = counters
+        self._quota = quota
         self._on_kept = on_kept
         self._streams = Antechamber(MAX_DEPOSIT_STREAMS)
         self._closed = False
@@ -97,7 +105,7 @@ class Shelf:
         async with self._around.store.transaction() as tx:
             room = await self._room(tx) - len(blocks)
             if room < 0:
-                raise LimitReached("a shelf is full")
+                raise LimitReached("there is no room on a shelf, or for anything more")
             record, now = self._record, self._around.clock.now()
             await self._around.store.carriages.keep(tx, self._node_id, record.peer_id, record.shelf_id, blocks, now)
             tx.after_commit(self._on_kept)
@@ -111,7 +119,7 @@ class Shelf:
         if shelf is None or shelf.closed_at is not None or carriage is None:
             raise NotFound(_GONE)
         held = await carriages.count(tx, self._node_id, record.peer_id, record.shelf_id)
-        return max(0, carriage.blocks - held)
+        return max(0, min(carriage.blocks - held, await self._quota.room(tx)))
 
 
 async def _read(stream: Stream) -> bytes:

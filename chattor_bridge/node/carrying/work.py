@@ -134,7 +134,8 @@ class CarryingWork:
         known, self._shelves = self._shelves, {}
         wanted: dict[OnionKey, Wanted] = {}
         for record in held:
-            shelf = Shelf(self._around, self._node_id, record, self._counters, partial(self._kept, record.peer_id))
+            on_kept, quota = partial(self._kept, record.peer_id), self.agreements.quota
+            shelf = Shelf(self._around, self._node_id, record, self._counters, quota, on_kept)
             shelf = self._shelves[shelf.onion] = known.get(shelf.onion, shelf)
             wanted[shelf.onion] = Wanted(record.onion_seed, shelf.clients, shelf.serve, record.opened_at)
         self.hostings.want(wanted, onions, spread=True)

@@ -1,0 +1,2 @@
+-- How many blocks of friends' mail a node holds at most, as its owner wants.
+ALTER TABLE nodes ADD COLUMN holds BIGINT;
