@@ -11,7 +11,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -38,19 +38,23 @@ from chattor_bridge.storage.postgres import ERRORS as POSTGRES_ERRORS
 from chattor_bridge.storage.sealing import Sealer, identity_from_key_check
 from chattor_bridge.storage.sqlite import ARGUMENT, translate
 from chattor_bridge.storage.sqlite_file import MIN_FILE_SIZE
-from chattor_bridge.storage.transaction import Transactions
+from chattor_bridge.storage.transaction import SqlTransaction, Transactions
 
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
     """What was found. ``made`` is whether there is a schema at all, ``outstanding`` how many steps of it the next
     start will take. ``nodes`` is how many are at work, ``doors`` the onions behind those friend codes
-    that are open, none without a key."""
+    that are open, none without a key. ``shelves`` are open for mail of friends; of ``blocks``, which they may have,
+    ``held`` are there."""
 
     made: bool
     outstanding: int
     nodes: int
-    doors: tuple[OnionKey, ...]
+    doors: tuple[OnionKey, ...] = ()
+    shelves: int = 0
+    blocks: int = 0
+    held: int = 0
 
 
 async def inspect(url: str, key: StoreKey | None, *, migrations: Path | None = None) -> Inspection:
@@ -62,18 +66,22 @@ async def inspect(url: str, key: StoreKey | None, *, migrations: Path | None = N
     files = load(migrations or packaged_directory("migrations"))
     engine = _reader(url)
     if engine is None:
-        return Inspection(made=False, outstanding=len(files), nodes=0, doors=())
+        return Inspection(made=False, outstanding=len(files), nodes=0)
     transactions = Transactions(engine)
     await engine.start()
     try:
         missing = await outstanding(transactions, files)
         if len(missing) == len(files):
-            return Inspection(made=False, outstanding=len(missing), nodes=0, doors=())
+            return Inspection(made=False, outstanding=len(missing), nodes=0)
         async with transactions.begin() as tx:
             nodes = [NodeId(row["node_id"]) for row in await tx.fetch("SELECT node_id FROM nodes WHERE running")]
+            found = Inspection(made=True, outstanding=len(missing), nodes=len(nodes))
+            if not missing:
+                shelves, blocks, held = await _mail(tx)
+                found = replace(found, shelves=shelves, blocks=blocks, held=held)
             check = await tx.fetch_value("SELECT key_check AS value FROM store WHERE id = 1")
             if key is None or check is None:
-                return Inspection(made=True, outstanding=len(missing), nodes=len(nodes), doors=())
+                return found
             sealer = Sealer(key, identity_from_key_check(key, check))
             # the records of an older schema may have other columns
             doors = [] if missing else [each for node in nodes for each in await SqlDoors(sealer).of_node(tx, node)]
@@ -83,9 +91,22 @@ async def inspect(url: str, key: StoreKey | None, *, migrations: Path | None = N
                 for door in doors
                 if not (door.parked or door.has_expired(now) or door.is_used_up)
             )
-            return Inspection(made=True, outstanding=len(missing), nodes=len(nodes), doors=onions)
+            return replace(found, doors=onions)
     finally:
         await engine.stop()
+
+
+async def _mail(tx: SqlTransaction) -> tuple[int, int, int]:
+    """What is held for friends: ``shelves``, ``blocks`` and ``held`` of `Inspection`."""
+    rows = await tx.fetch(
+        "SELECT nodes.holds, COUNT(*) AS shelves, SUM(carriages.blocks) AS blocks FROM held_shelves JOIN carriages "
+        "ON carriages.node_id = held_shelves.node_id AND carriages.peer_id = held_shelves.peer_id JOIN nodes "
+        "ON nodes.node_id = held_shelves.node_id WHERE held_shelves.closed_at IS NULL "
+        "GROUP BY nodes.node_id, nodes.holds"
+    )
+    blocks = sum(int(row["blocks"] if row["holds"] is None else min(row["blocks"], row["holds"])) for row in rows)
+    held = await tx.fetch_value("SELECT COUNT(*) AS value FROM held_blocks")
+    return sum(row["shelves"] for row in rows), blocks, held
 
 
 def _reader(url: str) -> Engine | None:

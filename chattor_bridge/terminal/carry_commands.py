@@ -6,7 +6,7 @@ import argparse
 from contextlib import aclosing
 
 from chattor_bridge.terminal.client import ask, ask_once
-from chattor_bridge.terminal.control import Item
+from chattor_bridge.terminal.control import Item, JsonObject
 from chattor_bridge.terminal.home import Home
 from chattor_bridge.terminal.output import Output, neutralised
 
@@ -37,6 +37,22 @@ async def carry(arguments: argparse.Namespace, home: Home, output: Output) -> No
         output.say(in_all["words"])
     if not items:
         output.say(f"Nobody holds your mail, and you hold nobody's. {home.command('carry ask NAME')} asks a friend.")
+
+
+def mailbox_lines(mailbox: JsonObject) -> list[str]:
+    """The part of `status` that is about what is held for others."""
+    carried = mailbox["carried"]
+    if carried:
+        held, limit = (f"{mailbox[one] / 1_000_000:,.1f} MB" for one in ("held", "limit"))
+        friends = f"{len(carried)} friend{'s' * (len(carried) != 1)}"
+        shelves = f"{mailbox['shelves']} of {mailbox['most_shelves']} shelves"
+        lines = [f"mailbox   {held} held for {friends}, of {limit} at most, on {shelves}"]
+        lines += [f"          {neutralised(one['name'])}: {one['held']} blocks" for one in carried]
+    else:
+        lines = ["mailbox   for nobody yet: pair makes a code for that"]
+    if (tor := mailbox["tor"]) is not None:
+        lines.append(f"shelves   their tor is {'connected' if tor['ready'] else neutralised(tor['summary'])}")
+    return [*lines, f"disk      {mailbox['free'] // 2**20:,} MiB free"]
 
 
 _PAIRING = {

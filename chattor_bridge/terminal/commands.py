@@ -285,6 +285,8 @@ def status_lines(state: JsonObject) -> list[str]:
     ]
     if "missed" in state:
         lines.append(f"{'missed':<10}{state['missed']['words']}")
+    if "mailbox" in state:
+        lines += carry_commands.mailbox_lines(state["mailbox"])
     for trouble in state["trouble"]:
         again = "" if trouble["next_try_in"] is None else f"; next try in {trouble['next_try_in']} s"
         label = "retrying" if trouble["failures"] else "note"

@@ -166,15 +166,15 @@ async def run_daemon(
             transport = transport_factory(settings, connection)
             stack.push_async_callback(transport.stop)
             await transport.start()
-            shelves = None
+            shelves = quiet = None
             if (tor := for_shelves(settings.tor)) is not None:
-                # How this tor connects is nobody's business; whether its onions can be reached is in `status`.
+                # It is started when it is needed, and says nothing meanwhile: `status` does.
                 quiet = Connection(lambda _connection: None)
                 shelves = OnDemand(partial(transport_factory, replace(settings, tor=tor), quiet))
                 stack.push_async_callback(shelves.stop)
             recorder = Recorder(store, clock, bell, _Notices(home, output).notify)
             files = FileSettings(PathSources(), DiskParts(home.files), *settings.files)
-            carrying = settings.carrying
+            offered = settings.carrying
             host = NodeHost(
                 store,
                 transport,
@@ -183,23 +183,22 @@ async def run_daemon(
                 recorder,
                 pace=pace,
                 files=files,
-                carry_policy=CarryPolicy(
-                    carrying.unasked or headless, carrying.shelves, carrying.blocks, carrying.in_all
-                ),
+                carry_policy=CarryPolicy(offered.unasked or headless, offered.shelves, offered.blocks, offered.in_all),
                 carrying_transport=shelves,
             )
             stack.push_async_callback(host.stop)
             await host.start()
             node = _node(host)
             recorder.files = node.files
-            friends = Friends(node, store, clock, connection)
+            carrying = Carrying(node, store, home.directory, quiet, headless=headless)
+            friends = Friends(node, store, clock, connection, carrying)
             service = Service(
                 friends,
                 PersonAnswers(node, store, friends),
                 Conversation(node, store, clock, bell),
                 Relating(node, store, clock, bell),
                 Filing(node, store, clock, bell),
-                Carrying(node, store),
+                carrying,
                 Pairing(node, store, clock, bell, headless=headless),
                 Watching(node, store, bell, friends),
                 bell,

@@ -13,6 +13,7 @@ from chattor_bridge.node.ports import Clock
 from chattor_bridge.node.views import CodeInfo, ContactInfo
 from chattor_bridge.terminal import arguments
 from chattor_bridge.terminal.addressing import find_code, find_contact, find_request, numbered, shown_name
+from chattor_bridge.terminal.carrying import Carrying
 from chattor_bridge.terminal.connection import Connection
 from chattor_bridge.terminal.control import Answer, Done, Item, JsonObject
 from chattor_bridge.terminal.ports import TerminalStore
@@ -24,11 +25,14 @@ UNREAD_COUNTED = 100
 class Friends:
     """Answers over one node."""
 
-    def __init__(self, node: Node, store: TerminalStore, clock: Clock, connection: Connection) -> None:
+    def __init__(
+        self, node: Node, store: TerminalStore, clock: Clock, connection: Connection, carrying: Carrying
+    ) -> None:
         self._node = node
         self._store = store
         self._clock = clock
         self._connection = connection
+        self._carrying = carrying
         self._started_at = clock.monotonic()
 
     async def codes(self, _args: JsonObject) -> AsyncGenerator[Answer, None]:
@@ -267,6 +271,7 @@ class Friends:
                 "queued": status.queued,
                 "unread": unread,
                 **({} if status.missed is None else {"missed": missed_item(status.missed)}),
+                **({} if (mailbox := await self._carrying.mailbox()) is None else {"mailbox": mailbox}),
                 "uptime": int(self._clock.monotonic() - self._started_at),
                 "trouble": [
                     {

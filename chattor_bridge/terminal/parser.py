@@ -216,7 +216,11 @@ def _add_identity(commands: _Commands) -> None:
         ' "trouble": []}\n'
         'An object of trouble is {"what": "friend", "reason": "…", "failures": 2, "next_try_in": 60}. Times are in\n'
         'seconds. While messages come that were missed there is "missed": {"messages": 1200, "friends": 3, "over":\n'
-        'false, "words": "…"}.',
+        'false, "words": "…"}. A node that holds mail for friends has besides, in bytes of its disk:\n'
+        ' "mailbox": {"headless": true, "carried": [{"contact": 1, "name": "Bob", "held": 3}], "held": 49152,\n'
+        ' "limit": 200998912, "shelves": 2, "most_shelves": 48, "tor": {"ready": true, "summary": "Done"},\n'
+        ' "free": 36171579392}\n'
+        "The held of a friend counts blocks; tor is that of the shelves, null when they have none of their own.",
     )
     doctor = _command(
         commands,

@@ -48,6 +48,32 @@ async def test_a_person_is_told_what_to_type_and_what_happens(directory: Path) -
         assert (code["once"], code["uses"]) == (True, 1)
 
 
+async def test_who_looks_after_a_mailbox_sees_how_it_stands(directory: Path) -> None:
+    async with residents(directory, "Rita", "Mailbox") as (rita, mailbox):
+        await mailbox_of(mailbox)
+        await rita.start()
+        assert "mailbox   for nobody yet" in (await mailbox.do("status", json=False)).output
+        await rita.get("pair", (await mailbox.get("pair"))[0]["code"])
+        (status,) = await mailbox.get("status")
+        found = status["mailbox"]
+        assert found == {
+            "headless": True,
+            "carried": [{"contact": 1, "name": "Rita", "held": 0}],
+            "held": 0,
+            "limit": 200_998_912,
+            "shelves": 0,
+            "most_shelves": 48,
+            "tor": None,
+            "free": found["free"],
+        }
+        assert found["free"] > 0
+        lines = (await mailbox.do("status", json=False)).output.splitlines()
+        assert "mailbox   0.0 MB held for 1 friend, of 201.0 MB at most, on 0 of 48 shelves" in lines
+        assert "          Rita: 0 blocks" in lines
+        assert lines[-1].startswith("disk      ")
+        assert "mailbox" not in (await rita.get("status"))[0]
+
+
 async def test_what_is_no_mailbox_makes_no_code(directory: Path) -> None:
     async with residents(directory, "Rita") as (rita,):
         assert (await refusal(rita, "pair"))[0] == Exit.NOT_RUNNING

@@ -10,14 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from chattor_bridge.ids import DoorId, NodeId
+from chattor_bridge.ids import DoorId, NodeId, ShelfId
+from chattor_bridge.node.carrying.records import Carriage, HeldShelf
 from chattor_bridge.node.records import DoorRecord, NodeRecord
-from chattor_bridge.ops.doctor import files
+from chattor_bridge.ops.doctor import database, files
 from chattor_bridge.ops.doctor.finding import Verdict
+from chattor_bridge.protocol.limits import BLOCK_SIZE
 from chattor_bridge.protocol.primitives import ed25519_public
 from chattor_bridge.storage import StoreKey, inspect, open_store
 from tests.doctor.practice import Practice, of, the_problem
 from tests.postgres import PostgresCluster
+from tests.storage import records
 
 
 @pytest.fixture
@@ -105,6 +108,27 @@ async def test_little_room_on_the_disk(practice: Practice, monkeypatch: pytest.M
     said = of(await practice.examine(), "disk", verdict)
     assert len(said) == 2
     assert all("MiB free" in each for each in said)
+
+
+async def test_mail_that_is_held_and_the_room_for_it(practice: Practice, monkeypatch: pytest.MonkeyPatch) -> None:
+    await make_database(practice)
+    url, contact, node = practice.options["database"]["url"], records.contact(), NodeId(b"n" * 16)
+    shelf = HeldShelf(contact.peer_id, ShelfId(bytes(16)), bytes(32), bytes(32), bytes(32), opened_at=1)
+    async with open_store(url, practice.key) as store, store.transaction() as tx:
+        await store.contacts.add(tx, replace(contact, node_id=node))
+        await store.carriages.put(tx, node, Carriage(contact.peer_id, 16, 128))
+        await store.carriages.open_shelf(tx, node, shelf)
+        closed = replace(shelf, shelf_id=ShelfId(b"c" * 16), closed_at=2)
+        await store.carriages.open_shelf(tx, node, closed)
+        await store.carriages.keep(tx, node, contact.peer_id, shelf.shelf_id, [bytes(BLOCK_SIZE)] * 3, 1)
+    findings = await practice.examine()
+    assert of(findings, "mail", Verdict.FINE) == ["3 blocks held for friends, on 1 of 48 shelves"]
+    assert of(findings, "mail", Verdict.WARNING) == []
+    monkeypatch.setattr(database, "MAX_CARRIED_SHELVES", 1)
+    monkeypatch.setattr(database, "DISK_NEEDED", 2**62)
+    full, room = of(await practice.examine(), "mail", Verdict.WARNING)
+    assert "who asks now gets none" in full
+    assert room.startswith("friends' mail may take 1 MiB more, and ")
 
 
 async def test_a_damaged_database(practice: Practice) -> None:

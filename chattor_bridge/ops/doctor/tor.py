@@ -17,7 +17,7 @@ from pathlib import Path
 from chattor_bridge.config import TorOptions
 from chattor_bridge.errors import OnionNotAuthorised, TorUnavailable, TorUnusable, Unavailable, UsageError
 from chattor_bridge.ids import OnionKey
-from chattor_bridge.onion_network import tor_of
+from chattor_bridge.onion_network import for_shelves, tor_of
 from chattor_bridge.ops.doctor.files import READABLE_TO_A_GROUP, check_private
 from chattor_bridge.ops.doctor.finding import Finding, fine, from_error, problem, warning
 from chattor_bridge.transport.tor import ExternalTor, TorState, TorStatus, TorTransport
@@ -43,7 +43,9 @@ _UNBLOCK = (
 def tor_files(options: TorOptions) -> Iterator[Finding]:
     """Who may use what tor and we share."""
     if (external := options.external) is None:
-        yield from check_private("tor's directory", options.data_directory, written=True)
+        for what, own in (("tor's directory", options), ("the directory of the shelves' tor", for_shelves(options))):
+            if own is not None:
+                yield from check_private(what, own.data_directory, written=True)
         return
     yield from check_private("tor's sockets", external.socket_directory, forbidden=0o007, written=True)
     if external.password_file is not None:
