@@ -10,28 +10,27 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from chattor_bridge.errors import NotFound
-from chattor_bridge.ids import DoorId, KnockId, NodeId, OnionKey, PeerId
+from chattor_bridge.ids import KnockId, NodeId, OnionKey, PeerId
 from chattor_bridge.node.answering import LinkOnion
 from chattor_bridge.node.carrying.work import CarryingWork
-from chattor_bridge.node.door import Door
 from chattor_bridge.node.expiry import Expiry, preferences_of
 from chattor_bridge.node.filedesk import FileDesk
 from chattor_bridge.node.friendship import Friendship
-from chattor_bridge.node.happenings import CodeClosed, EventsForgotten, KnockFailed, KnockGone
 from chattor_bridge.node.hosted import HostedOnions
-from chattor_bridge.node.hosting import Hostings, Wanted
+from chattor_bridge.node.hosting import Hostings
+from chattor_bridge.node.housekeeping import Housekeeping
 from chattor_bridge.node.knocking import Knocking
 from chattor_bridge.node.mailbox import Mailbox
 from chattor_bridge.node.merging import Merging
-from chattor_bridge.node.patience import describe, heed_cancellation, jitter, unless
+from chattor_bridge.node.onions import OurOnions
+from chattor_bridge.node.patience import describe, heed_cancellation, jitter
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.preferences import Preferences, Shared
-from chattor_bridge.node.proving import Proving
 from chattor_bridge.node.records import (
     Contact,
     DoorRecord,
@@ -44,25 +43,10 @@ from chattor_bridge.node.records import (
 from chattor_bridge.node.surroundings import Surroundings
 from chattor_bridge.node.transferring import Transferring
 from chattor_bridge.node.views import Counters, Trouble, WorkStatus
-from chattor_bridge.protocol.limits import KNOCK_LIFETIME, MAX_REMEMBERED, RETIRE_PATIENCE
-from chattor_bridge.protocol.primitives import ed25519_public, x25519_public
-from chattor_bridge.protocol.session import Session
+from chattor_bridge.protocol.limits import RETIRE_PATIENCE
 from chattor_bridge.protocol.signals import Here, Presence, Signal
 
 log = logging.getLogger(__name__)
-
-HOUSEKEEPING: Final = 600.0
-"""Seconds between two looks at what has expired: lifetimes are counted in days."""
-
-FORGOTTEN_AT_ONCE: Final = 1_000
-"""Event ids forgotten in one transaction: a fraction of a second."""
-
-FAILED_KNOCK_KEPT: Final = 7 * 86_400
-"""Seconds a knock that was given up stays in the list, so that its owner sees why."""
-
-NOT_ANSWERED = "it has waited for 30 days"
-CODE_EXPIRED = "has expired; nobody can use it any more"
-EXPIRED = "nobody has answered this request for 30 days; ask for a new code and add it again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,20 +96,27 @@ class NodeWork:
         self._hosted = HostedOnions(
             around, record.node_id, self.mailbox, look_again=self.look_again, tell=self._tell_onions
         )
+        self._onions = OurOnions(around, self.counters, self._link_onion)
+        self._housekeeping = Housekeeping(
+            around,
+            record.node_id,
+            self.mailbox,
+            self.desk,
+            self._hosted,
+            friends=lambda: {peer_id: one.online for peer_id, one in self._friendships.items()},
+            look_again=self.look_again,
+            on_failure=self._held_up,
+        )
         self.trouble = Trouble()
         self._merges = around.repairing()
         self._merging_later: asyncio.Task[None] | None = None
-        self._proving = Proving(around.clock, around.labour)
         self._friendships: dict[PeerId, Friendship] = {}
         self._knockings: dict[KnockId, Knocking] = {}
-        self._doors: dict[DoorId, Door] = {}
-        self._link_onions: dict[OnionKey, LinkOnion] = {}
         self._tasks: dict[KnockId, asyncio.Task[None]] = {}
         self._dialling: dict[PeerId, asyncio.Task[None]] = {}
         self._parted: set[PeerId] = set()
         self._group: asyncio.TaskGroup | None = None
         self._look = asyncio.Event()
-        self._woken = asyncio.Event()
         self._spread = spread
 
     def look_again(self) -> None:
@@ -187,7 +178,7 @@ class NodeWork:
             friendship.woken()
         for knocking in self._knockings.values():
             knocking.woken()
-        self._woken.set()
+        self._housekeeping.woken()
         self.expiry.look_again()
         self.look_again()
 
@@ -246,7 +237,7 @@ class NodeWork:
         try:
             async with asyncio.TaskGroup() as onions, asyncio.TaskGroup() as group:
                 self._group = group
-                group.create_task(self._housekeeping())
+                group.create_task(self._housekeeping.run())
                 group.create_task(self.expiry.run())
                 group.create_task(self._keep_running(self.carrying.trouble, self.carrying.run))
                 group.create_task(self._keep_running(self.trouble, self._catch_up))
@@ -272,7 +263,7 @@ class NodeWork:
         lines += [self._line("knock", knock_id, one.trouble) for knock_id, one in self._knockings.items()]
         lines += [self._line("carrier", peer_id, trouble) for peer_id, trouble in self.carrying.troubles()]
         lines += [self._line("shelf", b"", trouble) for trouble in self.carrying.hostings.troubles().values()]
-        by_onion = self._names_of_onions()
+        by_onion = self._onions.names()
         for onion, trouble in self.hostings.troubles().items():
             what, ident = by_onion.get(onion, ("onion", b""))
             lines.append(self._line(what, ident, trouble))
@@ -334,7 +325,8 @@ class NodeWork:
 
     def _reconcile(self, on_disk: _OnDisk, onions: asyncio.TaskGroup, group: asyncio.TaskGroup) -> None:
         self.record = on_disk.record
-        self.hostings.want(self._wanted(on_disk), onions, spread=self._spread)
+        wanted = self._onions.wanted(on_disk.doors, on_disk.knocks, on_disk.contacts)
+        self.hostings.want(wanted, onions, spread=self._spread)
         calling = {knock.knock_id for knock, _ in on_disk.knocks if knock.state is KnockState.CALLING}
         for over in self._knockings.keys() - calling:
             del self._knockings[over]
@@ -357,54 +349,18 @@ class NodeWork:
             if contact.peer_id not in self._parted:  # since it was read
                 self._befriend(contact.peer_id, moment)
 
-    def _wanted(self, on_disk: _OnDisk) -> dict[OnionKey, Wanted]:
-        wanted: dict[OnionKey, Wanted] = {}
-        for record in on_disk.doors:
-            door = self._doors.get(record.door_id)
-            if door is None:
-                door = self._doors[record.door_id] = Door(self._around, record, self.counters, self._proving)
-            if not record.parked:
-                wanted[door.onion] = Wanted(
-                    record.onion_seed, door.clients, door.serve, record.created_at, proof_of_work=True
-                )
-        for knock, attempts in on_disk.knocks:
-            onion = _onion(knock.onion_seed)
-            clients = frozenset(_client_key(attempt.session, onion) for attempt in attempts)
-            if clients:
-                link_onion = self._link_onion(onion)
-                if link_onion.peer_id is None:
-                    link_onion.knock_id = knock.knock_id
-                wanted[onion] = Wanted(knock.onion_seed, clients, link_onion.serve, knock.created_at)
-        for contact in on_disk.contacts:
-            for seed in filter(None, (contact.hosted_seed, contact.former_seed)):
-                onion = _onion(seed)
-                link_onion = self._link_onion(onion)
-                link_onion.peer_id, link_onion.knock_id = contact.peer_id, None
-                clients = frozenset({_client_key(contact.session, onion)})
-                recency = max(contact.heard_at, contact.created_at)
-                wanted[onion] = Wanted(seed, clients, link_onion.serve, recency)
-        self._forget_handlers({door.door_id for door in on_disk.doors}, wanted)
-        return wanted
-
-    def _forget_handlers(self, doors: set[DoorId], wanted: dict[OnionKey, Wanted]) -> None:
-        self._doors = {door_id: door for door_id, door in self._doors.items() if door_id in doors}
-        self._link_onions = {onion: one for onion, one in self._link_onions.items() if onion in wanted}
-
     def _link_onion(self, onion: OnionKey) -> LinkOnion:
-        link_onion = self._link_onions.get(onion)
-        if link_onion is None:
-            link_onion = self._link_onions[onion] = LinkOnion(
-                self._around,
-                self._node_id,
-                onion,
-                self.mailbox,
-                self.counters,
-                profile_name=lambda: self.record.profile_name,
-                befriend=self._befriend,
-                ask_to_carry=self.carrying.agreements.ask,
-                transferring=self.transferring,
-            )
-        return link_onion
+        return LinkOnion(
+            self._around,
+            self._node_id,
+            onion,
+            self.mailbox,
+            self.counters,
+            profile_name=lambda: self.record.profile_name,
+            befriend=self._befriend,
+            ask_to_carry=self.carrying.agreements.ask,
+            transferring=self.transferring,
+        )
 
     def _befriend(self, peer_id: PeerId, delay: float = 0.0) -> Friendship:
         """The live half of a contact that is on disk, running. Raises: NotFound when our owner wants no more of it."""
@@ -468,121 +424,10 @@ class NodeWork:
         except Exception as error:
             log.error("answering a friend or a stream failed: %s", describe(error))
 
-    # --- housekeeping ------------------------------------------------------------------------------------------------
-
-    async def _housekeeping(self) -> None:
-        clock = self._around.clock
-        while True:
-            self._woken.clear()
-            await unless(self._woken, clock.sleep(HOUSEKEEPING))
-            for peer_id in self.peers_online():
-                await self._around.insist(partial(self._note_presence, peer_id), on_failure=self._held_up)
-            await self._forget_keys()
-            for peer_id in list(self._friendships):
-                await self._around.insist(partial(self._show_old_gaps, peer_id), on_failure=self._held_up)
-                for what in (self._forget_events, self._give_up_old):
-                    while await self._around.insist(partial(what, peer_id), on_failure=self._held_up):
-                        pass
-            await self._around.insist(self._expire, on_failure=self._held_up)
-
-    async def _note_presence(self, peer_id: PeerId) -> None:
-        """A friend whose link has been up for long was heard from just now, and not when it came up."""
-        contacts = self._around.store.contacts
-        async with self._around.store.transaction() as tx:
-            contact = await contacts.for_update(tx, self._node_id, peer_id)
-            if contact is not None:
-                await contacts.save(tx, replace(contact, heard_at=self._around.clock.now()))
-
-    async def _forget_keys(self) -> None:
-        """Erase the keys whose time is over, also those of friends who never come back. What fails comes again."""
-        contacts = self._around.store.contacts
-        try:
-            async with self._around.store.transaction() as tx:
-                friends = [one.peer_id for one in await contacts.of_node(tx, self._node_id)]
-            for peer_id in friends:
-                async with self._around.store.transaction() as tx:
-                    contact = await self.mailbox.locked(tx, peer_id)
-                    session = Session.deserialize(contact.session)
-                    if session.forget_old(self._around.clock.now()):
-                        await contacts.save(tx, replace(contact, session=session.serialize()))
-        except Exception as error:
-            heed_cancellation()
-            log.error("keys whose time is over could not be erased yet: %s", describe(error))
-
-    async def _show_old_gaps(self, peer_id: PeerId) -> None:
-        async with self._around.store.transaction() as tx:
-            await self.mailbox.show_old_gaps(tx, peer_id)
-
-    async def _forget_events(self, peer_id: PeerId) -> bool:
-        """Forget some of the oldest events of a friend who has said more than is remembered; whether there were any."""
-        async with self._around.store.transaction() as tx:
-            forgotten = await self._around.store.received.forget(
-                tx, self._node_id, peer_id, keep=MAX_REMEMBERED, at_most=FORGOTTEN_AT_ONCE
-            )
-            if forgotten:
-                happening = EventsForgotten(peer_id, tuple(forgotten))
-                await self._around.observer.record(tx, self._node_id, happening)
-        return bool(forgotten)
-
-    async def _give_up_old(self, peer_id: PeerId) -> bool:
-        """Give up some of what has waited too long for a friend who is not there; whether there was any."""
-        if self.online(peer_id):
-            return False
-        async with self._around.store.transaction() as tx:
-            return await self.mailbox.give_up_old(tx, peer_id)
-
-    async def _expire(self) -> None:
-        """Give up what has waited too long, and retire the codes whose time is over."""
-        knocks, doors = self._around.store.knocks, self._around.store.doors
-        now = self._around.clock.now()
-        expired_before = now - KNOCK_LIFETIME
-        async with self._around.store.transaction() as tx:
-            await self.desk.expire(tx)
-            await self._hosted.renew(tx)
-            tx.after_commit(self.look_again)  # a friend may have had the time to hear that a friendship is over
-            for door in await doors.of_node(tx, self._node_id):
-                if door.has_expired(now):
-                    await doors.retire(tx, door.door_id, now)
-                    if not door.is_used_up:  # or our owner has been told
-                        await self._around.observer.record(tx, self._node_id, CodeClosed(door.label, CODE_EXPIRED))
-                    tx.after_commit(self.look_again)
-            for knock_id in await knocks.expire_pending(tx, self._node_id, expired_before, now):
-                await self._around.observer.record(tx, self._node_id, KnockGone(knock_id, NOT_ANSWERED))
-            for knock in await knocks.outgoing(tx, self._node_id):
-                if knock.created_at > now:  # by a clock that was wrong
-                    await knocks.save_outgoing(tx, replace(knock, created_at=now))
-                elif knock.state is not KnockState.FAILED and knock.created_at < expired_before:
-                    await self._give_up(tx, knock)
-                elif knock.created_at < expired_before - FAILED_KNOCK_KEPT:
-                    await knocks.remove_outgoing(tx, knock.knock_id)
-
-    async def _give_up(self, tx: Transaction, knock: OutgoingKnock) -> None:
-        failed = replace(knock, state=KnockState.FAILED, reason=EXPIRED)
-        await self._around.store.knocks.save_outgoing(tx, failed)
-        await self._around.observer.record(tx, self._node_id, KnockFailed(knock.knock_id, EXPIRED))
-        tx.after_commit(self.look_again)
-
     # --- status ------------------------------------------------------------------------------------------------------
-
-    def _names_of_onions(self) -> dict[OnionKey, tuple[str, bytes]]:
-        names: dict[OnionKey, tuple[str, bytes]] = {}
-        for onion, one in self._link_onions.items():
-            names[onion] = ("onion", one.peer_id or one.knock_id or b"")
-        for door_id, door in self._doors.items():
-            names[door.onion] = ("door", door_id)
-        return names
 
     def _line(self, what: str, ident: bytes, trouble: Trouble) -> WorkStatus:
         waits = None
         if trouble.next_try is not None:
             waits = max(0.0, trouble.next_try - self._around.clock.monotonic())
         return WorkStatus(what, ident, trouble.phase, trouble.reason, trouble.failures, waits)
-
-
-def _onion(seed: bytes) -> OnionKey:
-    return OnionKey(ed25519_public(seed))
-
-
-def _client_key(session: bytes, onion: OnionKey) -> bytes:
-    """The public key with which the friend of this session may read our onion's descriptor."""
-    return x25519_public(Session.deserialize(session).onion_auth_key(onion))

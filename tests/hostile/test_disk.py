@@ -11,7 +11,7 @@ import pytest
 from chattor_bridge.bridge.actions import portal_lane
 from chattor_bridge.ids import EventId, MatrixUserId
 from chattor_bridge.node.happenings import ContactRenamed, EventsForgotten
-from chattor_bridge.node.work import HOUSEKEEPING
+from chattor_bridge.node.housekeeping import HOUSEKEEPING
 from chattor_bridge.protocol.events import Profile, Text
 from chattor_bridge.protocol.frames import EnvelopeFrame, Hello
 from chattor_bridge.storage.transaction import sql
@@ -51,8 +51,8 @@ async def _meet(anna: Person, puppet: Puppet) -> None:
 async def test_of_all_that_a_friend_says_the_newest_ids_are_remembered(
     world: World, anna: Person, puppet: Puppet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chattor_bridge.node.work.MAX_REMEMBERED", 5)
-    monkeypatch.setattr("chattor_bridge.node.work.FORGOTTEN_AT_ONCE", 4)
+    monkeypatch.setattr("chattor_bridge.node.housekeeping.MAX_REMEMBERED", 5)
+    monkeypatch.setattr("chattor_bridge.node.housekeeping.FORGOTTEN_AT_ONCE", 4)
     ids = [EventId(secrets.token_bytes(16)) for _ in range(20)]
     for number, event_id in enumerate(ids):
         await puppet.say(EnvelopeFrame(puppet.seal(Text(f"{number}"), event_id)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chattor_bridge.node.door import USED_UP
 from chattor_bridge.node.happenings import CodeClosed, KnockGone, KnockReceived
-from chattor_bridge.node.work import CODE_EXPIRED, NOT_ANSWERED
+from chattor_bridge.node.housekeeping import CODE_EXPIRED, NOT_ANSWERED
 from chattor_bridge.protocol.limits import KNOCK_LIFETIME
 from tests.node.world import World
 

@@ -10,9 +10,9 @@ from chattor_bridge.errors import LimitReached, NotFound, OnionNotAuthorised, Us
 from chattor_bridge.node.codes import MAX_CODES
 from chattor_bridge.node.door import Door
 from chattor_bridge.node.happenings import KnockFailed, KnockLeft, KnockReceived
+from chattor_bridge.node.housekeeping import HOUSEKEEPING
 from chattor_bridge.node.records import KnockState
 from chattor_bridge.node.views import CodeInfo
-from chattor_bridge.node.work import HOUSEKEEPING
 from chattor_bridge.protocol.answered_knock import KnockArrived
 from chattor_bridge.protocol.friendcode import FriendCode
 from chattor_bridge.protocol.limits import (

@@ -7,7 +7,7 @@ from functools import partial
 
 from chattor_bridge.ids import PeerId
 from chattor_bridge.node.happenings import EventArrived
-from chattor_bridge.node.work import HOUSEKEEPING
+from chattor_bridge.node.housekeeping import HOUSEKEEPING
 from chattor_bridge.protocol.events import EpochAccept, EpochOffer, Text
 from chattor_bridge.protocol.frames import AckFrame, EnvelopeFrame, Hello
 from chattor_bridge.protocol.limits import EPOCH_LIFETIME, SKIPPED_KEY_LIFETIME

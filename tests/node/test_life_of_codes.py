@@ -276,7 +276,7 @@ class LifeOfCodes(RuleBasedStateMachine):
         if crash:
             self._start()
             return
-        self.run(self.work._expire())
+        self.run(self.work._housekeeping._expire())
         now = self.clock.now()
         self.closed += sum(one.expired(now) and not one.used_up for one in self.there)
         self.there = [one for one in self.there if not one.expired(now)]

@@ -15,8 +15,8 @@ from chattor_bridge.errors import LimitReached, OnionUnreachable
 from chattor_bridge.ids import NodeId, OnionKey
 from chattor_bridge.node.friendship import DAY
 from chattor_bridge.node.greeting import hosted_onion
+from chattor_bridge.node.housekeeping import HOUSEKEEPING
 from chattor_bridge.node.records import Contact
-from chattor_bridge.node.work import HOUSEKEEPING
 from chattor_bridge.protocol.frames import Bye, Onions
 from chattor_bridge.protocol.limits import (
     LINK_ONION_LIFETIME,

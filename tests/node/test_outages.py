@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from chattor_bridge.node.happenings import EventArrived, EventDelivered, Happening, KnockLeft
+from chattor_bridge.node.housekeeping import HOUSEKEEPING
 from chattor_bridge.node.records import KnockState
 from chattor_bridge.node.views import Phase
-from chattor_bridge.node.work import HOUSEKEEPING
 from tests.node.world import World
 
 

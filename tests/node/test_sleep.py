@@ -10,9 +10,9 @@ import pytest
 from chattor_bridge.node import clock as node_clock
 from chattor_bridge.node.clock import CLOCK_JUMP, JUMP_DOUBTED, PLAUSIBLE, SteadyClock
 from chattor_bridge.node.happenings import KnockLeft
+from chattor_bridge.node.housekeeping import HOUSEKEEPING
 from chattor_bridge.node.waking import LOOK, OVERSLEPT
 from chattor_bridge.node.watching import AWAKE_PATIENCE, WATCH_INTERVAL
-from chattor_bridge.node.work import HOUSEKEEPING
 from chattor_bridge.protocol.frames import Onions
 from chattor_bridge.protocol.limits import LINK_TIMEOUT
 from chattor_bridge.transport.memory import MemoryTransport
