@@ -22,7 +22,8 @@ from chattor_bridge.node.happenings import (
 from chattor_bridge.node.host import NodeHost
 from chattor_bridge.node.node import Node
 from chattor_bridge.node.patience import Pace
-from chattor_bridge.node.ports import NodeStore, Transaction, Transport
+from chattor_bridge.node.ports import Transaction, Transport
+from chattor_bridge.node.store_ports import NodeStore
 from chattor_bridge.protocol.events import Event, Receipt, Text, Unknown
 from chattor_bridge.protocol.signals import Signal
 from chattor_bridge.storage import StoreKey, open_store

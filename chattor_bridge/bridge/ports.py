@@ -20,7 +20,8 @@ from chattor_bridge.bridge.records import (
     Topic,
 )
 from chattor_bridge.ids import EventId, KnockId, MatrixEventId, MatrixRoomId, MatrixUserId, NodeId, PeerId
-from chattor_bridge.node.ports import NodeStore, Transaction
+from chattor_bridge.node.ports import Transaction
+from chattor_bridge.node.store_ports import NodeStore
 
 NEVER_CAME = "its key never came to me"
 """Why an encrypted message was set aside that comes back by itself with its key."""

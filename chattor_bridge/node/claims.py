@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from chattor_bridge.ids import PeerId
 from chattor_bridge.node.happenings import MERGE_ASKED, MERGE_UNPROVEN
-from chattor_bridge.node.ports import NodeStore, Transaction
+from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.records import Contact
+from chattor_bridge.node.store_ports import NodeStore
 from chattor_bridge.protocol.events import Unknown
 from chattor_bridge.protocol.session import Session
 

@@ -1,7 +1,7 @@
 """What two friends agreed to let disappear: which timer holds, and taking away what is due.
 
-See docs/protocol/events.md, "timer". What is to disappear is a row (`chattor_bridge.node.ports.Expiring`) from the
-transaction in which it was said or came, and goes in the transaction in which whoever embeds the node is told; so a
+See docs/protocol/events.md, "timer". What is to disappear is a row (`chattor_bridge.node.store_ports.Expiring`) from
+the transaction in which it was said or came, and goes in the transaction in which whoever embeds the node is told; so a
 crash, a night or a month in between makes it late and not forgotten, and nothing is told twice.
 """
 
@@ -16,8 +16,9 @@ from chattor_bridge.failpoints import failpoint
 from chattor_bridge.ids import EventId, NodeId, PeerId
 from chattor_bridge.node.happenings import EventsExpired
 from chattor_bridge.node.patience import unless
-from chattor_bridge.node.ports import NodeStore, Transaction
+from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.preferences import Preferences
+from chattor_bridge.node.store_ports import NodeStore
 from chattor_bridge.node.surroundings import Surroundings
 from chattor_bridge.protocol.events import FileOffer, Location, Poll, Text, Timer
 from chattor_bridge.protocol.limits import MAX_TIMER, MAX_TIMER_STEP

@@ -18,8 +18,9 @@ from chattor_bridge.node.door import ID_SIZE
 from chattor_bridge.node.filesettings import FileSettings
 from chattor_bridge.node.node import Node
 from chattor_bridge.node.patience import Pace, describe
-from chattor_bridge.node.ports import Clock, NodeStore, Observer, RandomBytes, Transaction, Transport
+from chattor_bridge.node.ports import Clock, Observer, RandomBytes, Transaction, Transport
 from chattor_bridge.node.records import NodeRecord
+from chattor_bridge.node.store_ports import NodeStore
 from chattor_bridge.node.surroundings import Surroundings
 from chattor_bridge.node.texts import check_profile_name
 from chattor_bridge.node.waking import watch

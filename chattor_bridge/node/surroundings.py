@@ -12,7 +12,8 @@ from chattor_bridge.node.clock import SteadyClock
 from chattor_bridge.node.filesettings import FileSettings
 from chattor_bridge.node.labour import Labour
 from chattor_bridge.node.patience import Backoff, Pace, heed_cancellation
-from chattor_bridge.node.ports import NodeStore, Observer, RandomBytes, Transport
+from chattor_bridge.node.ports import Observer, RandomBytes, Transport
+from chattor_bridge.node.store_ports import NodeStore
 from chattor_bridge.protocol.limits import EFFORT_BITS, WORK_BITS
 
 T = TypeVar("T")

@@ -14,7 +14,7 @@ from chattor_bridge.storage.transaction import sql
 
 
 class SqlCarriages(Table):
-    """See `chattor_bridge.node.ports.Carriages`."""
+    """See `chattor_bridge.node.carrying.ports.Carriages`."""
 
     async def put(self, tx: Transaction, node_id: NodeId, carriage: Carriage) -> None:
         await sql(tx).execute(

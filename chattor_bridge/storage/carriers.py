@@ -13,7 +13,7 @@ from chattor_bridge.storage.transaction import sql
 
 
 class SqlCarriers(Table):
-    """See `chattor_bridge.node.ports.Carriers`."""
+    """See `chattor_bridge.node.carrying.ports.Carriers`."""
 
     async def put(self, tx: Transaction, node_id: NodeId, carrier: Carrier) -> None:
         await sql(tx).execute(

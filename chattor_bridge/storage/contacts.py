@@ -11,7 +11,7 @@ from chattor_bridge.storage.transaction import sql
 
 
 class SqlContacts(Table):
-    """See `chattor_bridge.node.ports.Contacts`."""
+    """See `chattor_bridge.node.store_ports.Contacts`."""
 
     async def add(self, tx: Transaction, contact: Contact) -> None:
         """Raises: AlreadyExists, also when this node has a friend with the same static key."""

@@ -17,7 +17,7 @@ _THIS = "node_id = $1 AND peer_id = $2 AND target_id = $3"
 
 
 class SqlDeposits(Table):
-    """See `chattor_bridge.node.ports.Deposits`."""
+    """See `chattor_bridge.node.carrying.ports.Deposits`."""
 
     async def set_targets(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, deposits: Sequence[Deposit]) -> None:
         known = {target.target_id: target.deposit for target in await self.targets(tx, node_id, peer_id)}

@@ -11,7 +11,7 @@ from chattor_bridge.storage.transaction import sql
 
 
 class SqlDoors(Table):
-    """See `chattor_bridge.node.ports.Doors`."""
+    """See `chattor_bridge.node.store_ports.Doors`."""
 
     async def add(self, tx: Transaction, door: DoorRecord) -> None:
         sealed = self._row(door.door_id)

@@ -105,7 +105,7 @@ class Engine(Protocol):
         `start`, and again."""
 
     async def scrub(self) -> None:
-        """See `chattor_bridge.node.ports.NodeStore.scrub`."""
+        """See `chattor_bridge.node.store_ports.NodeStore.scrub`."""
 
     def acquire(self) -> AbstractAsyncContextManager[EngineConnection]:
         """A connection, within `ACQUIRE_TIMEOUT`. Raises: DatabaseUnavailable, DatabaseUnusable."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from chattor_bridge.ids import EventId, NodeId, PeerId
-from chattor_bridge.node.ports import MOST_EXPIRING, Transaction
+from chattor_bridge.node.ports import Transaction
+from chattor_bridge.node.store_ports import MOST_EXPIRING
 from chattor_bridge.storage.transaction import sql
 
 
 class SqlExpiring:
-    """See `chattor_bridge.node.ports.Expiring`."""
+    """See `chattor_bridge.node.store_ports.Expiring`."""
 
     async def add(
         self,

@@ -7,4 +7,4 @@ from chattor_bridge.storage.pending_knocks import SqlPendingKnocks
 
 
 class SqlKnocks(SqlOutgoingKnocks, SqlPendingKnocks):
-    """See `chattor_bridge.node.ports.Knocks`."""
+    """See `chattor_bridge.node.store_ports.Knocks`."""

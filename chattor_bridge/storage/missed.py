@@ -8,7 +8,7 @@ from chattor_bridge.storage.transaction import sql
 
 
 class SqlMissed:
-    """See `chattor_bridge.node.ports.MissedMessages`."""
+    """See `chattor_bridge.node.store_ports.MissedMessages`."""
 
     async def add(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> None:
         await sql(tx).execute(

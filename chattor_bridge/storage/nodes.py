@@ -12,7 +12,7 @@ from chattor_bridge.storage.transaction import sql
 
 
 class SqlNodes(Table):
-    """See `chattor_bridge.node.ports.Nodes`."""
+    """See `chattor_bridge.node.store_ports.Nodes`."""
 
     async def add(self, tx: Transaction, node: NodeRecord) -> None:
         """Raises: AlreadyExists when the owner has a node."""

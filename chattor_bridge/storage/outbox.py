@@ -12,7 +12,7 @@ from chattor_bridge.storage.transaction import sql
 
 
 class SqlOutbox(Table):
-    """See `chattor_bridge.node.ports.Outbox`."""
+    """See `chattor_bridge.node.store_ports.Outbox`."""
 
     async def add(self, tx: Transaction, node_id: NodeId, entry: OutboxEntry) -> None:
         """Raises: NotFound when there is no such contact; AlreadyExists when the sequence number is taken."""

@@ -11,7 +11,7 @@ from chattor_bridge.storage.transaction import sql
 
 
 class SqlOutgoingKnocks(Table):
-    """The going-out half of `chattor_bridge.node.ports.Knocks`."""
+    """The going-out half of `chattor_bridge.node.store_ports.Knocks`."""
 
     async def add_outgoing(self, tx: Transaction, knock: OutgoingKnock) -> None:
         await sql(tx).execute(

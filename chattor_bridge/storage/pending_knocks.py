@@ -14,7 +14,7 @@ from chattor_bridge.storage.transaction import sql
 
 
 class SqlPendingKnocks(Table):
-    """The come-in half of `chattor_bridge.node.ports.Knocks`."""
+    """The come-in half of `chattor_bridge.node.store_ports.Knocks`."""
 
     async def put_pending(self, tx: Transaction, knock: PendingKnock) -> KnockId:
         # The conflicting row is touched so that it comes back, and is locked, even if another transaction made it.

@@ -10,7 +10,7 @@ from chattor_bridge.storage.transaction import sql
 
 
 class SqlPictures(Table):
-    """See `chattor_bridge.node.ports.Pictures`."""
+    """See `chattor_bridge.node.store_ports.Pictures`."""
 
     async def own(self, tx: Transaction, node_id: NodeId) -> Avatar | None:
         row = await sql(tx).fetch_row("SELECT * FROM own_pictures WHERE node_id = $1", node_id)

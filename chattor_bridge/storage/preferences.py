@@ -11,7 +11,7 @@ from chattor_bridge.storage.transaction import sql
 
 
 class SqlPreferences(Table):
-    """See `chattor_bridge.node.ports.FriendPreferences`."""
+    """See `chattor_bridge.node.store_ports.FriendPreferences`."""
 
     async def get(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> Preferences | None:
         row = await sql(tx).fetch_row("SELECT * FROM preferences WHERE node_id = $1 AND peer_id = $2", node_id, peer_id)

@@ -10,7 +10,7 @@ from chattor_bridge.storage.transaction import sql
 
 
 class SqlReceived(Table):
-    """See `chattor_bridge.node.ports.Received`."""
+    """See `chattor_bridge.node.store_ports.Received`."""
 
     async def remember(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, event_id: EventId, at: int) -> bool:
         """Raises: NotFound when there is no such contact."""

@@ -125,7 +125,7 @@ class Store:
         await self.stop()
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
-        """Begin; see `chattor_bridge.node.ports.NodeStore.transaction`.
+        """Begin; see `chattor_bridge.node.store_ports.NodeStore.transaction`.
 
         A transaction inside a transaction of the same task raises RuntimeError. After a statement has failed the
         transaction can only be rolled back. When the connection to PostgreSQL breaks during COMMIT, and it cannot be
@@ -137,7 +137,7 @@ class Store:
         return self._transactions.begin()
 
     async def scrub(self) -> None:
-        """See `chattor_bridge.node.ports.NodeStore.scrub`."""
+        """See `chattor_bridge.node.store_ports.NodeStore.scrub`."""
         await self._engine.scrub()
 
     async def secret(self, tx: Transaction, name: str, length: int) -> bytes:

@@ -119,7 +119,7 @@ class Transactions:
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[SqlTransaction]:
-        """See `chattor_bridge.node.ports.NodeStore.transaction`.
+        """See `chattor_bridge.node.store_ports.NodeStore.transaction`.
 
         When the task is cancelled while COMMIT is under way, COMMIT is awaited, the callbacks run if it succeeded, and
         the cancellation goes on.

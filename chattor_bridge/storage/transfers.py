@@ -19,7 +19,7 @@ _OVER = "state IN ('done', 'failed')"
 
 
 class SqlTransfers(Table):
-    """See `chattor_bridge.node.ports.Transfers`."""
+    """See `chattor_bridge.node.store_ports.Transfers`."""
 
     async def add(self, tx: Transaction, transfer: Transfer, outline: bytes) -> bool:
         """Raises: NotFound when there is no such contact."""

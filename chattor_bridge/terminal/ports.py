@@ -12,7 +12,8 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from chattor_bridge.ids import EventId, NodeId, PeerId
-from chattor_bridge.node.ports import NodeStore, Transaction
+from chattor_bridge.node.ports import Transaction
+from chattor_bridge.node.store_ports import NodeStore
 
 JsonObject = dict[str, Any]
 

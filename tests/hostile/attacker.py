@@ -6,8 +6,9 @@ import base64
 import secrets
 
 from chattor_bridge.ids import NodeId, OnionKey
-from chattor_bridge.node.ports import NodeStore, Stream
+from chattor_bridge.node.ports import Stream
 from chattor_bridge.node.records import Contact
+from chattor_bridge.node.store_ports import NodeStore
 from chattor_bridge.protocol.link import Link, LinkKeys, Pattern
 from chattor_bridge.protocol.primitives import ed25519_public, onion_address
 from chattor_bridge.protocol.session import Session

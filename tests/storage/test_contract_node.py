@@ -8,8 +8,8 @@ import pytest
 
 from chattor_bridge.errors import AlreadyExists, NotFound
 from chattor_bridge.ids import DoorId, EventId, NodeId, PeerId
-from chattor_bridge.node.ports import NodeStore
 from chattor_bridge.node.records import HeldEvent, Role
+from chattor_bridge.node.store_ports import NodeStore
 from chattor_bridge.storage import Store
 from chattor_bridge.storage.transaction import sql
 from tests.storage import records

@@ -39,7 +39,8 @@ from mautrix.types import (
 from chattor_bridge.bridge.ports import RoomKeys
 from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.ids import MatrixUserId
-from chattor_bridge.node.ports import NodeStore, Transaction
+from chattor_bridge.node.ports import Transaction
+from chattor_bridge.node.store_ports import NodeStore
 
 ACCOUNT, OLM, INBOUND, SEEN, PERSON = "account", "olm", "inbound", "seen", "person"
 """Kinds of records: the account itself; Olm sessions with one device; Megolm sessions of others; which event used which
