@@ -118,7 +118,8 @@ class LinkOnion:
                 contact = await self._around.store.contacts.get(tx, self._node_id, self.peer_id)
                 if contact is None:
                     return []
-                return _of_contact(contact, await self._mailbox.standing(tx, contact))
+                session = Session.deserialize(contact.session)
+                return _of_contact(contact, session, await self._mailbox.standing(tx, contact, session))
             if self.knock_id is None:
                 return []
             knock = await self._around.store.knocks.get_outgoing(tx, self.knock_id)
@@ -175,10 +176,9 @@ class LinkOnion:
         await self._around.observer.record(tx, self._node_id, added)
 
 
-def _of_contact(contact: Contact, before: Standing) -> list[Candidate]:
+def _of_contact(contact: Contact, session: Session, before: Standing) -> list[Candidate]:
     """KK for a link and for a file, and until a KK was seen IK too: the friend may not have learnt that its accepting
     was answered. Only the owner of a code accepts."""
-    session = Session.deserialize(contact.session)
     accepting = contact.role is Role.KNOCKER and not contact.established
     expected = [(Pattern.KK, Purpose.LINK), (Pattern.KK, Purpose.FILE)]
     if accepting:

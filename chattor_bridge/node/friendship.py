@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -154,12 +154,12 @@ class Friendship:
     async def run(self, delay: float) -> None:
         """See to it that there is a link for as long as the contact exists: dial while the friend hosts and none is up.
         Begin after ``delay`` seconds, because others begin now too, or when the friend has come."""
-        if delay and (contact := await self._contact()) is not None and contact.peer_onion is not None:
+        if delay and (known := await self._look_up()) is not None and known.contact.peer_onion is not None:
             await unless(self._up, self._around.clock.sleep(delay))
         backoff = self._around.dialling()
-        while (contact := await self._contact()) is not None:
+        while (known := await self._look_up()) is not None:
             self._lived = 0.0
-            reason = await self._dial(contact)
+            reason = await self._dial(known)
             await self._down.wait()
             if self._lived >= GOOD_LINK or self._renewed:
                 self._renewed = False
@@ -200,9 +200,10 @@ class Friendship:
 
     # --- dialling ----------------------------------------------------------------------------------------------------
 
-    async def _dial(self, contact: Contact) -> str | None:
+    async def _dial(self, known: _Known) -> str | None:
         """Get a link, by dialling if the friend hosts, and work on it. Why there is none any more; None when it was the
         friend who dialled."""
+        contact = known.contact
         if contact.peer_onion is None and not self.online:
             self.trouble.well(Phase.LISTENING)
         if contact.peer_onion is None or self.online:
@@ -215,7 +216,7 @@ class Friendship:
                     return "the friend changes its onion too often; it is followed no more today"
                 await self._around.transport.forget(self._dialled)
             self._dialled = contact.peer_onion
-            return await self._dial_onion(contact, contact.peer_onion)
+            return await self._dial_onion(known, contact.peer_onion)
         except TimeoutError:
             return "the friend did not answer the handshake in time"
         except Exception as error:
@@ -233,11 +234,8 @@ class Friendship:
         self._followed.append(now)
         return True
 
-    async def _dial_onion(self, contact: Contact, onion: OnionKey) -> str | None:
-        async with self._around.store.transaction() as tx:
-            contact = await self._mailbox.locked(tx, self.peer_id)
-            before = await self._mailbox.standing(tx, contact)
-        session = Session.deserialize(contact.session)
+    async def _dial_onion(self, known: _Known, onion: OnionKey) -> str | None:
+        contact, session = known.contact, known.session
         accepting = contact.role is Role.OWNER and not contact.established
         pattern = Pattern.IK if accepting else Pattern.KK
         keys = LinkKeys(contact.own_static, contact.peer_static, session.link_psk, pattern, contact.role)
@@ -248,7 +246,7 @@ class Friendship:
         try:
             if accepting:
                 await self._mark_established()
-            return await self._work(self._connection(stream, link, before, keys), events)
+            return await self._work(self._connection(stream, link, known.before, keys), events)
         finally:
             await stream.close()
 
@@ -347,10 +345,22 @@ class Friendship:
         except Exception as error:
             log.error("the observer failed at a signal: %s", describe(error))
 
-    async def _contact(self) -> Contact | None:
+    async def _look_up(self) -> _Known | None:
         async with self._around.store.transaction() as tx:
             contact = await self._around.store.contacts.get(tx, self._node_id, self.peer_id)
-        return None if contact is None or contact.retired is Retired.OVER else contact
+            if contact is None or contact.retired is Retired.OVER:
+                return None
+            session = Session.deserialize(contact.session)
+            return _Known(contact, session, await self._mailbox.standing(tx, contact, session))
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A contact as it stood at one moment, with its session opened and where our half of that stood."""
+
+    contact: Contact
+    session: Session
+    before: Standing
 
 
 async def shake_hands(stream: Stream, link: Link) -> list[LinkEvent]:

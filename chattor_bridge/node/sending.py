@@ -204,9 +204,8 @@ class Sending:
         """This friendship is over with ``tx``: nothing of it is to be hosted or dialled any more."""
         tx.after_commit(partial(self._on_parted, contact))
 
-    async def standing(self, tx: Transaction, contact: Contact) -> Standing:
-        """Where our half of the session stands now."""
-        session = Session.deserialize(contact.session)
+    async def standing(self, tx: Transaction, contact: Contact, session: Session) -> Standing:
+        """Where our half of ``session``, the contact's, stands now."""
         waiting = await self._store.outbox.after(tx, self._node_id, contact.peer_id, 0, 1)
         acknowledged = waiting[0].seq - 1 if waiting else session.highest_sent
         return Standing(session.session_id, session.received.highest, acknowledged)

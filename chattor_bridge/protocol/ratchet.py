@@ -15,9 +15,10 @@ HKDF-SHA-256 for the root chain, HMAC-SHA-256 for the message chains and AES-256
 from __future__ import annotations
 
 import struct
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, TypeVar
 
 import doubleratchet
@@ -74,9 +75,14 @@ class RatchetMessage:
 class Ratchet:
     """One side's ratchet state. Decrypting changes it only on success."""
 
-    def __init__(self, ratchet: _DoubleRatchet, skipped_at: dict[tuple[bytes, int], int]) -> None:
-        self._ratchet = ratchet
+    def __init__(self, restore: Callable[[], _DoubleRatchet], skipped_at: dict[tuple[bytes, int], int]) -> None:
+        """``restore`` is called when the state is used first: most who read a session look at something else in it."""
+        self._restore = restore
         self._skipped_at = skipped_at
+
+    @cached_property
+    def _ratchet(self) -> _DoubleRatchet:
+        return self._restore()
 
     @classmethod
     def begin_sending(
@@ -103,7 +109,7 @@ class Ratchet:
             ),
             random,
         )
-        return cls(ratchet, {}), _to_message(message)
+        return cls(lambda: ratchet, {}), _to_message(message)
 
     @classmethod
     def begin_receiving(
@@ -132,7 +138,7 @@ class Ratchet:
             )
         except doubleratchet.DoSProtectionException as error:
             raise AuthenticationFailed("the first message of a ratchet is not its first") from error
-        state = cls(ratchet, {})
+        state = cls(lambda: ratchet, {})
         state._note_skipped(now)
         return state, plaintext
 
@@ -200,22 +206,15 @@ class Ratchet:
         if root is None or sending is None:
             raise MalformedData("a stored ratchet has no sending chain")
         previous = None if fields.raw("previous") is None else fields.integer("previous", low=0, high=_MAX_COUNT)
-        model = DoubleRatchetModel(
-            diffie_hellman_ratchet=DiffieHellmanRatchetModel(
-                own_ratchet_priv=fields.bytes("own", length=KEY_SIZE),
-                other_ratchet_pub=fields.bytes("peer", length=KEY_SIZE),
-                root_chain=root,
-                symmetric_key_ratchet=SymmetricKeyRatchetModel(
-                    receiving_chain=_chain_from_list(fields, "receiving"),
-                    sending_chain=sending,
-                    previous_sending_chain_length=previous,
-                ),
-            ),
-            skipped_message_keys=[],
-        )
-        ratchet = _restore(model)
-        ratchet.kept.update(((peer_key, number), key) for peer_key, number, key, _ in skipped)
-        return cls(ratchet, {(peer_key, number): at for peer_key, number, _, at in skipped})
+        own, peer = fields.bytes("own", length=KEY_SIZE), fields.bytes("peer", length=KEY_SIZE)
+        receiving = _chain_from_list(fields, "receiving")
+
+        def restore() -> _DoubleRatchet:
+            ratchet = _restore(_model(own, peer, root, sending, receiving, previous))
+            ratchet.kept.update(((peer_key, number), key) for peer_key, number, key, _ in skipped)
+            return ratchet
+
+        return cls(restore, {(peer_key, number): at for peer_key, number, _, at in skipped})
 
     def _note_skipped(self, now: int) -> None:
         known = self._skipped_at
@@ -306,6 +305,32 @@ def _drive(coroutine: Coroutine[None, None, _T], random: RandomBytes) -> _T:
     raise RuntimeError("the ratchet waits for something")
 
 
+_Chain = tuple[int, bytes]
+"""Length and key of a KDF chain."""
+
+
+def _model(
+    own: bytes, peer: bytes, root: _Chain, sending: _Chain, receiving: _Chain | None, previous: int | None
+) -> DoubleRatchetModel:
+    return DoubleRatchetModel(
+        diffie_hellman_ratchet=DiffieHellmanRatchetModel(
+            own_ratchet_priv=own,
+            other_ratchet_pub=peer,
+            root_chain=_chain_model(root),
+            symmetric_key_ratchet=SymmetricKeyRatchetModel(
+                receiving_chain=None if receiving is None else _chain_model(receiving),
+                sending_chain=_chain_model(sending),
+                previous_sending_chain_length=previous,
+            ),
+        ),
+        skipped_message_keys=[],
+    )
+
+
+def _chain_model(chain: _Chain) -> KDFChainModel:
+    return KDFChainModel(length=chain[0], key=chain[1])
+
+
 def _restore(model: DoubleRatchetModel) -> _DoubleRatchet:
     return _DoubleRatchet.from_model(
         model,
@@ -337,11 +362,11 @@ def _chain_to_list(chain: KDFChainModel | None) -> list[object] | None:
     return None if chain is None else [chain.length, chain.key]
 
 
-def _chain_from_list(fields: Fields, name: str) -> KDFChainModel | None:
+def _chain_from_list(fields: Fields, name: str) -> _Chain | None:
     match fields.raw(name):
         case None:
             return None
         case [int(length), bytes(key)] if 0 <= length <= _MAX_COUNT and len(key) == KEY_SIZE:
-            return KDFChainModel(length=length, key=key)
+            return length, key
         case _:
             raise fields.wrong(name)
