@@ -27,6 +27,9 @@ SUPERUSER = "postgres"
 
 ENGINES = ("sqlite", "postgres")
 
+MEMORY = "memory"
+"""The engine of the simulator (tests/sim), which keeps the same contract and has no file to be opened again."""
+
 EMPTY = "template0"
 """The template of databases that have nothing in them."""
 
@@ -174,8 +177,9 @@ def sqlite_databases(path: str) -> str:
 @pytest.fixture
 def databases(request: pytest.FixtureRequest) -> Iterator[Databases]:
     """Fresh databases on one engine, gone at the end of the test; see `pytest_generate_tests`."""
-    if getattr(request, "param", "sqlite") == "sqlite":
-        yield sqlite_databases
+    engine = getattr(request, "param", "sqlite")
+    if engine != "postgres":
+        yield sqlite_databases if engine == "sqlite" else lambda path: MEMORY
         return
     cluster: PostgresCluster = request.getfixturevalue("postgres")
     template: str = request.getfixturevalue("postgres_template")
@@ -224,12 +228,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what uses `databases` on the engines that ``pytest.mark.engines("sqlite", "postgres")`` names; without that
-    mark, tests of the store (`store_url`) on both, and all others on SQLite."""
+    mark, tests of the store (`store_url`) on both, those of its contract on the simulator's too, and all others on
+    SQLite."""
     if "databases" not in metafunc.fixturenames:
         return
     mark = metafunc.definition.get_closest_marker("engines")
     chosen = metafunc.config.getoption("--engine")
-    usual = ENGINES if "store_url" in metafunc.fixturenames else ENGINES[:1]
+    usual: tuple[str, ...] = ENGINES if "store_url" in metafunc.fixturenames else ENGINES[:1]
+    if metafunc.module.__name__.startswith("tests.storage.test_contract_"):
+        usual = (*ENGINES, MEMORY)
     engines = (chosen,) if chosen else mark.args if mark else usual
     marks = {"postgres": [pytest.mark.postgres]}
     parameters = [pytest.param(engine, marks=marks.get(engine, [])) for engine in engines]

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from chattor_bridge.storage import Store, StoreKey, open_store
+from tests.postgres import MEMORY
+from tests.sim.engine import Disk
 
 
 @pytest.fixture
@@ -17,5 +19,5 @@ def key(tmp_path: Path) -> StoreKey:
 
 @pytest.fixture
 async def store(store_url: str, key: StoreKey) -> AsyncIterator[Store]:
-    async with open_store(store_url, key) as store:
+    async with Disk().store(key) if store_url == MEMORY else open_store(store_url, key) as store:
         yield store

@@ -1,4 +1,4 @@
-"""Two participants of an onion network: in memory, and over real tor."""
+"""Two participants of an onion network: in memory, in the simulator, and over real tor."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -13,6 +14,7 @@ from chattor_bridge.node.ports import Transport
 from chattor_bridge.ops.tornet import TorNetwork
 from chattor_bridge.transport.memory import MemoryNetwork
 from chattor_bridge.transport.tor import ManagedTor, TorSettings, TorTransport
+from tests.sim.network import SimNetwork, Weather
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,18 @@ async def memory_parties(tmp_path: Path) -> AsyncIterator[Parties]:
     assert not list((tmp_path / "memory").iterdir())
 
 
+@pytest.fixture
+async def simulated_parties() -> AsyncIterator[Parties]:
+    quick = Weather(latency=(0.0, 0.01), dial=(0.0, 0.01))
+    network = SimNetwork(Random(1), quick)
+    host, guest = network.transport(), network.transport()
+    yield Parties(host, guest)
+    await guest.stop()
+    await host.stop()
+    assert not network.onions
+    assert not network.streams
+
+
 @pytest.fixture(scope="session")
 async def tor_host(tor_network: TorNetwork, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[TorParty]:
     party = tor_party(tor_network, tmp_path_factory.mktemp("host"))
@@ -70,7 +84,7 @@ async def tor_parties(tor_host: TorParty, tor_guest: TorParty) -> Parties:
     return Parties(tor_host.transport, tor_guest.transport)
 
 
-@pytest.fixture(params=["memory", pytest.param("tor", marks=pytest.mark.tor)])
+@pytest.fixture(params=["memory", "simulated", pytest.param("tor", marks=pytest.mark.tor)])
 def parties(request: pytest.FixtureRequest) -> Parties:
     found = request.getfixturevalue(f"{request.param}_parties")
     assert isinstance(found, Parties)
