@@ -1,9 +1,15 @@
-"""The floor of throughput: an application service that says again what it hears, on mautrix and nothing else."""
+"""The floor of throughput: an application service that says again what it hears, on mautrix and nothing else.
+
+It answers each event in a task of its own, or with ``in-order`` as its last argument those of a room one after the
+other, as keeping their order asks for.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import sys
+from collections import defaultdict
+from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 
 from mautrix.appservice import AppService, ASStateStore
@@ -18,7 +24,7 @@ class _State(ASStateStore, MemoryStateStore):
         MemoryStateStore.__init__(self)
 
 
-async def run(registration: Path, homeserver: str, domain: str, port: int) -> None:
+async def run(registration: Path, homeserver: str, domain: str, port: int, *, in_order: bool) -> None:
     document = YAML(typ="safe", pure=True).load(registration)
     service = AppService(
         server=homeserver,
@@ -30,13 +36,17 @@ async def run(registration: Path, homeserver: str, domain: str, port: int) -> No
         state_store=_State(),
     )
 
+    turns: defaultdict[RoomID, asyncio.Lock] = defaultdict(asyncio.Lock)
+
     async def echo(event: Event) -> None:
         room: RoomID = event.room_id
+        turn: AbstractAsyncContextManager[None] = turns[room] if in_order else nullcontext()
         if isinstance(event, StateEvent) and event.type == EventType.ROOM_MEMBER:
             if event.content.membership == Membership.INVITE and event.state_key == service.bot_mxid:
                 await service.intent.join_room(room)
         elif isinstance(event, MessageEvent) and event.sender != service.bot_mxid:
-            await service.intent.send_text(room, event.content.body)
+            async with turn:  # a lock of asyncio lets those who wait pass in the order in which they came
+                await service.intent.send_text(room, event.content.body)
 
     service.matrix_event_handler(echo)
     await service.start("127.0.0.1", port)
@@ -45,4 +55,4 @@ async def run(registration: Path, homeserver: str, domain: str, port: int) -> No
 
 
 if __name__ == "__main__":
-    asyncio.run(run(Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])))
+    asyncio.run(run(Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4]), in_order="in-order" in sys.argv[5:]))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from chattor_bridge.ids import PeerId
@@ -38,19 +40,9 @@ async def measure(directory: Path, messages: int) -> list[Figure]:
     program = ("-m", "tests.programs.bridge_memory", "--network", str(network))
     try:
         async with laid(directory / "ground", transport, program, {}) as ground:
-            echo = BridgeProcess(
-                (
-                    *("-m", "tests.bench.echo", str(ground.echo_registration), ground.synapse.address, DOMAIN),
-                    str(ground.echo_port),
-                ),
-                directory / "echo.log",
-                {},
-            )
-            await echo.start()
-            try:
-                echoed, echo_cost = await _echo(ground, echo, messages)
-            finally:
-                await echo.stop()
+            echoed, echo_cost = await _echo(ground, directory, messages, rooms=1)
+            in_turn, _ = await _echo(ground, directory, messages, rooms=1, mode="in-order")
+            in_turns, _ = await _echo(ground, directory, messages, rooms=AT_ONCE, mode="in-order")
             there, there_cost = await _to_peer(ground, messages)
             friend = _Friend(ground.conversation.peer, ground.conversation.friend)
             back, back_cost = await _to_matrix(ground, [friend], messages)
@@ -65,49 +57,76 @@ async def measure(directory: Path, messages: int) -> list[Figure]:
         await transport.stop()
     return [
         Figure("a bare echo's messages (each heard and said)", echoed, "/s"),
+        Figure("a bare echo, one request at a time", in_turn, "/s"),
+        Figure(f"the same in {AT_ONCE} rooms, one in each", in_turns, "/s"),
         Figure("a bare echo's processor time for each", echo_cost, "ms"),
         Figure("Matrix to peer, messages", there, "/s", echoed, "1.00"),
         Figure("Matrix to peer, processor time for each", there_cost, "ms", echo_cost, "5 ms"),
         Figure("peer to Matrix, messages in one conversation", back, "/s", echoed, "1.00"),
+        Figure("beside the echo of one request at a time", back, "/s", in_turn, "1.00"),
         Figure("peer to Matrix, processor time for each", back_cost, "ms", echo_cost, "5 ms"),
         Figure(f"peers to Matrix, messages in {AT_ONCE} conversations", many, "/s", echoed, "1.00"),
+        Figure(f"beside the echo in {AT_ONCE} rooms, one in each", many, "/s", in_turns, "1.00"),
         Figure("peers to Matrix, processor time for each", many_cost, "ms", echo_cost, "5 ms"),
     ]
 
 
-async def _say(person: Person, room: str, texts: list[str]) -> None:
-    """All of them, `AT_ONCE` at a time."""
+async def _say(person: Person, said: Iterable[tuple[str, str]]) -> None:
+    """All of these, each a room and a text, `AT_ONCE` at a time."""
     places = asyncio.Semaphore(AT_ONCE)
 
-    async def one(text: str) -> None:
+    async def one(room: str, text: str) -> None:
         async with places:
             await person.say(room, text)
 
-    await asyncio.gather(*(one(text) for text in texts))
+    await asyncio.gather(*(one(*each) for each in said))
 
 
-async def _echo(ground: Ground, process: BridgeProcess, messages: int) -> tuple[float, float]:
-    alice = ground.conversation.alice
-    bot = f"@{ECHO_BOT}:{DOMAIN}"
-    room = await alice.open_chat(bot)
-    await alice.wait_for(
-        lambda event: (
-            event["room_id"] == room and event.get("state_key") == bot and event["content"].get("membership") == "join"
+async def _echo(
+    ground: Ground, directory: Path, messages: int, *, rooms: int, mode: str = "at-once"
+) -> tuple[float, float]:
+    """What Alice says in so many rooms, all of them as often, comes back."""
+    process = BridgeProcess(
+        (
+            *("-m", "tests.bench.echo", str(ground.echo_registration), ground.synapse.address, DOMAIN),
+            *(str(ground.echo_port), mode),
         ),
-        PATIENCE,
+        directory / "echo.log",
+        {},
     )
-    before, began = processor_time(process.pid), time.perf_counter()
-    saying = asyncio.create_task(_say(alice, room, [f"echo {number}" for number in range(messages)]))
-    await alice.wait_for(lambda _: len(alice.messages(room, bot)) >= messages, PATIENCE)
-    await saying
-    return messages / (time.perf_counter() - began), _each(process, before, messages)
+    alice, bot = ground.conversation.alice, f"@{ECHO_BOT}:{DOMAIN}"
+    await process.start()
+    try:
+        places = [await alice.open_chat(bot) for _ in range(rooms)]
+        for room in places:
+            await alice.wait_for(partial(_joined, room, bot), PATIENCE)
+        missing = {f"echo {number}" for number in range(messages)}
+
+        def all_came(event: JsonObject) -> bool:
+            if event["sender"] == bot and event["room_id"] in places:
+                missing.discard(event["content"].get("body"))
+            return not missing
+
+        said = [(places[number % rooms], text) for number, text in enumerate(missing)]
+        before, began = processor_time(process.pid), time.perf_counter()
+        saying = asyncio.create_task(_say(alice, said))
+        await alice.wait_for(all_came, PATIENCE)
+        took = time.perf_counter() - began
+        await saying
+        return messages / took, _each(process, before, messages)
+    finally:
+        await process.stop()
+
+
+def _joined(room: str, user: str, event: JsonObject) -> bool:
+    return event["room_id"] == room and event.get("state_key") == user and event["content"].get("membership") == "join"
 
 
 async def _to_peer(ground: Ground, messages: int) -> tuple[float, float]:
     talk, ears = ground.conversation, ground.conversation.peer.ears
     already = len(ears.texts())
     before, began = processor_time(ground.bridge.pid), time.perf_counter()
-    saying = asyncio.create_task(_say(talk.alice, talk.room, [f"there {number}" for number in range(messages)]))
+    saying = asyncio.create_task(_say(talk.alice, [(talk.room, f"there {number}") for number in range(messages)]))
     await ears.wait_until(lambda: len(ears.texts()) >= already + messages, PATIENCE)
     took = time.perf_counter() - began
     await saying
