@@ -169,6 +169,7 @@ class Bridge:
             await self._conversations.show_new_features(tx)
             rooms = await self._store.inbox.rooms(tx)
             lanes = await self._store.actions.lanes(tx)
+            await self._store.actions.interrupted(tx)
         await self.host.start(self._may_run)
         self._tasks = asyncio.create_task(self._work(), name="bridge")
         self._tasks.add_done_callback(_complain)

@@ -90,13 +90,22 @@ class PendingActions(Protocol):
         """The newest action of the lane that is not parked."""
 
     async def begun(self, tx: Transaction, order: int) -> None:
-        """Count one more attempt."""
+        """Count one more attempt: in memory, which costs no disk, for most succeed. It is on disk once it has `failed`
+        or is parked."""
+
+    async def failed(self, tx: Transaction, order: int) -> None:
+        """The attempt that was begun last did not succeed."""
+
+    async def interrupted(self, tx: Transaction) -> None:
+        """Count an attempt of all that wait and count none: an earlier run may have ended in one of them."""
 
     async def remove(self, tx: Transaction, order: int) -> None: ...
     async def remove_lane(self, tx: Transaction, lane: str) -> None:
         """Everything in this lane, parked or not."""
 
-    async def park(self, tx: Transaction, order: int, reason: str) -> None: ...
+    async def park(self, tx: Transaction, order: int, reason: str) -> None:
+        """Set an action aside, the attempt that was begun last included in its count. Raises: NotFound."""
+
     async def parked(self, tx: Transaction, lanes: Sequence[str]) -> list[Parked]:
         """The parked actions of these lanes, oldest first."""
 

@@ -25,7 +25,8 @@ class InboxItem:
 class PendingAction:
     """Something still to be done on the homeserver, in order within its ``lane``. ``action`` is *sealed*.
 
-    ``attempts`` counts tries begun before this one, so a replay after a crash knows that it may be one.
+    ``attempts`` counts tries begun before this one, so a replay after a crash knows that it may be one. After a restart
+    it counts one for all that waited, of which one in each lane may have been begun.
     """
 
     order: int

@@ -75,10 +75,19 @@ class ActionWorker:
             await self._store.actions.begun(tx, pending.order)
         failpoint("action-begun")
         try:
+            await self._do(pending)
+        except Exception:
+            async with self._store.transaction() as tx:
+                await self._store.actions.failed(tx, pending.order)
+            raise
+        return True
+
+    async def _do(self, pending: PendingAction) -> None:
+        try:
             action = actions.from_json(pending.action)
         except ValueError as error:
             await self._give_up(pending, None, describe(error))
-            return True
+            return
         try:
             deed = await self._performer.perform(action, pending)
         except Unavailable:
@@ -87,13 +96,12 @@ class ActionWorker:
             if not isinstance(error, HomeserverRefused) and pending.attempts + 1 < TRIES:
                 raise
             await self._give_up(pending, action, describe(error))
-            return True
+            return
         failpoint("matrix-sent")
         async with self._store.transaction() as tx:
             await deed(tx)
             await self._store.actions.remove(tx, pending.order)
         failpoint("action-done")
-        return True
 
     async def _give_up(self, pending: PendingAction, action: actions.Action | None, reason: str) -> None:
         """Set aside what can never be done, and say so where a person loses something by it."""

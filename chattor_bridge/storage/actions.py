@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from chattor_bridge.bridge.records import JsonObject, Parked, PendingAction
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.storage.engine import Row
+from chattor_bridge.storage.sealing import Sealer
 from chattor_bridge.storage.table import Table, parked_of, update_one
 from chattor_bridge.storage.transaction import sql
 
@@ -17,6 +18,11 @@ ACTION_ID_LENGTH = 16
 
 class SqlActions(Table):
     """See `chattor_bridge.bridge.ports.PendingActions`."""
+
+    def __init__(self, sealer: Sealer) -> None:
+        super().__init__(sealer)
+        self._begun: set[int] = set()
+        """Actions with an attempt that is not counted on disk: one in each lane that is worked on."""
 
     async def add(self, tx: Transaction, lane: str, action: JsonObject, at: int) -> None:
         action_id = secrets.token_bytes(ACTION_ID_LENGTH)
@@ -53,17 +59,28 @@ class SqlActions(Table):
             lane=lane,
             action=self._sealer.open_json(row["action"], "actions", "action", row["action_id"], lane),
             created_at=row["created_at"],
-            attempts=row["attempts"],
+            attempts=row["attempts"] + (row["position"] in self._begun),
         )
 
     async def begun(self, tx: Transaction, order: int) -> None:
-        """Raises: NotFound."""
-        await update_one(
-            sql(tx), "pending action", "UPDATE actions SET attempts = attempts + 1 WHERE position = $1", order
-        )
+        if order in self._begun:  # the attempt before this one failed when the database could not be written
+            await self._count(tx, order)
+        self._begun.add(order)
+
+    async def failed(self, tx: Transaction, order: int) -> None:
+        await self._count(tx, order)
+        tx.after_commit(lambda: self._begun.discard(order))
+
+    async def _count(self, tx: Transaction, order: int) -> None:
+        await sql(tx).execute("UPDATE actions SET attempts = attempts + 1 WHERE position = $1", order)
+
+    async def interrupted(self, tx: Transaction) -> None:
+        await sql(tx).execute("UPDATE actions SET attempts = 1 WHERE attempts = 0 AND parked IS NULL")
+        tx.after_commit(self._begun.clear)
 
     async def remove(self, tx: Transaction, order: int) -> None:
         await sql(tx).execute("DELETE FROM actions WHERE position = $1", order)
+        tx.after_commit(lambda: self._begun.discard(order))
 
     async def remove_lane(self, tx: Transaction, lane: str) -> None:
         await sql(tx).execute("DELETE FROM actions WHERE lane = $1", lane)
@@ -73,10 +90,12 @@ class SqlActions(Table):
         await update_one(
             sql(tx),
             "pending action",
-            "UPDATE actions SET parked = $2 WHERE position = $1",
+            "UPDATE actions SET parked = $2, attempts = attempts + $3 WHERE position = $1",
             order,
             self._sealer.seal_text(reason, "actions", "parked", order),
+            int(order in self._begun),
         )
+        tx.after_commit(lambda: self._begun.discard(order))
 
     async def parked(self, tx: Transaction, lanes: Sequence[str]) -> list[Parked]:
         rows = await parked_of(tx, "actions", "lane", lanes)

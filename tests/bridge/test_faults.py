@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from chattor_bridge.bridge import sender
+from chattor_bridge.bridge import sender, worker
 from chattor_bridge.bridge.actions import Say, owner_lane, to_json
 from chattor_bridge.bridge.voice import Voice
 from chattor_bridge.errors import HomeserverUnavailable
@@ -63,6 +63,30 @@ async def test_a_homeserver_that_forgot_the_transaction_is_searched_before_sendi
     town.homeserver.forgets_transactions = True
     town.homeserver.lose_answers = 1
     await friend.send(await friend.friend(WAIT), "once")
+    await friend.send(await friend.friend(WAIT), "and then")
+    await town.homeserver.until(lambda: "and then" in room.bodies(ghost))
+    assert room.bodies(ghost) == ["once", "and then"]
+
+
+async def test_it_is_searched_too_when_the_process_died_before_it_could_count_its_try(
+    town: Town, friend: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = await town.befriend(friend)
+    await town.idle()
+    ghost = (await town.portal(room)).ghost
+    monkeypatch.setattr(sender, "TRUSTED_MEMORY", -1)
+    town.homeserver.forgets_transactions = True
+
+    def die(name: str) -> None:
+        if name == "matrix-sent":
+            raise asyncio.CancelledError
+
+    with monkeypatch.context() as dying:
+        dying.setattr(worker, "failpoint", die)
+        await friend.send(await friend.friend(WAIT), "once")
+        await town.homeserver.until(lambda: room.bodies(ghost) == ["once"])
+        await town.bridge.stop()
+    await town.restart()
     await friend.send(await friend.friend(WAIT), "and then")
     await town.homeserver.until(lambda: "and then" in room.bodies(ghost))
     assert room.bodies(ghost) == ["once", "and then"]

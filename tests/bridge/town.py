@@ -176,9 +176,9 @@ class Town:
         await self.store.stop()
 
     async def restart(self) -> None:
-        await self.bridge.stop()
+        await self.stop()
         self.bridge = self._make_bridge()
-        await self.bridge.start()
+        await self.start()
 
     async def deliver(self, *, twice: bool = False) -> None:
         await self.homeserver.deliver(self.bridge.accept, twice=twice)

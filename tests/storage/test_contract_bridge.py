@@ -11,7 +11,7 @@ from chattor_bridge.bridge.records import EventLink, JsonObject, KnockNotice, Po
 from chattor_bridge.errors import AlreadyExists, NotFound, UsageError
 from chattor_bridge.ids import EventId, KnockId, MatrixEventId, MatrixRoomId, MatrixUserId, NodeId, PeerId
 from chattor_bridge.node.ports import Transaction
-from chattor_bridge.storage import Store
+from chattor_bridge.storage import Store, StoreKey, open_store
 from tests.storage import records
 from tests.storage.records import KNOCK, NODE, OWNER, PEER, ROOM, numbered
 
@@ -193,6 +193,34 @@ class TestActions:
                 assert action is not None
                 assert action.attempts == attempts
                 await store.actions.begun(tx, action.order)
+            async with store.transaction() as tx:
+                again = await store.actions.next(tx, "lane")
+                assert again is not None
+                assert again.attempts == attempts + 1
+                if attempts % 2:  # or it could not be written that it failed
+                    await store.actions.failed(tx, action.order)
+
+    async def test_an_attempt_of_which_no_end_was_written_counts_after_a_restart(
+        self, store: Store, key: StoreKey, store_url: str
+    ) -> None:
+        async with store.transaction() as tx:
+            for lane in ("begun", "failed", "parked"):
+                await store.actions.add(tx, lane, {}, 5)
+        async with store.transaction() as tx:
+            for times, lane in ((1, "begun"), (3, "failed")):
+                action = await store.actions.next(tx, lane)
+                assert action is not None
+                for _ in range(times):
+                    await store.actions.begun(tx, action.order)
+            aside = await store.actions.next(tx, "parked")
+            assert aside is not None
+            await store.actions.park(tx, aside.order, "reason")
+        await store.stop()
+        async with open_store(store_url, key) as again, again.transaction() as tx:
+            await again.actions.interrupted(tx)
+            await again.actions.unpark(tx, aside.order)
+            counted = [await again.actions.next(tx, lane) for lane in ("begun", "failed", "parked")]
+            assert [action and action.attempts for action in counted] == [1, 2, 0]
 
     async def test_a_parked_action_blocks_nobody(self, store: Store) -> None:
         async with store.transaction() as tx:
@@ -250,10 +278,7 @@ class TestActions:
                 await store.actions.remove(tx, action.order)
         assert orders == sorted(set(orders))
 
-    async def test_what_is_gone_can_be_neither_begun_nor_parked(self, store: Store) -> None:
-        with pytest.raises(NotFound):
-            async with store.transaction() as tx:
-                await store.actions.begun(tx, 1)
+    async def test_what_is_gone_can_not_be_parked(self, store: Store) -> None:
         with pytest.raises(NotFound):
             async with store.transaction() as tx:
                 await store.actions.park(tx, 1, "reason")
