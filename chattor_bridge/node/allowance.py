@@ -14,17 +14,19 @@ DAY = 86_400.0
 
 
 class Allowance:
-    """One friend's, over all its links; full again when the program starts."""
+    """One friend's, over all its links; full again when the program starts. ``daily`` in bytes, or whatever is
+    spent."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, daily: float = DAILY_ALLOWANCE) -> None:
         self._clock = clock
-        self._left = float(DAILY_ALLOWANCE)
+        self._daily = daily
+        self._left = daily
         self._at = clock.monotonic()
 
-    def spend(self, size: int) -> float:
+    def spend(self, size: float) -> float:
         """Bytes of envelopes were stored; the seconds until as many more may be."""
-        rate = DAILY_ALLOWANCE / DAY
+        rate = self._daily / DAY
         now = self._clock.monotonic()
-        self._left = min(DAILY_ALLOWANCE, self._left + (now - self._at) * rate) - size
+        self._left = min(self._daily, self._left + (now - self._at) * rate) - size
         self._at = now
         return max(0.0, -self._left / rate)

@@ -150,11 +150,12 @@ class Mailbox(Handling):
         await self._store.contacts.save(tx, contact)
 
     async def show_old_gaps(self, tx: Transaction, peer_id: PeerId) -> None:
-        """Show what has waited behind a gap for a day, link or no link, or for two while carriers say that they have
-        more; see docs/protocol/carriers.md, "Collecting"."""
-        patience = GAP_LIFETIME * (2 if self.collecting else 1)
+        """Show what has waited behind a gap for a day, link or no link, unless carriers say that they have more; see
+        docs/protocol/carriers.md, "Collecting"."""
+        if self.collecting:
+            return
         held = await self._store.received.held(tx, self._node_id, peer_id)
-        if held and self._around.clock.now() - min(one.received_at for one in held) >= patience:
+        if held and self._around.clock.now() - min(one.received_at for one in held) >= GAP_LIFETIME:
             await self.show_past_gap(tx, peer_id)
 
 

@@ -149,6 +149,7 @@ class Writing:
                 failpoint("blocks-written")
             if sent:
                 failpoint("envelope-written")
+            if handed or sent:
                 self.wake()  # there may be more
 
     async def _note_acknowledged(self) -> None:

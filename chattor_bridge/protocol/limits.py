@@ -408,8 +408,13 @@ MAX_SHELF_BLOCKS: Final = 128
 SHELF_LIFETIME: Final = 21 * 86_400
 """Seconds a block is kept: nine days less than a sender tries, so that it still has its own copy when this is gone."""
 
-MAX_BLOCKS_UNCOLLECTED: Final = 16
-"""Blocks sent to the recipient and not collected yet: a quarter of a megabyte, a second of a slow circuit."""
+MAX_BLOCKS_UNCOLLECTED: Final = 4
+"""Blocks of one shelf sent to the recipient and not collected yet: whose sender says too much, it holds up no other.
+With all shelves two megabytes."""
+
+CARRIER_DELAY: Final = 3_600
+"""Seconds a day for which gaps stay open because a carrier says that it holds more: in that all it can hold comes over
+a slow circuit."""
 
 CARRIER_PATIENCE: Final = 7 * 86_400
 """Seconds after which a carrier that was not reached makes room for another: a week's absence is common."""

@@ -16,12 +16,9 @@ from chattor_bridge.node.carrying.records import Carriage, HeldBlock
 from chattor_bridge.node.carrying.shelf import Shelf
 from chattor_bridge.node.carrying.work import SETTLE_REST
 from chattor_bridge.node.friendship import Friendship
-from chattor_bridge.node.mailbox import GAP_LIFETIME
 from chattor_bridge.node.ports import Stream, Transaction
-from chattor_bridge.node.records import HeldEvent
 from chattor_bridge.protocol.carrying import Deposit, ShelfClose, ShelfOpen
 from chattor_bridge.protocol.deposit import DepositorEnd, auth_key
-from chattor_bridge.protocol.events import Text, encode_event
 from chattor_bridge.protocol.frames import Block, Collected, Frame, Holding
 from chattor_bridge.protocol.limits import BLOCK_SIZE, COSTLY, DAILY_ALLOWANCE, MAX_CARRIERS, MAX_NEW_ONIONS
 from chattor_bridge.protocol.primitives import ed25519_public
@@ -151,18 +148,6 @@ async def _say_for_ever(three: Three) -> None:
     while True:
         _say_on_link(three.carl, three.with_carl, Holding(2**32 - 1))
         await three.rita.house.world.clock.sleep(60)
-
-
-async def test_no_gap_waits_for_ever_for_a_carrier_that_has_more(three: Three) -> None:
-    mailbox, store = three.rita.node.work.mailbox, three.rita.house.store
-    mailbox.collecting += 1
-    for days, text in ((1, "a day ago"), (2, "two days ago")):
-        event = encode_event(mailbox.event(Text(text)))
-        held = HeldEvent(three.with_sam, 1000 + days, event, mailbox.now() - days * GAP_LIFETIME)
-        async with store.transaction() as tx:
-            await mailbox.hold(tx, held)
-            await mailbox.show_old_gaps(tx, three.with_sam)
-        assert len(three.rita.texts()) == (0 if days == 1 else 2)
 
 
 async def test_who_is_no_carrier_has_nobody_wait(three: Three) -> None:
@@ -310,6 +295,33 @@ async def test_a_block_that_comes_while_others_are_read_is_handed_over_too(
     assert [one.number for one in await handing.next() if isinstance(one, Block)] == [2]
 
 
+async def test_a_shelf_that_is_not_collected_holds_up_no_other(three: Three) -> None:
+    handing, first = await _handing(three, 6)
+    second = ShelfId(secrets.token_bytes(16))
+    carriages, node_id = three.carl.house.store.carriages, three.carl.node_id
+    async with three.carl.house.store.transaction() as tx:
+        [like] = await carriages.shelves(tx, node_id)
+        await carriages.open_shelf(tx, node_id, replace(like, shelf_id=second))
+        await carriages.keep(tx, node_id, three.with_carl, second, [bytes(BLOCK_SIZE)], 1 << 40)
+    assert await _numbers(handing) == {first: [1, 2, 3, 4], second: [1]}
+    async with three.carl.house.store.transaction() as tx:
+        await carriages.keep(tx, node_id, three.with_carl, second, [bytes(BLOCK_SIZE)], 1 << 40)
+    handing.wake()
+    assert await _numbers(handing) == {second: [2]}
+    await handing.collected(Collected(first, 3))
+    assert await _numbers(handing) == {first: [5, 6]}
+
+
+async def _numbers(handing: Handing) -> dict[ShelfId, list[int]]:
+    """What is handed over now, until there is nothing."""
+    given: dict[ShelfId, list[int]] = {}
+    while frames := await handing.next():
+        for frame in frames:
+            if isinstance(frame, Block):
+                given.setdefault(frame.shelf, []).append(frame.number)
+    return given
+
+
 async def test_what_was_never_handed_over_costs_no_transaction_when_it_is_collected(
     three: Three, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -406,14 +418,14 @@ async def test_two_streams_at_once_put_no_more_on_a_shelf_than_fits(
 
 async def test_a_carrier_that_did_not_answer_is_asked_again(three: Three) -> None:
     async with three.rita.house.store.transaction() as tx:
-        await sql(tx).execute("UPDATE own_shelves SET onion = NULL, static_key = NULL")
-    clock = three.rita.house.world.clock
-
-    async def ready() -> None:
+        await sql(tx).execute(
+            "UPDATE own_shelves SET onion = NULL, static_key = NULL, opened_at = opened_at - $1",
+            agreements.ANSWER_PATIENCE,
+        )
+    three.rita.node.work.carrying.look_again()
+    async with asyncio.timeout(PATIENCE):
         while any(shelf.onion is None for shelf in await three.shelves()):  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.01)
-
-    await clock.pass_until(ready(), step=3600)
     await until_many(three.targets, 1)
 
 

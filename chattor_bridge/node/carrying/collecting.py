@@ -5,37 +5,33 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Awaitable, Callable, Sequence, Set
+from functools import partial
+from typing import Final, TypeVar
 
 from chattor_bridge.errors import AuthenticationFailed, MalformedData, NotFound
 from chattor_bridge.failpoints import failpoint
-from chattor_bridge.ids import NodeId, PeerId
-from chattor_bridge.node.carrying.records import OwnShelf
+from chattor_bridge.ids import NodeId, PeerId, ShelfId
+from chattor_bridge.node.carrying.pacing import MOST_HELD, MOST_SHELVES, Pacing
 from chattor_bridge.node.mailbox import Mailbox, Taken
 from chattor_bridge.node.patience import unless
-from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.records import Retired
 from chattor_bridge.node.surroundings import Surroundings
 from chattor_bridge.node.views import Counters
 from chattor_bridge.protocol.blocks import open_block
 from chattor_bridge.protocol.frames import Block, Collected, Holding
-from chattor_bridge.protocol.limits import COSTLY, MAX_BLOCKS_UNCOLLECTED, MAX_SHELF_BLOCKS, MAX_SHELVES
+from chattor_bridge.protocol.limits import COSTLY, MAX_BLOCKS_UNCOLLECTED
 from chattor_bridge.protocol.session import Session
-
-OVER_ALLOWANCE_PAUSE: Final = 60.0
-"""Seconds before the next block of a friend who has said more than it may in a day: at a block a minute it adds little,
-and whoever else left something there need not wait for a day."""
 
 HANDING_PATIENCE: Final = 120.0
 """Seconds without a block after which a carrier is not waited for any more, whatever it said it holds: a slow circuit
 takes a tenth of that for all that are under way."""
 
-MOST_HELD: Final = 2 * MAX_SHELVES * MAX_SHELF_BLOCKS
-"""Blocks that a carrier can hold: on the shelves it offers, and on those whose place they take."""
+T = TypeVar("T")
 
 Took = Callable[[PeerId, Taken], None]
 Spend = Callable[[PeerId, int], float]
+Keys = dict[ShelfId, list[tuple[PeerId, bytes]]]
 
 
 class Collecting:
@@ -48,6 +44,7 @@ class Collecting:
         carrier_id: PeerId,
         mailbox: Mailbox,
         counters: Counters,
+        pacing: Pacing,
         *,
         spend: Spend,
         took: Took,
@@ -60,13 +57,15 @@ class Collecting:
         self._carrier_id = carrier_id
         self._mailbox = mailbox
         self._counters = counters
+        self._pacing = pacing
         self._spend = spend
         self._took = took
         self._say = say
-        self._blocks: deque[Block] = deque()
+        self._blocks: dict[ShelfId, deque[Block]] = {}
         self._news = asyncio.Event()
         self._left = 0
         self._told = False
+        self._heard_at = self._counted_at = around.clock.monotonic()
 
     async def holding(self, frame: Holding) -> None:
         """The friend says how much there is; that counts once, and from carriers. Raises: DatabaseUnavailable."""
@@ -76,73 +75,129 @@ class Collecting:
             shelves = await self._around.store.carriers.shelves(tx, self._node_id)
         self._told = True
         if any(shelf.carrier_id == self._carrier_id for shelf in shelves):
+            self._heard_at = self._counted_at = self._around.clock.monotonic()
             self._expect(min(frame.blocks, MOST_HELD))
             self._news.set()
 
     def put(self, block: Block) -> None:
         """A block has come. Raises: MalformedData when the carrier does not wait for what it sent to be collected."""
-        if len(self._blocks) >= MAX_BLOCKS_UNCOLLECTED:
+        waiting = self._blocks.setdefault(block.shelf, deque())
+        if len(waiting) >= MAX_BLOCKS_UNCOLLECTED or len(self._blocks) > MOST_SHELVES:
             raise MalformedData("a carrier sends more blocks than may be under way")
-        self._blocks.append(block)
+        waiting.append(block)
+        self._heard_at = self._around.clock.monotonic()
         self._news.set()
 
     async def run(self) -> None:
-        """Take one block after the other, until cancelled."""
+        """Take what comes, the shelves in turn, until cancelled."""
         try:
             while True:
-                if self._left:
-                    await unless(self._news, self._around.clock.sleep(HANDING_PATIENCE))
-                    if not self._news.is_set():
-                        self._expect(0)
+                ready = [block for shelf in self._ready() for block in self._blocks[shelf]]
+                if ready:
+                    await self._take(ready)
                 else:
-                    await self._news.wait()
-                self._news.clear()
-                while self._blocks:
-                    await self._around.insist(self._take_first, on_failure=lambda _error, _delay: None)
+                    await self._wait()
+                self._count_delay()
         finally:
             self._expect(0)
 
-    async def _take_first(self) -> None:
-        block = self._blocks[0]
-        taken: dict[PeerId, Taken] = {}
-        async with self._around.store.transaction() as tx:
-            shelf = await self._around.store.carriers.shelf(tx, self._node_id, self._carrier_id, block.shelf)
-            opened = None if shelf is None else await self._open(tx, shelf, block.block)
-            if opened is None:
-                self._counters.undecryptable += 1
-            else:
-                sender, envelopes = opened
-                one = taken[sender] = await self._mailbox.receive(tx, sender, envelopes, carried=True)
-                if one.ack is not None:
-                    await self._around.store.deposits.owe(tx, self._node_id, sender)
-        failpoint("block-taken")
-        self._blocks.popleft()
-        for sender, one in taken.items():
-            self._took(sender, one)
-            # What the carrier hands over again is not the sender's doing.
-            if self._spend(sender, one.stored + COSTLY * one.costly):
-                await self._around.clock.sleep(OVER_ALLOWANCE_PAUSE)
-        self._expect(self._left - 1)
-        self._say(Collected(block.shelf, block.number))
+    def _ready(self) -> list[ShelfId]:
+        return [shelf for shelf in self._blocks if self._pacing.wait(shelf) <= 0]
 
-    async def _open(self, tx: Transaction, shelf: OwnShelf, block: bytes) -> tuple[PeerId, list[bytes]] | None:
-        """Whose it is, and the envelopes in it; None when it opens under nobody's key."""
-        if shelf.onion is None:
-            return None
-        for sender in shelf.senders:
-            try:
+    async def _wait(self) -> None:
+        """For a block, for the end of a pause, or for the end of our patience."""
+        pauses = [self._pacing.wait(shelf) for shelf in self._blocks]
+        if self._left:
+            pauses.append(self._heard_at + HANDING_PATIENCE - self._around.clock.monotonic())
+        self._news.clear()
+        if pauses:
+            await unless(self._news, self._around.clock.sleep(min(pauses)))
+        else:
+            await self._news.wait()
+
+    def _count_delay(self) -> None:
+        """What it is waited for counts, however it spends that time."""
+        now = self._around.clock.monotonic()
+        spent, self._counted_at = now - self._counted_at, now
+        if self._left and (self._pacing.delayed(spent) or now - self._heard_at >= HANDING_PATIENCE):
+            self._expect(0)
+
+    async def _take(self, blocks: Sequence[Block]) -> None:
+        """Take these, which have come and wait. What opens under nobody's key costs no transaction of its own."""
+        keys = await self._insist(partial(self._keys, {block.shelf for block in blocks}))
+        for block in blocks:
+            if self._pacing.wait(block.shelf) > 0:  # because of one before it
+                continue
+            opened = _opened(block, keys.get(block.shelf, []))
+            taken = None if opened is None else await self._insist(partial(self._store, *opened))
+            failpoint("block-taken")
+            self._drop_first(block.shelf)
+            if opened is None or taken is None:
+                self._counters.undecryptable += 1
+                self._pacing.made_up(block.shelf if block.shelf in keys else None)
+            else:
+                sender, _ = opened
+                self._took(sender, taken)
+                # What the carrier hands over again is not the sender's doing.
+                if self._spend(sender, taken.stored + COSTLY * taken.costly):
+                    self._pacing.slow_down(block.shelf)
+            self._say(Collected(block.shelf, block.number))
+
+    def _drop_first(self, shelf_id: ShelfId) -> None:
+        waiting = self._blocks[shelf_id]
+        waiting.popleft()
+        if not waiting:
+            del self._blocks[shelf_id]
+        self._expect(self._left - 1)
+
+    async def _keys(self, shelf_ids: Set[ShelfId]) -> Keys:
+        """Of our shelves among these, the keys under which a block may open, and whose they are."""
+        keys: Keys = {}
+        store = self._around.store
+        async with store.transaction() as tx:
+            for shelf_id in shelf_ids:
+                shelf = await store.carriers.shelf(tx, self._node_id, self._carrier_id, shelf_id)
+                if shelf is None or shelf.onion is None:
+                    continue
+                keys[shelf_id] = []
+                for sender in shelf.senders:
+                    contact = await store.contacts.get(tx, self._node_id, sender)
+                    if contact is not None:
+                        session = Session.deserialize(contact.session)
+                        keys[shelf_id].append((sender, session.block_key(shelf.onion, ours=False)))
+        return keys
+
+    async def _store(self, sender: PeerId, envelopes: Sequence[bytes]) -> Taken | None:
+        """None when we want nothing of this sender any more."""
+        store = self._around.store
+        try:
+            async with store.transaction() as tx:
                 contact = await self._mailbox.locked(tx, sender)
                 if contact.blocked or contact.retired is Retired.OVER:
-                    continue
-                key = Session.deserialize(contact.session).block_key(shelf.onion, ours=False)
-                return sender, open_block(key, block)
-            except (AuthenticationFailed, NotFound):
-                continue
-            except MalformedData:
-                return None
-        return None
+                    return None
+                taken = await self._mailbox.receive(tx, sender, envelopes, carried=True)
+                if taken.ack is not None:
+                    await store.deposits.owe(tx, self._node_id, sender)
+        except NotFound:
+            return None
+        return taken
+
+    async def _insist(self, work: Callable[[], Awaitable[T]]) -> T:
+        return await self._around.insist(work, on_failure=lambda _error, _delay: None)
 
     def _expect(self, blocks: int) -> None:
         """How many more are to come before everything is collected."""
         before, self._left = self._left, max(0, blocks)
         self._mailbox.collecting += self._left - before
+
+
+def _opened(block: Block, keys: Sequence[tuple[PeerId, bytes]]) -> tuple[PeerId, list[bytes]] | None:
+    """Whose it is, and the envelopes in it; None when it opens under nobody's key, or holds anything else."""
+    for sender, key in keys:
+        try:
+            return sender, open_block(key, block.block)
+        except AuthenticationFailed:
+            continue
+        except MalformedData:
+            return None
+    return None

@@ -16,6 +16,7 @@ from chattor_bridge.node.carrying.agreements import Agreements
 from chattor_bridge.node.carrying.collecting import Collecting
 from chattor_bridge.node.carrying.depositing import Depositing
 from chattor_bridge.node.carrying.handing import Handing
+from chattor_bridge.node.carrying.pacing import Pacing
 from chattor_bridge.node.carrying.records import HeldShelf, Target
 from chattor_bridge.node.carrying.shelf import Shelf
 from chattor_bridge.node.friendship import DAY, Friendship
@@ -70,6 +71,7 @@ class CarryingWork:
         self._depositing: dict[tuple[PeerId, bytes], Depositing] = {}
         self._tasks: dict[tuple[PeerId, bytes], asyncio.Task[None]] = {}
         self._followed: dict[PeerId, dict[bytes, float]] = {}
+        self._pacings: dict[PeerId, Pacing] = {}
         self.trouble = Trouble()
 
     def look_again(self) -> None:
@@ -90,6 +92,7 @@ class CarryingWork:
             peer_id,
             self._mailbox,
             self._counters,
+            self._pacings.setdefault(peer_id, Pacing(self._around.clock)),
             spend=self._spend,
             took=self._took,
             say=say,

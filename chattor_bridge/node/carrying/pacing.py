@@ -1,0 +1,60 @@
+"""How fast what one carrier holds is taken, and for how long it is waited for. That is so over all links with it: a new
+one begins nothing anew. Implements docs/protocol/carriers.md, "Collecting"."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from chattor_bridge.ids import ShelfId
+from chattor_bridge.node.allowance import Allowance
+from chattor_bridge.node.ports import Clock
+from chattor_bridge.protocol.limits import CARRIER_DELAY, MAX_SHELF_BLOCKS, MAX_SHELVES
+
+SLOW_PAUSE: Final = 60.0
+"""Seconds before the next block of a shelf on which somebody leaves more than it may, or what opens under nobody's key:
+a block a minute adds little, and whoever shares the shelf need not wait for a day."""
+
+MOST_SHELVES: Final = 2 * MAX_SHELVES
+"""Shelves at one carrier: those it offers, and those whose place they take."""
+
+MOST_HELD: Final = MOST_SHELVES * MAX_SHELF_BLOCKS
+"""Blocks that a carrier can hold."""
+
+
+class Pacing:
+    """Of one carrier; full again when the program starts."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._slow_until: dict[ShelfId | None, float] = {}
+        self._made_up: dict[ShelfId, Allowance] = {}
+        self._unknown = Allowance(clock, MOST_HELD)
+        self._delay = Allowance(clock, CARRIER_DELAY)
+
+    def wait(self, shelf_id: ShelfId) -> float:
+        """Seconds until the next block of this shelf may be taken; not more than 0 for now."""
+        until = max(self._slow_until.get(one, float("-inf")) for one in (shelf_id, None))
+        return until - self._clock.monotonic()
+
+    def slow_down(self, shelf_id: ShelfId | None) -> None:
+        """Take no more of this shelf for a while; of all shelves for None."""
+        now = self._clock.monotonic()
+        self._slow_until = {one: until for one, until in self._slow_until.items() if until > now}
+        self._slow_until[shelf_id] = now + SLOW_PAUSE
+
+    def made_up(self, shelf_id: ShelfId | None) -> None:
+        """A block of this shelf opened under nobody's key: a shelf full of them a day is taken at once, and of shelves
+        that we do not know (None) as many as a carrier can hold."""
+        if shelf_id is None:
+            allowance = self._unknown
+        else:
+            if shelf_id not in self._made_up and len(self._made_up) >= MOST_SHELVES:
+                del self._made_up[next(iter(self._made_up))]  # a shelf that is no more; no carrier makes one
+            allowance = self._made_up.setdefault(shelf_id, Allowance(self._clock, MAX_SHELF_BLOCKS))
+        if allowance.spend(1):
+            self.slow_down(shelf_id)
+
+    def delayed(self, seconds: float) -> bool:
+        """For so long were gaps kept open because the carrier has said that it holds more; whether it may have that no
+        longer."""
+        return self._delay.spend(seconds) > 0
