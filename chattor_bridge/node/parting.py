@@ -39,6 +39,7 @@ class Parting(NodePart):
         contact = await self._locked_with_other(tx, peer_id)
         await self.work.merging.let_go(tx, contact)
         await self._store.expiring.begin_all(tx, self.node_id, peer_id, self.work.mailbox.now())  # nobody reads it now
+        await self.work.carrying.agreements.part(tx, peer_id)
         await self._store.contacts.remove(tx, self.node_id, peer_id)
         tx.after_commit(self.work.expiry.look_again)
         tx.after_commit(lambda: failpoint("forget-committed"))

@@ -87,6 +87,37 @@ async def test_a_blocked_friend_has_no_shelf_any_more(three: Three) -> None:
     await world.clock.pass_until(_gone(world, shelf.onion), step=600)
 
 
+@pytest.mark.parametrize("how", ["block", "forget", "retire"])
+async def test_who_is_wanted_no_more_keeps_no_place_that_was_shared(world: World, how: str) -> None:
+    """The others are told of another at once, and it is closed when they have heard."""
+    three = await Three.meet(world)
+    olga = await world.person("Olga")
+    with_olga = await three.rita.befriend(olga)
+    async with three.rita.house.store.transaction() as tx:
+        await three.rita.node.carrying.ask(tx, three.with_carl)
+    async with three.carl.house.store.transaction() as tx:
+        await three.carl.node.carrying.offer(tx, three.with_carl, 1, 8)
+    await until_many(three.targets, 1)
+    await until_many(lambda: _targets(olga, with_olga), 1)
+    [shared] = await three.shelves()
+    assert len(shared.senders) == 2
+    assert shared.onion is not None
+    async with three.rita.house.store.transaction() as tx:
+        await getattr(three.rita.node, how)(tx, three.with_sam)
+    async with asyncio.timeout(PATIENCE):
+        while [one.deposit for one in await _targets(olga, with_olga)] == [shared.deposit]:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    await world.clock.pass_until(_gone(world, shared.onion), step=600)
+    [target] = await _targets(olga, with_olga)
+    assert target.deposit.capability != shared.capability
+    await three.rita.house.stop()
+    await olga.say(with_olga, "by the other")
+    await three.until_held(1)
+    await olga.house.stop()
+    await three.rita.house.start()
+    await three.rita.until(lambda: "by the other" in three.rita.texts(), time_passes=True)
+
+
 async def _gone(world: World, onion: OnionKey) -> None:
     while world.network.hosts(onion):  # noqa: ASYNC110 - a memory network tells nobody
         await asyncio.sleep(0.02)

@@ -54,8 +54,6 @@ from chattor_bridge.protocol.primitives import KEY_SIZE, ed25519_public, hash256
 ANSWER_PATIENCE: Final = 86_400
 """Seconds after which a carrier that was heard without answering is asked for a shelf again: it may have room now."""
 
-_NO_SHELVES: Final = hash256("node/shelves", cbor.encode([]))
-
 
 class Agreements:
     """Of one node, in all three parts."""
@@ -115,6 +113,13 @@ class Agreements:
             raise UsageError("you do not carry for this friend")
         await self._send(tx, peer_id, CarryEnd(CARRIER))
         await self._end_carriage(tx, carriage)
+
+    async def part(self, tx: Transaction, peer_id: PeerId) -> None:
+        """A friendship ends: nothing more is to be left where this friend could."""
+        now = self._around.clock.now()
+        for shelf in await self._store.carriers.shelves(tx, self._node_id):
+            if peer_id in shelf.senders:
+                await self._store.carriers.save_shelf(tx, self._node_id, _without(shelf, [peer_id], now))
 
     async def overview(self) -> list[CarryingInfo]:
         """What is agreed with each friend with whom something is, or was asked. Raises: DatabaseUnavailable."""
@@ -318,15 +323,11 @@ class Agreements:
         for shelf in await self._store.carriers.shelves(tx, self._node_id):
             if shelf.carrier_id != carrier_id:
                 continue
-            kept = replace(shelf, senders=tuple(one for one in shelf.senders if _is_among(one, friends)))
+            kept = _without(shelf, [one for one in shelf.senders if not _is_among(one, friends)], now)
             if kept != shelf:
                 await self._store.carriers.save_shelf(tx, self._node_id, kept)
             if kept.superseded_at is not None:
                 await self._end_shelf(tx, kept, now)
-            elif not kept.senders:  # whoever it was for is no friend any more
-                if await self._say(tx, carrier_id, ShelfClose(kept.shelf_id)):
-                    superseded = replace(kept, superseded_at=now, closed=True)
-                    await self._store.carriers.save_shelf(tx, self._node_id, superseded)
             else:
                 open_shelves.append(kept)
         if contact is None or carrier is None or not carrier.used:
@@ -371,14 +372,25 @@ class Agreements:
         return shelf
 
     async def _end_shelf(self, tx: Transaction, shelf: OwnShelf, now: int) -> None:
-        """Close what another has taken the place of, when its senders have had the time to hear of that; and forget it
-        when nothing can be on it any more."""
+        """Close what another has taken the place of, when its senders have heard of that or have had the time to; and
+        forget it when nothing can be on it any more."""
         assert shelf.superseded_at is not None
-        is_due = not shelf.closed and now - shelf.superseded_at >= SHELF_LIFETIME
-        if is_due and await self._say(tx, shelf.carrier_id, ShelfClose(shelf.shelf_id)):
+        is_due = now - shelf.superseded_at >= SHELF_LIFETIME or await self._is_left(tx, shelf)
+        if not shelf.closed and is_due and await self._say(tx, shelf.carrier_id, ShelfClose(shelf.shelf_id)):
             await self._store.carriers.save_shelf(tx, self._node_id, replace(shelf, closed=True))
         if now - shelf.superseded_at >= 2 * SHELF_LIFETIME:
             await self._store.carriers.remove_shelf(tx, self._node_id, shelf.shelf_id)
+
+    async def _is_left(self, tx: Transaction, shelf: OwnShelf) -> bool:
+        """Whether every sender of this shelf has acknowledged that it is told of it no more."""
+        shelves = await self._store.carriers.shelves(tx, self._node_id)
+        for sender in shelf.senders:
+            deposits = _deposits(sender, shelves)
+            told = await self._store.carriers.told(tx, self._node_id, sender)
+            waits = await self._store.outbox.count(tx, self._node_id, sender)
+            if shelf.deposit in deposits or told != _digest(deposits) or waits:
+                return False
+        return True
 
     async def _tell(self, tx: Transaction, peer_id: PeerId) -> None:
         """As R: let a sender know where it can leave something."""
@@ -386,8 +398,8 @@ class Agreements:
         if contact is None or not _is_friend(contact) or Shelves.TYPE not in contact.capabilities:
             return
         deposits = _deposits(peer_id, await self._store.carriers.shelves(tx, self._node_id))
-        digest = hash256("node/shelves", cbor.encode([one.to_fields() for one in deposits]))
-        told = await self._store.carriers.told(tx, self._node_id, peer_id) or _NO_SHELVES
+        digest = _digest(deposits)
+        told = await self._store.carriers.told(tx, self._node_id, peer_id) or _digest([])
         if digest != told and await self._say(tx, peer_id, Shelves(deposits)):
             await self._store.carriers.tell(tx, self._node_id, peer_id, digest)
 
@@ -403,6 +415,19 @@ def _is_friend(contact: Contact) -> bool:
 
 def _is_among(peer_id: PeerId, friends: Sequence[Contact]) -> bool:
     return any(friend.peer_id == peer_id for friend in friends)
+
+
+def _without(shelf: OwnShelf, senders: Sequence[PeerId], now: int) -> OwnShelf:
+    """A shelf as it is when these may use it no more. They know its capability: another takes its place, if it was
+    somebody else's too."""
+    left = tuple(one for one in shelf.senders if one not in senders)
+    if left == shelf.senders and left:
+        return shelf
+    return replace(shelf, senders=left, superseded_at=now if shelf.superseded_at is None else shelf.superseded_at)
+
+
+def _digest(deposits: Sequence[Deposit]) -> bytes:
+    return hash256("node/shelves", cbor.encode([one.to_fields() for one in deposits]))
 
 
 def _deposits(sender: PeerId, shelves: Sequence[OwnShelf]) -> tuple[Deposit, ...]:
