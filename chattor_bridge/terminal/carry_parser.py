@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from chattor_bridge.protocol.limits import MAX_SHELF_BLOCKS, MAX_SHELVES
-from chattor_bridge.terminal.file_parser import Add
+from chattor_bridge.terminal.parsing import Add
 
 _CARRY = """{"contact": 1, "name": "Bob", "carries": true, "asked": true, "offered": true, "carried": false,
  "wants": false, "held": 0, "held_on": 0, "shelves": 0, "blocks": 0, "words": ["holds your mail on up to …"]}

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 
-Add = Callable[[str, str, str, str], argparse.ArgumentParser]
-"""Adds a command: its name, summary, manual and the shape of its objects."""
+from chattor_bridge.terminal.parsing import Add
 
 _FILE = """{"file": "a1…", "contact": 1, "name": "Bob", "event_id": "5f…", "sent": false, "state": "accepted",
  "reason": "", "file_name": "song.ogg", "mime": "audio/ogg", "size": 3100000, "done": 61440,

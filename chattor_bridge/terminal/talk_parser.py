@@ -1,25 +1,49 @@
-"""The part of the command line by which people say what is no plain text, or is about something that was said."""
+"""The part of the command line by which people say something, or change what was said."""
 
 from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable
 from decimal import Decimal
 
 from chattor_bridge.protocol.limits import MAX_ACCURACY, MAX_ANSWERS
 from chattor_bridge.terminal.forms import MICRO
+from chattor_bridge.terminal.parsing import MAX_ORDER, Add, bounded
 
-Add = Callable[[str, str, str, str], argparse.ArgumentParser]
-"""Adds a command: its name, summary, manual and the shape of its objects."""
+DEFAULT_WAIT = 60
+"""Seconds that `send --wait` waits: a link over Tor comes up well within them when the friend is online."""
+
+MAX_WAIT = 86_400
+"""Seconds that `send --wait --timeout` may ask for: a day; after that `history` tells."""
 
 _SENT = '{"event_id": "5f…", "state": "queued"}'
+
+_ORDER = bounded(1, MAX_ORDER)
 
 _NUMBER_OF = "number of the message, as history shows it"
 
 
-def add_talk(add: Add, order: Callable[[str], int], at_least_one: Callable[[str], int]) -> None:
-    """Add the commands. ``order`` reads the number of a message, ``at_least_one`` a small number."""
+def add_talk(add: Add) -> None:
+    """Add the commands."""
+    send = add(
+        "send",
+        "send a message to a friend",
+        "The text may use CommonMark (**bold**, *italics*, `code`). Without TEXT it is read from standard input. It\n"
+        "is on disk when this returns and goes out as soon as the friend can be reached. A long text becomes several\n"
+        "messages; their event ids are shown, one a line.",
+        _SENT + '\nand with --wait later {"event_id": "5f…", "state": "delivered|failed"}',
+    )
+    send.add_argument("contact", help="number, alias or name")
+    send.add_argument("text", nargs="*", metavar="TEXT", help="what to say; put -- before it if it begins with a dash")
+    send.add_argument("--emote", action="store_true", help="tell of yourself in the third person: * Alice waves")
+    send.add_argument("--wait", action="store_true", help="wait until the friend has it on disk")
+    send.add_argument(
+        "--timeout",
+        type=bounded(1, MAX_WAIT),
+        default=DEFAULT_WAIT,
+        metavar="SECONDS",
+        help=f"how long --wait waits at most (default {DEFAULT_WAIT}, up to {MAX_WAIT})",
+    )
     reply = add(
         "reply",
         "answer a message",
@@ -27,17 +51,17 @@ def add_talk(add: Add, order: Callable[[str], int], at_least_one: Callable[[str]
         "with --thread and --to it answers one message in the thread of another. As send otherwise.",
         _SENT,
     )
-    _to_message(reply, order)
+    _to_message(reply)
     reply.add_argument("text", nargs="*", metavar="TEXT", help="what to say; put -- before it if it begins with a dash")
     reply.add_argument("--thread", action="store_true", help="say it in the thread of this message")
-    reply.add_argument("--to", type=order, metavar="N", help="with --thread: the message in it that is answered")
+    reply.add_argument("--to", type=_ORDER, metavar="N", help="with --thread: the message in it that is answered")
     edit = add(
         "edit",
         "change what you have said",
         "Your friend sees the new text and that it was changed. Only your own texts can be changed.",
         _SENT,
     )
-    _to_message(edit, order)
+    _to_message(edit)
     edit.add_argument("text", nargs="*", metavar="TEXT", help="how it is to read; without it, standard input")
     delete = add(
         "delete",
@@ -45,14 +69,14 @@ def add_talk(add: Add, order: Callable[[str], int], at_least_one: Callable[[str]
         "It is erased here, and at your friend's as soon as your friend is reached. What was read was read.",
         _SENT,
     )
-    _to_message(delete, order)
+    _to_message(delete)
     react = add(
         "react",
         "put an emoji under a message",
         "A short word will do as well, up to 64 bytes. --remove takes it back.",
         _SENT,
     )
-    _to_message(react, order)
+    _to_message(react)
     react.add_argument("emoji", help="what to put there, such as 👍")
     react.add_argument("--remove", action="store_true", help="take it back")
     poll = add(
@@ -66,7 +90,7 @@ def add_talk(add: Add, order: Callable[[str], int], at_least_one: Callable[[str]
     poll.add_argument("answers", nargs="+", metavar="ANSWER", help=f"each in one argument, up to {MAX_ANSWERS}")
     poll.add_argument(
         "--choices",
-        type=at_least_one,
+        type=bounded(1, MAX_ANSWERS),
         default=1,
         metavar="N",
         help="how many answers you may each choose (default 1)",
@@ -78,10 +102,12 @@ def add_talk(add: Add, order: Callable[[str], int], at_least_one: Callable[[str]
         "Takes the place of what you chose before. Without ANSWER it takes your vote back.",
         _SENT,
     )
-    _to_message(vote, order)
-    vote.add_argument("answers", nargs="*", type=at_least_one, metavar="ANSWER", help="numbers of answers, from 1")
+    _to_message(vote)
+    vote.add_argument(
+        "answers", nargs="*", type=bounded(1, MAX_ANSWERS), metavar="ANSWER", help="numbers of answers, from 1"
+    )
     end_poll = add("end-poll", "end a poll of yours", "Votes that come later do not count.", _SENT)
-    _to_message(end_poll, order)
+    _to_message(end_poll)
     place = add(
         "place",
         "tell a friend of a place",
@@ -95,8 +121,8 @@ def add_talk(add: Add, order: Callable[[str], int], at_least_one: Callable[[str]
     place.add_argument("--accuracy", type=_metres, metavar="METRES", help="how sure it is")
 
 
-def _to_message(command: argparse.ArgumentParser, order: Callable[[str], int]) -> None:
-    command.add_argument("order", type=order, metavar="N", help=_NUMBER_OF)
+def _to_message(command: argparse.ArgumentParser) -> None:
+    command.add_argument("order", type=_ORDER, metavar="N", help=_NUMBER_OF)
 
 
 def degrees(text: str) -> int:
