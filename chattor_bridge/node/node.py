@@ -337,9 +337,12 @@ class Node(Codes, Parting, Disclosure, Disappearing):
             picture = Avatar(mime_type, data)
         if picture == await self._store.pictures.own(tx, self.node_id):
             return
+        record = await self._store.nodes.get(tx, self.node_id)  # the name may have been changed in this transaction
+        if record is None:
+            raise NotFound("no such node")
         await self._store.pictures.save_own(tx, self.node_id, picture)
         for contact in await self._store.contacts.of_node(tx, self.node_id):
-            await self.send(tx, contact.peer_id, Profile(self.profile_name, picture or NO_AVATAR))
+            await self.send(tx, contact.peer_id, Profile(record.profile_name, picture or NO_AVATAR))
 
     async def send(
         self,
