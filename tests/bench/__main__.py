@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench import crowds, files, ghosts, latency, links, throughput
+from tests.bench import carriers, crowds, files, ghosts, latency, links, throughput
 from tests.bench.figures import Figure, print_figures
 
 
@@ -21,7 +21,7 @@ from tests.bench.figures import Figure, print_figures
 class Scale:
     """How much is measured: ``messages`` for latency and throughput, ``nodes`` and ``friendships`` for memory, how many
     friendships come up at a start and how many ghosts there are; ``file`` is the size of the one that goes over, in
-    bytes."""
+    bytes; ``blocks`` are left on a shelf, and ``missed`` messages collected."""
 
     latency: int
     throughput: int
@@ -29,10 +29,21 @@ class Scale:
     friendships: tuple[int, ...]
     ghosts: tuple[int, ...]
     file: int
+    blocks: int
+    missed: int
 
 
-WHOLE = Scale(latency=60, throughput=300, nodes=20, friendships=(1, 10, 50), ghosts=(10, 100, 1_000), file=50_000_000)
-SMALLEST = Scale(latency=2, throughput=5, nodes=2, friendships=(1,), ghosts=(2,), file=500_000)
+WHOLE = Scale(
+    latency=60,
+    throughput=300,
+    nodes=20,
+    friendships=(1, 10, 50),
+    ghosts=(10, 100, 1_000),
+    file=50_000_000,
+    blocks=100,
+    missed=10_000,
+)
+SMALLEST = Scale(latency=2, throughput=5, nodes=2, friendships=(1,), ghosts=(2,), file=500_000, blocks=4, missed=16)
 
 PARTS: dict[str, Callable[[Path, Scale], Awaitable[list[Figure]]]] = {
     "latency": lambda directory, scale: latency.measure(directory, scale.latency),
@@ -40,6 +51,7 @@ PARTS: dict[str, Callable[[Path, Scale], Awaitable[list[Figure]]]] = {
     "memory": lambda directory, scale: crowds.measure_memory(directory, scale.nodes, scale.friendships[-1]),
     "links": lambda directory, scale: crowds.measure_links(directory, scale.friendships),
     "ghosts": lambda directory, scale: ghosts.measure(directory, scale.ghosts),
+    "carriers": lambda directory, scale: carriers.measure(directory, scale.blocks, scale.missed),
     "files": lambda directory, scale: files.measure(directory, scale.file),
     "tor-links": lambda directory, scale: links.measure(directory, scale.friendships),
 }
