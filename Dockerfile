@@ -1,4 +1,5 @@
-# chattor-bridge (and chattor) in a container. Build: docker build -t chattor-bridge .
+# chattor-bridge in a container, and with --entrypoint chattor a node or a mailbox; docker-compose.yml has both.
+# Build: docker build -t chattor-bridge .
 # Debian 12 keeps its tor new enough; the bridge refuses one that is not and says so.
 FROM debian:bookworm-slim AS build
 RUN apt-get update \
