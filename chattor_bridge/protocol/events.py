@@ -45,7 +45,7 @@ from chattor_bridge.protocol.control import (
     VerifyKey,
     VerifyStart,
 )
-from chattor_bridge.protocol.files import FileAccept, FileCancel, FileDone, FileNews, FileOffer
+from chattor_bridge.protocol.files import FileAccept, FileCancel, FileDone, FileNews, FileOffer, FileSlice
 from chattor_bridge.protocol.limits import (
     EVENT_ID_SIZE,
     MAX_CAPTION,
@@ -94,6 +94,7 @@ __all__ = [
     "FileDone",
     "FileNews",
     "FileOffer",
+    "FileSlice",
     "Location",
     "Merge",
     "MergeDone",
@@ -149,7 +150,7 @@ _BODIES: Final[Mapping[str, Any]] = {
     body.TYPE: body
     for body in (
         *(Text, Edit, Delete, Reaction, Location, Poll, Vote, PollEnd, Timer, Receipt, Profile),
-        *(FileOffer, FileAccept, FileDone, FileCancel),
+        *(FileOffer, FileAccept, FileDone, FileCancel, FileSlice),
         *(CarryAsk, CarryOffer, CarryEnd, ShelfOpen, ShelfReady, ShelfClose, Shelves),
         *(EpochOffer, EpochAccept, VerifyStart, VerifyAccept, VerifyKey, VerifyDone, Merge, MergeDone, Retire),
     )

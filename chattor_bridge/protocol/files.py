@@ -24,8 +24,10 @@ from chattor_bridge.protocol.limits import (
     MAX_FILE_SIZE,
     MAX_MIME_TYPE,
     MAX_PIXELS,
+    MAX_SLICE_NUMBER,
     MAX_THUMBNAIL,
     MAX_WAVEFORM,
+    SLICE_SIZE,
     WAVEFORM_PEAK,
 )
 from chattor_bridge.protocol.primitives import KEY_SIZE
@@ -173,7 +175,28 @@ class FileCancel:
         return cls(file_id, reason)
 
 
-FileNews = FileAccept | FileDone | FileCancel
+@dataclass(frozen=True, slots=True)
+class FileSlice:
+    """Part of the content of a small file of the sender's: slice ``number``, from 0, of 1 to ``SLICE_SIZE`` bytes. See
+    `slices`."""
+
+    TYPE: ClassVar = "file_slice"
+    file_id: FileId
+    number: int
+    data: bytes = field(repr=False)
+
+    def to_fields(self) -> dict[str, object]:
+        return {"file": bytes(self.file_id), "number": self.number, "data": self.data}
+
+    @classmethod
+    def read(cls, fields: Fields) -> FileSlice:
+        file_id, data = _file_id(fields), fields.bytes("data", at_most=SLICE_SIZE)
+        if not data:
+            raise fields.wrong("data")
+        return cls(file_id, fields.integer("number", low=0, high=MAX_SLICE_NUMBER), data)
+
+
+FileNews = FileAccept | FileDone | FileCancel | FileSlice
 """What the two nodes say to each other about an offer; nobody is shown it as it is."""
 
 

@@ -253,6 +253,21 @@ MAX_OFFERS: Final = 1_000
 OFFER_LIFETIME: Final = 30 * 86_400
 """Seconds after which a file that was offered and has not gone over is given up: as long as a sender tries."""
 
+SLICE_SIZE: Final = 14_000
+"""Bytes of every slice of a sealed file but the last: an event less room for what later versions add, as a text."""
+
+MAX_SLICE_NUMBER: Final = 65_535
+"""Highest number of a slice: 900 MB, more than any version will leave at a carrier."""
+
+MAX_SLICED_FILE: Final = 1_048_576
+"""Bytes of a file that may go in envelopes (1 MiB): 75 slices, of the 128 blocks of a shelf."""
+
+MAX_SLICES_WAITING: Final = 96
+"""Slices that wait for one friend: three quarters of a shelf, so that there is room for what is said beside them."""
+
+MAX_SLICES_KEPT: Final = 512
+"""Slices of files of one friend that are kept and not put together: five times what it has on its way, 7 MB."""
+
 # --- link ----------------------------------------------------------------------------------------------------------
 
 LINK_SIZES: Final = (1_024, 4_096, 18_432, 65_535)

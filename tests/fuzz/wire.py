@@ -9,11 +9,12 @@ from __future__ import annotations
 import functools
 from contextlib import suppress
 
-from chattor_bridge.errors import FriendCodeError, MalformedData, PeerMisbehaved
-from chattor_bridge.ids import OnionKey
+from chattor_bridge.errors import AuthenticationFailed, FriendCodeError, MalformedData, PeerMisbehaved
+from chattor_bridge.ids import FileId, OnionKey
 from chattor_bridge.protocol import cbor
 from chattor_bridge.protocol.blocks import ROOM, fitting, open_block
 from chattor_bridge.protocol.carrying import Deposit
+from chattor_bridge.protocol.chunks import Content, Offered
 from chattor_bridge.protocol.deposit import CarrierEnd, DepositorEnd
 from chattor_bridge.protocol.door import Bundle
 from chattor_bridge.protocol.events import EpochAccept, EpochOffer, Unknown, decode_event, encode_event
@@ -37,6 +38,8 @@ from chattor_bridge.protocol.rekeying import UselessNegotiation, take_accept, ta
 from chattor_bridge.protocol.resync import Starting, answer
 from chattor_bridge.protocol.session import Duplicate, Session
 from chattor_bridge.protocol.signals import encode_signal, read_signal
+from chattor_bridge.protocol.slices import Joining
+from chattor_bridge.protocol.tree import leaf_hash
 from chattor_bridge.protocol.verification import Run, Step, commit
 from chattor_bridge.protocol.window import Ack, ReceiveWindow
 from tests.fuzz.target import Target, from_vectors, texts_from_vectors
@@ -105,6 +108,17 @@ def _file_frame(data: bytes) -> None:
     with suppress(MalformedData):
         each = decode_file_frame(data)
         assert decode_file_frame(encode_file_frame(each)) == each
+
+
+def _slices(data: bytes) -> None:
+    """What a friend says in slices is the file that it offered, or refused."""
+    offered = Offered(Content(FileId(bytes(16)), bytes(32), 5, leaf_hash(b"hello")), leaf_hash(b"hello"))
+    joining, [chunk] = Joining(offered.content), offered.sealed_chunks(0, b"hello", 0, 1)
+    with suppress(AuthenticationFailed):
+        joined = [one for at in range(0, len(data), 7) for one in joining.add(data[at : at + 7])]
+        joining.end()
+        assert joined == [(0, chunk.sealed)]
+        assert data == chunk.sealed
 
 
 def _signal(data: bytes) -> None:
@@ -304,6 +318,7 @@ TARGETS = (
     Target("block", _block, ((1_000).to_bytes(2, "big") + bytes(1_000), bytes(2))),
     Target("deposit", _deposit, (b"\xa2droom\x01fstored\x00",)),
     Target("file_frame", _file_frame, tuple(seed for seed in from_vectors("files.json", "bytes") if len(seed) < 1_000)),
+    Target("slices", _slices, (Content(FileId(bytes(16)), bytes(32), 5, bytes(32)).seal(0, b"hello"),)),
     Target("signal", _signal, from_vectors("signals.json", "bytes")),
     Target("event", _event, from_vectors("events.json", "bytes")),
     Target("ack", _ack, tuple(cbor.encode(each) for each in ([0], [5], [5, 7, 9], [0, 2, 2, 4, 100]))),

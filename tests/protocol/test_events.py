@@ -24,6 +24,7 @@ from chattor_bridge.protocol.events import (
     FileCancel,
     FileDone,
     FileOffer,
+    FileSlice,
     Location,
     Poll,
     PollEnd,
@@ -60,12 +61,14 @@ from chattor_bridge.protocol.limits import (
     MAX_QUESTION,
     MAX_REACTION,
     MAX_RECEIPT_EVENTS,
+    MAX_SLICE_NUMBER,
     MAX_TEXT,
     MAX_THUMBNAIL,
     MAX_TIME,
     MAX_TIMER,
     MAX_TIMER_ROUND,
     MAX_WAVEFORM,
+    SLICE_SIZE,
     WAVEFORM_PEAK,
 )
 from chattor_bridge.protocol.splitting import split_text
@@ -157,6 +160,9 @@ _bodies: st.SearchStrategy[Body] = st.one_of(
     st.builds(FileAccept, _ids.map(FileId)),
     st.builds(FileDone, _ids.map(FileId)),
     st.builds(FileCancel, _ids.map(FileId), st.from_regex(r"[a-z-]{1,32}", fullmatch=True)),
+    st.builds(
+        FileSlice, _ids.map(FileId), st.integers(0, MAX_SLICE_NUMBER), st.binary(min_size=1, max_size=SLICE_SIZE)
+    ),
     st.builds(Unknown, st.from_regex(r"x_[a-z0-9_.]{1,20}", fullmatch=True), _fields),
 )
 

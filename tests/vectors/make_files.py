@@ -27,15 +27,18 @@ from chattor_bridge.protocol.fileframes import (
 )
 from chattor_bridge.protocol.filestream import FileStream, Part
 from chattor_bridge.protocol.handshake import LinkKeys, Pattern, Purpose, prologue
-from chattor_bridge.protocol.limits import CHUNK_SIZE, CHUNKS_OF_GROUP
+from chattor_bridge.protocol.limits import CHUNK_SIZE, CHUNKS_OF_GROUP, MAX_SLICED_FILE, SLICE_SIZE
 from chattor_bridge.protocol.link import Established, Link
 from chattor_bridge.protocol.primitives import x25519_public
+from chattor_bridge.protocol.slices import cut
 from chattor_bridge.protocol.tree import OutlineBuilder, Tree
 from tests.protocol.sources import Source, onion_key
 
 _PATH = Path(__file__).parent / "files.json"
 _CYCLE = bytes(range(251))
 _SIZES = (0, 1, CHUNK_SIZE, CHUNK_SIZE + 1, 3 * CHUNK_SIZE, 16 * CHUNK_SIZE, 16 * CHUNK_SIZE + 1, 53 * CHUNK_SIZE - 7)
+
+_SLICED = (0, 1, SLICE_SIZE - 16, CHUNK_SIZE, CHUNK_SIZE + 1, 5 * SLICE_SIZE - 32, MAX_SLICED_FILE)
 
 
 def content_of(size: int) -> bytes:
@@ -81,6 +84,28 @@ def trees() -> list[dict[str, Any]]:
                         "tag": chunk.sealed[-16:].hex(),
                     }
                     for chunk in chunks
+                ],
+            }
+        )
+    return vectors
+
+
+def slices() -> list[dict[str, Any]]:
+    """Small files as they go in envelopes: the first slice, one with the seam of two chunks in it, and the last."""
+    vectors = []
+    for size in _SLICED:
+        file = _offered(size)
+        cuts = cut(b"".join(_chunk(file, index).sealed for index in range(file.content.count)))
+        telling = sorted({0, 4, len(cuts) - 1} & set(range(len(cuts))))
+        vectors.append(
+            {
+                "size": size,
+                "file": file.content.file_id.hex(),
+                "key": file.content.key.hex(),
+                "count": len(cuts),
+                "slices": [
+                    {"number": number, "length": len(cuts[number]), "sha256": hashlib.sha256(cuts[number]).hexdigest()}
+                    for number in telling
                 ],
             }
         )
@@ -199,7 +224,12 @@ def _short(data: bytes) -> str:
 
 def text() -> str:
     """What files.json must hold."""
-    return json.dumps({"trees": trees(), "stream": stream(), "frames": frames()}, indent=2, ensure_ascii=True) + "\n"
+    return (
+        json.dumps(
+            {"trees": trees(), "slices": slices(), "stream": stream(), "frames": frames()}, indent=2, ensure_ascii=True
+        )
+        + "\n"
+    )
 
 
 if __name__ == "__main__":

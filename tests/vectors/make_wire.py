@@ -31,6 +31,7 @@ from chattor_bridge.protocol.events import (
     FileCancel,
     FileDone,
     FileOffer,
+    FileSlice,
     Location,
     Merge,
     MergeDone,
@@ -75,7 +76,7 @@ from chattor_bridge.protocol.frames import (
     encode_frame,
 )
 from chattor_bridge.protocol.handshake import prologue
-from chattor_bridge.protocol.limits import MAX_TEXT
+from chattor_bridge.protocol.limits import MAX_TEXT, SLICE_SIZE
 from chattor_bridge.protocol.link import Established, Link, LinkKeys, Pattern
 from chattor_bridge.protocol.primitives import x25519_public
 from chattor_bridge.protocol.signals import Here, Presence, Signal, Typing, encode_signal, read_signal
@@ -91,6 +92,7 @@ _CONTENT = Content(FileId(Source("file id")(16)), Source("file key")(32), 2**36,
 
 _FILE: dict[str, object] = {"type": "file_offer", "file": bytes(16), "key": bytes(32), "size": 1, "root": bytes(32)}
 _FILE |= {"name": "a"}
+_SLICE: dict[str, object] = {"type": "file_slice", "file": bytes(16), "number": 0, "data": b"x"}
 _SMALL: dict[str, object] = {"data": b"x", "mime": "image/png", "width": 1, "height": 1}
 
 
@@ -342,6 +344,7 @@ def events() -> dict[str, Any]:
         Event(_ID, NOW, FileAccept(_CONTENT.file_id)),
         Event(_ID, NOW, FileDone(_CONTENT.file_id)),
         Event(_ID, NOW, FileCancel(_CONTENT.file_id, "file-changed")),
+        Event(_ID, NOW, FileSlice(_CONTENT.file_id, 74, Source("slice")(40))),
         Event(
             _ID, NOW, Unknown("circle.invite", {"circle": b"\x01\x02", "members": [1, -1, None, True]}), critical=True
         ),
@@ -387,6 +390,9 @@ def events() -> dict[str, Any]:
         ("a waveform that is too loud", cbor.encode(text | _FILE | {"waveform": [1_025]})),
         ("a thumbnail of 8,001 bytes", cbor.encode(text | _FILE | {"thumbnail": _SMALL | {"data": bytes(8_001)}})),
         ("a thumbnail that says more", cbor.encode(text | _FILE | {"thumbnail": _SMALL | {"x": 1}})),
+        ("an empty slice", cbor.encode(text | _SLICE | {"data": b""})),
+        ("a slice one byte too long", cbor.encode(text | _SLICE | {"data": bytes(SLICE_SIZE + 1)})),
+        ("a slice past all numbers", cbor.encode(text | _SLICE | {"number": 65_536})),
         ("an end for no reason", cbor.encode(text | {"type": "file_cancel", "file": bytes(16), "reason": ""})),
         ("a timer of more than a year", cbor.encode(text | {"type": "timer", "seconds": 31_622_401, "round": 1})),
         ("a timer without a round", cbor.encode(text | {"type": "timer", "seconds": 1, "round": 0})),

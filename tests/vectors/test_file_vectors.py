@@ -17,6 +17,7 @@ from tests.vectors.test_wire_vectors import open_stream
 
 _VECTORS = plain.load("files.json")
 _CHUNK = 61_440
+_SLICE = 14_000
 
 
 def test_the_file_is_what_the_code_makes() -> None:
@@ -71,6 +72,25 @@ def test_trees(vector: Any) -> None:
         assert chunk["tag"] == sealed[-16:].hex()
         assert chunk["sealed_sha256"] == hashlib.sha256(sealed).hexdigest()
         assert chunk["path"] == [sibling.hex() for sibling in _path(index, chunks)]
+
+
+# --- slices ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("vector", _VECTORS["slices"], ids=lambda vector: str(vector["size"]))
+def test_slices(vector: Any) -> None:
+    size = vector["size"]
+    data = bytes(i % 251 for i in range(size))
+    file_id, key = bytes.fromhex(vector["file"]), bytes.fromhex(vector["key"])
+    chunks = [data[at : at + _CHUNK] for at in range(0, size, _CHUNK)]
+    ad = plain.labelled("file-chunk", file_id, len(chunks).to_bytes(8, "big"), size.to_bytes(8, "big"))
+    sealed = b"".join(plain.seal(key, n.to_bytes(12, "big"), chunk, ad) for n, chunk in enumerate(chunks))
+    cuts = [sealed[at : at + _SLICE] for at in range(0, len(sealed), _SLICE)]
+    assert vector["count"] == len(cuts)
+    assert [one["number"] for one in vector["slices"]] == sorted({0, 4, len(cuts) - 1} & set(range(len(cuts))))
+    for one in vector["slices"]:
+        cut = cuts[one["number"]]
+        assert (one["length"], one["sha256"]) == (len(cut), hashlib.sha256(cut).hexdigest())
 
 
 # --- the stream ------------------------------------------------------------------------------------------------------
