@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
-from chattor_bridge.errors import PeerMisbehaved
+from chattor_bridge.errors import AuthenticationFailed, PeerMisbehaved
 from chattor_bridge.failpoints import failpoint
 from chattor_bridge.node.fileconnection import FileConnection
 from chattor_bridge.node.patience import describe
@@ -24,6 +24,7 @@ from chattor_bridge.protocol.chunks import SealedChunk
 from chattor_bridge.protocol.fetching import Fetching
 from chattor_bridge.protocol.filestream import Part as Role
 from chattor_bridge.protocol.limits import CHUNKS_OF_GROUP, MAX_CHUNKS_WANTED
+from chattor_bridge.protocol.slices import Joining
 
 NOTE_AT: Final = 64
 """Chunks written since the last note at which they are noted (3.75 MiB): what a crash costs at most, several times."""
@@ -36,6 +37,10 @@ MAX_UNNOTED: Final = 512
 
 ASK_AT: Final = MAX_CHUNKS_WANTED // 2
 """Chunks under way on a stream below which more are asked for."""
+
+
+SLICES_AT_ONCE: Final = 16
+"""Slices put together at a time: a quarter of a megabyte in memory."""
 
 
 class FetchingFile:
@@ -84,19 +89,44 @@ class FetchingFile:
             stored = await self._around.store.transfers.bitmap(tx, transfer)
         self._part = await self._parts.open(transfer.part_id)
         try:
-            self._unnoted = []
-            self._fetching = Fetching(transfer.content, stored)
-            self._done = transfer.content.count - self._fetching.stored.missing
-            while not self._fetching.complete:
-                await self._until_due()
-                await self._note()
+            if transfer.is_here:
+                await self._join(self._part)
+            else:
+                await self._fetch(stored)
             await self._part.sync()
+        except AuthenticationFailed:
+            await self._corrupt(transfer)
+            return
         finally:
             self._fetching = None
             self._turned()
             self._noted.set()
             await self._part.close()
         await self._arrived(transfer)
+
+    async def _fetch(self, stored: bytes) -> None:
+        """Until every chunk has come on streams, and is noted. ``stored`` is the bitmap of those that have."""
+        self._unnoted = []
+        self._fetching = Fetching(self.transfer.content, stored)
+        self._done = self.transfer.content.count - self._fetching.stored.missing
+        while not self._fetching.complete:
+            await self._until_due()
+            await self._note()
+
+    async def _join(self, part: Part) -> None:
+        """Write the chunks that came in slices, from the first on: a death costs nothing but the work.
+
+        Raises: AuthenticationFailed when this is not the file that was offered; FileUnavailable.
+        """
+        joining, transfers = Joining(self.transfer.content), self._around.store.transfers
+        for first in range(0, self.transfer.slices, SLICES_AT_ONCE):
+            async with self._around.store.transaction() as tx:
+                slices = await transfers.slices(tx, self.transfer, first, SLICES_AT_ONCE)
+            for data in slices:
+                for index, sealed in joining.add(data):
+                    await part.write(index, sealed)
+                    failpoint("chunk-written")
+        joining.end()
 
     async def serve(self, connection: FileConnection) -> str:
         """Fetch over a stream until there is nothing left to fetch; the last word for it. Raises: what the stream

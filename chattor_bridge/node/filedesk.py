@@ -1,11 +1,11 @@
-"""What is decided about files, on disk. Implements docs/protocol/files.md from "Files" to "Cancelling".
+"""What is decided about files, on disk. Implements docs/protocol/files.md from "Files" to "Slices".
 
 Every method does database work only and belongs to a transaction its caller commits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -18,7 +18,7 @@ from chattor_bridge.node.mailbox import Mailbox
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.records import NO_VERSION, Contact, Transfer, TransferState
 from chattor_bridge.node.surroundings import Surroundings
-from chattor_bridge.protocol.events import Body, Event, FileAccept, FileCancel, FileDone, FileOffer
+from chattor_bridge.protocol.events import Body, Event, FileAccept, FileCancel, FileDone, FileNews, FileOffer, FileSlice
 from chattor_bridge.protocol.files import (
     CANCELLED,
     CORRUPT,
@@ -29,7 +29,9 @@ from chattor_bridge.protocol.files import (
     TOO_LARGE,
     TOO_MANY,
 )
-from chattor_bridge.protocol.limits import MAX_OFFERS, OFFER_LIFETIME
+from chattor_bridge.protocol.limits import MAX_OFFERS, MAX_QUEUED, MAX_SLICES_KEPT, MAX_SLICES_WAITING, OFFER_LIFETIME
+from chattor_bridge.protocol.session import Session
+from chattor_bridge.protocol.slices import is_slice, slice_count
 
 PART_ID_SIZE: Final = 16
 """Bytes of the random name of a file's place on disk."""
@@ -147,7 +149,7 @@ class FileDesk:
             if await self._store.transfers.add(tx, transfer, b""):
                 tx.after_commit(self._look_again)
             return True
-        if not isinstance(body, FileAccept | FileDone | FileCancel):
+        if not isinstance(body, FileNews):
             return True
         known = await self._store.transfers.get(tx, self._node_id, contact.peer_id, body.file_id)
         if known is None or known.state.over:
@@ -155,12 +157,25 @@ class FileDesk:
         match body:
             case FileAccept() if known.outgoing and known.state is TransferState.OFFERED:
                 await self._save(tx, known, TransferState.ACCEPTED)
+                tx.after_commit(partial(self._wake, contact.peer_id))  # it may go by a carrier, as this came
             case FileDone() if known.outgoing:
                 await self._save(tx, known, TransferState.DONE)
                 await self._record(tx, FileSent(contact.peer_id, known.event_id, known.file_id))
             case FileCancel(_, reason) if known.state is not TransferState.ARRIVED:
                 await self._fail(tx, known, reason)
+            case FileSlice(_, number, data) if not known.outgoing and known.state is not TransferState.ARRIVED:
+                await self._take_slice(tx, known, number, data)
         return False
+
+    async def _take_slice(self, tx: Transaction, transfer: Transfer, number: int, data: bytes) -> None:
+        """Keep it, if this file can have it and there is room; else the file may still come on a stream."""
+        if self._around.files is None or not is_slice(transfer.content, number, len(data)):
+            return
+        if await self._store.transfers.count_slices(tx, self._node_id, transfer.peer_id) >= MAX_SLICES_KEPT:
+            return
+        kept = await self._store.transfers.keep_slice(tx, transfer, number, data)
+        if kept == slice_count(transfer.content):
+            tx.after_commit(self._look_again)
 
     async def taken_back(self, tx: Transaction, peer_id: PeerId, event_id: EventId) -> None:
         """The friend has taken the offer back: what came of the file is erased. The friend knows; nobody is told."""
@@ -184,6 +199,28 @@ class FileDesk:
             current = await self._locked(tx, offered.peer_id, offered.file_id)
             if current.state is TransferState.OFFERED:
                 await self._accept(tx, current)
+
+    async def enclose(self, tx: Transaction, transfer: Transfer, slices: Sequence[bytes]) -> bool:
+        """Put a file of ours into the outbox, unless it is there or over; whether there was room. Raises: NotFound."""
+        current = await self._locked(tx, transfer.peer_id, transfer.file_id)
+        contact = await self._mailbox.locked(tx, transfer.peer_id)
+        if current.state.over or current.slices or contact.blocked or contact.retired is not None:
+            return True
+        waiting = await self._store.outbox.slices(tx, self._node_id)
+        room = MAX_SLICES_WAITING - sum(one.slices for one in waiting if one.peer_id == contact.peer_id)
+        queued = await self._store.outbox.count(tx, self._node_id, contact.peer_id)
+        if len(slices) > min(room, MAX_QUEUED - queued):
+            return False
+        session = Session.deserialize(contact.session)
+        for number, data in enumerate(slices):
+            event = self._mailbox.event(FileSlice(current.file_id, number, data))
+            await self._mailbox.put(tx, contact.peer_id, session, event, file_id=current.file_id)
+        contact = await self._mailbox.rekey(tx, replace(contact, session=session.serialize()))
+        await self._store.contacts.save(tx, contact)
+        await self._store.transfers.note_sliced(tx, current, len(slices))
+        tx.after_commit(lambda: failpoint("file-enclosed"))
+        tx.after_commit(partial(self._wake, contact.peer_id))
+        return True
 
     async def arrived(self, tx: Transaction, transfer: Transfer) -> None:
         """Every chunk of an incoming file is on disk. Raises: NotFound."""

@@ -17,12 +17,15 @@ from chattor_bridge.node.work import NodeWork
 from chattor_bridge.protocol.chunks import Content
 from chattor_bridge.protocol.events import FileOffer
 from chattor_bridge.protocol.files import Thumbnail
-from chattor_bridge.protocol.limits import CHUNK_SIZE, CHUNKS_OF_GROUP, FILE_ID_SIZE, MAX_FILE_SIZE
+from chattor_bridge.protocol.limits import CHUNK_SIZE, CHUNKS_OF_GROUP, FILE_ID_SIZE, MAX_FILE_SIZE, SLICE_SIZE
 from chattor_bridge.protocol.primitives import KEY_SIZE, TAG_SIZE
 from chattor_bridge.protocol.tree import OutlineBuilder, Tree
 
 GROUP_SIZE = CHUNKS_OF_GROUP * CHUNK_SIZE
 """Bytes read at a time."""
+
+CARRIED = "friends hold it and hand it over"
+"""What a file waits for that is with carriers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +123,16 @@ class Files:
         """All files of a friend, or of all friends, oldest first; those that are over stay for a week."""
         async with self._store.transaction() as tx:
             transfers = await self._store.transfers.of_node(tx, self._node_id, over=True)
+            in_envelopes = {(x.peer_id, x.file_id): x for x in await self._store.outbox.slices(tx, self._node_id)}
         infos = []
         for one in transfers:
             if peer_id is not None and one.peer_id != peer_id:
                 continue
             chunks, streams, trouble = self._work.transferring.progress(one)
+            waiting = in_envelopes.get((one.peer_id, one.file_id))
+            if carried := waiting is not None and waiting.carried:
+                trouble = CARRIED
+            sliced = one.slices - (0 if waiting is None else waiting.slices)
             whole = one.state in (TransferState.ARRIVED, TransferState.DONE)
             infos.append(
                 TransferInfo(
@@ -138,8 +146,9 @@ class Files:
                     mime=one.mime,
                     kind=one.kind,
                     size=one.size,
-                    done=one.size if whole else min(one.size, chunks * CHUNK_SIZE),
+                    done=one.size if whole else min(one.size, max(chunks * CHUNK_SIZE, sliced * SLICE_SIZE)),
                     streams=streams,
+                    carried=carried,
                     created_at=one.created_at,
                 )
             )

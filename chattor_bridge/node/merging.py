@@ -149,7 +149,8 @@ class Merging:
                     continue  # between the two nodes, about the friendship that ends
                 now = self._mailbox.now()
                 sealed = session.seal(entry.event, random=self._around.random, now=now, ack=session.received.ack())
-                await self._mailbox.put_said(tx, survivor, Said(EventId(entry.event_id), entry.event, sealed))
+                said = Said(EventId(entry.event_id), entry.event, sealed)
+                await self._mailbox.put_said(tx, survivor, said, entry.file_id)
 
 
 def _body(entry: OutboxEntry) -> object:

@@ -9,6 +9,7 @@ from typing import Final
 from chattor_bridge.ids import DoorId, EventId, FileId, KnockId, NodeId, OnionKey, PeerId
 from chattor_bridge.node.preferences import SHARED_AT_FIRST, Shared
 from chattor_bridge.protocol.chunks import Content
+from chattor_bridge.protocol.slices import slice_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +186,17 @@ class OutboxEntry:
     envelope: bytes
     event: bytes  # sealed
     created_at: int
+    file_id: FileId | None = None  # whose slice it is, if it is one
+
+
+@dataclass(frozen=True, slots=True)
+class SlicesWaiting:
+    """Of a file of ours: how many ``slices`` of it are in the outbox, and whether carriers have all (``carried``)."""
+
+    peer_id: PeerId
+    file_id: FileId
+    slices: int
+    carried: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +230,8 @@ class Transfer:
 
     ``key``, ``size`` and ``root`` are those of its content; the first is erased when the transfer is over.
     ``reference`` is what whoever embeds the node calls the content of an outgoing one, and ``part_id``, random, names
-    where an incoming one is kept on disk. ``came`` counts the chunks that are there. ``reason`` is a word of
+    where an incoming one is kept on disk. ``came`` counts the chunks that are there, and ``slices`` those that came in
+    envelopes and were not put together; of an outgoing one those that were put into the outbox. ``reason`` is a word of
     docs/protocol/files.md, "Cancelling", for one that failed.
     """
 
@@ -240,8 +253,14 @@ class Transfer:
     created_at: int
     changed_at: int
     came: int = 0
+    slices: int = 0
 
     @property
     def content(self) -> Content:
         """How its chunks are sealed and proved; not of one that is over."""
         return Content(self.file_id, self.key, self.size, self.root)
+
+    @property
+    def is_here(self) -> bool:
+        """Whether every slice of an incoming one that is not over has come."""
+        return not self.outgoing and self.slices == slice_count(self.content)

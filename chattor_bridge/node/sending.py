@@ -12,13 +12,23 @@ from functools import partial
 from typing import Final
 
 from chattor_bridge.errors import LimitReached, NotFound, UsageError
-from chattor_bridge.ids import EventId, NodeId, PeerId
+from chattor_bridge.ids import EventId, FileId, NodeId, PeerId
 from chattor_bridge.node.expiry import DISAPPEAR
 from chattor_bridge.node.happenings import EventDelivered, EventFailed
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.records import Contact, OutboxEntry, Retired
 from chattor_bridge.node.surroundings import Surroundings
-from chattor_bridge.protocol.events import Body, Event, FileOffer, Profile, Receipt, Talk, decode_event, encode_event
+from chattor_bridge.protocol.events import (
+    Body,
+    Event,
+    FileOffer,
+    FileSlice,
+    Profile,
+    Receipt,
+    Talk,
+    decode_event,
+    encode_event,
+)
 from chattor_bridge.protocol.limits import EVENT_ID_SIZE, MAX_QUEUED, QUEUED_LIFETIME
 from chattor_bridge.protocol.rekeying import Said, offer_if_due, say
 from chattor_bridge.protocol.renewal import Reason
@@ -103,14 +113,16 @@ class Sending:
             thread=thread,
         )
 
-    async def put(self, tx: Transaction, peer_id: PeerId, session: Session, event: Event) -> None:
-        """Seal an event between the two nodes; the caller stores the session."""
+    async def put(
+        self, tx: Transaction, peer_id: PeerId, session: Session, event: Event, file_id: FileId | None = None
+    ) -> None:
+        """Seal an event between the two nodes; the caller stores the session. ``file_id`` as in `OutboxEntry`."""
         said = say(session, event, random=self._around.random, now=self._around.clock.now())
-        await self.put_said(tx, peer_id, said)
+        await self.put_said(tx, peer_id, said, file_id)
 
-    async def put_said(self, tx: Transaction, peer_id: PeerId, said: Said) -> None:
-        sealed = said.sealed
-        entry = OutboxEntry(peer_id, sealed.seq, said.event_id, sealed.envelope, said.encoded, self._around.clock.now())
+    async def put_said(self, tx: Transaction, peer_id: PeerId, said: Said, file_id: FileId | None = None) -> None:
+        sealed, now = said.sealed, self._around.clock.now()
+        entry = OutboxEntry(peer_id, sealed.seq, said.event_id, sealed.envelope, said.encoded, now, file_id)
         await self._store.outbox.add(tx, self._node_id, entry)
 
     async def rekey(self, tx: Transaction, contact: Contact) -> Contact:
@@ -184,7 +196,8 @@ class Sending:
 
     def is_too_old(self, entry: OutboxEntry) -> bool:
         """Whether it is something a person has said, and is given up when the session begins anew."""
-        return self._waits_too_long(entry) and isinstance(decode_event(entry.event).body, Talk | Receipt | FileOffer)
+        what_people_say = Talk | Receipt | FileOffer | FileSlice
+        return self._waits_too_long(entry) and isinstance(decode_event(entry.event).body, what_people_say)
 
     def _waits_too_long(self, entry: OutboxEntry) -> bool:
         return entry.created_at < self._around.clock.now() - QUEUED_LIFETIME

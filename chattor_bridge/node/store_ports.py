@@ -19,6 +19,7 @@ from chattor_bridge.node.records import (
     OutboxEntry,
     OutgoingKnock,
     PendingKnock,
+    SlicesWaiting,
     Transfer,
 )
 from chattor_bridge.protocol.talk import Avatar
@@ -116,6 +117,8 @@ class Outbox(Protocol):
         """Remove the entries within these inclusive ranges; the event ids of those that were there, in order."""
 
     async def count(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> int: ...
+    async def slices(self, tx: Transaction, node_id: NodeId) -> list[SlicesWaiting]:
+        """Of every file, for any friend, of which there is a slice."""
 
 
 class FriendPreferences(Protocol):
@@ -219,7 +222,8 @@ class Transfers(Protocol):
         """Add one, with the outline of an outgoing one; false when this friendship has a file of that id already."""
 
     async def save(self, tx: Transaction, transfer: Transfer) -> None:
-        """Save its state; key, reference, outline and bitmap are erased when it is over."""
+        """Save its state; slices are erased when it is whole or over, key, reference, outline and bitmap when it is
+        over."""
 
     async def get(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, file_id: FileId) -> Transfer | None:
         """Read and lock until the end of the transaction."""
@@ -238,6 +242,22 @@ class Transfers(Protocol):
     async def bitmap(self, tx: Transaction, transfer: Transfer) -> bytes: ...
     async def note_chunks(self, tx: Transaction, transfer: Transfer, bitmap: bytes, came: int) -> None:
         """These chunks of an incoming one are on disk."""
+
+    async def keep_slice(self, tx: Transaction, transfer: Transfer, number: int, data: bytes) -> int:
+        """Keep a slice of an incoming one, unless it is there; how many are."""
+
+    async def slices(self, tx: Transaction, transfer: Transfer, first: int, limit: int) -> list[bytes]:
+        """Slices that are kept, from this number on, in order."""
+
+    async def count_slices(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> int:
+        """How many are kept of all files of this friend."""
+
+    async def to_slice(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, at_most: int) -> list[Transfer]:
+        """Outgoing ones, not empty and of ``at_most`` bytes, that were never put into the outbox in slices, and are
+        accepted or cannot be yet because the offer waits in the outbox. Oldest first."""
+
+    async def note_sliced(self, tx: Transaction, transfer: Transfer, slices: int) -> None:
+        """So many slices of an outgoing one were put into the outbox."""
 
     async def parts(self, tx: Transaction) -> set[bytes]:
         """The part ids of all incoming files, of all nodes, that are not over."""

@@ -149,30 +149,38 @@ class Transferring:
                 known[transfer.peer_id] += 1
                 if transfer.state is TransferState.OFFERED and not transfer.outgoing and transfer.peer_id in contacts:
                     await self._desk.decide(tx, transfer, many=known[transfer.peer_id] > MAX_OFFERS)
+            in_envelopes = {(one.peer_id, one.file_id) for one in await self._store.outbox.slices(tx, self._node_id)}
             under_way = {
-                (transfer.peer_id, transfer.file_id): transfer
+                key: transfer
                 for transfer in await self._store.transfers.of_node(tx, self._node_id, over=False)
-                if transfer.state is TransferState.ACCEPTED and transfer.peer_id in contacts
+                if transfer.state is TransferState.ACCEPTED
+                and transfer.peer_id in contacts
+                and (key := (transfer.peer_id, transfer.file_id)) not in in_envelopes
             }
         if self._around.files is None:  # they were set up once
             under_way.clear()
         self._crowded = False
         for key, job in list(self._jobs.items()):
-            if key not in under_way or not (job.streams or self._online(key[0])):
+            now = under_way.get(key)
+            if now is None or now.is_here != job.file.transfer.is_here or not (job.streams or self._can_begin(now)):
                 await self._end(key)
         self._rested = {key: at for key, at in self._rested.items() if key in under_way}
         fetched = Counter(key[0] for key, job in self._jobs.items() if isinstance(job.file, FetchingFile))
         beginning = {}
         for key in sorted(under_way, key=lambda key: self._rested.get(key, 0.0)):  # oldest first of equals
-            if key in self._jobs or not self._online(key[0]):
+            if key in self._jobs or not self._can_begin(under_way[key]):
                 continue
-            if not under_way[key].outgoing:
+            if not under_way[key].outgoing and not under_way[key].is_here:
                 if fetched[key[0]] >= FETCHED_OF_FRIEND or fetched.total() >= FETCHED_AT_ONCE:
                     self._crowded = True
                     continue
                 fetched[key[0]] += 1
             beginning[key] = (under_way[key], contacts[key[0]])
         return beginning
+
+    def _can_begin(self, transfer: Transfer) -> bool:
+        """Whether the friend is there, or not needed."""
+        return transfer.is_here or self._online(transfer.peer_id)
 
     def _begin(self, group: asyncio.TaskGroup, transfer: Transfer, contact: Contact) -> None:
         settings = self._around.files
@@ -187,7 +195,7 @@ class Transferring:
         job = self._jobs[transfer.peer_id, transfer.file_id] = _Job(file)
         if isinstance(file, FetchingFile):
             job.tasks.append(group.create_task(self._keep_running(job, file)))
-        if contact.peer_onion is not None and transfer.content.count:
+        if contact.peer_onion is not None and not transfer.is_here:
             first = not transfer.outgoing or contact.hosted_seed is None
             wanted = STREAMS_OF_FILE if transfer.content.count >= LARGE else 1
             for number in range(wanted):
@@ -276,7 +284,10 @@ class Transferring:
     async def _refusal(self, peer_id: PeerId, file_id: FileId) -> str:
         async with self._store.transaction() as tx:
             transfer = await self._store.transfers.get(tx, self._node_id, peer_id, file_id)
-        return "unknown" if transfer is None or transfer.state is not TransferState.ACCEPTED else "later"
+        if transfer is None or transfer.state is not TransferState.ACCEPTED:
+            return "unknown"
+        self.look_again()  # what waited in envelopes may have gone over without this file
+        return "later"
 
     async def _keep_dialling(self, job: _Job, number: int, delay: float) -> None:
         """Have a stream dialled whenever this one is not there."""

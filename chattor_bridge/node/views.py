@@ -120,8 +120,8 @@ class ContactInfo:
 @dataclass(frozen=True, slots=True)
 class TransferInfo:
     """A file offered to a friend (``outgoing``) or by one. ``done`` of ``size`` bytes have gone over; ``streams``
-    says on how many streams it does so now. ``reason`` is a sentence for a person: why it failed, or what it waits
-    for."""
+    says on how many streams it does so now. ``carried``: all that is still to go over is with carriers. ``reason`` is a
+    sentence for a person: why it failed, or what it waits for."""
 
     peer_id: PeerId
     file_id: FileId
@@ -136,6 +136,7 @@ class TransferInfo:
     done: int
     streams: int
     created_at: int
+    carried: bool
 
 
 class Phase(StrEnum):

@@ -80,16 +80,17 @@ class NodeWork:
             on_file=lambda *said: self.desk.take(*said),
             on_expiry=self.expiry.look_again,
         )
+        self.desk = FileDesk(around, record.node_id, self.mailbox, wake=self.wake, look_again=self._look_at_files)
         self.carrying = CarryingWork(
             around,
             record.node_id,
             self.mailbox,
             self.counters,
+            self.desk,
             friendship=lambda peer_id: self._friendships.get(peer_id),
             wake=self.wake,
             run_stream=self._in_own_task,
         )
-        self.desk = FileDesk(around, record.node_id, self.mailbox, wake=self.wake, look_again=self._look_at_files)
         self.transferring = Transferring(around, record.node_id, self.desk, online=self.online)
         self.merging = Merging(around, record.node_id, self.mailbox, wake=self.wake)
         self.hostings = Hostings(around, self._in_own_task)

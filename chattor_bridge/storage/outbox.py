@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from chattor_bridge.ids import EventId, NodeId, PeerId
+from chattor_bridge.ids import EventId, FileId, NodeId, PeerId
 from chattor_bridge.node.ports import Transaction
-from chattor_bridge.node.records import OutboxEntry
+from chattor_bridge.node.records import OutboxEntry, SlicesWaiting
 from chattor_bridge.storage.table import MAX_INTEGER, SealedRow, Table
 from chattor_bridge.storage.transaction import sql
 
@@ -17,8 +17,8 @@ class SqlOutbox(Table):
     async def add(self, tx: Transaction, node_id: NodeId, entry: OutboxEntry) -> None:
         """Raises: NotFound when there is no such contact; AlreadyExists when the sequence number is taken."""
         await sql(tx).execute(
-            "INSERT INTO outbox (node_id, peer_id, seq, event_id, envelope, event, created_at) "
-            "VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            "INSERT INTO outbox (node_id, peer_id, seq, event_id, envelope, event, created_at, file_id) "
+            "VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
             node_id,
             entry.peer_id,
             entry.seq,
@@ -26,6 +26,7 @@ class SqlOutbox(Table):
             entry.envelope,
             self._row(node_id, entry.peer_id, entry.seq).seal("event", entry.event),
             entry.created_at,
+            entry.file_id,
         )
 
     async def after(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, seq: int, limit: int) -> list[OutboxEntry]:
@@ -44,6 +45,7 @@ class SqlOutbox(Table):
                 envelope=row["envelope"],
                 event=self._row(node_id, peer_id, row["seq"]).open("event", row["event"]),
                 created_at=row["created_at"],
+                file_id=None if row["file_id"] is None else FileId(row["file_id"]),
             )
             for row in rows
         ]
@@ -71,6 +73,20 @@ class SqlOutbox(Table):
             "SELECT COUNT(*) AS value FROM outbox WHERE node_id = $1 AND peer_id = $2", node_id, peer_id
         )
         return count
+
+    async def slices(self, tx: Transaction, node_id: NodeId) -> list[SlicesWaiting]:
+        rows = await sql(tx).fetch(
+            "SELECT o.peer_id, o.file_id, COUNT(*) AS slices, SUM(CASE WHEN EXISTS (SELECT 1 FROM deposited d "
+            "JOIN deposit_targets t ON t.node_id = d.node_id AND t.peer_id = d.peer_id AND t.target_id = d.target_id "
+            "WHERE d.node_id = o.node_id AND d.peer_id = o.peer_id AND d.seq = o.seq AND d.number >= t.acknowledged"
+            ") THEN 0 ELSE 1 END) AS here "
+            "FROM outbox o WHERE o.node_id = $1 AND o.file_id IS NOT NULL GROUP BY o.peer_id, o.file_id",
+            node_id,
+        )
+        return [
+            SlicesWaiting(PeerId(row["peer_id"]), FileId(row["file_id"]), row["slices"], carried=not row["here"])
+            for row in rows
+        ]
 
     def _row(self, node_id: NodeId, peer_id: PeerId, seq: int) -> SealedRow:
         return SealedRow(self._sealer, "outbox", node_id, peer_id, seq)

@@ -11,7 +11,7 @@ from chattor_bridge.storage.transaction import sql
 
 _COLUMNS = (
     "node_id, peer_id, file_id, event_id, part_id, outgoing, state, reason, content_key, size, root, name, mime, kind, "
-    "reference, came, created_at, changed_at"
+    "reference, came, slices, created_at, changed_at"
 )
 """All but the outline and the bitmap, which may be large."""
 
@@ -63,6 +63,8 @@ class SqlTransfers(Table):
             transfer.reason,
             transfer.changed_at,
         )
+        if transfer.state not in (TransferState.OFFERED, TransferState.ACCEPTED):
+            await sql(tx).execute("DELETE FROM file_slices WHERE part_id = $1", transfer.part_id)
         if transfer.state.over:
             sealed = self._row(transfer.part_id)
             await sql(tx).execute(
@@ -125,6 +127,54 @@ class SqlTransfers(Table):
             came,
         )
 
+    async def keep_slice(self, tx: Transaction, transfer: Transfer, number: int, data: bytes) -> int:
+        await sql(tx).execute(
+            "INSERT INTO file_slices (part_id, number, data) VALUES ($1, $2, $3) "
+            "ON CONFLICT (part_id, number) DO NOTHING",
+            transfer.part_id,
+            number,
+            data,
+        )
+        count: int = await sql(tx).fetch_value(
+            "UPDATE transfers SET slices = (SELECT COUNT(*) FROM file_slices WHERE part_id = $1) WHERE part_id = $1 "
+            "RETURNING slices AS value",
+            transfer.part_id,
+        )
+        return count
+
+    async def slices(self, tx: Transaction, transfer: Transfer, first: int, limit: int) -> list[bytes]:
+        rows = await sql(tx).fetch(
+            "SELECT data FROM file_slices WHERE part_id = $1 AND number >= $2 ORDER BY number LIMIT $3",
+            transfer.part_id,
+            first,
+            limit,
+        )
+        return [row["data"] for row in rows]
+
+    async def count_slices(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> int:
+        count: int = await sql(tx).fetch_value(
+            "SELECT COUNT(*) AS value FROM file_slices s JOIN transfers t ON t.part_id = s.part_id "
+            "WHERE t.node_id = $1 AND t.peer_id = $2",
+            node_id,
+            peer_id,
+        )
+        return count
+
+    async def to_slice(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, at_most: int) -> list[Transfer]:
+        rows = await sql(tx).fetch(
+            f"SELECT {_COLUMNS} FROM transfers t WHERE node_id = $1 AND peer_id = $2 AND outgoing "  # noqa: S608
+            "AND slices = 0 AND size BETWEEN 1 AND $3 AND (state = 'accepted' OR (state = 'offered' AND EXISTS ("
+            "SELECT 1 FROM outbox o WHERE o.node_id = $1 AND o.peer_id = $2 AND o.event_id = t.event_id))) "
+            "ORDER BY position",
+            node_id,
+            peer_id,
+            at_most,
+        )
+        return [self._read(row) for row in rows]
+
+    async def note_sliced(self, tx: Transaction, transfer: Transfer, slices: int) -> None:
+        await sql(tx).execute("UPDATE transfers SET slices = $2 WHERE part_id = $1", transfer.part_id, slices)
+
     async def parts(self, tx: Transaction) -> set[bytes]:
         rows = await sql(tx).fetch(f"SELECT part_id FROM transfers WHERE NOT outgoing AND NOT {_OVER}")  # noqa: S608
         return {row["part_id"] for row in rows}
@@ -169,4 +219,5 @@ class SqlTransfers(Table):
             created_at=row["created_at"],
             changed_at=row["changed_at"],
             came=row["came"],
+            slices=row["slices"],
         )

@@ -93,7 +93,9 @@ def size_in_words(size: int) -> str:
 def _row(item: JsonObject) -> list[str]:
     way = "to" if item["sent"] else "from"
     state = str(item["state"])
-    if state == "accepted":
+    if item["carried"]:
+        state = "carried"
+    elif state == "accepted":
         state = f"{_percent(item)} %" if item["streams"] or item["done"] else "waiting"
     reason = f" ({neutralised(item['reason'])})" if item["reason"] else ""
     return [

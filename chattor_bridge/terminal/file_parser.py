@@ -9,8 +9,9 @@ from chattor_bridge.terminal.parsing import Add
 
 _FILE = """{"file": "a1…", "contact": 1, "name": "Bob", "event_id": "5f…", "sent": false, "state": "accepted",
  "reason": "", "file_name": "song.ogg", "mime": "audio/ogg", "size": 3100000, "done": 61440,
- "streams": 2, "time": 1793000000}
-state is offered, accepted, arrived (whole, and to be saved), done or failed; size and done are bytes."""
+ "streams": 2, "carried": false, "time": 1793000000}
+state is offered, accepted, arrived (whole, and to be saved), done or failed; size and done are bytes; carried: all that
+is still to go over is with your friend's carriers."""
 
 
 def _absolute(path: str) -> str:
@@ -26,7 +27,7 @@ def add_files(add: Add) -> None:
         "A file that you send is offered: your friend sees what it is, and fetches it or not; small ones are fetched\n"
         "unasked (see config.yaml). It is read where it lies, so keep it there, unchanged, until it has gone over.\n"
         "What you fetch is kept encrypted until you save it. Either side may go offline meanwhile: it goes on where\n"
-        "it was.",
+        "it was. A file of up to 1 MiB for a friend who is away is left with those who hold its mail.",
         _FILE,
     )
     actions = files.add_subparsers(dest="action", metavar="ACTION", required=True)

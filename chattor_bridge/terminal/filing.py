@@ -180,5 +180,6 @@ def _item(info: TransferInfo, contacts: list[ContactInfo]) -> JsonObject:
         "size": info.size,
         "done": info.done,
         "streams": info.streams,
+        "carried": info.carried,
         "time": info.created_at,
     }

@@ -64,7 +64,7 @@ class Three:
 
     async def until_held(self, blocks: int, *, step: float = 20.0) -> None:
         """Let time pass, in steps of that many seconds, until Carl holds that many."""
-        await self.sam.house.world.clock.pass_until(_until(self.held, lambda held: held == blocks), step=step)
+        await self.sam.house.world.clock.pass_until(until(self.held, lambda held: held == blocks), step=step)
 
 
 def _is_ask(arrived: EventArrived) -> bool:
@@ -73,10 +73,10 @@ def _is_ask(arrived: EventArrived) -> bool:
 
 async def until_many(things: Callable[[], Awaitable[Sequence[object]]], count: int) -> None:
     """Wait, with the clock standing still, until there are that many."""
-    await asyncio.wait_for(_until(things, lambda found: len(found) == count), PATIENCE)
+    await asyncio.wait_for(until(things, lambda found: len(found) == count), PATIENCE)
 
 
-async def _until(ask: Callable[[], Awaitable[T]], is_so: Callable[[T], bool]) -> None:
+async def until(ask: Callable[[], Awaitable[T]], is_so: Callable[[T], bool]) -> None:
     """What is in a database is asked for again and again: nobody tells of it."""
     while not is_so(await ask()):  # noqa: ASYNC110
         await asyncio.sleep(0.02)

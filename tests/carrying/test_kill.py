@@ -3,16 +3,18 @@
 The commit boundaries, in the order in which a message meets them: ``block-kept`` (the carrier has it and has not said
 so), ``block-left`` (the sender knows), ``blocks-written`` (handed over), ``block-taken`` (the recipient has it and has
 not said so), ``block-collected`` (the carrier has deleted it), ``acknowledgement-due`` (the recipient is about to leave
-its acknowledgement at a carrier of the sender's).
+its acknowledgement at a carrier of the sender's). A small file is put into the sender's outbox before
+(``file-enclosed``), and put together by the recipient after (``chunk-written``, ``file-arrived``).
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
 import shutil
 import signal
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +22,7 @@ import pytest
 
 from chattor_bridge.terminal.exits import Exit
 from tests.carrying.test_programs import until_carry
-from tests.terminal.resident import WAIT, Program, Resident, befriend, residents, state_of
+from tests.terminal.resident import WAIT, JsonObject, Program, Resident, befriend, residents, state_of
 
 
 @dataclass
@@ -75,6 +77,43 @@ class Trio:
         assert heard == self.told
         await ritas.stop()
 
+    async def give(self, picture: Path, *, sam: str = "", carl: str = "") -> None:
+        """Sam sends a picture while Rita is away, with a death of one of the two."""
+        sams = await self._start(self.sam, sam)
+        if carl:
+            await self.restart_carl(carl)
+        picture.write_bytes(random.Random(picture.name).randbytes(100_000))  # noqa: ASYNC240
+        await self.sam.get("file", "send", "Rita", str(picture))
+        if sam:
+            await _dies(sams)
+            sams = await self._start(self.sam)
+        if carl:
+            await _dies(self.carls)
+            await self.restart_carl()
+        await _until_file(self.sam, picture.name, lambda file: file["carried"])
+        await sams.stop()
+
+    async def take(self, picture: Path, *, rita: str = "", carl: str = "") -> None:
+        """Rita comes back, and has the picture, once."""
+        if carl:
+            await self.restart_carl(carl)
+        ritas = await self._start(self.rita, rita)
+        if rita:
+            await _dies(ritas)
+            ritas = await self._start(self.rita)
+        if carl:
+            await _dies(self.carls)
+            await self.restart_carl()
+        await _until_file(self.rita, picture.name, lambda file: file["state"] == "arrived")
+        await until_carry(self.carl, lambda one: one["held"] == 0)
+        saved = picture.parent / "saved"
+        saved.mkdir()
+        await self.rita.get("file", "save", picture.name, str(saved))
+        assert (saved / picture.name).read_bytes() == picture.read_bytes()  # noqa: ASYNC240
+        history = await self.rita.get("history", "Sam", "--limit", "100", "--no-receipts")
+        assert [one["file"]["file_name"] for one in history if one["kind"] == "file"].count(picture.name) == 1
+        await ritas.stop()
+
     async def restart_carl(self, failpoint: str = "") -> None:
         await self.carls.stop()
         self.carls = await self._start(self.carl, failpoint)
@@ -92,6 +131,12 @@ class Trio:
 
 async def _dies(program: Program) -> None:
     assert await program.ended() == -signal.SIGKILL
+
+
+async def _until_file(who: Resident, name: str, holds: Callable[[JsonObject], bool]) -> None:
+    async with asyncio.timeout(WAIT):
+        while not any(one["file_name"] == name and holds(one) for one in await who.get("file", "list")):
+            pass  # each look takes a process of its own
 
 
 async def _quiet(carl: Resident) -> None:
@@ -145,6 +190,26 @@ async def test_the_carrier_dies_while_it_hands_over(trio: Trio, failpoint: str) 
 async def test_the_recipient_dies_before_it_says_that_it_has_it(trio: Trio) -> None:
     await trio.say("taken")
     await trio.collect(rita="block-taken")
+
+
+@pytest.mark.parametrize("failpoint", ["file-enclosed", "block-left:2"])
+async def test_the_sender_of_a_picture_dies(trio: Trio, tmp_path: Path, failpoint: str) -> None:
+    picture = tmp_path / f"{failpoint.replace(':', '-')}.png"
+    await trio.give(picture, sam=failpoint)
+    await trio.take(picture)
+
+
+async def test_the_carrier_of_a_picture_dies(trio: Trio, tmp_path: Path) -> None:
+    picture = tmp_path / "carried.png"
+    await trio.give(picture, carl="block-kept:2")
+    await trio.take(picture, carl="block-collected:3")
+
+
+@pytest.mark.parametrize("failpoint", ["block-taken:4", "chunk-written", "file-arrived"])
+async def test_the_recipient_of_a_picture_dies(trio: Trio, tmp_path: Path, failpoint: str) -> None:
+    picture = tmp_path / f"{failpoint.replace(':', '-')}.png"
+    await trio.give(picture)
+    await trio.take(picture, rita=failpoint)
 
 
 async def test_the_recipient_dies_before_it_has_acknowledged(trio: Trio) -> None:

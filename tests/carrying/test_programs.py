@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -41,6 +42,31 @@ async def test_a_mailbox_is_paired_and_keeps_the_mail(directory: Path) -> None:
         await until_carry(mailbox, lambda one: one["held"] == 0)
         await sam.start()
         assert "carriers" not in await state_of(sam, sent["event_id"], "read")
+
+
+async def test_a_picture_goes_by_a_carrier_between_programs(directory: Path) -> None:
+    picture = directory / "picture.png"
+    picture.write_bytes(random.Random("picture").randbytes(100_000))
+    async with residents(directory, "Rita", "Carl", "Sam") as (rita, carl, sam):
+        await (await carl.launch("run", "--headless")).saw("answering")
+        ritas, sams = await rita.start(), await sam.start()
+        await rita.get("pair", (await carl.get("pair"))[0]["code"])
+        await befriend(rita, ritas, sam, sams)
+        await ritas.stop()
+        await sam.get("file", "send", "Rita", str(picture), "--caption", "look!")
+        async with asyncio.timeout(WAIT):
+            while not (await sam.get("file", "list"))[0]["carried"]:
+                pass
+        assert "carried (friends hold it and hand it over)" in (await sam.do("file", "list", json=False)).output
+        await sams.stop()
+        ritas = await rita.start()
+        await ritas.saw_all(lambda said: said.get("state") == "arrived", 1)
+        await rita.get("file", "save", "picture.png", str(directory / "carl"))
+        assert (directory / "carl" / "picture.png").read_bytes() == picture.read_bytes()
+        sams = await sam.start()
+        async with asyncio.timeout(WAIT):
+            while (await sam.get("file", "list"))[0]["state"] != "done":
+                pass
 
 
 async def test_what_the_command_says(directory: Path) -> None:

@@ -12,18 +12,26 @@ import pytest
 
 from chattor_bridge.errors import OnionUnreachable
 from chattor_bridge.ids import FileId, OnionKey
-from chattor_bridge.node import transferring
+from chattor_bridge.node import filedesk, transferring
 from chattor_bridge.node.fileconnection import FileConnection, FileStreamEnded
 from chattor_bridge.node.happenings import FileArrived, FileFailed, FileSent
 from chattor_bridge.node.records import TransferState
 from chattor_bridge.protocol.chunks import Content, Offered, SealedChunk
-from chattor_bridge.protocol.events import Body, FileAccept, FileCancel, FileDone, FileOffer
+from chattor_bridge.protocol.events import Body, FileAccept, FileCancel, FileDone, FileOffer, FileSlice
 from chattor_bridge.protocol.fileframes import Want
 from chattor_bridge.protocol.filestream import Begun, FileStream, Part
 from chattor_bridge.protocol.frames import EnvelopeFrame, Hello
 from chattor_bridge.protocol.handshake import LinkKeys, Purpose
-from chattor_bridge.protocol.limits import CHUNK_SIZE, CHUNKS_OF_GROUP, MAX_CHUNKS_WANTED, MAX_FILE_STREAMS
+from chattor_bridge.protocol.limits import (
+    CHUNK_SIZE,
+    CHUNKS_OF_GROUP,
+    MAX_CHUNKS_WANTED,
+    MAX_FILE_STREAMS,
+    MAX_SLICED_FILE,
+    SLICE_SIZE,
+)
 from chattor_bridge.protocol.link import Pattern
+from chattor_bridge.protocol.slices import cut
 from tests.node.puppet import Puppet
 from tests.node.test_files import accept, data_of, offer, offers, state, until_swept
 from tests.node.world import Person, World
@@ -232,3 +240,88 @@ async def test_a_flood_of_offers_is_bounded(anna: Person, puppet: Puppet, monkey
     assert {one.reason for one in anna.of(FileFailed)} == {"is one too many: other files have to go over first"}
     states = [info.state for info in await anna.node.files.list()]
     assert states == [TransferState.OFFERED] * 3 + [TransferState.FAILED] * 3
+
+
+# --- slices ----------------------------------------------------------------------------------------------------------
+
+SLICES = cut(b"".join(chunk.sealed for chunk in CHUNKS))
+
+
+def slices(file: Offered, cuts: list[bytes]) -> list[FileSlice]:
+    return [FileSlice(file.content.file_id, number, data) for number, data in enumerate(cuts)]
+
+
+async def kept(anna: Person, puppet: Puppet) -> int:
+    """How many slices Anna keeps."""
+    async with anna.house.store.transaction() as tx:
+        return await anna.house.store.transfers.count_slices(tx, anna.node_id, puppet.contact.peer_id)
+
+
+async def test_a_file_in_slices_needs_no_stream(anna: Person, puppet: Puppet) -> None:
+    await say(anna, puppet, lying(HONEST), *slices(HONEST, SLICES))
+    await accept(anna, puppet.contact.peer_id, HONEST.content.file_id)
+    await anna.until(lambda: bool(anna.of(FileArrived)))
+    read = anna.node.files.read(puppet.contact.peer_id, HONEST.content.file_id)
+    assert b"".join([piece async for piece in read]) == DATA
+    assert await kept(anna, puppet) == 0
+    await say(anna, puppet, *slices(HONEST, SLICES))  # and nothing comes of more
+    assert await kept(anna, puppet) == 0
+    assert len(anna.of(FileArrived)) == 1
+
+
+async def test_slices_that_the_file_cannot_have_are_dropped(anna: Person, puppet: Puppet) -> None:
+    file_id, own = HONEST.content.file_id, await offer(anna, puppet.contact.peer_id, DATA)
+    await say(anna, puppet, *slices(HONEST, SLICES))  # of a file that nobody has offered yet
+    await say(anna, puppet, lying(HONEST))
+    large = replace(HONEST.content, file_id=FileId(b"l" * 16), size=MAX_SLICED_FILE + 1)
+    await say(
+        anna,
+        puppet,
+        FileOffer(large, "too large"),
+        FileSlice(large.file_id, 0, bytes(SLICE_SIZE)),
+        FileSlice(own, 0, bytes(SLICE_SIZE)),
+        FileSlice(file_id, len(SLICES), bytes(SLICE_SIZE)),
+        FileSlice(file_id, 65_535, b"x"),
+        FileSlice(file_id, 0, bytes(SLICE_SIZE - 1)),
+        FileSlice(file_id, len(SLICES) - 1, bytes(SLICE_SIZE)),
+    )
+    assert await kept(anna, puppet) == 0
+    assert await state(anna, file_id) is TransferState.OFFERED
+
+
+async def test_slices_of_something_else_end_the_file(anna: Person, puppet: Puppet) -> None:
+    lies = cut(HONEST.content.seal(0, bytes(CHUNK_SIZE)) + HONEST.content.seal(1, bytes(CHUNK_SIZE)))
+    await say(anna, puppet, lying(HONEST), *slices(HONEST, lies))
+    await say(anna, puppet, *slices(HONEST, SLICES))  # too late: what came first stands
+    await accept(anna, puppet.contact.peer_id, HONEST.content.file_id)
+    await anna.until(lambda: bool(anna.of(FileFailed)))
+    assert anna.of(FileFailed)[0].reason == "did not come as it was offered"
+    assert not anna.of(FileArrived)
+    assert await kept(anna, puppet) == 0
+    await until_swept(anna)
+
+
+async def test_slices_of_what_was_refused_are_dropped(anna: Person, puppet: Puppet) -> None:
+    await say(anna, puppet, lying(HONEST), *slices(HONEST, SLICES[:3]))
+    assert await kept(anna, puppet) == 3
+    async with anna.house.store.transaction() as tx:
+        await anna.node.files.cancel(tx, puppet.contact.peer_id, HONEST.content.file_id)
+    assert await kept(anna, puppet) == 0
+    await say(anna, puppet, *slices(HONEST, SLICES))
+    assert await kept(anna, puppet) == 0
+    assert await state(anna, HONEST.content.file_id) is TransferState.FAILED
+
+
+async def test_a_flood_of_slices_is_bounded(anna: Person, puppet: Puppet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filedesk, "MAX_SLICES_KEPT", 5)
+    others = [replace(HONEST.content, file_id=FileId(bytes([number]) * 16)) for number in range(1, 4)]
+    for content in others:
+        await say(
+            anna, puppet, FileOffer(content, "small"), *[FileSlice(content.file_id, n, SLICES[n]) for n in (0, 1)]
+        )
+    assert await kept(anna, puppet) == 5
+    await say(anna, puppet, lying(HONEST), *slices(HONEST, SLICES))
+    await accept(anna, puppet.contact.peer_id, HONEST.content.file_id)
+    connection = await begin(anna, puppet, HONEST.content.file_id, Part.OFFERS)  # which is how it comes all the same
+    async with asyncio.timeout(10):
+        assert list(await connection.read()) == [Want(0, 2)]

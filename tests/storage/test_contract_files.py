@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from chattor_bridge.errors import FileUnavailable, NotFound
-from chattor_bridge.ids import EventId, FileId, PeerId
-from chattor_bridge.node.records import Transfer, TransferState
+from chattor_bridge.ids import EventId, FileId, OnionKey, PeerId
+from chattor_bridge.node.records import OutboxEntry, SlicesWaiting, Transfer, TransferState
+from chattor_bridge.protocol.carrying import Deposit
 from chattor_bridge.protocol.chunks import SEALED_SIZE
 from chattor_bridge.storage import Store
 from chattor_bridge.storage.parts import DiskParts
@@ -121,6 +122,67 @@ async def test_files_of_one_friend_become_those_of_another(friends: Store) -> No
         assert stayed == transfer(2, peer_id=OTHER)
         await friends.contacts.remove(tx, NODE, PEER)
         assert await friends.transfers.get(tx, NODE, PEER, FileId(numbered(2))) is None
+
+
+async def test_slices_are_kept_until_the_file_is_whole_or_over(friends: Store) -> None:
+    async with friends.transaction() as tx:
+        one, other = transfer(1), transfer(2)
+        for each in (one, other):
+            await friends.transfers.add(tx, each, b"")
+        assert await friends.transfers.keep_slice(tx, one, 2, b"c") == 1
+        assert await friends.transfers.keep_slice(tx, one, 0, b"a") == 2
+        assert await friends.transfers.keep_slice(tx, one, 2, b"another") == 2
+        assert await friends.transfers.keep_slice(tx, other, 0, b"x") == 1
+        assert await friends.transfers.slices(tx, one, 0, 10) == [b"a", b"c"]
+        assert await friends.transfers.slices(tx, one, 1, 10) == [b"c"]
+        assert await friends.transfers.slices(tx, one, 0, 1) == [b"a"]
+        assert await friends.transfers.count_slices(tx, NODE, PEER) == 3
+        assert await friends.transfers.count_slices(tx, NODE, OTHER) == 0
+        accepted = replace(one, slices=2, state=TransferState.ACCEPTED)
+        await friends.transfers.save(tx, accepted)
+        assert await friends.transfers.get(tx, NODE, PEER, one.file_id) == accepted
+        assert await friends.transfers.count_slices(tx, NODE, PEER) == 3
+        await friends.transfers.save(tx, replace(one, state=TransferState.ARRIVED))
+        assert await friends.transfers.count_slices(tx, NODE, PEER) == 1
+        await friends.transfers.save(tx, replace(other, state=TransferState.FAILED))
+        assert await friends.transfers.count_slices(tx, NODE, PEER) == 0
+
+
+async def test_what_goes_in_slices_was_accepted_or_could_not_be(friends: Store) -> None:
+    def entry(seq: int, event_id: EventId, file_id: FileId | None = None) -> OutboxEntry:
+        return OutboxEntry(PEER, seq, event_id, b"envelope", b"event", 7, file_id)
+
+    async with friends.transaction() as tx:
+        offered, known, accepted, large, empty, incoming = [
+            replace(transfer(number, outgoing=number < 5), size=size)
+            for number, size in enumerate((1_000, 1_000, 1_000, 1_001, 0, 1_000))
+        ]
+        for seq, one in enumerate((offered, large, empty, incoming), start=1):
+            await friends.outbox.add(tx, NODE, entry(seq, one.event_id))
+        for one in (offered, known, accepted, large, empty, incoming):
+            await friends.transfers.add(tx, one, b"")
+        accepted = replace(accepted, state=TransferState.ACCEPTED)
+        await friends.transfers.save(tx, accepted)
+        assert await friends.transfers.to_slice(tx, NODE, PEER, 1_000) == [offered, accepted]
+        assert await friends.transfers.to_slice(tx, NODE, OTHER, 1_000) == []
+        assert await friends.outbox.slices(tx, NODE) == []
+        await friends.transfers.note_sliced(tx, offered, 2)
+        assert await friends.transfers.to_slice(tx, NODE, PEER, 1_000) == [accepted]
+        for seq in (5, 6):
+            await friends.outbox.add(tx, NODE, entry(seq, EventId(numbered(seq)), offered.file_id))
+        assert await friends.outbox.slices(tx, NODE) == [SlicesWaiting(PEER, offered.file_id, 2, carried=False)]
+        deposit = Deposit(OnionKey(b"o" * 32), b"k" * 32, b"c" * 32)
+        await friends.deposits.set_targets(tx, NODE, PEER, [deposit])
+        [target] = await friends.deposits.targets(tx, NODE, PEER)
+        entries = await friends.outbox.after(tx, NODE, PEER, 4, 10)
+        assert [one.file_id for one in entries] == [offered.file_id, offered.file_id]
+        await friends.deposits.left(tx, NODE, target, entries[:1], 9)
+        assert await friends.outbox.slices(tx, NODE) == [SlicesWaiting(PEER, offered.file_id, 2, carried=False)]
+        await friends.deposits.left(tx, NODE, target, entries[1:], 9)
+        assert await friends.outbox.slices(tx, NODE) == [SlicesWaiting(PEER, offered.file_id, 2, carried=True)]
+        await friends.deposits.acknowledged(tx, NODE, PEER, [(6, 6)])  # so the other was lost
+        await friends.outbox.remove(tx, NODE, PEER, [(6, 6)])
+        assert await friends.outbox.slices(tx, NODE) == [SlicesWaiting(PEER, offered.file_id, 1, carried=False)]
 
 
 async def test_parts_are_kept_in_place_until_they_are_removed(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from chattor_bridge.errors import NotFound, OnionUnreachable, PeerMisbehaved, Unavailable
@@ -43,11 +44,21 @@ class ShelfFull(Exception):
 class Depositing:
     """Leaves what waits for one friend at one of its carriers. `run` it for as long as the friend names that shelf."""
 
-    def __init__(self, around: Surroundings, node_id: NodeId, friendship: Friendship, target: Target) -> None:
+    def __init__(
+        self,
+        around: Surroundings,
+        node_id: NodeId,
+        friendship: Friendship,
+        target: Target,
+        *,
+        enclose: Callable[[PeerId], Awaitable[None]],
+    ) -> None:
+        """``enclose`` puts small files for the friend into its outbox."""
         self._around = around
         self._node_id = node_id
         self._friendship = friendship
         self._target = target
+        self._enclose = enclose
         self._alarm = Alarm(around.clock)
         self.trouble = Trouble(Phase.LISTENING)
 
@@ -86,6 +97,7 @@ class Depositing:
             try:
                 self.trouble.trying()
                 await self._leave()
+                await self._enclose(self.peer_id)  # which rings the alarm
             except ShelfFull:
                 await self._pause("its carrier has no room left for it", FULL_SHELF_WAIT)
             except (Unavailable, PeerMisbehaved, NotFound, TimeoutError) as error:

@@ -15,10 +15,12 @@ from chattor_bridge.ids import NodeId, OnionKey, PeerId
 from chattor_bridge.node.carrying.agreements import Agreements
 from chattor_bridge.node.carrying.collecting import Collecting
 from chattor_bridge.node.carrying.depositing import Depositing
+from chattor_bridge.node.carrying.enclosing import Enclosing
 from chattor_bridge.node.carrying.handing import Handing
 from chattor_bridge.node.carrying.pacing import Pacing
 from chattor_bridge.node.carrying.records import HeldShelf, Target
 from chattor_bridge.node.carrying.shelf import Shelf
+from chattor_bridge.node.filedesk import FileDesk
 from chattor_bridge.node.friendship import DAY, Friendship
 from chattor_bridge.node.hosting import Hostings, Wanted
 from chattor_bridge.node.mailbox import Mailbox, Taken
@@ -50,6 +52,7 @@ class CarryingWork:
         node_id: NodeId,
         mailbox: Mailbox,
         counters: Counters,
+        desk: FileDesk,
         *,
         friendship: Callable[[PeerId], Friendship | None],
         wake: Callable[[PeerId], None],
@@ -63,6 +66,7 @@ class CarryingWork:
         self._mailbox = mailbox
         self._counters = counters
         self._friendship = friendship
+        self._enclosing = Enclosing(around, node_id, desk)
         self._look = asyncio.Event()
         self.agreements = Agreements(around, node_id, mailbox, look_again=self.look_again, wake=wake)
         # Shelves have a tor of their own: who uses them must not be able to tell that our friends' onions are near.
@@ -158,7 +162,9 @@ class CarryingWork:
             friendship = self._friendship(target.peer_id)
             if key in self._depositing or friendship is None or not self._may_follow(target):
                 continue
-            depositing = self._depositing[key] = Depositing(self._around, self._node_id, friendship, target)
+            depositing = self._depositing[key] = Depositing(
+                self._around, self._node_id, friendship, target, enclose=self._enclosing.enclose
+            )
             run = partial(self._around.insist, depositing.run, on_failure=partial(self._failed, depositing.trouble))
             self._tasks[key] = group.create_task(run())
 

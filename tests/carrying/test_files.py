@@ -1,0 +1,230 @@
+"""A small file reaches a friend with whom its sender is never online together; see docs/protocol/files.md, "Slices"."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from chattor_bridge.ids import FileId
+from chattor_bridge.node import filedesk
+from chattor_bridge.node.happenings import EventCarried, FileArrived, FileFailed, FileSent
+from chattor_bridge.node.records import TransferState
+from chattor_bridge.protocol.limits import CHUNK_SIZE, MAX_SLICED_FILE, OFFER_LIFETIME, SLICE_SIZE
+from chattor_bridge.protocol.session import Session
+from tests.carrying.circle_of_three import Three, until
+from tests.node.test_files import accept, content, data_of, offer, offers, state
+from tests.node.world import PATIENCE, World
+
+SMALL = 2 * SLICE_SIZE
+
+
+@pytest.fixture
+async def three(world: World) -> Three:
+    """Rita takes small files unasked, and is away."""
+    three = await Three.meet(world)
+    await three.agree()
+    await three.rita.house.stop()
+    three.rita.house.auto_accept = MAX_SLICED_FILE
+    return three
+
+
+async def carried(three: Three) -> int:
+    """How many slices of any file wait in Sam's outbox."""
+    async with three.sam.house.store.transaction() as tx:
+        return sum(one.slices for one in await three.sam.house.store.outbox.slices(tx, three.sam.node_id))
+
+
+async def comes(three: Three, *file_ids: FileId) -> None:
+    """Rita is back while Sam is away, and has these in the end, once each."""
+    await three.sam.house.stop()
+    await three.rita.house.start()
+    await three.rita.until(lambda: len(three.rita.of(FileArrived)) == len(file_ids), time_passes=True)
+    assert [one.file_id for one in three.rita.of(FileArrived)] == list(file_ids)
+
+
+@pytest.mark.engines("sqlite", "postgres")
+async def test_a_picture_reaches_somebody_who_is_never_there_when_its_sender_is(three: Three) -> None:
+    data = data_of(MAX_SLICED_FILE)
+    await three.sam.say(three.with_sam, "look:")
+    file_id = await offer(three.sam, three.with_sam, data, "picture")
+    await three.sam.say(three.with_sam, "nice?")
+    await three.until_held(76)
+    await three.sam.until(lambda: len(three.sam.of(EventCarried)) == 78)
+    [info] = await three.sam.node.files.list()
+    assert (info.state, info.carried, info.done) == (TransferState.OFFERED, True, 0)
+    await comes(three, file_id)
+    assert await content(three.rita, three.with_sam, file_id) == data
+    assert three.rita.texts() == ["look:", "nice?"]
+    await three.until_held(0)
+    await three.rita.house.stop()
+    await three.sam.house.start()
+    await three.rita.house.start()
+    await three.sam.until(lambda: bool(three.sam.of(FileSent)), time_passes=True)
+    assert len(three.rita.of(FileArrived)) == 1
+    assert await state(three.sam, file_id) is TransferState.DONE
+
+
+@pytest.mark.parametrize("size", [0, 1, CHUNK_SIZE])
+async def test_files_of_any_small_size_come(three: Three, size: int) -> None:
+    file_id = await offer(three.sam, three.with_sam, data_of(size))
+    await three.until_held(1 + -(-size // SLICE_SIZE))
+    await comes(three, file_id)
+    assert await content(three.rita, three.with_sam, file_id) == data_of(size)
+
+
+async def test_a_larger_file_waits_for_its_friend(three: Three) -> None:
+    await offer(three.sam, three.with_sam, data_of(MAX_SLICED_FILE + 1))
+    await three.until_held(1)
+    await three.sam.house.world.clock.pass_slowly(600)
+    assert (await three.held(), await carried(three)) == (1, 0)
+
+
+async def test_a_friend_whose_program_knows_no_slices_gets_none(three: Three) -> None:
+    store = three.sam.house.store
+    async with store.transaction() as tx:
+        contact = await store.contacts.for_update(tx, three.sam.node_id, three.with_sam)
+        assert contact is not None
+        known = tuple(one for one in contact.capabilities if one != "file_slice")
+        await store.contacts.save(tx, replace(contact, capabilities=known))
+    await offer(three.sam, three.with_sam, data_of(SMALL))
+    await three.until_held(1)
+    await three.sam.house.world.clock.pass_slowly(600)
+    assert (await three.held(), await carried(three)) == (1, 0)
+
+
+async def test_what_a_friend_has_accepted_follows_it(three: Three) -> None:
+    """It took the file on a link which then broke; and what it only knows of is not put into its hands."""
+    three.rita.house.auto_accept = 0
+    await three.rita.house.start()
+    await three.rita.until(lambda: three.rita.online(three.with_sam), time_passes=True)
+    wanted, other = [await offer(three.sam, three.with_sam, data_of(SMALL, name), name) for name in ("a", "b")]
+    three.sam.house.sources.closed = True
+    await accept(three.rita, three.with_sam, wanted)
+    await three.rita.until(lambda: len(offers(three.rita)) == 2)
+    heard = until(lambda: state(three.sam, wanted), lambda now: now is TransferState.ACCEPTED)
+    await asyncio.wait_for(heard, PATIENCE)
+    await three.rita.house.stop()
+    await three.sam.house.world.clock.pass_slowly(600)
+    assert await three.held() == 0
+    three.sam.house.sources.closed = False
+    await three.until_held(3)  # which took a few tries
+    await comes(three, wanted)
+    assert await content(three.rita, three.with_sam, wanted) == data_of(SMALL, "a")
+    assert await state(three.rita, other) is TransferState.OFFERED
+
+
+async def test_what_cannot_be_read_now_holds_up_no_word(three: Three) -> None:
+    file_id = await offer(three.sam, three.with_sam, data_of(SMALL))
+    three.sam.house.sources.closed = True
+    await three.sam.say(three.with_sam, "words")
+    await three.until_held(1)
+    three.sam.house.sources.closed = False
+    await three.until_held(4)
+    await comes(three, file_id)
+    assert three.rita.texts() == ["words"]
+
+
+async def test_what_is_read_for_ever_holds_up_no_word(three: Three) -> None:
+    file_id = await offer(three.sam, three.with_sam, data_of(SMALL))
+    three.sam.house.sources.door.clear()
+    await three.until_held(1)
+    await three.sam.say(three.with_sam, "words")
+    await three.until_held(2)
+    three.sam.house.sources.door.set()
+    await three.until_held(5)
+    await comes(three, file_id)
+
+
+async def test_what_has_changed_since_is_not_carried(three: Three) -> None:
+    await offer(three.sam, three.with_sam, data_of(SMALL))
+    three.sam.house.sources.files["reference of a file"] = data_of(SMALL, "other")
+    await three.sam.until(lambda: bool(three.sam.of(FileFailed)), time_passes=True)
+    assert "has changed since it was offered" in three.sam.of(FileFailed)[0].reason
+    assert await carried(three) == 0
+
+
+async def test_a_link_that_comes_about_midway_brings_the_rest(three: Three) -> None:
+    """The envelopes that wait are the ones that go, and nothing is fetched beside them."""
+    file_id = await offer(three.sam, three.with_sam, data_of(MAX_SLICED_FILE))
+    await three.until_held(1)
+    await three.sam.house.world.clock.pass_until(until(lambda: carried(three), lambda slices: slices == 75))
+    three.sam.house.sources.closed = True
+    await three.carl.house.stop()
+    await three.rita.house.start()
+    await three.sam.until(lambda: bool(three.sam.of(FileSent)), time_passes=True)
+    assert [one.file_id for one in three.rita.of(FileArrived)] == [file_id]
+    assert await content(three.rita, three.with_sam, file_id) == data_of(MAX_SLICED_FILE)
+
+
+async def test_slices_survive_a_renewal_of_the_session(three: Three) -> None:
+    file_id = await offer(three.sam, three.with_sam, data_of(MAX_SLICED_FILE))
+    await three.until_held(76)
+    before = await _session_id(three)
+    async with three.sam.house.store.transaction() as tx:
+        await three.sam.node.renew_session(tx, three.with_sam)
+    three.sam.house.sources.closed = True
+    await three.carl.house.stop()
+    await three.rita.house.start()
+    await three.sam.until(lambda: bool(three.sam.of(FileSent)), time_passes=True)
+    assert await _session_id(three) != before
+    assert [one.file_id for one in three.rita.of(FileArrived)] == [file_id]
+    assert await carried(three) == 0
+
+
+async def _session_id(three: Three) -> bytes:
+    store = three.sam.house.store
+    async with store.transaction() as tx:
+        contact = await store.contacts.get(tx, three.sam.node_id, three.with_sam)
+    assert contact is not None
+    return Session.deserialize(contact.session).session_id
+
+
+async def test_one_after_the_other_they_leave_room_for_words(three: Three) -> None:
+    first, second = [
+        await offer(three.sam, three.with_sam, data_of(MAX_SLICED_FILE, name), name) for name in ("a", "b")
+    ]
+    await three.until_held(76)
+    await three.sam.say(three.with_sam, "meanwhile")
+    await three.until_held(77)
+    await three.sam.house.world.clock.pass_slowly(600)
+    assert await carried(three) == 75
+    await three.rita.house.start()
+    await three.rita.until(lambda: len(three.rita.of(FileArrived)) == 2, time_passes=True)
+    assert {one.file_id for one in three.rita.of(FileArrived)} == {first, second}
+
+
+async def test_what_the_friend_has_no_room_for_comes_on_a_stream(three: Three, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filedesk, "MAX_SLICES_KEPT", 1)
+    file_id = await offer(three.sam, three.with_sam, data_of(SMALL))
+    await three.until_held(4)
+    await three.rita.house.start()
+    await three.sam.until(lambda: bool(three.sam.of(FileSent)), time_passes=True)
+    assert [one.file_id for one in three.rita.of(FileArrived)] == [file_id]
+
+
+async def test_what_is_withdrawn_is_not_shown_twice(three: Three) -> None:
+    """What was put into envelopes goes over, as a text would; what has come by then stays."""
+    file_id = await offer(three.sam, three.with_sam, data_of(SMALL))
+    await three.until_held(4)
+    async with three.sam.house.store.transaction() as tx:
+        await three.sam.node.files.cancel(tx, three.with_sam, file_id)
+    await three.until_held(5)
+    await three.sam.house.stop()
+    await three.rita.house.start()
+    await three.rita.until(lambda: bool(three.rita.of(FileArrived) or three.rita.of(FileFailed)), time_passes=True)
+    await three.until_held(0)
+    assert len(three.rita.of(FileArrived)) + len(three.rita.of(FileFailed)) == 1
+
+
+async def test_what_nobody_collects_is_given_up(three: Three) -> None:
+    await offer(three.sam, three.with_sam, data_of(SMALL))
+    await three.until_held(4)
+    for person in (three.carl, three.sam):
+        await person.house.stop()
+    await three.sam.house.world.clock.advance(OFFER_LIFETIME + 86_400)
+    await three.sam.house.start()
+    await three.sam.until(lambda: bool(three.sam.of(FileFailed)), time_passes=True)
+    assert [one.reason for one in three.sam.of(FileFailed)] == ["did not go over within 30 days"]
+    await three.sam.house.world.clock.pass_until(until(lambda: carried(three), lambda slices: slices == 0))
