@@ -41,7 +41,17 @@ STRANGER = MatrixUserId("@mallory:elsewhere.test")
 
 FRIEND_NAME = "Bob"
 
-QUICK = Pace(start_jitter=0, dial_first=0.1, dial_most=1, knock_first=0.1, knock_most=1, repair_first=0.1)
+QUICK = Pace(
+    start_jitter=0,
+    dial_first=0.1,
+    dial_most=1,
+    knock_first=0.1,
+    knock_most=1,
+    deposit_wait=0.5,
+    deposit_jitter=0,
+    deposit_gathering=0.1,
+    repair_first=0.1,
+)
 """The memory network answers at once, so waiting proves nothing."""
 
 WORK_BITS = 4
@@ -177,6 +187,9 @@ class Town:
 
     async def restart(self) -> None:
         await self.stop()
+        await self.start_again()
+
+    async def start_again(self) -> None:
         self.bridge = self._make_bridge()
         await self.start()
 
