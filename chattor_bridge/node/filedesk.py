@@ -255,7 +255,8 @@ class FileDesk:
     async def expire(self, tx: Transaction) -> None:
         """Give up what has waited too long, and forget what has been over for long."""
         now = self._around.clock.now()
-        for transfer in await self._store.transfers.of_node(tx, self._node_id, over=False):
+        transfers = await self._store.transfers.of_node(tx, self._node_id, over=False)
+        for transfer in sorted(transfers, key=lambda one: one.peer_id):  # each locks its contact
             if transfer.state is not TransferState.ARRIVED and transfer.created_at < now - OFFER_LIFETIME:
                 await self.give_up(tx, transfer, EXPIRED)
         await self._store.transfers.forget(tx, self._node_id, now - REMEMBERED)

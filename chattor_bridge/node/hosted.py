@@ -73,7 +73,7 @@ class HostedOnions:
         """Put another onion in the place of each that is old, and keep the old one until the friend has heard."""
         now = self._around.clock.now()
         due = now - LINK_ONION_LIFETIME
-        for contact in await self._around.store.contacts.of_node(tx, self._node_id):
+        for contact in await self._around.store.contacts.lock_all(tx, self._node_id):
             if contact.hosted_since > now:  # by a clock that was wrong
                 contact = await self._mailbox.locked(tx, contact.peer_id)
                 await self._around.store.contacts.save(tx, replace(contact, hosted_since=now))

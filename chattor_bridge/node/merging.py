@@ -46,6 +46,7 @@ class Merging:
 
         Raises: NotFound; UsageError when one of them is blocked or over; LimitReached.
         """
+        await self._store.contacts.lock_all(tx, self._node_id)  # the two, and those that they were to become one with
         pair = [await self._mailbox.locked(tx, peer_id) for peer_id in sorted((one, other))]
         if one == other:
             raise UsageError("these are the same contact; say which two are to become one")
@@ -88,6 +89,7 @@ class Merging:
             other = None if contact.merging is None else there.get(contact.merging)
             if other is None or contact.peer_id > other.peer_id or not agreed(contact, other):
                 continue
+            await self._store.contacts.lock_all(tx, self._node_id)
             survivor = await self._mailbox.locked(tx, contact.peer_id)
             former = await self._mailbox.locked(tx, other.peer_id)
             if survivor.merge_done or not await self._must_still_say(tx, former.peer_id):

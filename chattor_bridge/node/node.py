@@ -313,7 +313,7 @@ class Node(Codes, Parting, Disclosure, Disappearing):
         if record.profile_name == name:
             return
         await self._store.nodes.save(tx, replace(record, profile_name=name))
-        for contact in await self._store.contacts.of_node(tx, self.node_id):
+        for contact in await self._store.contacts.lock_all(tx, self.node_id):
             await self.send(tx, contact.peer_id, Profile(name))
         tx.after_commit(lambda: self._renamed(name))
 
@@ -341,7 +341,7 @@ class Node(Codes, Parting, Disclosure, Disappearing):
         if record is None:
             raise NotFound("no such node")
         await self._store.pictures.save_own(tx, self.node_id, picture)
-        for contact in await self._store.contacts.of_node(tx, self.node_id):
+        for contact in await self._store.contacts.lock_all(tx, self.node_id):
             await self.send(tx, contact.peer_id, Profile(record.profile_name, picture or NO_AVATAR))
 
     async def send(

@@ -79,7 +79,7 @@ class Parting(NodePart):
 
     async def retire_all(self, tx: Transaction) -> int:
         """The same for every friend, and take every friend code back; how many friendships end."""
-        contacts = [one for one in await self._store.contacts.of_node(tx, self.node_id) if one.retired is None]
+        contacts = [one for one in await self._store.contacts.lock_all(tx, self.node_id) if one.retired is None]
         for contact in contacts:
             await self.retire(tx, contact.peer_id)
         for door in await self._store.doors.of_node(tx, self.node_id):

@@ -99,6 +99,9 @@ class Contacts(Protocol):
     async def for_update(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> Contact | None:
         """Read and lock until the end of the transaction: ratchet state has one writer at a time."""
 
+    async def lock_all(self, tx: Transaction, node_id: NodeId) -> list[Contact]:
+        """Read and lock all, in the order in which contacts are locked: by peer. Whoever changes several begins so."""
+
     async def remove(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> None:
         """Erase a friendship, with its outbox and everything received."""
 

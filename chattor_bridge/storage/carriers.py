@@ -66,8 +66,19 @@ class SqlCarriers(Table):
             shelf.closed,
             shelf.opened_at,
         )
-        await sql(tx).execute("DELETE FROM shelf_senders WHERE node_id = $1 AND shelf_id = $2", node_id, shelf.shelf_id)
-        for peer_id in shelf.senders:
+        rows = await sql(tx).fetch(
+            "SELECT peer_id FROM shelf_senders WHERE node_id = $1 AND shelf_id = $2", node_id, shelf.shelf_id
+        )
+        before, after = {PeerId(row["peer_id"]) for row in rows}, set(shelf.senders)
+        # Those that stay are left alone: whoever is removing such a contact would wait for us, and we for it.
+        for peer_id in sorted(before - after):
+            await sql(tx).execute(
+                "DELETE FROM shelf_senders WHERE node_id = $1 AND shelf_id = $2 AND peer_id = $3",
+                node_id,
+                shelf.shelf_id,
+                peer_id,
+            )
+        for peer_id in sorted(after - before):
             await sql(tx).execute(
                 "INSERT INTO shelf_senders (node_id, shelf_id, peer_id) VALUES ($1, $2, $3)",
                 node_id,

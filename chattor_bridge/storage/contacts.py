@@ -49,6 +49,12 @@ class SqlContacts(Table):
         row = await sql(tx).fetch_row(query, node_id, peer_id)
         return None if row is None else self._read(row)
 
+    async def lock_all(self, tx: Transaction, node_id: NodeId) -> list[Contact]:
+        query = "SELECT * FROM contacts WHERE node_id = $1 ORDER BY peer_id"
+        if sql(tx).dialect is Dialect.POSTGRES:
+            query += " FOR NO KEY UPDATE"
+        return [self._read(row) for row in await sql(tx).fetch(query, node_id)]
+
     async def remove(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> None:
         """Raises: NotFound."""
         await update_one(
