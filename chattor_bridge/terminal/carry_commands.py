@@ -10,7 +10,7 @@ from chattor_bridge.terminal.control import Item, JsonObject
 from chattor_bridge.terminal.home import Home
 from chattor_bridge.terminal.output import Output, neutralised
 
-_DONE = {
+DONE = {
     "ask": "Asked. Your friend decides; {list} shows how it stands.",
     "leave": "Your friend is told. What it still holds comes to you all the same.",
     "offer": "Your friend is told, and decides what to make of it.",
@@ -28,7 +28,7 @@ async def carry(arguments: argparse.Namespace, home: Home, output: Output) -> No
         said |= {"shelves": arguments.shelves, "blocks": arguments.blocks}
     items, in_all = await ask_once(home, "carry", **said)
     if arguments.action:
-        output.show({"done": arguments.action}, _DONE[arguments.action].format(list=home.command("carry")))
+        output.show({"done": arguments.action}, DONE[arguments.action].format(list=home.command("carry")))
         return
     for item in items:
         lines = [f"{neutralised(item['name'])} {words}" for words in item["words"]]

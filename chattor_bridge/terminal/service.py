@@ -24,11 +24,12 @@ _CHANGES = {
     **dict.fromkeys(("forget", "merge", "retire", "rename", "verify"), (Changed.CONTACTS,)),
     **dict.fromkeys(("privacy", "mute", "note", "disappearing"), (Changed.CONTACTS,)),
     "profile": (Changed.STATUS,),
+    "carry": (Changed.CONTACTS,),
 }
 """What an operation may have changed without the node's telling so: for those who watch to ask for anew."""
 
 
-_CHANGED_BY = {"verify": "what", "profile": "name", "privacy": "what"}
+_CHANGED_BY = {"verify": "what", "profile": "name", "privacy": "what", "carry": "what"}
 """The argument without which these operations only ask."""
 
 

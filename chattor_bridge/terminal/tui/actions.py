@@ -13,6 +13,7 @@ from chattor_bridge.terminal.output import neutralised
 from chattor_bridge.terminal.tui.asking import (
     ask_alias,
     ask_file,
+    ask_merge,
     ask_note,
     ask_picture,
     ask_place,
@@ -53,6 +54,7 @@ class Actions(Provider):
         yield Action("Friend codes", "to hand out, as text and as picture", app.action_codes)
         yield Action("Add a friend", "ask somebody whose friend code you have", app.action_add)
         yield Action("Status", "tor, friends, what waits", app.action_status)
+        yield Action("Carriers", "friends who hold your mail, and whose you hold", app.action_carriers)
         yield Action("Your name", "what friends see", app.action_profile)
         yield Action("Picture of yourself", "what friends see", partial(ask_picture, app))
         yield Action("Light or dark", "turn the colours", app.action_turn_theme)
@@ -71,6 +73,7 @@ class Actions(Provider):
                 (f"Rename {name}", "a name of your own for this contact", ask_alias),
                 (f"Privacy with {name}", "what this friend sees of you: receipts, typing, presence", ask_privacy),
                 (f"Note about {name}", "for you alone", ask_note),
+                (f"Merge {name}", "with another contact who is the same person", ask_merge),
             ):
                 yield Action(title, explained, partial(ask, app, contact))
             mute = partial(app.desk.mute, contact.number, muted=not contact.muted)

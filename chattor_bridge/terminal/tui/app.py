@@ -19,6 +19,7 @@ from chattor_bridge.terminal.tui.actions import Actions
 from chattor_bridge.terminal.tui.asking import ask_alias, ask_code, ask_file, ask_name
 from chattor_bridge.terminal.tui.desk import Desk
 from chattor_bridge.terminal.tui.records import Contact
+from chattor_bridge.terminal.tui.screens.carriers import CarriersScreen
 from chattor_bridge.terminal.tui.screens.codes import CodesScreen
 from chattor_bridge.terminal.tui.screens.help import HelpScreen
 from chattor_bridge.terminal.tui.screens.main import MainScreen
@@ -54,6 +55,7 @@ class ChattorApp(App[None]):
         Binding("f3", "codes", "codes", priority=True),
         Binding("f4", "add", "add", priority=True),
         Binding("f5", "status", "status", priority=True),
+        Binding("f7", "carriers", "carriers", show=False, priority=True),
         Binding("ctrl+q", "leave", "quit", priority=True),
     ]
 
@@ -129,6 +131,9 @@ class ChattorApp(App[None]):
 
     def action_status(self) -> None:
         self._open(StatusScreen(lambda: self._logged))
+
+    def action_carriers(self) -> None:
+        self._open(CarriersScreen())
 
     def action_verify(self) -> None:
         if (contact := self.main.meant) is not None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from chattor_bridge.terminal.tui.app import ChattorApp
 
 ANSWERS = 6
-"""Answers that the form for a poll has room for; `chattor poll` takes more."""
+"""Answers that the form for a poll has lines for: as many as most polls have."""
 
 SHARED = {
     "receipts": "what you have read",
@@ -37,15 +37,16 @@ def ask_poll(app: ChattorApp, contact: Contact) -> None:
         f"A poll with {neutralised(contact.shown)}",
         Field("Question", most=1_000),
         *answers,
+        Field("More answers, with ; between them"),
         Field("How many may be chosen", "1", most=2),
         Field("Hide the votes until it is over? y or n", "n", most=1),
     )
 
     async def make(question: str, *rest: str) -> None:
-        choices, hidden = rest[ANSWERS:]
+        more, choices, hidden = rest[ANSWERS:]
         if not choices.isdecimal():
             raise CommandError(Exit.REFUSED, "how many may be chosen: a number")
-        given = [answer for answer in rest[:ANSWERS] if answer.strip()]
+        given = [answer.strip() for answer in (*rest[:ANSWERS], *more.split(";")) if answer.strip()]
         await app.desk.poll(contact.number, question, given, int(choices), hidden=hidden.lower() == "y")
 
     app.ask(form, make)
@@ -126,6 +127,21 @@ def ask_note(app: ChattorApp, contact: Contact) -> None:
         await app.desk.note(contact.number, text)
 
     app.ask(Form(heading, Field("Note", contact.note, most=4_000)), keep)
+
+
+def ask_merge(app: ChattorApp, contact: Contact) -> None:
+    """Another contact that is the same person."""
+    form = Form(
+        f"{neutralised(contact.shown)} is the same person as another contact: the two become one when your friend says "
+        "it too",
+        Field("The other contact, by number or name; nothing if your friend was first to say so"),
+    )
+
+    async def merge(other: str) -> None:
+        await app.desk.merge(contact.number, other.strip() or None)
+        app.notify("Your friend is told.", markup=False)
+
+    app.ask(form, merge)
 
 
 def ask_alias(app: ChattorApp, contact: Contact) -> None:

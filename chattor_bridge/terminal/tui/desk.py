@@ -149,12 +149,28 @@ class Desk:
         """``what`` is park, rotate or retire."""
         await self._items(f"{what}_code", code=code["id"], **arguments)
 
+    async def carrying(self) -> tuple[list[JsonObject], JsonObject]:
+        """What is agreed with friends about holding mail, and how much is held in all."""
+        return await ask_once(self._home, "carry")
+
+    async def carry(self, what: str, contact: int, **much: int) -> None:
+        """``what`` is ask, leave, offer or stop."""
+        await self._items("carry", what=what, contact=str(contact), **much)
+
+    async def limit_carrying(self, megabytes: int) -> None:
+        """How much to hold for all friends together, 0 for as much as can be."""
+        await self._items("carry", what="limit", megabytes=megabytes)
+
     async def verify(self, contact: int, what: str) -> JsonObject:
         """The state of comparing with a friend, after ``what`` (empty, emoji, match or mismatch)."""
         return (await self._items("verify", contact=str(contact), what=what))[0]
 
     async def rename(self, contact: int, alias: str) -> None:
         await self._items("rename", contact=str(contact), alias=alias)
+
+    async def merge(self, contact: int, other: str | None) -> None:
+        """This contact is the same person as ``other``, a number or name, or as the friend has said."""
+        await self._items("merge", contact=str(contact), other=other)
 
     async def profile(self, name: str | None) -> str:
         """The name friends see, after changing it unless ``None``."""

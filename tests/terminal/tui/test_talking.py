@@ -96,7 +96,7 @@ async def test_a_poll_is_made_voted_in_and_ended(friends: Friends) -> None:
         await bob.sees("● Alice")
         await palette(alice, "poll")
         await alice.sees("A poll with Bob")
-        for line in ("Lunch?", "Pizza", "Soup", "", "", "", "", "", ""):
+        for line in ("Lunch?", "Pizza", "Soup", "", "", "", "", "Rice;Eggs; Nuts;Figs;Cake;Fish;Beans;;Bread", "", ""):
             await say(alice, line)
         await alice.sees("? Lunch?", "1 ☐ Pizza", "(choose one)")
         await bob.sees("? Lunch?")
@@ -105,6 +105,10 @@ async def test_a_poll_is_made_voted_in_and_ended(friends: Friends) -> None:
         await alice.sees("2 ☐ Soup ─ 1: Bob")
         await bob.press("1")
         await alice.sees("1 ☐ Pizza ─ 1: Bob")
+        await bob.press("0")
+        await bob.sees("The numbers of the answers")
+        await say(bob, "10")
+        await alice.sees("10 ☐ Bread ─ 1: Bob")
         await alice.press("escape", "x")
         await alice.sees("End this poll?")
         await alice.press("y")
@@ -220,3 +224,19 @@ async def test_messages_disappear_from_the_screen(friends: Friends) -> None:
         await palette(bob, "disappearing")
         await say(bob, "off")
         await alice.misses("⏲")
+
+
+async def test_two_friendships_are_made_one(friends: Friends) -> None:
+    [code] = await friends.bob.get("code", "new", "crossing")
+    await friends.alice.get("add", code["code"])
+    await friends.bob.get("accept", (await friends.bobs.saw("request", 1))["request"])
+    await friends.alices.saw("friend", 2)
+    async with watched(friends.alice) as alice:
+        await alice.sees("● Bob")
+        await palette(alice, "merge")
+        await alice.sees("is the same person as another contact")
+        await say(alice, "2")
+        await alice.sees("Your friend is told.")
+    await friends.bob.get("merge", "2")
+    following = await friends.alice.launch("follow", "--after", "0")
+    await following.saw_all(lambda said: "has become one with this" in said.get("text", ""), 1)

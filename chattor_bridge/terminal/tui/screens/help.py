@@ -14,6 +14,7 @@ Everywhere
   F4        ask somebody whose friend code you have
   F5        how things stand
   F6        send a file
+  F7        friends who hold your mail while you are offline, and whose you hold
   ^up ^down the conversation above or below
   Tab       from the contacts to the messages, to the text, and on
   ^q        quit
@@ -35,7 +36,7 @@ In the messages
   r t       answer it; say something in its thread
   e d       change it or take it back, when it is yours
   + -       a reaction; none any more
-  1 to 9    vote in a poll; x ends yours
+  1 to 9    vote in a poll; 0 votes for any number of answers by theirs; x ends yours
   s c       fetch and save a file; give it up
   g         go to what it answers
   y         copy it

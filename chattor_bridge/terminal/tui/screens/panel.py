@@ -88,14 +88,14 @@ class ListPanel(Panel[None]):
     def __init__(self) -> None:
         super().__init__()
         self._options = OptionList()
-        self._empty = Static(markup=False)
+        self._below = Static(markup=False)
 
     def compose_body(self) -> ComposeResult:
         yield self._options
-        yield self._empty
+        yield self._below
 
-    def fill(self, lines: Sequence[Text], empty: str) -> None:
-        """Show these, keeping the place in the list; ``empty`` when there are none."""
+    def fill(self, lines: Sequence[Text], empty: str, *, below: str = "") -> None:
+        """Show these, keeping the place in the list, with ``below`` under them; ``empty`` when there are none."""
         options = self._options
         place = options.highlighted or 0
         options.set_options(Option(line) for line in lines)
@@ -103,7 +103,7 @@ class ListPanel(Panel[None]):
         if lines:
             options.highlighted = min(place, len(lines) - 1)
             self.set_focus(options)
-        self._empty.update("" if lines else empty)
+        self._below.update(below if lines else empty)
 
     @property
     def place(self) -> int | None:

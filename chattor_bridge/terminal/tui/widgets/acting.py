@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from chattor_bridge.terminal.exits import CommandError, Exit
 from chattor_bridge.terminal.output import neutralised
 from chattor_bridge.terminal.tui.paths import absolute, path_field
 from chattor_bridge.terminal.tui.said import Message
@@ -23,7 +24,7 @@ MAX_REACTION = 64
 
 
 def act_on(app: ChattorApp, what: str, message: Message) -> None:
-    """``what`` is delete, react, unreact, end, save or cancel."""
+    """``what`` is delete, react, unreact, vote, end, save or cancel."""
     match what:
         case "delete":
             words = "It is erased here, and at your friend's as soon as your friend is reached. What was read was read."
@@ -37,6 +38,9 @@ def act_on(app: ChattorApp, what: str, message: Message) -> None:
                 Form("React", Field(f"{choice}  or any emoji or short word", most=MAX_REACTION)),
                 lambda values: _react(app, message, values),
             )
+        case "vote":
+            field = Field("The numbers of the answers, with spaces between; nothing takes your vote back", most=60)
+            app.ask(Form("Vote", field), partial(_vote, app, message))
         case "cancel":
             words = "Your friend is told. What has come of it is dropped; it can be offered again."
             app.push_screen(
@@ -55,6 +59,13 @@ def act_on(app: ChattorApp, what: str, message: Message) -> None:
 async def _save(app: ChattorApp, message: Message, directory: str) -> None:
     path = await app.desk.save_file(message, absolute(directory))
     app.notify(neutralised(f"Saved: {path}"), markup=False)
+
+
+async def _vote(app: ChattorApp, message: Message, numbers: str) -> None:
+    words = numbers.split()
+    if not all(word.isdecimal() and int(word) for word in words):
+        raise CommandError(Exit.REFUSED, "which answers: numbers, from 1 on")
+    await app.desk.vote(message, [int(word) - 1 for word in words])
 
 
 def _react(app: ChattorApp, message: Message, values: list[str] | None) -> None:

@@ -53,6 +53,7 @@ class TimelineView(ScrollView, can_focus=True):
         Binding("minus", "wish('unreact')", "react no more", key_display="-"),
         Binding("1", "vote(0)", "vote", key_display="1-9"),
         *(Binding(str(number), f"vote({number - 1})", show=False) for number in range(2, 10)),
+        Binding("0", "wish('vote')", show=False),
         Binding("x", "wish('end')", "end poll"),
         Binding("s", "wish('save')", "save"),
         Binding("c", "wish('cancel')", "cancel"),

@@ -1,0 +1,38 @@
+"""Friends who hold mail, on the whole screen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.terminal.test_chattor import two_friends
+from tests.terminal.tui.spectator import watched
+
+
+async def test_two_friends_agree_and_end_it(tmp_path: Path) -> None:
+    async with two_friends(tmp_path) as friends, watched(friends.alice) as alice, watched(friends.bob) as bob:
+        await alice.sees("Bob")
+        await alice.press("f7")
+        await alice.sees("Carriers: friends who hold your mail", "nothing is agreed", "You hold 0.0 MB")
+        await alice.press("a")
+        await alice.sees("Asked. Your friend decides", "was asked to hold your mail")
+
+        await bob.sees("Your friend asks you to hold its mail")
+        await bob.press("f7")
+        await bob.sees("asks you to hold its mail")
+        await bob.press("o")
+        await bob.sees("Hold the mail of Alice", "Shelves, one for each")
+        await bob.press("backspace", "backspace", "4", "enter", "enter")
+        await bob.sees("has its mail held by you: 0 blocks on 0 shelves now", "4 shelves of 128 blocks")
+        await alice.sees("holds your mail on up to 4 shelves of 128 blocks")
+
+        await bob.press("m")
+        await bob.sees("How much to hold for all friends together")
+        await bob.press("5", "0", "enter")
+        await bob.sees("You hold 0.0 MB of mail in all, of 50.0 MB at most.")
+        await bob.press("m")
+        await bob.press("9", "9", "9", "enter")
+        await bob.sees("may hold 201")
+
+        await alice.press("l")
+        await alice.sees("is willing to hold your mail")
+        await bob.sees("nothing is agreed")
