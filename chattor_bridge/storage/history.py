@@ -161,15 +161,19 @@ class SqlHistory(Table):
         return changed == 1
 
     async def last(
-        self, tx: Transaction, node_id: NodeId, peer_id: PeerId, count: int, before: int | None = None
+        self,
+        tx: Transaction,
+        node_id: NodeId,
+        peer_id: PeerId,
+        count: int,
+        before: int | None = None,
+        thread: EventId | None = None,
     ) -> list[HistoryEntry]:
+        which, values = _of(peer_id, thread, node_id, MAX_ORDER if before is None else before, count)
         rows = await sql(tx).fetch(
-            "SELECT * FROM history WHERE node_id = $1 AND peer_id = $2 AND position < $4 AND target IS NULL "
+            f"SELECT * FROM history WHERE node_id = $1 AND position < $2 AND target IS NULL{which} "  # noqa: S608
             "ORDER BY position DESC LIMIT $3",
-            node_id,
-            peer_id,
-            count,
-            MAX_ORDER if before is None else before,
+            *values,
         )
         return [self._read(row) for row in reversed(rows)]
 
@@ -180,25 +184,16 @@ class SqlHistory(Table):
         order: int,
         limit: int,
         peer_id: PeerId | None = None,
+        thread: EventId | None = None,
         *,
         changes: bool = True,
     ) -> list[HistoryEntry]:
-        which = "node_id = $1 AND position > $2" + ("" if changes else " AND target IS NULL")
-        if peer_id is None:
-            rows = await sql(tx).fetch(
-                f"SELECT * FROM history WHERE {which} ORDER BY position LIMIT $3",  # noqa: S608 -- constants
-                node_id,
-                order,
-                limit,
-            )
-        else:
-            rows = await sql(tx).fetch(
-                f"SELECT * FROM history WHERE {which} AND peer_id = $4 ORDER BY position LIMIT $3",  # noqa: S608
-                node_id,
-                order,
-                limit,
-                peer_id,
-            )
+        which, values = _of(peer_id, thread, node_id, order, limit)
+        which += "" if changes else " AND target IS NULL"
+        rows = await sql(tx).fetch(
+            f"SELECT * FROM history WHERE node_id = $1 AND position > $2{which} ORDER BY position LIMIT $3",  # noqa: S608
+            *values,
+        )
         return [self._read(row) for row in rows]
 
     async def unread(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, limit: int) -> list[HistoryEntry]:
@@ -303,3 +298,13 @@ class SqlHistory(Table):
 
 def _event_id(value: bytes | None) -> EventId | None:
     return None if value is None else EventId(value)
+
+
+def _of(peer_id: PeerId | None, thread: EventId | None, *values: object) -> tuple[str, list[object]]:
+    """What to add to a query with these values for the entries of one friend, and of one thread; and all values."""
+    which, given = "", list(values)
+    for condition, value in (("peer_id = ${0}", peer_id), ("(thread = ${0} OR event_id = ${0})", thread)):
+        if value is not None:
+            given.append(value)
+            which += f" AND {condition.format(len(given))}"
+    return which, given

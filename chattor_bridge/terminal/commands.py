@@ -252,6 +252,7 @@ async def history(arguments: argparse.Namespace, home: Home, output: Output) -> 
         limit=arguments.limit,
         after=arguments.after,
         before=arguments.before,
+        thread=arguments.thread,
     )
     await _show_messages(answers, home, output, receipts=not arguments.no_receipts)
 

@@ -114,11 +114,19 @@ class Conversation:
         if limit > MAX_HISTORY:
             raise LimitReached(f"history shows {MAX_HISTORY} messages at most; go on with --after")
         node_id = self._node.node_id
+        order, thread = arguments.optional_number(args, "thread"), None
         async with self._store.transaction() as tx:
+            if order is not None:
+                among = await self._store.history.by_order(tx, node_id, order)
+                if among is None or among.peer_id != contact.peer_id:
+                    raise NotFound("no such message in this conversation: history shows the number of each")
+                thread = among.thread or among.event_id
             if after is None:
-                entries = await self._store.history.last(tx, node_id, contact.peer_id, limit, before)
+                entries = await self._store.history.last(tx, node_id, contact.peer_id, limit, before, thread)
             else:
-                entries = await self._store.history.after(tx, node_id, after, limit, contact.peer_id, changes=False)
+                entries = await self._store.history.after(
+                    tx, node_id, after, limit, contact.peer_id, thread, changes=False
+                )
         for item in await message_items(self._store, entries, contacts):
             yield item
         yield Done({})

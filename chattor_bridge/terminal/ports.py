@@ -120,10 +120,16 @@ class History(Protocol):
         """It will not arrive. False when there is no such entry of ours."""
 
     async def last(
-        self, tx: Transaction, node_id: NodeId, peer_id: PeerId, count: int, before: int | None = None
+        self,
+        tx: Transaction,
+        node_id: NodeId,
+        peer_id: PeerId,
+        count: int,
+        before: int | None = None,
+        thread: EventId | None = None,
     ) -> list[HistoryEntry]:
         """The newest ``count`` entries with this friend (below the order ``before``) that are no changes, oldest of
-        them first."""
+        them first; with ``thread`` that message and those in its thread alone."""
 
     async def after(
         self,
@@ -132,10 +138,12 @@ class History(Protocol):
         order: int,
         limit: int,
         peer_id: PeerId | None = None,
+        thread: EventId | None = None,
         *,
         changes: bool = True,
     ) -> list[HistoryEntry]:
-        """Entries above ``order``, in order, ``limit`` at most; of one friend, or of all; with changes or without."""
+        """Entries above ``order``, in order, ``limit`` at most; of one friend, or of all; of one thread, as `last`;
+        with changes or without."""
 
     async def unread(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, limit: int) -> list[HistoryEntry]:
         """What this friend said and our owner has not read, in order, ``limit`` at most."""

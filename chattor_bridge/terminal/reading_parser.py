@@ -61,6 +61,12 @@ def add_reading(add: Add) -> None:
     place.add_argument(
         "--before", type=bounded(1, MAX_ORDER), metavar="ORDER", help="the last ones in front of this order number"
     )
+    history.add_argument(
+        "--thread",
+        type=bounded(1, MAX_ORDER),
+        metavar="ORDER",
+        help="only the thread in which this message is, or which it begins",
+    )
     follow = add(
         "follow",
         "show messages as they arrive, until Ctrl-C",

@@ -15,7 +15,12 @@ OTHER_PEER = PeerId(b"Q" * 16)
 
 
 async def say(
-    store: Store, tx: Transaction, number: int, direction: Direction = Direction.IN, peer_id: PeerId = PEER
+    store: Store,
+    tx: Transaction,
+    number: int,
+    direction: Direction = Direction.IN,
+    peer_id: PeerId = PEER,
+    thread: EventId | None = None,
 ) -> int:
     return await store.history.add(
         tx,
@@ -26,6 +31,7 @@ async def say(
         f"planted text {number} 🧅",
         sent_at=1000 + number,
         stored_at=2000 + number,
+        thread=thread,
     )
 
 
@@ -127,6 +133,19 @@ async def test_the_last_entries_of_a_friend_oldest_first(store: Store) -> None:
         newest = (await store.history.last(tx, NODE, PEER, 1))[0].order
         assert numbers(await store.history.last(tx, NODE, PEER, 2, newest)) == [8, 7]
         assert await store.history.last(tx, NodeId(b"M" * 16), PEER, 99) == []
+
+
+async def test_a_thread_is_its_first_message_and_what_is_said_in_it(store: Store) -> None:
+    root = EventId(numbered(1))
+    async with store.transaction() as tx:
+        for number in (1, 2, 3, 4):
+            thread = root if number in (2, 4) else None
+            await say(store, tx, number, thread=thread)
+        assert numbers(await store.history.last(tx, NODE, PEER, 9, thread=root)) == [1, 2, 4]
+        newest = (await store.history.last(tx, NODE, PEER, 1, thread=root))[0].order
+        assert numbers(await store.history.last(tx, NODE, PEER, 1, newest, root)) == [2]
+        assert numbers(await store.history.after(tx, NODE, newest - 3, 9, PEER, root)) == [2, 4]
+        assert await store.history.last(tx, NODE, OTHER_PEER, 9, thread=root) == []
 
 
 async def test_following_by_order(store: Store) -> None:

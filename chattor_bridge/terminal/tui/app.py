@@ -19,6 +19,7 @@ from chattor_bridge.terminal.tui.actions import Actions
 from chattor_bridge.terminal.tui.asking import ask_alias, ask_code, ask_file, ask_name
 from chattor_bridge.terminal.tui.desk import Desk
 from chattor_bridge.terminal.tui.records import Contact
+from chattor_bridge.terminal.tui.said import Message
 from chattor_bridge.terminal.tui.screens.carriers import CarriersScreen
 from chattor_bridge.terminal.tui.screens.codes import CodesScreen
 from chattor_bridge.terminal.tui.screens.help import HelpScreen
@@ -26,6 +27,7 @@ from chattor_bridge.terminal.tui.screens.main import MainScreen
 from chattor_bridge.terminal.tui.screens.panel import Form, Panel, Question
 from chattor_bridge.terminal.tui.screens.requests import RequestsScreen
 from chattor_bridge.terminal.tui.screens.status import StatusScreen
+from chattor_bridge.terminal.tui.screens.thread import ThreadScreen
 from chattor_bridge.terminal.tui.screens.verifying import VerifyScreen
 
 AGAIN = 1.0
@@ -110,6 +112,10 @@ class ChattorApp(App[None]):
 
         heading = f"{what.capitalize()} {neutralised(contact.shown)}?"
         self.push_screen(Question(heading, f"{NO_WAY_BACK[what]} This cannot be undone."), answered)
+
+    def open_thread(self, contact: Contact, message: Message) -> None:
+        """Show the thread in which this message is, or which it begins."""
+        self._open(ThreadScreen(contact, message))
 
     def ask(self, form: Form, then: Callable[..., Coroutine[Any, Any, None]]) -> None:
         """Open a form, and do this with what was filled in."""

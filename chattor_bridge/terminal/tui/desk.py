@@ -44,6 +44,12 @@ class Desk:
         items = await self._items("history", contact=str(contact), limit=count, before=before)
         return [Message.of(item) for item in items]
 
+    async def thread(self, message: Message, count: int, before: int | None = None) -> list[Message]:
+        """As `last`, of the thread in which this message is, or which it begins."""
+        contact, order = str(message.contact), message.order
+        items = await self._items("history", contact=contact, limit=count, before=before, thread=order)
+        return [Message.of(item) for item in items]
+
     async def after(self, contact: int, order: int, count: int) -> list[Message]:
         """The messages that follow this order."""
         items = await self._items("history", contact=str(contact), limit=count, after=order)

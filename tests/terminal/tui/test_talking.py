@@ -52,6 +52,14 @@ async def test_what_was_said_is_answered_changed_and_taken_back(friends: Friends
         await say(bob, "in the thread")
         await alice.sees("⌥ in the thread of you: “yes!”", "in the thread")
 
+        await alice.press("escape", "o")
+        await alice.sees("One thread", "yes!", "in the thread")
+        await say(alice, "and so it goes on")
+        await bob.sees("and so it goes on")
+        await alice.sees("and so it goes on")
+        await alice.press("escape", "enter")
+        await alice.misses("One thread")
+
         await say(alice, "/me waves")
         await bob.sees("* Alice waves")
         await alice.press("escape", "d")

@@ -39,6 +39,7 @@ In the messages
   1 to 9    vote in a poll; 0 votes for any number of answers by theirs; x ends yours
   s c       fetch and save a file; give it up
   g         go to what it answers
+  o         its thread by itself
   y         copy it
   Enter     back to writing
 

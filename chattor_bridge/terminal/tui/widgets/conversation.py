@@ -175,6 +175,8 @@ class Conversation(Vertical):
             case "reply" | "thread" | "edit":
                 self._take_aim(Aim(notice.what, message))
                 self.composer.focus()
+            case "open" if self._contact is not None:
+                self._app.open_thread(self._contact, message)
             case "go":
                 target = message.reply or message.thread
                 if target is not None and target.order is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from rich.segment import Segment
@@ -58,6 +59,7 @@ class TimelineView(ScrollView, can_focus=True):
         Binding("s", "wish('save')", "save"),
         Binding("c", "wish('cancel')", "cancel"),
         Binding("g", "wish('go')", "go to"),
+        Binding("o", "wish('open')", "its thread"),
         Binding("y", "copy", "copy"),
         Binding("enter", "write", "write"),
     ]
@@ -92,8 +94,10 @@ class TimelineView(ScrollView, can_focus=True):
     class Done(Notice):
         """Whoever looked wants to write."""
 
-    def __init__(self, id: str | None = None) -> None:  # noqa: A002 - textual's name
+    def __init__(self, id: str | None = None, *, without: Collection[str] = ()) -> None:  # noqa: A002 - textual's name
+        """``without``: what cannot be wished for here."""
         super().__init__(id=id)
+        self._without = without
         self.timeline = Timeline()
         self._friend = ""
         self._lines: list[_Line] = []
@@ -201,7 +205,8 @@ class TimelineView(ScrollView, can_focus=True):
             return False
         if action == "copy":
             return not message.deleted
-        return message.allows("vote" if action == "vote" else str(parameters[0]))
+        wish = "vote" if action == "vote" else str(parameters[0])
+        return wish not in self._without and message.allows(wish)
 
     def action_wish(self, what: str) -> None:
         if (message := self.chosen) is not None:
