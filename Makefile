@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 WORKERS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-test demo check fast test fuzz bench clean
+.PHONY: help install install-test demo check fast test sim fuzz bench clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -30,6 +30,10 @@ fast: install-test ## The tests that need no tor, Synapse or PostgreSQL
 
 test: check ## Everything that CI runs (WORKERS=1 for one test at a time; each worker has servers of its own)
 	$(VENV)/bin/pytest --numprocesses $(WORKERS) --dist worksteal
+
+sim: install-test ## Live through a month of 300 nodes in virtual time (SEED=, NODES=, DAYS=, MESSAGES=, ROUGH=1)
+	$(PY) -m tests.sim $(if $(SEED),--seed $(SEED)) $(if $(NODES),--nodes $(NODES)) $(if $(DAYS),--days $(DAYS)) \
+		$(if $(MESSAGES),--messages $(MESSAGES)) $(if $(ROUGH),--rough)
 
 fuzz: install-test ## Fuzz every decoder, guided by coverage (SECONDS=60 for each, TARGETS="cbor html" for some)
 	@.ci/setup fuzz

@@ -64,9 +64,9 @@ class SimNetwork:
         self.weather = weather
         self.apart: Callable[[str, str], bool] = lambda one, other: False
         self.onions: dict[OnionKey, SimPublication] = {}
+        self.hosts: dict[OnionKey, str] = {}
+        """Who has ever hosted an onion."""
         self.streams: dict[SimStream, None] = {}
-        self.dialled = 0
-        self.opened = 0
 
     def transport(
         self, name: str = "", process: Process | None = None, *, limit: int = ONIONS_PER_HOST
@@ -154,12 +154,12 @@ class SimTransport:
             raise LimitReached(f"this transport hosts {self._limit} onions, as many as it may")
         publication = SimPublication(self, onion, handler, None if clients is None else frozenset(clients))
         self.hosted[onion] = self.network.onions[onion] = publication
+        self.network.hosts[onion] = self.name
         return publication
 
     async def dial(self, onion: OnionKey, *, client_key: bytes | None, isolation: str, timeout: float) -> SimStream:
         self._require_life()
         network, weather = self.network, self.network.weather
-        network.dialled += 1
         pause = network.dice.uniform(*weather.dial)
         if pause > timeout:
             await asyncio.sleep(timeout)
@@ -306,7 +306,6 @@ def _joined(dialler: SimTransport, host: SimTransport) -> tuple[SimStream, SimSt
     ours, theirs = SimStream(dialler, latency), SimStream(host, latency)
     ours.peer, theirs.peer = theirs, ours
     network.streams[ours] = network.streams[theirs] = None
-    network.opened += 1
     if network.weather.stream_life < math.inf:
         ours.live_for(network.dice.expovariate(1 / network.weather.stream_life))
     return ours, theirs
