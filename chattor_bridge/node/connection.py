@@ -134,6 +134,7 @@ class Connection:
         """Something of the friend's came by a carrier, and is on disk."""
         self._writing.acknowledge(taken.ack, owed=True)
         self._writing.settle(taken.delivered)
+        self._watching.gap(there=taken.gap)
         if taken.broken:
             self._resync.ask(Reason.BROKEN)
         self.wake()

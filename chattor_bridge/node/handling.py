@@ -54,6 +54,8 @@ TakeFile = Callable[[Transaction, Contact, Event], Awaitable[bool]]
 
 TakeCarrying = Callable[[Transaction, Contact, CarryEvent | ShelfEvent], Awaitable[Unknown | None]]
 
+BeginAnew = Callable[[Transaction, PeerId, Session], Awaitable[None]]
+
 
 class Handling(Sending):
     """Hands on what friends say, and answers what their nodes say."""
@@ -69,14 +71,22 @@ class Handling(Sending):
         on_carrying: TakeCarrying | None,
         on_file: TakeFile | None,
         on_expiry: Callable[[], None],
+        on_renewed: BeginAnew | None,
     ) -> None:
         """As for `chattor_bridge.node.mailbox.Mailbox`."""
         super().__init__(node_id, around, on_change=on_change, on_parted=on_parted, on_expiry=on_expiry)
         self._counters = counters
         self._on_carrying = on_carrying
         self._on_file = on_file
+        self._on_renewed = on_renewed
         self.verifying = Verifying(around)
         self.catching_up = CatchingUp(around, node_id)
+
+    async def renewed(self, tx: Transaction, peer_id: PeerId, session: Session) -> None:
+        """The session with this friend begins anew with ``session``, which the caller stores: one of the two may have
+        been put back to a backup."""
+        if self._on_renewed is not None:
+            await self._on_renewed(tx, peer_id, session)
 
     async def arrive(self, tx: Transaction, contact: Contact, held: HeldEvent) -> Contact:
         """Hand one event on; the contact as it is afterwards."""

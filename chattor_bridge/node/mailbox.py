@@ -13,7 +13,7 @@ from typing import Final
 
 from chattor_bridge.errors import AuthenticationFailed, MalformedData
 from chattor_bridge.ids import NodeId, PeerId
-from chattor_bridge.node.handling import Handling, TakeCarrying, TakeFile, derived_id
+from chattor_bridge.node.handling import BeginAnew, Handling, TakeCarrying, TakeFile, derived_id
 from chattor_bridge.node.happenings import MISSING, EventArrived
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.records import Contact, HeldEvent
@@ -59,11 +59,12 @@ class Mailbox(Handling):
         on_carrying: TakeCarrying | None = None,
         on_file: TakeFile | None = None,
         on_expiry: Callable[[], None] = lambda: None,
+        on_renewed: BeginAnew | None = None,
     ) -> None:
         """``on_change`` is called after a commit with which there may be a friendship to end; ``on_parted`` after one
         that has ended it. ``on_carrying`` takes what friends say about carrying, and says what to show for it;
         ``on_file`` takes an event about a file, and says whether it is shown; ``on_expiry`` is called after a commit
-        with which there is more that will disappear."""
+        with which there is more that will disappear; ``on_renewed`` when a session begins anew, in that transaction."""
         super().__init__(
             node_id,
             around,
@@ -73,6 +74,7 @@ class Mailbox(Handling):
             on_carrying=on_carrying,
             on_file=on_file,
             on_expiry=on_expiry,
+            on_renewed=on_renewed,
         )
         self.collecting = 0
         """Blocks that carriers have said they hold and that have not come yet: until then no gap is one."""

@@ -204,6 +204,7 @@ class Resyncing:
         if held:
             await received.release(tx, self._node_id, self._peer_id, held[-1].seq)
         await self._reseal(tx, new, given_up=reason is Reason.GIVEN_UP)
+        await self._mailbox.renewed(tx, self._peer_id, new)
         await self._tell(tx, SESSION_RENEWED, new, {"reason": reason.value})
         return replace(contact, session=new.serialize())
 

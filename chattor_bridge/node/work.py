@@ -77,6 +77,7 @@ class NodeWork:
             on_change=self.look_again,
             on_parted=self._parted_from,
             on_carrying=lambda *said: self.carrying.agreements.take(*said),
+            on_renewed=lambda *renewed: self.carrying.agreements.begin_anew(*renewed),
             on_file=lambda *said: self.desk.take(*said),
             on_expiry=self.expiry.look_again,
         )

@@ -16,9 +16,12 @@ from chattor_bridge.node.carrying.records import Carriage, HeldBlock
 from chattor_bridge.node.carrying.shelf import Shelf
 from chattor_bridge.node.carrying.work import SETTLE_REST
 from chattor_bridge.node.friendship import Friendship
+from chattor_bridge.node.mailbox import Taken
 from chattor_bridge.node.ports import Stream, Transaction
-from chattor_bridge.protocol.carrying import Deposit, ShelfClose, ShelfOpen
+from chattor_bridge.node.records import HeldEvent
+from chattor_bridge.protocol.carrying import Deposit, ShelfClose, ShelfOpen, ShelfReady
 from chattor_bridge.protocol.deposit import DepositorEnd, auth_key
+from chattor_bridge.protocol.events import Text, encode_event
 from chattor_bridge.protocol.frames import Block, Collected, Frame, Holding
 from chattor_bridge.protocol.limits import BLOCK_SIZE, COSTLY, DAILY_ALLOWANCE, MAX_CARRIERS, MAX_NEW_ONIONS
 from chattor_bridge.protocol.primitives import ed25519_public
@@ -148,6 +151,30 @@ async def _say_for_ever(three: Three) -> None:
     while True:
         _say_on_link(three.carl, three.with_carl, Holding(2**32 - 1))
         await three.rita.house.world.clock.sleep(60)
+
+
+async def test_a_gap_that_a_carrier_brings_is_shown_after_a_minute_of_a_link(three: Three) -> None:
+    """And not after a day: the friend is there, and has had its turn to send the rest again."""
+    mailbox, store = three.rita.node.work.mailbox, three.rita.house.store
+    await three.rita.until(lambda: three.rita.online(three.with_sam), time_passes=True)
+    event = encode_event(mailbox.event(Text("behind something that is lost")))
+    async with store.transaction() as tx:
+        await mailbox.hold(tx, HeldEvent(three.with_sam, 1000, event, mailbox.now()))
+    three.rita.node.work.carrying._took(three.with_sam, Taken(None, (), True, False, 0, 1000))
+    world = three.rita.house.world
+    began = world.clock.monotonic()
+    await three.rita.until(lambda: bool(three.rita.texts()), time_passes=True)
+    assert world.clock.monotonic() - began < 600
+
+
+async def test_a_carrier_cannot_move_a_shelf(three: Three) -> None:
+    """Each move would be told to its senders, and they would follow."""
+    [shelf] = await three.shelves()
+    moved = ShelfReady(shelf.shelf_id, OnionKey(ed25519_public(secrets.token_bytes(32))), secrets.token_bytes(32))
+    async with three.carl.house.store.transaction() as tx:
+        said = await three.carl.node.send(tx, three.with_carl, moved)
+    await three.carl.until(lambda: said in three.carl.delivered())
+    assert await three.shelves() == [shelf]
 
 
 async def test_who_is_no_carrier_has_nobody_wait(three: Three) -> None:

@@ -50,9 +50,17 @@ from chattor_bridge.protocol.limits import (
     SHELF_LIFETIME,
 )
 from chattor_bridge.protocol.primitives import KEY_SIZE, ed25519_public, hash256, x25519_public
+from chattor_bridge.protocol.session import Session
 
 ANSWER_PATIENCE: Final = 86_400
 """Seconds after which a carrier that was heard without answering is asked for a shelf again: it may have room now."""
+
+
+_LONG_AGO: Final = 0
+"""When a shelf was asked for that is to be asked for again at once."""
+
+_UNKNOWN: Final = b"?"
+"""Instead of the digest of what a sender knows, when that may be anything."""
 
 
 class Agreements:
@@ -152,7 +160,7 @@ class Agreements:
                 await self._open_held(tx, peer_id, shelf_id, capability)
             case ShelfReady(shelf_id, onion, static):
                 shelf = await self._store.carriers.shelf(tx, self._node_id, peer_id, shelf_id)
-                if shelf is not None:
+                if shelf is not None and shelf.onion is None:  # it is not moved: each move is told to its senders
                     ready = replace(shelf, onion=onion, static=static)
                     await self._store.carriers.save_shelf(tx, self._node_id, ready)
             case ShelfClose(shelf_id):
@@ -163,6 +171,20 @@ class Agreements:
             case Shelves(deposits):
                 await self._store.deposits.set_targets(tx, self._node_id, peer_id, deposits)
         return None
+
+    async def begin_anew(self, tx: Transaction, peer_id: PeerId, session: Session) -> None:
+        """Whichever of the two was put back to a backup knows less than was agreed since, or holds for agreed what is
+        over: say all of it again, and let other shelves take the place of ours at this friend. The caller stores the
+        session."""
+        carrier = await self._store.carriers.get(tx, self._node_id, peer_id)
+        if carrier is not None and carrier.asked:
+            await self._mailbox.put(tx, peer_id, session, self._mailbox.event(CarryAsk()))
+        for shelf in await self._store.carriers.shelves(tx, self._node_id):
+            if shelf.carrier_id == peer_id and shelf.superseded_at is None:
+                superseded = replace(shelf, superseded_at=self._around.clock.now())
+                await self._store.carriers.save_shelf(tx, self._node_id, superseded)
+        await self._store.carriers.tell(tx, self._node_id, peer_id, _UNKNOWN)
+        tx.after_commit(self._look_again)
 
     async def _asked(self, tx: Transaction, peer_id: PeerId) -> Unknown | None:
         carriage = await self._store.carriages.get(tx, self._node_id, peer_id)
@@ -180,6 +202,9 @@ class Agreements:
     async def _offered(self, tx: Transaction, peer_id: PeerId, shelves: int, blocks: int) -> Unknown | None:
         carrier = await self._store.carriers.get(tx, self._node_id, peer_id) or Carrier(peer_id)
         await self._store.carriers.put(tx, self._node_id, replace(carrier, shelves=shelves, blocks=blocks))
+        for shelf in await self._store.carriers.shelves(tx, self._node_id):
+            if shelf.carrier_id == peer_id and shelf.deposit is None:  # it may have been asked before it was willing
+                await self._store.carriers.save_shelf(tx, self._node_id, replace(shelf, opened_at=_LONG_AGO))
         if carrier.shelves:
             return None
         return Unknown(CARRY_OFFERED, {"wanted": carrier.asked})

@@ -1,0 +1,81 @@
+"""One of the three is put back to a backup of before the others agreed on something with it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from chattor_bridge.node.happenings import CARRY_ASKED, EventArrived
+from chattor_bridge.protocol.events import Unknown
+from tests.carrying.circle_of_three import Three, until_many
+from tests.node.world import Person, World
+from tests.postgres import Copies
+
+
+async def _copy(person: Person, copies: Copies) -> str:
+    await person.house.stop()
+    copy = copies(person.house.url)
+    await person.house.start()
+    return copy
+
+
+async def _restore(person: Person, copy: str) -> None:
+    await person.house.die()
+    person.house.url = copy
+    await person.house.start()
+
+
+@pytest.fixture
+async def three(world: World) -> Three:
+    return await Three.meet(world)
+
+
+async def _until_online(three: Three, who: Person) -> None:
+    with_whom = three.with_carl if who is three.carl else three.with_sam
+    await three.rita.until(lambda: three.rita.online(with_whom), time_passes=True)
+
+
+async def test_a_sender_is_told_again_where_to_leave_something(three: Three, copies: Copies) -> None:
+    copy = await _copy(three.sam, copies)
+    await _until_online(three, three.sam)
+    await three.agree()
+    await three.sam.say(three.with_sam, "something")
+    await three.rita.until(lambda: bool(three.rita.texts()))
+    await _restore(three.sam, copy)
+    assert await three.targets() == []
+    await three.rita.house.world.clock.pass_until(until_many(three.targets, 1))
+
+
+async def test_a_carrier_is_asked_again(three: Three, copies: Copies) -> None:
+    copy = await _copy(three.carl, copies)
+    await _until_online(three, three.carl)
+    await three.agree()
+    [before] = await three.targets()
+    asked = len(_asked(three.carl))
+    await _restore(three.carl, copy)
+    await three.carl.until(lambda: len(_asked(three.carl)) > asked, time_passes=True)
+    async with three.carl.house.store.transaction() as tx:
+        await three.carl.node.carrying.offer(tx, three.with_carl, 2, 2)
+
+    async def elsewhere() -> None:
+        while [one.deposit for one in await three.targets()] in ([], [before.deposit]):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+    await three.rita.house.world.clock.pass_until(elsewhere())
+
+
+async def test_a_recipient_that_has_no_carrier_any_more_says_so(three: Three, copies: Copies) -> None:
+    """What is left for her would be of shelves that she does not know."""
+    copy = await _copy(three.rita, copies)
+    await _until_online(three, three.sam)
+    await _until_online(three, three.carl)
+    await three.agree()
+    assert await three.targets()
+    await _restore(three.rita, copy)
+    await three.rita.house.world.clock.pass_until(until_many(three.targets, 0))
+
+
+def _asked(person: Person) -> list[EventArrived]:
+    arrived = person.of(EventArrived)
+    return [one for one in arrived if isinstance(one.event.body, Unknown) and one.event.body.type == CARRY_ASKED]
