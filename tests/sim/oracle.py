@@ -156,13 +156,13 @@ class Oracle:
         """After everything was over."""
         for node in list(self._since):
             self._online[node].append((self._since.pop(node), _now()))
-        found = Findings(self._problems[:MANY])
-        if len(self._problems) > MANY:
-            found.problems.append(f"... and {len(self._problems) - MANY} more")
+        found = Findings(self._problems)
         roads = Roads(self._plan, self._online)
         self._judge_losses(found)
         self._judge_carriers(found, roads)
         self._judge_delays(found, roads)
+        if len(found.problems) > MANY:
+            found.problems[MANY:] = [f"... and {len(found.problems) - MANY} more"]
         found.figures["digest of everything that happened"] = self._trace.hexdigest()[:16]
         return found
 
@@ -173,7 +173,7 @@ class Oracle:
         found.figures["messages lost"] = len(never)
         if len(self._fates) < planned:
             found.problems.append(f"{planned - len(self._fates)} messages of the plan were never said")
-        for fate in never[:MANY]:
+        for fate in never:
             found.problems.append(
                 f"message {fate.message.number} of {fate.message.sender} to {fate.message.recipient}, said at "
                 f"{fate.said:.0f}, never arrived"

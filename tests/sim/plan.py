@@ -245,7 +245,7 @@ def _partitions(options: Options, dice: random.Random) -> list[Partition]:
     now = FIRST_DAY
     while options.partitions and (now := now + dice.expovariate(options.partitions / DAY)) < options.end:
         others = dice.sample(range(options.nodes), dice.randint(options.nodes // 10, options.nodes // 2))
-        end = now + dice.uniform(600.0, 4 * 3_600.0)
+        end = min(options.end, now + dice.uniform(600.0, 4 * 3_600.0))
         found.append(Partition(now, end, frozenset(others)))
         now = end  # one at a time
     return found

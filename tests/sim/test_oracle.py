@@ -145,4 +145,5 @@ def test_a_plan_keeps_what_was_asked_for() -> None:
     assert len(made.friendships) == 600
     assert set(made.vices.values()) == set(Vice)
     assert all(one.end < later.begin for some in made.sessions for one, later in itertools.pairwise(some))
+    assert all(one.end <= made.options.end for one in made.partitions)
     assert made == draw(Options(seed=4, nodes=200, days=20, messages=5_000))

@@ -123,7 +123,7 @@ class World:
 
     async def _be_online(self) -> None:
         """All of them, until nothing is left to be waited for."""
-        until = self._plan.end + REUNION
+        until = asyncio.get_running_loop().time() + REUNION
         for household in self.households:
             await household.start()
         await asyncio.gather(*(household.talk(until) for household in self.households))
