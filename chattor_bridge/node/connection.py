@@ -317,7 +317,9 @@ class Connection:
 
     async def _take_ack(self, ack: Ack) -> None:
         async with self._around.store.transaction() as tx:
-            await self._mailbox.delivered(tx, self.peer_id, ack, self._session_id)
+            more_to_say = await self._mailbox.delivered(tx, self.peer_id, ack, self._session_id)
+        if more_to_say:
+            self._writing.look_at_outbox()
 
     def _moved(self) -> None:
         self._costly += 1

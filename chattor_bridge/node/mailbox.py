@@ -98,7 +98,8 @@ class Mailbox(Handling):
         await self._store.contacts.save(tx, arrivals.finished())
         tx.after_commit(lambda: _add(self._counters, arrivals.counters))
         for ack in arrivals.delivered:
-            await self._drop(tx, peer_id, ack)
+            if await self._drop(tx, peer_id, ack) and contact.profile_due:
+                await self._tell_profile(tx, peer_id)
         if contact.merging is not None or contact.retired is not None:
             tx.after_commit(self._on_change)
         window = arrivals.session.received

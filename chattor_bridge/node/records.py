@@ -143,6 +143,7 @@ class Contact:
 
     ``hosted_since`` is when ``hosted_seed`` took its place; ``former_seed`` is the onion before it, hosted until the
     friend says that it dials the new one. ``keeps``: ours stays however many there are; else it is a spare.
+    ``profile_due``: the friend is to be told how our owner's profile is, as soon as there is room for that.
     ``heard_at`` is when a link was last seen to be up.
     """
 
@@ -168,6 +169,7 @@ class Contact:
     hosted_since: int = 0
     former_seed: bytes | None = None  # sealed
     keeps: bool = False
+    profile_due: bool = False
     heard_at: int = 0
     merging: PeerId | None = None  # the friendship that our owner has found to be with the same person
     merge_claim: PeerId | None = None  # the friendship that the friend has shown to be its own too

@@ -19,6 +19,7 @@ from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.records import Contact, OutboxEntry, Retired
 from chattor_bridge.node.surroundings import Surroundings
 from chattor_bridge.protocol.events import (
+    NO_AVATAR,
     Body,
     Event,
     FileOffer,
@@ -82,11 +83,13 @@ class Sending:
             raise UsageError(f"this friendship was ended because its keys may be in other hands; {ASK_FOR_A_CODE}")
         if contact.blocked and not isinstance(event.body, Profile):
             raise UsageError("you have blocked this friend; unblock it to write to it")
-        # A profile is a handful of bytes our owner cannot repeat by hand; it may exceed the bound.
-        if not isinstance(event.body, Profile):
-            queued = await self._store.outbox.count(tx, self._node_id, peer_id)
-            if queued >= MAX_QUEUED:
+        queued = await self._store.outbox.count(tx, self._node_id, peer_id)
+        if queued >= MAX_QUEUED:
+            if not isinstance(event.body, Profile):
                 raise LimitReached(f"{queued} messages are waiting for this friend; no more fit until it comes back")
+            # Our owner cannot repeat it by hand, and of all that find no room only the last one counts.
+            await self._store.contacts.save(tx, replace(contact, profile_due=True))
+            return
         now = self._around.clock.now()
         session = Session.deserialize(contact.session)
         sealed = session.seal(encoded, random=self._around.random, now=now, ack=session.received.ack())
@@ -144,17 +147,32 @@ class Sending:
             )
             tx.after_commit(self._on_expiry)
 
-    async def delivered(self, tx: Transaction, peer_id: PeerId, ack: Ack, session_id: bytes) -> None:
-        """The friend has these of that session on disk: drop them from the outbox and say so. Raises: NotFound."""
+    async def delivered(self, tx: Transaction, peer_id: PeerId, ack: Ack, session_id: bytes) -> bool:
+        """The friend has these of that session on disk: drop them from the outbox and say so. Whether that made room
+        for something that is in the outbox now. Raises: NotFound."""
         contact = await self.locked(tx, peer_id)
         session = Session.deserialize(contact.session)
         if session.session_id != session_id:
-            return  # renewed on another link meanwhile: these numbers mean other envelopes now
+            return False  # renewed on another link meanwhile: these numbers mean other envelopes now
         dropped = await self._drop(tx, peer_id, ack)
         if dropped and (contact.merging is not None or contact.retired is not None):
             tx.after_commit(self._on_change)
         if dropped and session.acknowledged(ack):
             await self._store.contacts.save(tx, replace(contact, session=session.serialize()))
+        return dropped and contact.profile_due and await self._tell_profile(tx, peer_id)
+
+    async def _tell_profile(self, tx: Transaction, peer_id: PeerId) -> bool:
+        """Say how our owner's profile is, for which there was no room before; whether there is now."""
+        if await self._store.outbox.count(tx, self._node_id, peer_id) >= MAX_QUEUED:
+            return False
+        record = await self._store.nodes.get(tx, self._node_id)
+        if record is None:
+            raise NotFound("no such node")
+        picture = await self._store.pictures.own(tx, self._node_id)
+        contact = await self.locked(tx, peer_id)
+        await self._store.contacts.save(tx, replace(contact, profile_due=False))
+        await self.send(tx, peer_id, self.event(Profile(record.profile_name, picture or NO_AVATAR)))
+        return True
 
     async def _drop(self, tx: Transaction, peer_id: PeerId, ack: Ack) -> bool:
         """Whether something was in the outbox that is not needed there any more."""

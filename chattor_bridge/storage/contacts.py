@@ -19,8 +19,8 @@ class SqlContacts(Table):
             "INSERT INTO contacts (node_id, peer_id, role, own_static, peer_static, hosted_seed, peer_onion, session, "
             "peer_name, alias, version, capabilities, established, blocked, verified, mismatch, verification, "
             "hosted_since, former_seed, heard_at, merging, merge_claim, merge_done, retired, retired_at, keeps, "
-            "created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, "
-            "$19, $20, $21, $22, $23, $24, $25, $26, $27)",
+            "profile_due, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, "
+            "$17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28)",
             *self._values(contact),
             contact.created_at,
         )
@@ -34,7 +34,7 @@ class SqlContacts(Table):
             "session = $8, peer_name = $9, alias = $10, version = $11, capabilities = $12, established = $13, "
             "blocked = $14, verified = $15, mismatch = $16, verification = $17, hosted_since = $18, former_seed = $19, "
             "heard_at = $20, merging = $21, merge_claim = $22, merge_done = $23, retired = $24, "
-            "retired_at = $25, keeps = $26 WHERE node_id = $1 AND peer_id = $2",
+            "retired_at = $25, keeps = $26, profile_due = $27 WHERE node_id = $1 AND peer_id = $2",
             *self._values(contact),
         )
 
@@ -104,6 +104,7 @@ class SqlContacts(Table):
             None if contact.retired is None else contact.retired.value,
             contact.retired_at,
             contact.keeps,
+            contact.profile_due,
         )
 
     def _read(self, row: Row) -> Contact:
@@ -140,4 +141,5 @@ class SqlContacts(Table):
             retired=None if row["retired"] is None else Retired(row["retired"]),
             retired_at=row["retired_at"],
             keeps=bool(row["keeps"]),
+            profile_due=bool(row["profile_due"]),
         )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
+
 from chattor_bridge.node.happenings import (
     ContactAdded,
+    ContactPictured,
     ContactRenamed,
     EventArrived,
     KnockLeft,
     KnockReceived,
 )
-from chattor_bridge.protocol.events import Receipt
+from chattor_bridge.protocol.events import Avatar, Receipt
 from tests.node.world import World
 
 
@@ -89,6 +92,29 @@ async def test_a_new_profile_name_reaches_friends_and_an_alias_covers_it(world: 
     async with ben.house.store.transaction() as tx:
         await ben.node.rename(tx, peer_id, "")
     assert ben.of(ContactRenamed)[-1].name == "Anna the Small"
+
+
+async def test_a_profile_for_which_there_is_no_room_is_told_as_it_is_when_there_is(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chattor_bridge.node.sending.MAX_QUEUED", 2)
+    anna, ben = await world.person("Anna"), await world.person("Ben")
+    peer_id = await anna.befriend(ben)
+    await ben.house.stop()
+    await anna.say(peer_id, "1", "2")
+    for number in range(3):
+        async with anna.house.store.transaction() as tx:
+            await anna.node.set_profile_name(tx, f"Anna {number}")
+            await anna.node.set_picture(tx, b"\x89PNG\r\n\x1a\n%d" % number)
+    assert (await anna.node.contacts())[0].queued == 2
+    await anna.house.stop()
+    await anna.house.start()
+    await ben.house.start()
+    await ben.until(lambda: bool(ben.of(ContactPictured)), time_passes=True)
+    assert [one.name for one in ben.of(ContactRenamed)] == ["Anna 2"]
+    async with ben.house.store.transaction() as tx:
+        picture = await ben.house.store.pictures.of_friend(tx, ben.node_id, peer_id)
+    assert picture == Avatar("image/png", b"\x89PNG\r\n\x1a\n2")
 
 
 async def test_what_is_said_right_after_accepting_waits_for_the_link(world: World) -> None:

@@ -114,6 +114,7 @@ def contact(
         established=False,
         created_at=1_700_000_005,
         keeps=role is Role.KNOCKER,
+        profile_due=True,
     )
 
 
