@@ -454,7 +454,7 @@ FULL_SHELF_WAIT: Final = 1_800
 """Seconds before a shelf without room is tried again: its owner is away, or it would have room."""
 
 DEPOSIT_TIMEOUT: Final = 120
-"""Seconds in which something must come on a stream of a deposit: a slow circuit, and a disk that is busy."""
+"""Seconds in which a whole message must come on a stream of a deposit: a slow circuit, and a disk that is busy."""
 
 MAX_DEPOSIT_STREAMS: Final = 4
 """Streams at one shelf; the oldest makes room: one that broke unnoticed, one that follows it, and some for a shelf that

@@ -17,7 +17,7 @@ from chattor_bridge.node.carrying.shelf import Shelf
 from chattor_bridge.node.carrying.work import SETTLE_REST
 from chattor_bridge.node.friendship import Friendship
 from chattor_bridge.node.mailbox import Taken
-from chattor_bridge.node.ports import Stream, Transaction
+from chattor_bridge.node.ports import Clock, Stream, Transaction
 from chattor_bridge.node.records import HeldEvent
 from chattor_bridge.protocol.carrying import Deposit, ShelfClose, ShelfOpen, ShelfReady
 from chattor_bridge.protocol.deposit import DepositorEnd, auth_key
@@ -395,6 +395,45 @@ async def test_a_stream_ends_when_its_shelf_is_closed(three: Three) -> None:
         await three.rita.node.send(tx, three.with_carl, ShelfClose(shelf.shelf_id))
     assert await asyncio.wait_for(stream.read(), PATIENCE) == b""
     await stream.close()
+
+
+async def test_a_stream_on_which_only_bytes_trickle_ends(three: Three) -> None:
+    stream, end, block = await _stream(three)
+    end.send(block)
+    data, clock = end.data_to_send(), three.carl.house.world.clock
+    for minute in range(3):
+        await stream.write(data[minute : minute + 1])
+        await clock.advance(50)
+    assert await asyncio.wait_for(stream.read(), PATIENCE) == b""
+    await stream.close()
+
+
+class _Trickle:
+    """A carrier that lets a byte of its first message come every minute."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    async def read(self) -> bytes:
+        await self._clock.sleep(50)
+        return b"\x01"
+
+    async def write(self, data: bytes) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+
+async def test_a_carrier_that_only_trickles_holds_up_no_other_try(three: Three) -> None:
+    await _until(lambda: three.sam.node.work.carrying._depositing)
+    [depositing] = three.sam.node.work.carrying._depositing.values()
+    clock = three.sam.house.world.clock
+    end = DepositorEnd(depositing._target.deposit, secrets.token_bytes)
+    leaving = asyncio.create_task(depositing._leave_on(_Trickle(clock), end, bytes(32), [], [], 0))
+    await clock.advance(150)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(leaving, PATIENCE)
 
 
 async def test_nothing_is_put_on_a_closed_shelf(three: Three) -> None:

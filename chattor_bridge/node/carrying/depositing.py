@@ -18,7 +18,7 @@ from chattor_bridge.node.records import OutboxEntry
 from chattor_bridge.node.surroundings import Surroundings
 from chattor_bridge.node.views import Phase, Trouble
 from chattor_bridge.protocol.blocks import fitting, seal_block
-from chattor_bridge.protocol.deposit import DepositorEnd, auth_key
+from chattor_bridge.protocol.deposit import DepositorEnd, Stored, auth_key
 from chattor_bridge.protocol.limits import (
     DEPOSIT_TIMEOUT,
     FULL_SHELF_WAIT,
@@ -156,10 +156,7 @@ class Depositing:
                 return
             if end.told and not end.room and not under_way:
                 raise ShelfFull
-            data = await within(self._around.clock, DEPOSIT_TIMEOUT, _read(stream))
-            if not data:
-                raise OnionUnreachable("a carrier hung up before it had stored everything")
-            for told in end.receive(data):
+            for told in await within(self._around.clock, DEPOSIT_TIMEOUT, _hear(stream, end)):
                 left = [entry for _ in range(told.count - stored) for entry in under_way.popleft()]
                 await self._left(left, 0 if stored else owed)
                 stored = told.count
@@ -199,5 +196,11 @@ class Depositing:
         failpoint("block-left")
 
 
-async def _read(stream: Stream) -> bytes:
-    return await stream.read()
+async def _hear(stream: Stream, end: DepositorEnd) -> list[Stored]:
+    """What the carrier says next; bytes that come to no message are no answer. Raises: OnionUnreachable."""
+    while True:
+        data = await stream.read()
+        if not data:
+            raise OnionUnreachable("a carrier hung up before it had stored everything")
+        if said := end.receive(data):
+            return said

@@ -88,12 +88,9 @@ class Shelf:
             end.stored(0, await self._room(tx))
         while True:
             await stream.write(end.data_to_send())
-            data = await within(self._around.clock, DEPOSIT_TIMEOUT, _read(stream))
-            if not data:
-                return
-            blocks = [event.block for event in end.receive(data)]
+            blocks = await within(self._around.clock, DEPOSIT_TIMEOUT, _hear(stream, end))
             if not blocks:
-                continue
+                return
             room = await self._keep(blocks)
             failpoint("block-kept")
             kept += len(blocks)
@@ -122,5 +119,9 @@ class Shelf:
         return max(0, min(carriage.blocks - held, await self._quota.room(tx)))
 
 
-async def _read(stream: Stream) -> bytes:
-    return await stream.read()
+async def _hear(stream: Stream, end: CarrierEnd) -> list[bytes]:
+    """The next blocks, none at the end of the stream; bytes that come to no block are no sign of life."""
+    while data := await stream.read():
+        if events := end.receive(data):
+            return [event.block for event in events]
+    return []
