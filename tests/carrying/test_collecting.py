@@ -11,8 +11,10 @@ import pytest
 
 from chattor_bridge.errors import MalformedData
 from chattor_bridge.ids import PeerId, ShelfId
+from chattor_bridge.node.carrying import pacing
 from chattor_bridge.node.carrying.collecting import Collecting
 from chattor_bridge.node.carrying.records import Target
+from chattor_bridge.node.happenings import EventArrived
 from chattor_bridge.protocol.frames import Block, Collected, Holding
 from chattor_bridge.protocol.limits import BLOCK_SIZE, MAX_SHELF_BLOCKS
 from chattor_bridge.storage import Store
@@ -107,8 +109,8 @@ async def test_blocks_that_are_made_up_cost_no_transaction_each_and_are_soon_tak
     running.cancel()
 
 
-async def test_who_says_too_much_holds_up_nobody_else(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sam has used up what he may say in a day, Olga has not: on shelves of their own, at one carrier."""
+async def _two_senders(world: World) -> tuple[Three, list[Block], list[Block]]:
+    """What Sam left at Carl, and Olga, on shelves of their own. Rita is there, and nobody else."""
     three = await Three.meet(world)
     olga = await world.person("Olga")
     with_olga = await three.rita.befriend(olga)
@@ -128,21 +130,54 @@ async def test_who_says_too_much_holds_up_nobody_else(world: World, monkeypatch:
     for person in (three.sam, three.carl, olga):
         await person.house.stop()
     await three.rita.house.start()
-    clock = world.clock
+    of_sam = Counter(block.shelf for block in blocks).most_common(1)[0][0]
+    return three, [one for one in blocks if one.shelf == of_sam][:4], [one for one in blocks if one.shelf != of_sam]
+
+
+async def test_who_says_too_much_holds_up_nobody_else(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sam has used up what he may say in a day, Olga has not."""
+    three, of_sam, of_olga = await _two_senders(world)
     monkeypatch.setattr(
         three.rita.node.work.carrying, "_spend", lambda peer_id, size: float(peer_id == three.with_sam and size > 0)
     )
     collecting, said = _collecting(three)
     running = asyncio.create_task(collecting.run())
-    of_sam = Counter(block.shelf for block in blocks).most_common(1)[0][0]
-    for block in [one for one in blocks if one.shelf == of_sam][:4] + [one for one in blocks if one.shelf != of_sam]:
+    for block in [*of_sam, *of_olga]:
         collecting.put(block)
     await three.rita.until(lambda: "a word of Olga's" in three.rita.texts())
-    assert [one.number for one in said if one.shelf == of_sam] == [1]
+    assert [one.number for one in said if one.shelf == of_sam[0].shelf] == [1]
     for number in (2, 3):
-        await clock.advance(60)
-        await _until(lambda number=number: [one.number for one in said if one.shelf == of_sam][-1] == number)
+        await world.clock.advance(60)
+        await _until(lambda number=number: Collected(of_sam[0].shelf, number) in said)
     running.cancel()
+
+
+async def test_what_cannot_be_stored_holds_up_nobody_else(world: World) -> None:
+    three, of_sam, of_olga = await _two_senders(world)
+    diary = three.rita.house.diary
+    diary.refuses = lambda happening: isinstance(happening, EventArrived) and happening.peer_id == three.with_sam
+    collecting, said = _collecting(three)
+    running = asyncio.create_task(collecting.run())
+    for block in [*of_sam, *of_olga]:
+        collecting.put(block)
+    await three.rita.until(lambda: "a word of Olga's" in three.rita.texts())
+    assert [one.shelf for one in said] == [of_olga[0].shelf]
+    diary.refuses = lambda happening: False
+    await world.clock.advance(60)
+    await _until(lambda: len(said) == len(of_sam) + 1)
+    assert three.rita.texts()[:2] == ["a word of Olga's", "word 0"]
+    running.cancel()
+
+
+async def test_ever_more_of_unknown_shelves_ends_the_link(three: Three, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pacing, "MOST_HELD", 3)
+    three.rita.node.work.carrying._pacings.clear()
+    collecting, said = _collecting(three)
+    for number in range(4):
+        collecting.put(_made_up(ShelfId(secrets.token_bytes(16)), number))
+    with pytest.raises(MalformedData):
+        await collecting.run()
+    assert len(said) == 3
 
 
 async def _targets(person: Person, peer_id: PeerId) -> list[Target]:

@@ -4,17 +4,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence, Set
-from functools import partial
-from typing import Final, TypeVar
+from collections.abc import Callable, Sequence, Set
+from typing import Final
 
 from chattor_bridge.errors import AuthenticationFailed, MalformedData, NotFound
 from chattor_bridge.failpoints import failpoint
 from chattor_bridge.ids import NodeId, PeerId, ShelfId
 from chattor_bridge.node.carrying.pacing import MOST_HELD, MOST_SHELVES, Pacing
 from chattor_bridge.node.mailbox import Mailbox, Taken
-from chattor_bridge.node.patience import unless
+from chattor_bridge.node.patience import describe, heed_cancellation, unless
 from chattor_bridge.node.records import Retired
 from chattor_bridge.node.surroundings import Surroundings
 from chattor_bridge.node.views import Counters
@@ -23,11 +23,11 @@ from chattor_bridge.protocol.frames import Block, Collected, Holding
 from chattor_bridge.protocol.limits import COSTLY, MAX_BLOCKS_UNCOLLECTED
 from chattor_bridge.protocol.session import Session
 
+log = logging.getLogger(__name__)
+
 HANDING_PATIENCE: Final = 120.0
 """Seconds without a block after which a carrier is not waited for any more, whatever it said it holds: a slow circuit
 takes a tenth of that for all that are under way."""
-
-T = TypeVar("T")
 
 Took = Callable[[PeerId, Taken], None]
 Spend = Callable[[PeerId, int], float]
@@ -124,23 +124,33 @@ class Collecting:
 
     async def _take(self, blocks: Sequence[Block]) -> None:
         """Take these, which have come and wait. What opens under nobody's key costs no transaction of its own."""
-        keys = await self._insist(partial(self._keys, {block.shelf for block in blocks}))
+        shelves = {block.shelf for block in blocks}
+        keys = await self._around.insist(lambda: self._keys(shelves), on_failure=lambda _error, _delay: None)
         for block in blocks:
             if self._pacing.wait(block.shelf) > 0:  # because of one before it
                 continue
             opened = _opened(block, keys.get(block.shelf, []))
-            taken = None if opened is None else await self._insist(partial(self._store, *opened))
+            try:
+                taken = None if opened is None else await self._store(*opened)
+            except Exception as error:  # whatever is in it that cannot be stored now: the others can
+                heed_cancellation()
+                log.warning("what a carrier brought cannot be stored yet: %s", describe(error))
+                self._pacing.slow_down(block.shelf)
+                continue
             failpoint("block-taken")
             self._drop_first(block.shelf)
-            if opened is None or taken is None:
-                self._counters.undecryptable += 1
-                self._pacing.made_up(block.shelf if block.shelf in keys else None)
-            else:
+            if opened is not None and taken is not None:
                 sender, _ = opened
                 self._took(sender, taken)
                 # What the carrier hands over again is not the sender's doing.
                 if self._spend(sender, taken.stored + COSTLY * taken.costly):
                     self._pacing.slow_down(block.shelf)
+            else:
+                self._counters.undecryptable += 1
+                if block.shelf in keys:
+                    self._pacing.made_up(block.shelf)
+                else:
+                    self._pacing.unknown()
             self._say(Collected(block.shelf, block.number))
 
     def _drop_first(self, shelf_id: ShelfId) -> None:
@@ -181,9 +191,6 @@ class Collecting:
         except NotFound:
             return None
         return taken
-
-    async def _insist(self, work: Callable[[], Awaitable[T]]) -> T:
-        return await self._around.insist(work, on_failure=lambda _error, _delay: None)
 
     def _expect(self, blocks: int) -> None:
         """How many more are to come before everything is collected."""

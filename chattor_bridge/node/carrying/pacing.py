@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from chattor_bridge.errors import MalformedData
 from chattor_bridge.ids import ShelfId
 from chattor_bridge.node.allowance import Allowance
 from chattor_bridge.node.ports import Clock
@@ -26,33 +27,33 @@ class Pacing:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._slow_until: dict[ShelfId | None, float] = {}
+        self._slow_until: dict[ShelfId, float] = {}
         self._made_up: dict[ShelfId, Allowance] = {}
         self._unknown = Allowance(clock, MOST_HELD)
         self._delay = Allowance(clock, CARRIER_DELAY)
 
     def wait(self, shelf_id: ShelfId) -> float:
         """Seconds until the next block of this shelf may be taken; not more than 0 for now."""
-        until = max(self._slow_until.get(one, float("-inf")) for one in (shelf_id, None))
-        return until - self._clock.monotonic()
+        return self._slow_until.get(shelf_id, float("-inf")) - self._clock.monotonic()
 
-    def slow_down(self, shelf_id: ShelfId | None) -> None:
-        """Take no more of this shelf for a while; of all shelves for None."""
+    def slow_down(self, shelf_id: ShelfId) -> None:
+        """Take no more of this shelf for a while."""
         now = self._clock.monotonic()
         self._slow_until = {one: until for one, until in self._slow_until.items() if until > now}
         self._slow_until[shelf_id] = now + SLOW_PAUSE
 
-    def made_up(self, shelf_id: ShelfId | None) -> None:
-        """A block of this shelf opened under nobody's key: a shelf full of them a day is taken at once, and of shelves
-        that we do not know (None) as many as a carrier can hold."""
-        if shelf_id is None:
-            allowance = self._unknown
-        else:
-            if shelf_id not in self._made_up and len(self._made_up) >= MOST_SHELVES:
-                del self._made_up[next(iter(self._made_up))]  # a shelf that is no more; no carrier makes one
-            allowance = self._made_up.setdefault(shelf_id, Allowance(self._clock, MAX_SHELF_BLOCKS))
-        if allowance.spend(1):
+    def made_up(self, shelf_id: ShelfId) -> None:
+        """A block of this shelf of ours opened under nobody's key: a shelf full of them a day is taken at once."""
+        if shelf_id not in self._made_up and len(self._made_up) >= MOST_SHELVES:
+            del self._made_up[next(iter(self._made_up))]  # a shelf that is no more; no carrier makes one
+        if self._made_up.setdefault(shelf_id, Allowance(self._clock, MAX_SHELF_BLOCKS)).spend(1):
             self.slow_down(shelf_id)
+
+    def unknown(self) -> None:
+        """A block of a shelf that is none of ours: there may be some after a backup was put back. Raises: MalformedData
+        when in a day there were more than a carrier can hold."""
+        if self._unknown.spend(1):
+            raise MalformedData("a carrier hands over ever more of shelves that are not ours")
 
     def delayed(self, seconds: float) -> bool:
         """For so long were gaps kept open because the carrier has said that it holds more; whether it may have that no
