@@ -111,6 +111,8 @@ async def test_one_that_runs_already(practice: Practice, tor_network: TorNetwork
         assert of(findings, "tor network", Verdict.FINE) == ["the tor that runs is connected"]
         [said] = of(findings, "tor", Verdict.WARNING)
         assert "no ExtendedErrors" in said
+        [said] = of(findings, "shelves", Verdict.FINE)
+        assert "on that tor too" in said
         await foreign.ask("SETCONF VanguardsLiteEnabled=0")
         [said] = of(await practice.examine(patience=PATIENCE), "vanguards", Verdict.WARNING)
         assert "off" in said

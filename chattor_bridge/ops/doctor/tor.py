@@ -34,6 +34,10 @@ slow bridge a minute; a cold dial takes up to 30."""
 _SKEW = re.compile(r"clock skew|clock is", re.IGNORECASE)
 
 _SET_CLOCK = "set the clock, its date and its time zone, on Debian with: timedatectl set-ntp true"
+_SHARED = (
+    "what is held for friends is on that tor too: whoever leaves something there can tell by its uptime which other "
+    "onions are yours. A tor of our own (tor.mode: managed) has another for that"
+)
 _UNBLOCK = (
     "check that this machine reaches the internet; where tor is blocked, get bridges from "
     "https://bridges.torproject.org and put their lines into tor.torrc_lines"
@@ -78,6 +82,7 @@ class TorCheck:
                     yield problem("tor", status.problem, "start that tor, and see that tor.control is its control port")
                     return
                 yield fine("tor", f"version {status.version}, which runs already")
+                yield fine("shelves", _SHARED)
                 if isinstance(tor, ExternalTor):
                     for advice in tor.advice:
                         what, _, mend = advice.partition(": ")
