@@ -157,7 +157,6 @@ class FileDesk:
         match body:
             case FileAccept() if known.outgoing and known.state is TransferState.OFFERED:
                 await self._save(tx, known, TransferState.ACCEPTED)
-                tx.after_commit(partial(self._wake, contact.peer_id))  # it may go by a carrier, as this came
             case FileDone() if known.outgoing:
                 await self._save(tx, known, TransferState.DONE)
                 await self._record(tx, FileSent(contact.peer_id, known.event_id, known.file_id))

@@ -7,15 +7,15 @@ from dataclasses import replace
 
 import pytest
 
-from chattor_bridge.ids import FileId
+from chattor_bridge.ids import FileId, PeerId
 from chattor_bridge.node import filedesk
-from chattor_bridge.node.happenings import EventCarried, FileArrived, FileFailed, FileSent
+from chattor_bridge.node.happenings import EventArrived, EventCarried, FileArrived, FileFailed, FileSent
 from chattor_bridge.node.records import TransferState
-from chattor_bridge.protocol.limits import CHUNK_SIZE, MAX_SLICED_FILE, OFFER_LIFETIME, SLICE_SIZE
+from chattor_bridge.protocol.limits import CHUNK_SIZE, DEPOSIT_GATHERING, MAX_SLICED_FILE, OFFER_LIFETIME, SLICE_SIZE
 from chattor_bridge.protocol.session import Session
 from tests.carrying.circle_of_three import Three, until
 from tests.node.test_files import accept, content, data_of, offer, offers, state
-from tests.node.world import PATIENCE, World
+from tests.node.world import PATIENCE, Person, World
 
 SMALL = 2 * SLICE_SIZE
 
@@ -113,6 +113,57 @@ async def test_what_a_friend_has_accepted_follows_it(three: Three) -> None:
     await comes(three, wanted)
     assert await content(three.rita, three.with_sam, wanted) == data_of(SMALL, "a")
     assert await state(three.rita, other) is TransferState.OFFERED
+
+
+async def test_an_acceptance_that_comes_by_a_carrier_is_heeded_at_once(three: Three, world: World) -> None:
+    three.rita.house.auto_accept = 0
+    olga = await world.person("Olga")
+    with_olga = await three.sam.befriend(olga)
+    await three.rita.house.start()
+    await three.rita.until(lambda: three.rita.online(three.with_sam), time_passes=True)
+    async with three.sam.house.store.transaction() as tx:
+        await three.sam.node.carrying.ask(tx, with_olga)
+    async with olga.house.store.transaction() as tx:
+        await olga.node.carrying.offer(tx, with_olga, 4, 4)
+    await world.clock.pass_until(until(lambda: _target_of_sams(three), lambda there: there))
+    file_id = await offer(three.sam, three.with_sam, data_of(SMALL))
+    await three.rita.until(lambda: len(offers(three.rita)) == 1)
+    event_id = three.rita.of(EventArrived)[-1].event.event_id
+    await three.sam.until(lambda: event_id in three.sam.delivered())
+    await three.sam.house.stop()
+    await accept(three.rita, three.with_sam, file_id)
+    await world.clock.pass_until(until(lambda: _held_for_sam(olga, with_olga), lambda held: held == 1))
+    for person in (three.rita, olga):
+        await person.house.stop()
+    await three.sam.house.start()
+    await world.clock.pass_slowly(900)
+    assert await carried(three) == 0
+    await olga.house.start()
+    await three.sam.until(lambda: three.sam.online(with_olga), time_passes=True)
+    heard = until(lambda: state(three.sam, file_id), lambda now: now is TransferState.ACCEPTED)
+    await asyncio.wait_for(heard, PATIENCE)
+    await world.clock.pass_slowly(DEPOSIT_GATHERING * 3)
+    assert await three.held() == 1 + 3  # with the acknowledgement of what came
+    await comes(three, file_id)
+
+
+async def _target_of_sams(three: Three) -> bool:
+    store = three.rita.house.store
+    async with store.transaction() as tx:
+        return bool(await store.deposits.targets(tx, three.rita.node_id, three.with_sam))
+
+
+async def _held_for_sam(olga: Person, with_olga: PeerId) -> int:
+    async with olga.house.store.transaction() as tx:
+        return await olga.house.store.carriages.count(tx, olga.node_id, with_olga)
+
+
+async def test_a_full_outbox_takes_no_file(three: Three, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filedesk, "MAX_QUEUED", 3)
+    await offer(three.sam, three.with_sam, data_of(SMALL))  # which is one, and three slices
+    await three.until_held(1)
+    await three.sam.house.world.clock.pass_slowly(600)
+    assert await carried(three) == 0
 
 
 async def test_what_cannot_be_read_now_holds_up_no_word(three: Three) -> None:

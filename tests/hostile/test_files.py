@@ -20,7 +20,7 @@ from chattor_bridge.protocol.chunks import Content, Offered, SealedChunk
 from chattor_bridge.protocol.events import Body, FileAccept, FileCancel, FileDone, FileOffer, FileSlice
 from chattor_bridge.protocol.fileframes import Want
 from chattor_bridge.protocol.filestream import Begun, FileStream, Part
-from chattor_bridge.protocol.frames import EnvelopeFrame, Hello
+from chattor_bridge.protocol.frames import AckFrame, EnvelopeFrame, Hello
 from chattor_bridge.protocol.handshake import LinkKeys, Purpose
 from chattor_bridge.protocol.limits import (
     CHUNK_SIZE,
@@ -32,6 +32,7 @@ from chattor_bridge.protocol.limits import (
 )
 from chattor_bridge.protocol.link import Pattern
 from chattor_bridge.protocol.slices import cut
+from chattor_bridge.protocol.window import Ack
 from tests.node.puppet import Puppet
 from tests.node.test_files import accept, data_of, offer, offers, state, until_swept
 from tests.node.world import Person, World
@@ -267,6 +268,28 @@ async def test_a_file_in_slices_needs_no_stream(anna: Person, puppet: Puppet) ->
     await say(anna, puppet, *slices(HONEST, SLICES))  # and nothing comes of more
     assert await kept(anna, puppet) == 0
     assert len(anna.of(FileArrived)) == 1
+
+
+async def test_a_file_goes_in_slices_once_and_on_no_stream_beside_them(anna: Person, puppet: Puppet) -> None:
+    peer_id, work = puppet.contact.peer_id, anna.node.work
+    file_id = await offer(anna, peer_id, DATA)
+    [offered_file] = await anna.node.files.list()
+    await asyncio.gather(*[work.carrying._enclosing.enclose(peer_id) for _ in range(2)])  # for two carriers
+    async with anna.house.store.transaction() as tx:
+        known = await anna.house.store.transfers.get(tx, anna.node_id, peer_id, file_id)
+        assert known is not None
+        assert await work.desk.enclose(tx, replace(known, slices=0), SLICES)
+        [waiting] = await anna.house.store.outbox.slices(tx, anna.node_id)
+        *_, last = await anna.house.store.outbox.after(tx, anna.node_id, peer_id, 0, 100)
+    assert (waiting.file_id, waiting.slices, offered_file.carried) == (file_id, len(SLICES), False)
+    await say(anna, puppet, FileAccept(file_id))
+    for _ in range(2):
+        connection = await dial(anna, puppet, file_id, Part.FETCHES)
+        async with asyncio.timeout(10):
+            with pytest.raises(FileStreamEnded, match="later"):
+                await connection.first()
+    await puppet.say(AckFrame(Ack(last.seq)))  # and has it all, or had no room for it
+    await begin(anna, puppet, file_id, Part.FETCHES)
 
 
 async def test_slices_that_the_file_cannot_have_are_dropped(anna: Person, puppet: Puppet) -> None:
