@@ -19,7 +19,7 @@ from chattor_bridge.node.friendship import Friendship
 from chattor_bridge.node.mailbox import Taken
 from chattor_bridge.node.ports import Clock, Stream, Transaction
 from chattor_bridge.node.records import HeldEvent
-from chattor_bridge.protocol.carrying import Deposit, ShelfClose, ShelfOpen, ShelfReady
+from chattor_bridge.protocol.carrying import CarryOffer, Deposit, ShelfClose, ShelfOpen, ShelfReady
 from chattor_bridge.protocol.deposit import DepositorEnd, auth_key
 from chattor_bridge.protocol.events import Text, encode_event
 from chattor_bridge.protocol.frames import Block, Collected, Frame, Holding
@@ -165,6 +165,23 @@ async def test_a_gap_that_a_carrier_brings_is_shown_after_a_minute_of_a_link(thr
     began = world.clock.monotonic()
     await three.rita.until(lambda: bool(three.rita.texts()), time_passes=True)
     assert world.clock.monotonic() - began < 600
+
+
+async def test_a_carrier_that_ends_and_offers_by_turns_is_taken_once(three: Three) -> None:
+    """Each time all senders would be told, and hold it against Rita."""
+    for _ in range(3):
+        async with three.carl.house.store.transaction() as tx:
+            await three.carl.node.carrying.stop(tx, three.with_carl)
+        async with three.carl.house.store.transaction() as tx:
+            await three.carl.node.carrying.offer(tx, three.with_carl, 16, 128)
+        async with three.carl.house.store.transaction() as tx:
+            last = await three.carl.node.send(tx, three.with_carl, CarryOffer(3, 3))
+        await three.carl.until(lambda last=last: last in three.carl.delivered())  # type: ignore[misc]
+    await until_many(three.targets, 0)
+    assert len(await three.shelves()) == 1
+    async with three.rita.house.store.transaction() as tx:
+        await three.rita.node.carrying.ask(tx, three.with_carl)
+    await until_many(three.targets, 1)
 
 
 async def test_a_carrier_cannot_move_a_shelf(three: Three) -> None:

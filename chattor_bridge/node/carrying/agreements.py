@@ -177,7 +177,7 @@ class Agreements:
         over: say all of it again, and let other shelves take the place of ours at this friend. The caller stores the
         session."""
         carrier = await self._store.carriers.get(tx, self._node_id, peer_id)
-        if carrier is not None and carrier.asked:
+        if carrier is not None and carrier.willing:
             await self._mailbox.put(tx, peer_id, session, self._mailbox.event(CarryAsk()))
         for shelf in await self._store.carriers.shelves(tx, self._node_id):
             if shelf.carrier_id == peer_id and shelf.superseded_at is None:
@@ -219,7 +219,8 @@ class Agreements:
         carrier = await self._store.carriers.get(tx, self._node_id, peer_id)
         if carrier is None or not carrier.shelves:
             return None
-        await self._store.carriers.put(tx, self._node_id, replace(carrier, shelves=0, blocks=0, used=False))
+        # It is not asked any more: who ends and offers by turns would have us tell all our friends each time.
+        await self._store.carriers.put(tx, self._node_id, Carrier(peer_id))
         return Unknown(CARRY_ENDED, {"ours": False})
 
     async def _end_carriage(self, tx: Transaction, carriage: Carriage) -> None:
@@ -400,8 +401,8 @@ class Agreements:
         """Close what another has taken the place of, when its senders have heard of that or have had the time to; and
         forget it when nothing can be on it any more."""
         assert shelf.superseded_at is not None
-        is_due = now - shelf.superseded_at >= SHELF_LIFETIME or await self._is_left(tx, shelf)
-        if not shelf.closed and is_due and await self._say(tx, shelf.carrier_id, ShelfClose(shelf.shelf_id)):
+        is_due = not shelf.closed and (now - shelf.superseded_at >= SHELF_LIFETIME or await self._is_left(tx, shelf))
+        if is_due and await self._say(tx, shelf.carrier_id, ShelfClose(shelf.shelf_id)):
             await self._store.carriers.save_shelf(tx, self._node_id, replace(shelf, closed=True))
         if now - shelf.superseded_at >= 2 * SHELF_LIFETIME:
             await self._store.carriers.remove_shelf(tx, self._node_id, shelf.shelf_id)
