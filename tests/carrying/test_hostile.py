@@ -13,6 +13,7 @@ from chattor_bridge.ids import NodeId, OnionKey, PeerId, ShelfId
 from chattor_bridge.node.carrying import agreements
 from chattor_bridge.node.carrying.handing import Handing
 from chattor_bridge.node.carrying.records import Carriage, HeldBlock
+from chattor_bridge.node.carrying.settling import ANSWER_PATIENCE
 from chattor_bridge.node.carrying.shelf import Shelf
 from chattor_bridge.node.carrying.work import SETTLE_REST
 from chattor_bridge.node.friendship import Friendship
@@ -503,7 +504,7 @@ async def test_a_carrier_that_did_not_answer_is_asked_again(three: Three) -> Non
     async with three.rita.house.store.transaction() as tx:
         await sql(tx).execute(
             "UPDATE own_shelves SET onion = NULL, static_key = NULL, opened_at = opened_at - $1",
-            agreements.ANSWER_PATIENCE,
+            ANSWER_PATIENCE,
         )
     three.rita.node.work.carrying.look_again()
     async with asyncio.timeout(PATIENCE):
