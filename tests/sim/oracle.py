@@ -39,6 +39,7 @@ class Fate:
     """Which of what its sender said to that friend, from 0."""
 
     arrived: float | None = None
+    acknowledged: bool = False
     left: dict[int, float] = field(default_factory=dict)
     """When which carrier said for the first time that it holds it."""
 
@@ -119,6 +120,9 @@ class Oracle:
         if fate is None:
             return  # what nodes tell each other by themselves
         self._note("delivered", fate.message.number)
+        if fate.acknowledged:
+            self._problems.append(f"message {fate.message.number} was acknowledged to its sender twice")
+        fate.acknowledged = True
 
     def left(self, carrier: int, event_ids: Sequence[EventId]) -> None:
         """A carrier has said that it holds these."""
@@ -178,6 +182,9 @@ class Oracle:
                 f"message {fate.message.number} of {fate.message.sender} to {fate.message.recipient}, said at "
                 f"{fate.said:.0f}, never arrived"
             )
+        unknown = sum(fate.arrived is not None and not fate.acknowledged for fate in self._fates.values())
+        if unknown:
+            found.problems.append(f"of {unknown} messages that arrived their senders never learnt it")
         found.figures["shown late, after a marker that something is missing"] = self._late
         found.figures["notices"] = dict(sorted(self._notices.items()))
 

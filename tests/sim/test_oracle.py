@@ -46,8 +46,10 @@ def judge(story: Callable[[Oracle], None], a_plan: Plan | None = None, *, all_on
 
 
 def arrive(oracle: Oracle, *messages: Message) -> None:
+    """At the recipient, and the sender learns of it."""
     for message in messages:
         oracle.arrived(RECIPIENT, SENDER, message.text())
+        oracle.delivered(SENDER, event(message))
 
 
 def test_what_is_right_is_no_problem() -> None:
@@ -63,7 +65,11 @@ def test_what_is_lost() -> None:
 
 
 def test_what_is_doubled() -> None:
-    assert "arrived twice" in judge(lambda oracle: arrive(oracle, FIRST, SECOND, FIRST)).problems[0]
+    def repeat(oracle: Oracle) -> None:
+        arrive(oracle, FIRST, SECOND)
+        oracle.arrived(RECIPIENT, SENDER, FIRST.text())
+
+    assert "arrived twice" in judge(repeat).problems[0]
 
 
 def test_what_is_changed() -> None:
@@ -72,6 +78,19 @@ def test_what_is_changed() -> None:
         arrive(oracle, SECOND)
 
     assert "another content" in judge(change).problems[0]
+
+
+def test_what_is_acknowledged_twice_or_never() -> None:
+    def twice(oracle: Oracle) -> None:
+        arrive(oracle, FIRST, SECOND)
+        oracle.delivered(SENDER, event(FIRST))
+
+    def never(oracle: Oracle) -> None:
+        arrive(oracle, FIRST)
+        oracle.arrived(RECIPIENT, SENDER, SECOND.text())
+
+    assert "acknowledged to its sender twice" in judge(twice).problems[0]
+    assert "of 1 messages" in judge(never).problems[0]
 
 
 def test_what_comes_to_somebody_else() -> None:
