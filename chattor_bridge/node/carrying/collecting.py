@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Final
 
 from chattor_bridge.errors import AuthenticationFailed, MalformedData, NotFound
@@ -92,17 +92,14 @@ class Collecting:
         """Take what comes, the shelves in turn, until cancelled."""
         try:
             while True:
-                ready = [block for shelf in self._ready() for block in self._blocks[shelf]]
+                ready = {one: tuple(blocks) for one, blocks in self._blocks.items() if self._pacing.wait(one) <= 0}
                 if ready:
-                    await self._take(ready)
+                    await self._take_all(ready)
                 else:
                     await self._wait()
                 self._count_delay()
         finally:
             self._expect(0)
-
-    def _ready(self) -> list[ShelfId]:
-        return [shelf for shelf in self._blocks if self._pacing.wait(shelf) <= 0]
 
     async def _wait(self) -> None:
         """For a block, for the end of a pause, or for the end of our patience."""
@@ -122,36 +119,40 @@ class Collecting:
         if self._left and (self._pacing.delayed(spent) or now - self._heard_at >= HANDING_PATIENCE):
             self._expect(0)
 
-    async def _take(self, blocks: Sequence[Block]) -> None:
+    async def _take_all(self, ready: Mapping[ShelfId, Sequence[Block]]) -> None:
         """Take these, which have come and wait. What opens under nobody's key costs no transaction of its own."""
-        shelves = {block.shelf for block in blocks}
-        keys = await self._around.insist(lambda: self._keys(shelves), on_failure=lambda _error, _delay: None)
-        for block in blocks:
-            if self._pacing.wait(block.shelf) > 0:  # because of one before it
-                continue
-            opened = _opened(block, keys.get(block.shelf, []))
-            try:
-                taken = None if opened is None else await self._store(*opened)
-            except Exception as error:  # whatever is in it that cannot be stored now: the others can
-                heed_cancellation()
-                log.warning("what a carrier brought cannot be stored yet: %s", describe(error))
+        keys = await self._around.insist(lambda: self._keys(ready.keys()), on_failure=lambda _error, _delay: None)
+        for shelf_id, blocks in ready.items():
+            for block in blocks:
+                await self._take(block, keys.get(shelf_id))
+                if self._pacing.wait(shelf_id) > 0:  # what is behind it stays there
+                    break
+
+    async def _take(self, block: Block, keys: Sequence[tuple[PeerId, bytes]] | None) -> None:
+        """Take the first block of a shelf. ``keys``: None when that is none of ours."""
+        opened = _opened(block, keys or [])
+        try:
+            taken = None if opened is None else await self._store(*opened)
+        except Exception as error:  # whatever is in it that cannot be stored now: what is on other shelves can
+            heed_cancellation()
+            log.warning("what a carrier brought cannot be stored yet: %s", describe(error))
+            self._pacing.slow_down(block.shelf)
+            return
+        failpoint("block-taken")
+        self._drop_first(block.shelf)
+        if opened is not None and taken is not None:
+            sender, _ = opened
+            self._took(sender, taken)
+            # What the carrier hands over again is not the sender's doing.
+            if self._spend(sender, taken.stored + COSTLY * taken.costly):
                 self._pacing.slow_down(block.shelf)
-                continue
-            failpoint("block-taken")
-            self._drop_first(block.shelf)
-            if opened is not None and taken is not None:
-                sender, _ = opened
-                self._took(sender, taken)
-                # What the carrier hands over again is not the sender's doing.
-                if self._spend(sender, taken.stored + COSTLY * taken.costly):
-                    self._pacing.slow_down(block.shelf)
+        else:
+            self._counters.undecryptable += 1
+            if keys is None:
+                self._pacing.unknown()
             else:
-                self._counters.undecryptable += 1
-                if block.shelf in keys:
-                    self._pacing.made_up(block.shelf)
-                else:
-                    self._pacing.unknown()
-            self._say(Collected(block.shelf, block.number))
+                self._pacing.made_up(block.shelf)
+        self._say(Collected(block.shelf, block.number))
 
     def _drop_first(self, shelf_id: ShelfId) -> None:
         waiting = self._blocks[shelf_id]
