@@ -27,8 +27,9 @@ program says itself. Where it applies there are besides:
    "theirs": [1]}, the numbers of answers from 0; theirs is null while they are hidden
  "failed": [{"kind": "edit", "reason": "…"}], changes of it that will not arrive"""
 
-_STATES = """ state is received or read; for what you sent queued,
-carried with "carriers": 2, at which it waits for the friend, delivered, read, or failed with a "reason"."""
+_STATES = """
+state is received or read; for what you sent queued, carried with "carriers": 2, at which it waits for the friend,
+delivered, read, or failed with a "reason"."""
 
 _CHANGES = """
 follow also shows what changes an earlier message, when it comes: kind edit, delete, reaction, vote ("choices": [0]) or
