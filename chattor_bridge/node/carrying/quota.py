@@ -34,12 +34,12 @@ class Quota:
     async def change(self, tx: Transaction, megabytes: int | None) -> None:
         """Hold so much at most from now on, None for as much as the process may; what is held already stays until it
         is collected. Raises: NotFound, UsageError."""
-        holds = None if megabytes is None else megabytes * MEGABYTE // BLOCK_SIZE
-        if holds is not None and holds > self._most:
+        most = self._around.carry_policy.in_all // MEGABYTE
+        if megabytes is not None and megabytes > most:
             raise UsageError(
-                f"this program may hold {self._most * BLOCK_SIZE // MEGABYTE} MB at most; the file of its "
-                "configuration says so, at carrying.in_all"
+                f"this program may hold {most} MB at most; the file of its configuration says so, at carrying.in_all"
             )
+        holds = None if megabytes is None else megabytes * MEGABYTE // BLOCK_SIZE
         await self._around.store.nodes.save(tx, replace(await self._record(tx), holds=holds))
 
     async def overview(self, tx: Transaction) -> HeldInAll:

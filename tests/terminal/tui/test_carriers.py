@@ -30,6 +30,11 @@ async def test_two_friends_agree_and_end_it(tmp_path: Path) -> None:
         await bob.press("5", "0", "enter")
         await bob.sees("You hold 0.0 MB of mail in all, of 50.0 MB at most.")
 
+        await bob.press("m")
+        await bob.sees("How much to hold for all friends together")
+        await bob.press("9", "9", "9", "enter")
+        await bob.sees("may hold 201 MB")
+
         await alice.press("l")
         await alice.sees("is willing to hold your mail")
         await bob.sees("nothing is agreed")
