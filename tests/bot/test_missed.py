@@ -6,9 +6,11 @@ import re
 
 from chattor_bridge.bridge.records import Topic
 from chattor_bridge.ids import MatrixRoomId
+from chattor_bridge.node.catching_up import MANY
 from chattor_bridge.node.happenings import Missed
 from tests.bridge.fake_homeserver import BOT, Room
 from tests.bridge.town import Town
+from tests.peer import Peer
 
 
 async def _happen(town: Town, *happenings: Missed) -> None:
@@ -64,3 +66,17 @@ async def test_a_room_that_is_lost_is_replaced_and_nothing_stays_behind(town: To
 async def _notices(town: Town, room: Room) -> int:
     async with town.store.transaction() as tx:
         return len(await town.store.portal_notices.of_room(tx, MatrixRoomId(room.room_id), Topic.MISSED))
+
+
+async def test_status_says_how_far_it_is(town: Town, friend: Peer) -> None:
+    await town.befriend(friend)
+    room = await town.open_management()
+    [node] = town.bridge.host.nodes()
+    [contact] = await node.contacts()
+    async with town.store.transaction() as tx:
+        for _ in range(MANY - 1):
+            await town.store.missed.add(tx, node.node_id, contact.peer_id)
+    assert "missed" not in await town.ask(room, "status")
+    async with town.store.transaction() as tx:
+        await town.store.missed.add(tx, node.node_id, contact.peer_id)
+    assert f"Catching up: {MANY} missed messages so far, from a friend." in await town.ask(room, "status")
