@@ -16,7 +16,8 @@ def grows_less_than(limit: int, name: str) -> Iterator[None]:
     before = _at_first(name)
     Path("/proc/self/clear_refs").write_text("5")  # the high-water mark begins anew
     yield
-    assert _memory("VmHWM") - before < limit
+    grown = _memory("VmHWM") - before
+    assert grown < limit, f"{grown} bytes more"
 
 
 @cache
