@@ -58,7 +58,7 @@ def mailbox_lines(mailbox: JsonObject) -> list[str]:
 _PAIRING = {
     "calling": "Looking for the mailbox.",
     "left": "The code has arrived there.",
-    "friend": "{name} is a friend of yours now, and was asked to hold your mail.",
+    "friend": "It is a friend of yours now, and was asked to hold your mail.",
     "paired": "Paired. {name} holds your mail from now on while you are offline.",
     "spare": "Paired. {name} holds your mail when one of the two that do so now cannot.",
 }

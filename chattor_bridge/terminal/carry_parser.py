@@ -18,7 +18,7 @@ allows."""
 _PAIR = """an object as in code, where the code is made; else, as it goes on:
 {"state": "calling|left|friend|paired|spare", "name": "Mailbox", "reason": ""}
 calling: not there yet; left: the code has arrived; friend: it was asked to hold your mail; paired: it does; spare: it
-does when one of the two that hold it now cannot."""
+does when one of the two that hold it now cannot. The name comes with the last two."""
 
 PAIR_WAIT = 180
 """Seconds that `pair` waits: over Tor it takes one or two minutes from when the mailbox was started."""

@@ -45,7 +45,7 @@ NOT_REACHED = (
     "the mailbox is not reached yet{because}: see that it is on, and that its code was made less than a day ago"
 )
 NOT_ACCEPTED = "the code has arrived there, and is not accepted yet: does chattor run --headless run there?"
-NOT_AGREED = "{name} is your friend now and was asked to hold your mail: its owner decides, for it is no mailbox"
+NOT_AGREED = "it is your friend now and was asked to hold your mail: its owner decides, for it is no mailbox"
 GOES_ON = "{said}. It goes on by itself; chattor carry shows when your mail is held"
 
 log = logging.getLogger(__name__)
@@ -117,10 +117,10 @@ class Pairing:
         for number, contact in numbered(await self._node.contacts()):
             carrier = agreed.get(contact.peer_id)
             if contact.peer_id not in before and carrier is not None and carrier.asked:
-                name = shown_name(number, contact)
                 if carrier.used or (carrier.willing and used >= MAX_CARRIERS):
-                    return {"state": "paired" if carrier.used else "spare", "name": name, "reason": ""}, ""
-                return {"state": "friend", "name": name, "reason": ""}, NOT_AGREED.format(name=name)
+                    state = "paired" if carrier.used else "spare"
+                    return {"state": state, "name": shown_name(number, contact), "reason": ""}, ""
+                return {"state": "friend", "name": "", "reason": ""}, NOT_AGREED
         raise CommandError(Exit.REFUSED, "it was given up meanwhile")
 
 
