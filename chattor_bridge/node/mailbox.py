@@ -129,7 +129,7 @@ class Mailbox(Handling):
         return contact
 
     async def show_past_gap(self, tx: Transaction, peer_id: PeerId) -> None:
-        """Stop waiting for what is missing: say that it is, and hand on everything held behind it.
+        """Stop waiting for what is missing: say at each gap that it is, and hand on everything held behind it.
 
         What turns up later is handed on late. Raises: NotFound.
         """
@@ -138,19 +138,21 @@ class Mailbox(Handling):
         if not held:
             return
         window = Session.deserialize(contact.session).received
-        first, last = window.first_gap, held[-1].seq
-        marker = Event(
-            derived_id("missing", peer_id, first, last),
-            self._around.clock.now(),
-            Unknown(MISSING, {"count": window.missing}),
-        )
-        await self._around.observer.record(
-            tx, self._node_id, EventArrived(peer_id, marker, received_at=self._around.clock.now())
-        )
+        shown = window.cumulative
         for one in held:
+            if missing := window.missing_between(shown, one.seq):
+                await self._mark(tx, peer_id, shown, one.seq, missing)
             contact = await self.arrive(tx, contact, one)
-        await self._store.received.release(tx, self._node_id, peer_id, last)
+            shown = one.seq
+        await self._store.received.release(tx, self._node_id, peer_id, shown)
         await self._store.contacts.save(tx, contact)
+
+    async def _mark(self, tx: Transaction, peer_id: PeerId, after: int, before: int, missing: int) -> None:
+        """Say that so many events are missing between the events of these numbers."""
+        now = self._around.clock.now()
+        ident = derived_id("missing", peer_id, after + 1, before)
+        marker = EventArrived(peer_id, Event(ident, now, Unknown(MISSING, {"count": missing})), received_at=now)
+        await self._around.observer.record(tx, self._node_id, marker)
 
     async def show_old_gaps(self, tx: Transaction, peer_id: PeerId) -> None:
         """Show what has waited behind a gap for a day, link or no link, unless carriers say that they have more; see

@@ -88,6 +88,11 @@ class ReceiveWindow:
         """How many numbers below the highest were not accepted."""
         return self.highest - self._cumulative - sum(last - first + 1 for first, last in self._ranges)
 
+    def missing_between(self, low: int, high: int) -> int:
+        """How many numbers above ``low`` and below ``high`` were not accepted; ``low`` is not below `cumulative`."""
+        accepted = (min(last, high - 1) - max(first, low + 1) + 1 for first, last in self._ranges)
+        return high - low - 1 - sum(max(0, count) for count in accepted)
+
     def contains(self, seq: int) -> bool:
         """Whether ``seq`` was accepted."""
         if seq <= self._cumulative:

@@ -94,6 +94,17 @@ async def test_what_stays_missing_is_marked_after_a_while_and_blocks_nobody(
     await anna.until(lambda: anna.texts() == ["after it", "lost"])
 
 
+async def test_each_gap_has_its_marker(world: World, anna: Person, puppet: Puppet) -> None:
+    await _greeted(anna, puppet)
+    envelopes = [puppet.seal(Text(f"{number}")) for number in range(6)]
+    await puppet.say(*[EnvelopeFrame(envelopes[at]) for at in (1, 4, 5)])
+    await puppet.hear_ack_of(puppet.session.highest_sent)
+    await anna.until(lambda: "5" in anna.texts(), time_passes=True)
+    bodies = [arrived.event.body for arrived in anna.of(EventArrived)]
+    one, two = Unknown(MISSING, {"count": 1}), Unknown(MISSING, {"count": 2})
+    assert bodies == [one, Text("1"), two, Text("4"), Text("5")]
+
+
 async def test_what_opens_under_no_key_is_dropped_counted_and_not_acknowledged(anna: Person, puppet: Puppet) -> None:
     await _greeted(anna, puppet)
     good = puppet.seal(Text("good"))

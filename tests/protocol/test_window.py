@@ -26,6 +26,8 @@ def test_a_window_is_a_set_told_in_ranges(arrivals: list[int]) -> None:
         assert window.missing == max(accepted) - len(accepted)
         assert window.first_gap == min(set(range(1, 62)) - accepted)
         assert window.cumulative == window.first_gap - 1
+        for low, high in ((window.cumulative, 61), (window.cumulative, seq + 1), (max(seq, window.cumulative), 50)):
+            assert window.missing_between(low, high) == len(set(range(low + 1, high)) - accepted) or high <= low
         assert Ack.from_cbor(ack.to_cbor()) == ack
         assert ReceiveWindow(ack).ack() == ack
 
