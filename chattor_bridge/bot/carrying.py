@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from chattor_bridge.bot.contacts import GROUP, meant
+from chattor_bridge.bot.addressing import called, meant
+from chattor_bridge.bot.contacts import GROUP
 from chattor_bridge.bot.parser import Command
 from chattor_bridge.bot.request import Request
-from chattor_bridge.bridge.content import literal
 from chattor_bridge.bridge.listener import Deed
-from chattor_bridge.bridge.look import NAMELESS
 from chattor_bridge.errors import UsageError
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.protocol.limits import MAX_SHELF_BLOCKS, MAX_SHELVES
@@ -39,7 +38,7 @@ async def carry(request: Request) -> Deed:
     contacts = await node.contacts()
     what, _, rest = request.rest.partition(" ")
     if not what:
-        names = {contact.peer_id: literal(contact.alias or contact.name or NAMELESS) for contact in contacts}
+        names = {contact.peer_id: called(contact) for contact in contacts}
         infos = await node.carrying.overview()
         lines = [
             f"- **{names[one.peer_id]}** {words}" for one in infos if one.peer_id in names for words in one.in_words

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+from chattor_bridge.bot.addressing import by_word, called, meant, only
 from chattor_bridge.bot.numbers import Kind, Numbers
 from chattor_bridge.bot.parser import Command
 from chattor_bridge.bot.request import Request
@@ -12,7 +11,6 @@ from chattor_bridge.bridge.content import literal
 from chattor_bridge.bridge.listener import Deed
 from chattor_bridge.bridge.look import NAMELESS
 from chattor_bridge.durations import timer_in_words
-from chattor_bridge.errors import NotFound, UsageError
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.views import ContactInfo, Verification
 from chattor_bridge.protocol.signals import Here
@@ -78,15 +76,12 @@ async def resync(request: Request) -> Deed:
     contacts = await node.contacts()
 
     async def deed(tx: Transaction) -> None:
-        contact, rest = await meant(request, tx, contacts, "Say which contact: resync 1. contacts shows the numbers.")
-        if rest:
-            raise UsageError("resync takes a contact and nothing more.")
+        contact = await only(request, tx, contacts, "resync")
         await node.renew_session(tx, contact.peer_id)
-        name = literal(contact.alias or contact.name or NAMELESS)
         await request.answer(
             tx,
-            f"The encryption with **{name}** begins anew as soon as both of you are online. I say so in the room of "
-            "the conversation.",
+            f"The encryption with **{called(contact)}** begins anew as soon as both of you are online. I say so in the "
+            "room of the conversation.",
         )
 
     return deed
@@ -100,11 +95,12 @@ async def block(request: Request) -> Deed:
     contacts = await node.contacts()
 
     async def deed(tx: Transaction) -> None:
-        contact = await _only(request, tx, contacts, "block")
+        contact = await only(request, tx, contacts, "block")
         await node.block(tx, contact.peer_id)
         await request.answer(
             tx,
-            f"**{_name(contact)}** cannot reach you any more, and sees you offline. Nobody is told. `unblock` ends it.",
+            f"**{called(contact)}** cannot reach you any more, and sees you offline. Nobody is told. `unblock` ends "
+            "it.",
         )
 
     return deed
@@ -115,9 +111,9 @@ async def unblock(request: Request) -> Deed:
     contacts = await node.contacts()
 
     async def deed(tx: Transaction) -> None:
-        contact = await _only(request, tx, contacts, "unblock")
+        contact = await only(request, tx, contacts, "unblock")
         await node.unblock(tx, contact.peer_id)
-        await request.answer(tx, f"**{_name(contact)}** can reach you again.")
+        await request.answer(tx, f"**{called(contact)}** can reach you again.")
 
     return deed
 
@@ -131,14 +127,14 @@ async def forget(request: Request) -> Deed:
         if word.lower() != SURE:
             await request.answer(
                 tx,
-                f"This ends the friendship with **{_name(contact)}** for good: its keys are erased, and what has not "
+                f"This ends the friendship with **{called(contact)}** for good: its keys are erased, and what has not "
                 f"been sent yet. They are not told, and see you offline. If you are sure, write the same again with "
                 f"`{SURE}` behind it.",
             )
             return
         await node.forget(tx, contact.peer_id)
         await request.answer(
-            tx, f"**{_name(contact)}** is forgotten. The room of your conversation stays until you leave it."
+            tx, f"**{called(contact)}** is forgotten. The room of your conversation stays until you leave it."
         )
 
     return deed
@@ -155,7 +151,7 @@ async def merge(request: Request) -> Deed:
         await node.merge(tx, contact.peer_id, None if other is None else other.peer_id)
         await request.answer(
             tx,
-            f"I have told **{_name(contact)}** so in both conversations. They become one as soon as your friend says "
+            f"I have told **{called(contact)}** so in both conversations. They become one as soon as your friend says "
             "the same; if the two are different people, nothing happens but that both are told.",
         )
 
@@ -189,62 +185,23 @@ async def retire(request: Request) -> Deed:
         if word.lower() != SURE:
             await request.answer(
                 tx,
-                f"This ends the friendship with **{_name(contact)}** because somebody else may have its keys. They are "
-                "told, and to exchange a new friend code with you. If you are sure, write the same again with "
+                f"This ends the friendship with **{called(contact)}** because somebody else may have its keys. They "
+                "are told, and to exchange a new friend code with you. If you are sure, write the same again with "
                 f"`{SURE}` behind it.",
             )
             return
         await node.retire(tx, contact.peer_id)
         await request.answer(
             tx,
-            f"The friendship with **{_name(contact)}** is ended; they are told as soon as they can be reached, within "
+            f"The friendship with **{called(contact)}** is ended; they are told as soon as they can be reached, within "
             "a week. Exchange a new friend code in person or by voice, and `forget` this contact when you like.",
         )
 
     return deed
 
 
-async def _only(request: Request, tx: Transaction, contacts: Sequence[ContactInfo], verb: str) -> ContactInfo:
-    contact, rest = await meant(request, tx, contacts, f"Say which contact: {verb} 1. contacts shows the numbers.")
-    if rest:
-        raise UsageError(f"{verb} takes a contact and nothing more.")
-    return contact
-
-
-async def meant(
-    request: Request, tx: Transaction, contacts: Sequence[ContactInfo], missing: str
-) -> tuple[ContactInfo, str]:
-    """Which contact, and what was said after it: in a conversation its friend, elsewhere the first word.
-
-    Raises: UsageError, saying ``missing`` when there is no word; NotFound.
-    """
-    if request.heard.portal is not None:
-        peer_id = request.heard.portal.peer_id
-        contact = next((contact for contact in contacts if contact.peer_id == peer_id), None)
-        if contact is None:
-            raise NotFound("the friend of this conversation is not among your contacts any more")
-        return contact, request.rest
-    reference, _, rest = request.rest.partition(" ")
-    if not reference:
-        raise UsageError(missing)
-    return await by_word(request, tx, contacts, reference), rest.strip()
-
-
-async def by_word(request: Request, tx: Transaction, contacts: Sequence[ContactInfo], word: str) -> ContactInfo:
-    """The contact of this number or name. Raises: UsageError, NotFound."""
-    return await Numbers(request.desk.store).find(
-        tx,
-        request.node.node_id,
-        Kind.CONTACT,
-        word,
-        contacts,
-        ident=lambda contact: contact.peer_id,
-        names=lambda contact: (contact.alias, contact.name),
-    )
-
-
 def _line(contact: ContactInfo) -> str:
-    name = _name(contact)
+    name = called(contact)
     also = f" (calls themselves {literal(contact.name)})" if contact.alias and contact.name != contact.alias else ""
     state = "ended" if contact.retired else "blocked" if contact.blocked else "online" if contact.online else "offline"
     here = "" if contact.here is Here.UNKNOWN else f" ({_HERE[contact.here]})"
@@ -256,10 +213,6 @@ def _line(contact: ContactInfo) -> str:
     first = contact.preferences.note.partition("\n")[0][:NOTE_SHOWN]
     note = f" — {literal(first)}" if first else ""
     return f"**{name}**{also}, {state}{here}{typing}{queued}{fades}{muted}{_FOUND[contact.verification]}{note}"
-
-
-def _name(contact: ContactInfo) -> str:
-    return literal(contact.alias or contact.name or NAMELESS)
 
 
 COMMANDS = (

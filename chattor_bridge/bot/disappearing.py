@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from chattor_bridge.bot.contacts import GROUP, meant
+from chattor_bridge.bot.addressing import called, meant
+from chattor_bridge.bot.contacts import GROUP
 from chattor_bridge.bot.parser import Command
 from chattor_bridge.bot.request import Request
-from chattor_bridge.bridge.content import literal
 from chattor_bridge.bridge.listener import Deed
-from chattor_bridge.bridge.look import NAMELESS
 from chattor_bridge.durations import read_timer, timer_in_words
 from chattor_bridge.node.ports import Transaction
 
@@ -23,7 +22,7 @@ async def disappearing(request: Request) -> Deed:
             contacts,
             "Say which contact, and after how long: disappearing 1 1d. contacts shows the numbers.",
         )
-        name = literal(contact.alias or contact.name or NAMELESS)
+        name = called(contact)
         if text:
             await node.set_timer(tx, contact.peer_id, read_timer(text))
             if request.heard.portal is None:  # else the room itself says it

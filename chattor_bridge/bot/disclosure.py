@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
-from chattor_bridge.bot.contacts import ALL, GROUP, meant
+from chattor_bridge.bot.addressing import called, meant, only
+from chattor_bridge.bot.contacts import ALL, GROUP
 from chattor_bridge.bot.parser import Command
 from chattor_bridge.bot.request import Request
 from chattor_bridge.bridge.content import literal
 from chattor_bridge.bridge.listener import Deed
-from chattor_bridge.bridge.look import NAMELESS
 from chattor_bridge.errors import UsageError
 from chattor_bridge.ids import PeerId
 from chattor_bridge.node.ports import Transaction
@@ -41,7 +41,7 @@ async def privacy(request: Request) -> Deed:
             whose, rest = "Every contact", words[1:]
         else:
             contact, after = await meant(request, tx, contacts, _USAGE)
-            peer_id, whose, rest = contact.peer_id, f"**{_name(contact)}**", after.lower().split()
+            peer_id, whose, rest = contact.peer_id, f"**{called(contact)}**", after.lower().split()
             if not rest:
                 await request.answer(tx, f"{whose} can see: {_seen(contact)}.")
                 return
@@ -63,9 +63,7 @@ async def mute(request: Request, *, muted: bool) -> Deed:
     verb = "mute" if muted else "unmute"
 
     async def deed(tx: Transaction) -> None:
-        contact, rest = await meant(request, tx, contacts, f"Say which contact: {verb} 1. contacts shows the numbers.")
-        if rest:
-            raise UsageError(f"{verb} takes a contact and nothing more.")
+        contact = await only(request, tx, contacts, verb)
         await node.mute(tx, contact.peer_id, muted=muted)
         said = (
             "does not disturb you any more: what they write comes as notices, for which clients ring no bell. "
@@ -73,7 +71,7 @@ async def mute(request: Request, *, muted: bool) -> Deed:
             if muted
             else "disturbs you again when they write"
         )
-        await request.answer(tx, f"**{_name(contact)}** {said}.")
+        await request.answer(tx, f"**{called(contact)}** {said}.")
 
     return deed
 
@@ -88,7 +86,7 @@ async def note(request: Request) -> Deed:
         )
         if not text:
             kept = literal(contact.preferences.note)
-            await request.answer(tx, kept or f"There is no note about **{_name(contact)}**.")
+            await request.answer(tx, kept or f"There is no note about **{called(contact)}**.")
             return
         await node.annotate(tx, contact.peer_id, "" if text == "-" else text)
         await request.answer(tx, "Noted. Nobody but you sees it." if text != "-" else "The note is gone.")
@@ -97,7 +95,7 @@ async def note(request: Request) -> Deed:
 
 
 def _overview(contacts: Sequence[ContactInfo]) -> str:
-    lines = [f"- **{_name(contact)}** can see: {_seen(contact)}" for contact in contacts]
+    lines = [f"- **{called(contact)}** can see: {_seen(contact)}" for contact in contacts]
     arrived = (
         "That something has *arrived* your contacts always see: without that, nothing could be sent reliably. "
         "`privacy all typing on` changes it for everybody, `privacy 1 receipts off` for one."
@@ -107,10 +105,6 @@ def _overview(contacts: Sequence[ContactInfo]) -> str:
 
 def _seen(contact: ContactInfo) -> str:
     return ", ".join(_WHAT[each] for each in Shared if each in contact.preferences.shares) or "nothing of that"
-
-
-def _name(contact: ContactInfo) -> str:
-    return literal(contact.alias or contact.name or NAMELESS)
 
 
 COMMANDS = (

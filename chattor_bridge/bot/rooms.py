@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from typing import Final
 from urllib.parse import quote
 
-from chattor_bridge.bot.contacts import SURE, meant
+from chattor_bridge.bot.addressing import called, meant
+from chattor_bridge.bot.contacts import SURE
 from chattor_bridge.bot.parser import Command
 from chattor_bridge.bot.request import Request
-from chattor_bridge.bridge.content import literal
 from chattor_bridge.bridge.listener import Deed
-from chattor_bridge.bridge.look import NAMELESS
 from chattor_bridge.bridge.records import Portal
 from chattor_bridge.bridge.voice import Place
 from chattor_bridge.errors import UsageError
@@ -35,7 +34,7 @@ async def chat(request: Request) -> Deed:
             raise UsageError("chat takes a contact and nothing more.")
         portal = await conversations.portal(tx, request.owner, node.node_id, contact.peer_id)
         await conversations.open(tx, portal)
-        name = literal(contact.alias or contact.name or NAMELESS)
+        name = called(contact)
         where = "" if portal.room_id is None else f" [It is here](https://matrix.to/#/{quote(portal.room_id)})."
         await request.answer(
             tx, f"I invite you to the room of your conversation with **{name}**, unless you are there.{where}"

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from chattor_bridge.bot.contacts import GROUP, meant
+from chattor_bridge.bot.addressing import called, meant
+from chattor_bridge.bot.contacts import GROUP
 from chattor_bridge.bot.parser import Command
 from chattor_bridge.bot.request import Request
-from chattor_bridge.bridge.content import literal
 from chattor_bridge.bridge.listener import Deed
-from chattor_bridge.bridge.look import NAMELESS
 from chattor_bridge.errors import UsageError
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.verifying import in_groups
@@ -31,7 +30,7 @@ async def verify(request: Request) -> Deed:
 
     async def deed(tx: Transaction) -> None:
         contact, what = await meant(request, tx, contacts, _WHICH)
-        name = literal(contact.alias or contact.name or NAMELESS)
+        name = called(contact)
         match what.casefold():
             case "":
                 text = _shown(name, known[contact.peer_id])

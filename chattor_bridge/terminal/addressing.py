@@ -55,12 +55,7 @@ def find_request(requests: Sequence[RequestInfo], word: str) -> RequestInfo:
 
     Raises: NotFound, UsageError when several fit.
     """
-    found = _by_id(requests, word, lambda one: one.knock_id) or _first_fit(
-        requests, word, [lambda one: one.name], lambda one: f"id {one.knock_id.hex()[:SHORT_ID]}"
-    )
-    if found is None:
-        raise NotFound("no such request: see chattor requests")
-    return found
+    return _find(requests, word, lambda one: one.knock_id, lambda one: one.name, "request", "chattor requests")
 
 
 def find_code(codes: Sequence[CodeInfo], word: str) -> CodeInfo:
@@ -68,12 +63,7 @@ def find_code(codes: Sequence[CodeInfo], word: str) -> CodeInfo:
 
     Raises: NotFound, UsageError when several fit.
     """
-    found = _by_id(codes, word, lambda one: one.door_id) or _first_fit(
-        codes, word, [lambda one: one.label], lambda one: f"id {one.door_id.hex()[:SHORT_ID]}"
-    )
-    if found is None:
-        raise NotFound("no such friend code: see chattor code")
-    return found
+    return _find(codes, word, lambda one: one.door_id, lambda one: one.label, "friend code", "chattor code")
 
 
 def find_file(files: Sequence[TransferInfo], word: str) -> TransferInfo:
@@ -81,11 +71,17 @@ def find_file(files: Sequence[TransferInfo], word: str) -> TransferInfo:
 
     Raises: NotFound, UsageError when several fit.
     """
-    found = _by_id(files, word, lambda one: one.file_id) or _first_fit(
-        files, word, [lambda one: one.name], lambda one: f"id {one.file_id.hex()[:SHORT_ID]}"
+    return _find(files, word, lambda one: one.file_id, lambda one: one.name, "file", "chattor file list")
+
+
+def _find(
+    things: Sequence[T], word: str, ident: Callable[[T], bytes], name: Callable[[T], str], what: str, where: str
+) -> T:
+    found = _by_id(things, word, ident) or _first_fit(
+        things, word, [name], lambda one: f"id {ident(one).hex()[:SHORT_ID]}"
     )
     if found is None:
-        raise NotFound("no such file: see chattor file list")
+        raise NotFound(f"no such {what}: see {where}")
     return found
 
 

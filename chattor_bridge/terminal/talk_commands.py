@@ -17,6 +17,17 @@ SHOWN_QUOTE = 60
 """Characters of a message that a line shows of what it refers to."""
 
 
+async def send(arguments: argparse.Namespace, home: Home, output: Output) -> None:
+    text = " ".join(arguments.text)
+    wait = arguments.timeout if arguments.wait else None
+    kind = "emote" if arguments.emote else None
+    async with aclosing(ask(home, "send", contact=arguments.contact, text=text, kind=kind, wait=wait)) as answers:
+        async for answer in answers:
+            if isinstance(answer, Item):
+                state = answer.fields["state"]
+                output.show(answer.fields, answer.fields["event_id"] + ("" if state == "queued" else f" {state}"))
+
+
 async def reply(arguments: argparse.Namespace, home: Home, output: Output) -> None:
     answered = arguments.to if arguments.thread else arguments.order
     thread = arguments.order if arguments.thread else None

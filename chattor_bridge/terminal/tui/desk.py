@@ -7,9 +7,9 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from chattor_bridge.terminal.client import ask, ask_once
-from chattor_bridge.terminal.commands import READ_BATCH
 from chattor_bridge.terminal.control import Item, JsonObject
 from chattor_bridge.terminal.home import Home
+from chattor_bridge.terminal.reading_commands import READ_BATCH
 from chattor_bridge.terminal.tui.records import Contact, Request
 from chattor_bridge.terminal.tui.said import File, Message
 

@@ -13,7 +13,7 @@ from textual.widgets import Static
 
 from chattor_bridge.durations import read_duration
 from chattor_bridge.errors import UsageError
-from chattor_bridge.terminal.commands import door_state
+from chattor_bridge.terminal.code_commands import door_state
 from chattor_bridge.terminal.control import JsonObject
 from chattor_bridge.terminal.exits import CommandError, Exit
 from chattor_bridge.terminal.output import neutralised

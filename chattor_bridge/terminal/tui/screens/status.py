@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 from rich.text import Text
 
-from chattor_bridge.terminal.commands import status_lines
 from chattor_bridge.terminal.control import JsonObject
+from chattor_bridge.terminal.identity_commands import status_lines
 from chattor_bridge.terminal.output import neutralised
 from chattor_bridge.terminal.tui.screens.panel import TextPanel
 

@@ -8,8 +8,8 @@ from rich.text import Text
 from textual.binding import Binding, BindingType
 
 from chattor_bridge.node.verifying import in_groups
-from chattor_bridge.terminal.commands import FOUND
 from chattor_bridge.terminal.control import JsonObject
+from chattor_bridge.terminal.friend_commands import FOUND
 from chattor_bridge.terminal.output import neutralised
 from chattor_bridge.terminal.tui.records import Contact
 from chattor_bridge.terminal.tui.screens.panel import TextPanel
