@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from tests.bridge.conftest import friend, town
-from tests.node.conftest import world
+from tests.node.conftest import anna, ben, peer, puppet, world
 
-__all__ = ["friend", "town", "world"]
+__all__ = ["anna", "ben", "friend", "peer", "puppet", "town", "world"]

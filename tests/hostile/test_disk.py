@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -13,7 +12,7 @@ from chattor_bridge.ids import EventId, MatrixUserId
 from chattor_bridge.node.happenings import ContactRenamed, EventsForgotten
 from chattor_bridge.node.housekeeping import HOUSEKEEPING
 from chattor_bridge.protocol.events import Profile, Text
-from chattor_bridge.protocol.frames import EnvelopeFrame, Hello
+from chattor_bridge.protocol.frames import EnvelopeFrame
 from chattor_bridge.storage.transaction import sql
 from tests.bridge.fake_homeserver import BOT, WAIT
 from tests.bridge.town import Town
@@ -26,26 +25,15 @@ LIMIT = 20
 
 
 @pytest.fixture
-async def anna(world: World) -> Person:
-    return await world.person("Anna")
-
-
-@pytest.fixture
-async def puppet(world: World, anna: Person) -> AsyncIterator[Puppet]:
+async def puppet(puppet: Puppet, anna: Person) -> Puppet:
     """Ben, moved by hand, greeted by Anna."""
-    ben = await world.person("Ben")
-    await anna.befriend(ben)
-    puppet = await Puppet.of(ben)
-    await _meet(anna, puppet)
-    yield puppet
-    await puppet.close()
+    await puppet.greet(anna)
+    return puppet
 
 
 async def _meet(anna: Person, puppet: Puppet) -> None:
     await anna.until(lambda: not anna.online(puppet.contact.peer_id))
-    await puppet.dial(anna)
-    await puppet.say(puppet.hello())
-    await puppet.hear(Hello)
+    await puppet.greet(anna)
 
 
 async def test_of_all_that_a_friend_says_the_newest_ids_are_remembered(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -24,7 +24,7 @@ from chattor_bridge.protocol.negotiation import CAPABILITIES, Ours
 from chattor_bridge.protocol.primitives import ed25519_public
 from tests.hostile.attacker import contacts_of
 from tests.node.puppet import Puppet
-from tests.node.world import Person, World
+from tests.node.world import Person
 
 NOW = 1_760_000_000
 
@@ -35,19 +35,10 @@ Change = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 @pytest.fixture
-async def anna(world: World) -> Person:
-    return await world.person("Anna")
-
-
-@pytest.fixture
-async def puppet(world: World, anna: Person) -> AsyncIterator[Puppet]:
+async def puppet(puppet: Puppet, anna: Person) -> Puppet:
     """Ben, moved by hand, who has not said hello yet."""
-    ben = await world.person("Ben")
-    await anna.befriend(ben)
-    puppet = await Puppet.of(ben)
-    await _again(anna, puppet)
-    yield puppet
-    await puppet.close()
+    await puppet.dial(anna)
+    return puppet
 
 
 async def _again(anna: Person, puppet: Puppet) -> None:

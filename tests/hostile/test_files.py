@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 
 from chattor_bridge.errors import OnionUnreachable
-from chattor_bridge.ids import FileId, OnionKey
+from chattor_bridge.ids import FileId, OnionKey, PeerId
 from chattor_bridge.node import filedesk, transferring
 from chattor_bridge.node.fileconnection import FileConnection, FileStreamEnded
 from chattor_bridge.node.happenings import FileArrived, FileFailed, FileSent
@@ -20,7 +19,7 @@ from chattor_bridge.protocol.chunks import Content, Offered, SealedChunk
 from chattor_bridge.protocol.events import Body, FileAccept, FileCancel, FileDone, FileOffer, FileSlice
 from chattor_bridge.protocol.fileframes import Want
 from chattor_bridge.protocol.filestream import Begun, FileStream, Part
-from chattor_bridge.protocol.frames import AckFrame, EnvelopeFrame, Hello
+from chattor_bridge.protocol.frames import AckFrame, EnvelopeFrame
 from chattor_bridge.protocol.handshake import LinkKeys, Purpose
 from chattor_bridge.protocol.limits import (
     CHUNK_SIZE,
@@ -35,28 +34,16 @@ from chattor_bridge.protocol.slices import cut
 from chattor_bridge.protocol.window import Ack
 from tests.node.puppet import Puppet
 from tests.node.test_files import accept, data_of, offer, offers, state, until_swept
-from tests.node.world import Person, World
+from tests.node.world import Person
 from tests.protocol.test_file_tree import offered
 
 
 @pytest.fixture
-async def anna(world: World) -> Person:
-    return await world.person("Anna")
-
-
-@pytest.fixture
-async def puppet(world: World, anna: Person) -> AsyncIterator[Puppet]:
+async def puppet(puppet: Puppet, anna: Person, peer: PeerId) -> Puppet:
     """Ben, moved by hand, with a link that is up."""
-    ben = await world.person("Ben")
-    peer_id = await anna.befriend(ben)
-    puppet = await Puppet.of(ben)
-    await anna.until(lambda: not anna.online(peer_id))
-    await puppet.dial(anna)
-    await puppet.say(puppet.hello())
-    await puppet.hear(Hello)
-    await anna.until(lambda: anna.online(peer_id))
-    yield puppet
-    await puppet.close()
+    await puppet.greet(anna)
+    await anna.until(lambda: anna.online(peer))
+    return puppet
 
 
 async def say(anna: Person, puppet: Puppet, *bodies: Body) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from itertools import pairwise
 
@@ -18,7 +18,7 @@ from chattor_bridge.node.hosted import HostedOnions
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.records import Contact
 from chattor_bridge.protocol.events import MergeDone, Text
-from chattor_bridge.protocol.frames import AckFrame, EnvelopeFrame, Frame, Hello, KeepAlive, Onions, SignalFrame
+from chattor_bridge.protocol.frames import AckFrame, EnvelopeFrame, Frame, KeepAlive, Onions, SignalFrame
 from chattor_bridge.protocol.limits import ENVELOPE_SIZES, LINK_TIMEOUT, MAX_SEQ, MAX_SKIPPED
 from chattor_bridge.protocol.link import Link, LinkEvent
 from chattor_bridge.protocol.primitives import RandomBytes
@@ -34,45 +34,34 @@ ACKS = 12_000
 
 
 @pytest.fixture
-async def anna(world: World) -> Person:
-    return await world.person("Anna")
-
-
-@pytest.fixture
-async def puppet(world: World, anna: Person) -> AsyncIterator[Puppet]:
+async def puppet(puppet: Puppet, anna: Person) -> Puppet:
     """Ben, moved by hand, greeted by Anna."""
-    ben = await world.person("Ben")
-    peer_id = await anna.befriend(ben)
-    puppet = await Puppet.of(ben)
-    await anna.until(lambda: not anna.online(peer_id))
-    await _greet(anna, puppet)
-    yield puppet
-    await puppet.close()
+    await puppet.greet(anna)
+    return puppet
 
 
-async def _greet(anna: Person, puppet: Puppet) -> None:
-    await puppet.dial(anna)
-    await puppet.say(puppet.hello())
-    await puppet.hear(Hello)
+def _count_transactions(person: Person, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """How many there were from now on."""
+    begin = person.house.store.transaction
+    begun: list[None] = []
+
+    def counting() -> AbstractAsyncContextManager[Transaction]:
+        begun.append(None)
+        return begin()
+
+    monkeypatch.setattr(person.house.store, "transaction", counting)
+    return lambda: len(begun)
 
 
 async def test_a_message_full_of_acknowledgements_costs_few_transactions(
     anna: Person, puppet: Puppet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun = 0
-    begin = anna.house.store.transaction
-
-    def counting() -> AbstractAsyncContextManager[Transaction]:
-        nonlocal begun
-        begun += 1
-        return begin()
-
-    monkeypatch.setattr(anna.house.store, "transaction", counting)
+    begun = _count_transactions(anna, monkeypatch)
     frames: list[Frame] = [KeepAlive(), AckFrame(puppet.session.received.ack()), SignalFrame(b"x")]
     frames *= ACKS // 3
     await puppet.say(*frames, EnvelopeFrame(puppet.seal(Text("after the flood"))))
     await anna.until(lambda: anna.texts() == ["after the flood"])
-    assert begun < 50
+    assert begun() < 50
 
 
 async def test_what_was_acknowledged_before_it_was_sent_is_sent_all_the_same(anna: Person, puppet: Puppet) -> None:
@@ -85,7 +74,7 @@ async def test_what_was_acknowledged_before_it_was_sent_is_sent_all_the_same(ann
         assert len(envelope) in ENVELOPE_SIZES
         await puppet.close()
         await anna.until(lambda: not anna.online(_peer(puppet)))
-        await _greet(anna, puppet)
+        await puppet.greet(anna)
     opened = puppet.session.open((await puppet.hear(EnvelopeFrame)).envelope, random=secrets.token_bytes, now=0)
     assert opened.inner is not None
     assert b"said afterwards" in opened.inner
@@ -162,7 +151,7 @@ async def test_a_friend_who_fills_the_disk_is_read_slowly_and_nobody_else_is(
     carol_id = await anna.befriend(carol)
     monkeypatch.setattr("chattor_bridge.node.allowance.DAILY_ALLOWANCE", 50_000)
     monkeypatch.setattr("chattor_bridge.node.allowance.DAY", 100.0)
-    await _greet(anna, puppet)  # the sum counts on over all links
+    await puppet.greet(anna)  # the sum counts on over all links
     large = 20
     flood = [EnvelopeFrame(puppet.seal(Text(f"{number} ".ljust(13_000, "x")))) for number in range(large)]
     pouring = asyncio.ensure_future(puppet.say(*flood))
@@ -200,20 +189,12 @@ def _cost(skipped: int) -> float:
 async def test_onions_and_acknowledgements_in_turn_cost_few_transactions(
     anna: Person, puppet: Puppet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun = 0
-    begin = anna.house.store.transaction
-
-    def counting() -> AbstractAsyncContextManager[Transaction]:
-        nonlocal begun
-        begun += 1
-        return begin()
-
-    monkeypatch.setattr(anna.house.store, "transaction", counting)
+    begun = _count_transactions(anna, monkeypatch)
     ack = AckFrame(puppet.session.received.ack())
     frames: list[Frame] = [ack, Onions(None, None), KeepAlive()] * 300
     await puppet.say(*frames, EnvelopeFrame(puppet.seal(Text("after the flood"))))
     await anna.until(lambda: anna.texts() == ["after the flood"])
-    assert begun < 50
+    assert begun() < 50
 
 
 async def test_the_end_of_a_merge_that_nobody_wanted_is_nothing_to_do(

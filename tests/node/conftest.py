@@ -1,4 +1,4 @@
-"""One world per test."""
+"""One world per test, and two friends in it for those that want them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.node.world import World
+from chattor_bridge.ids import PeerId
+from tests.node.puppet import Puppet
+from tests.node.world import Person, World
 from tests.postgres import Databases
 
 
@@ -22,3 +24,27 @@ async def world(databases: Databases) -> AsyncIterator[World]:
     finally:
         await world.stop()
         shutil.rmtree(directory)
+
+
+@pytest.fixture
+async def anna(world: World) -> Person:
+    return await world.person("Anna")
+
+
+@pytest.fixture
+async def ben(world: World) -> Person:
+    return await world.person("Ben")
+
+
+@pytest.fixture
+async def peer(anna: Person, ben: Person) -> PeerId:
+    return await anna.befriend(ben)
+
+
+@pytest.fixture
+async def puppet(anna: Person, ben: Person, peer: PeerId) -> AsyncIterator[Puppet]:
+    """Ben, moved by hand, as a friend of Anna's whose link is not up."""
+    puppet = await Puppet.of(ben)
+    await anna.until(lambda: not anna.online(peer))
+    yield puppet
+    await puppet.close()

@@ -60,6 +60,12 @@ class Puppet:
         while not self._link.established:
             self._take(await self._read())
 
+    async def greet(self, person: Person, *more: Frame) -> None:
+        """Dial the friend, say hello and ``more``, and hear the friend's hello."""
+        await self.dial(person)
+        await self.say(self.hello(), *more)
+        await self.hear(Hello)
+
     async def say(self, *frames: Frame) -> None:
         for frame in frames:
             self._link.send(frame)

@@ -21,21 +21,6 @@ from tests.node.world import Person, World
 HOUR = 240
 
 
-@pytest.fixture
-async def anna(world: World) -> Person:
-    return await world.person("Anna")
-
-
-@pytest.fixture
-async def ben(world: World) -> Person:
-    return await world.person("Ben")
-
-
-@pytest.fixture
-async def peer(anna: Person, ben: Person) -> PeerId:
-    return await anna.befriend(ben)
-
-
 async def set_timer(person: Person, peer: PeerId, seconds: int) -> None:
     async with person.house.store.transaction() as tx:
         await person.node.set_timer(tx, peer, seconds)

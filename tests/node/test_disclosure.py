@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from chattor_bridge.errors import LimitReached, NotFound
@@ -11,7 +9,7 @@ from chattor_bridge.ids import EventId, PeerId
 from chattor_bridge.node.happenings import EventArrived
 from chattor_bridge.node.preferences import MAX_CONTACT_NOTE, Preferences, Shared
 from chattor_bridge.protocol.events import Receipt, Text
-from chattor_bridge.protocol.frames import AckFrame, EnvelopeFrame, Hello, SignalFrame
+from chattor_bridge.protocol.frames import AckFrame, EnvelopeFrame, SignalFrame
 from chattor_bridge.protocol.limits import SIGNAL_BURST, SIGNAL_PAUSE, TYPING_LIFETIME, TYPING_REPEAT
 from chattor_bridge.protocol.signals import Here, Presence, Typing, encode_signal
 from tests.node.puppet import Puppet
@@ -19,31 +17,11 @@ from tests.node.world import Person, World
 
 
 @pytest.fixture
-async def anna(world: World) -> Person:
-    return await world.person("Anna")
-
-
-@pytest.fixture
-async def ben(world: World) -> Person:
-    return await world.person("Ben")
-
-
-@pytest.fixture
-async def peer(anna: Person, ben: Person) -> PeerId:
-    return await anna.befriend(ben)
-
-
-@pytest.fixture
-async def puppet(anna: Person, ben: Person, peer: PeerId) -> AsyncIterator[Puppet]:
+async def puppet(puppet: Puppet, anna: Person, peer: PeerId) -> Puppet:
     """Ben, moved by hand, on a link that is up."""
-    puppet = await Puppet.of(ben)
-    await anna.until(lambda: not anna.online(peer))
-    await puppet.dial(anna)
-    await puppet.say(puppet.hello(), AckFrame(puppet.session.received.ack()))
-    await puppet.hear(Hello)
+    await puppet.greet(anna, AckFrame(puppet.session.received.ack()))
     await anna.until(lambda: anna.online(peer))
-    yield puppet
-    await puppet.close()
+    return puppet
 
 
 async def share(person: Person, peer: PeerId | None, shared: Shared, *, on: bool = True) -> None:

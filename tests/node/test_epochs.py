@@ -9,7 +9,7 @@ from chattor_bridge.ids import PeerId
 from chattor_bridge.node.happenings import EventArrived
 from chattor_bridge.node.housekeeping import HOUSEKEEPING
 from chattor_bridge.protocol.events import EpochAccept, EpochOffer, Text
-from chattor_bridge.protocol.frames import AckFrame, EnvelopeFrame, Hello
+from chattor_bridge.protocol.frames import AckFrame, EnvelopeFrame
 from chattor_bridge.protocol.limits import EPOCH_LIFETIME, SKIPPED_KEY_LIFETIME
 from chattor_bridge.protocol.primitives import kem_public
 from chattor_bridge.protocol.session import Session
@@ -82,9 +82,7 @@ async def test_a_useless_negotiation_is_acknowledged_counted_and_holds_up_nothin
     puppet = await Puppet.of(ben)
     await anna.until(lambda: not anna.online(peer_id))
     try:
-        await puppet.dial(anna)
-        await puppet.say(puppet.hello(), AckFrame(puppet.session.received.ack()))
-        await puppet.hear(Hello)
+        await puppet.greet(anna, AckFrame(puppet.session.received.ack()))
         key = kem_public(bytes(64))
         for body in (EpochOffer(0, key), EpochOffer(1, key), EpochAccept(0, bytes(1_088))):
             await puppet.say(EnvelopeFrame(puppet.seal(body)))
@@ -102,9 +100,7 @@ async def test_keys_grow_old_though_the_friend_never_comes_back(world: World) ->
     peer_id = await anna.befriend(ben)
     puppet = await Puppet.of(anna)
     await ben.until(lambda: not ben.online(peer_id))
-    await puppet.dial(ben)
-    await puppet.say(puppet.hello(), AckFrame(puppet.session.received.ack()))
-    await puppet.hear(Hello)
+    await puppet.greet(ben, AckFrame(puppet.session.received.ack()))
     puppet.seal(Text("lost on the way"))
     await puppet.say(EnvelopeFrame(puppet.seal(Text("behind it"))))
     await puppet.hear_ack_of(puppet.session.highest_sent)

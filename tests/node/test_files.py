@@ -68,16 +68,6 @@ async def state(person: Person, file_id: FileId) -> TransferState:
     return info.state
 
 
-@pytest.fixture
-async def anna(world: World) -> Person:
-    return await world.person("Anna")
-
-
-@pytest.fixture
-async def ben(world: World) -> Person:
-    return await world.person("Ben")
-
-
 @pytest.mark.parametrize("size", [0, 1, CHUNK_SIZE, 70 * CHUNK_SIZE + 11])
 @pytest.mark.parametrize("by_knocker", [True, False])
 async def test_a_file_goes_over(anna: Person, ben: Person, size: int, by_knocker: bool) -> None:

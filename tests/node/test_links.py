@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -19,26 +18,8 @@ from tests.node.puppet import Puppet
 from tests.node.world import Person, World
 
 
-@pytest.fixture
-async def anna(world: World) -> Person:
-    return await world.person("Anna")
-
-
-@pytest.fixture
-async def puppet(world: World, anna: Person) -> AsyncIterator[Puppet]:
-    """Ben, moved by hand, as a friend of Anna's whose link is not up."""
-    ben = await world.person("Ben")
-    peer_id = await anna.befriend(ben)
-    puppet = await Puppet.of(ben)
-    await anna.until(lambda: not anna.online(peer_id))
-    yield puppet
-    await puppet.close()
-
-
 async def _greeted(anna: Person, puppet: Puppet) -> None:
-    await puppet.dial(anna)
-    await puppet.say(puppet.hello(), AckFrame(puppet.session.received.ack()))
-    await puppet.hear(Hello)
+    await puppet.greet(anna, AckFrame(puppet.session.received.ack()))
 
 
 async def test_the_same_envelope_again_is_acknowledged_and_not_shown(anna: Person, puppet: Puppet) -> None:

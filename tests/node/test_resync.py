@@ -250,9 +250,7 @@ async def puppet(friends: Friends) -> AsyncIterator[Puppet]:
 
 
 async def _greet(anna: Person, puppet: Puppet) -> None:
-    await puppet.dial(anna)
-    await puppet.say(puppet.hello(), AckFrame(puppet.session.received.ack()))
-    await puppet.hear(Hello)
+    await puppet.greet(anna, AckFrame(puppet.session.received.ack()))
 
 
 _WRONG: dict[str, Callable[[Hello], Hello]] = {
