@@ -1,4 +1,4 @@
-"""Requests to the homeserver: mautrix's request sender, and the errors of HTTP turned into ours.
+"""Requests to the homeserver, by all our users.
 
 Each of our users speaks through a device of its own (MSC4190, MSC4326). Synapse remembers a transaction id for a day
 and across restarts when the request names a device, and until the next restart when it does not.
@@ -7,22 +7,21 @@ and across restarts when the request names a device, and until the next restart 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import aiohttp
-from aiohttp_socks import ProxyConnectionError, ProxyConnector, ProxyError, ProxyTimeoutError
-from mautrix.api import HTTPAPI, Method, Path, PathBuilder
+from aiohttp_socks import ProxyConnector
+from mautrix.api import Method, Path, PathBuilder
 from mautrix.errors import MatrixConnectionError
-from yarl import URL
 
 from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.errors import HomeserverRefused, HomeserverUnavailable
 from chattor_bridge.ids import MatrixUserId
+from chattor_bridge.matrix.answers import TROUBLE, Answer, HomeserverTrouble, QuietAPI, failure, unreachable
 from chattor_bridge.matrix.settings import MatrixSettings
 from chattor_bridge.node.ports import Clock
 
@@ -38,8 +37,6 @@ ANSWER_TIMEOUT = 90.0
 PATIENCE = 30.0
 """Seconds one request may spend waiting because the homeserver said "too many requests" before its caller is told."""
 
-DEFAULT_RETRY_AFTER = 1.0
-"""Seconds to wait when the homeserver says "too many requests" without saying for how long."""
 
 CONNECTIONS = 64
 """Connections to the homeserver at once: rooms are worked on side by side, and a homeserver serves thousands."""
@@ -51,7 +48,6 @@ and no message may have to wait for it. Who finds all taken for `CONNECT_TIMEOUT
 LIST = ""
 """Under which name an answer that is a list, and no object as almost all are, comes back."""
 
-_TROUBLE = (aiohttp.ClientError, ProxyError, ProxyConnectionError, ProxyTimeoutError, TimeoutError, OSError)
 
 MAX_COMPLAINT = 64 * 1024
 """Bytes read of an answer that is no success: what is wrong is said in fewer."""
@@ -62,116 +58,6 @@ Body = Callable[[], AsyncIterator[bytes]]
 _T = TypeVar("_T")
 
 _log = logging.getLogger(__name__)
-
-
-class HomeserverTrouble(HomeserverUnavailable):
-    """The homeserver answered, and the answer is no use now. ``status`` is HTTP's, ``errcode`` Matrix's or empty."""
-
-    def __init__(self, message: str, status: int, errcode: str, retry_after: float | None = None) -> None:
-        super().__init__(message, retry_after)
-        self.status = status
-        self.errcode = errcode
-
-
-def _failure(status: int, headers: Mapping[str, str], body: bytes) -> HomeserverTrouble | HomeserverRefused:
-    """What an answer other than 2xx means.
-
-    A 4xx is a refusal only when the homeserver itself says so: a proxy in front of one that is down answers 404 or
-    403 too, and an unknown token means that the registration is not loaded yet. Nothing may be lost to either.
-    """
-    try:
-        answer = json.loads(body)
-    except ValueError:
-        answer = None
-    errcode = answer.get("errcode") if isinstance(answer, dict) else None
-    errcode = errcode if isinstance(errcode, str) else ""
-    if status == 429:
-        return HomeserverTrouble(
-            "the homeserver asks for patience (HTTP 429)", status, errcode, _retry_after(headers, answer)
-        )
-    if errcode in ("M_UNKNOWN_TOKEN", "M_MISSING_TOKEN"):
-        message = (
-            "the homeserver does not know our as_token: has it loaded this registration.yaml since its last start?"
-        )
-        return HomeserverTrouble(message, status, errcode)
-    if status in (413, 416) or (400 <= status < 500 and errcode):
-        return HomeserverRefused(f"the homeserver refused: HTTP {status} {errcode}", status, errcode)
-    return HomeserverTrouble(f"the homeserver answered HTTP {status} {errcode}".rstrip(), status, errcode)
-
-
-def _retry_after(headers: Mapping[str, str], answer: object) -> float:
-    """Seconds, from the header (Matrix 1.10) or from the deprecated field of the body."""
-    try:
-        return max(0.0, float(headers["Retry-After"]))
-    except (KeyError, ValueError):
-        pass
-    milliseconds = answer.get("retry_after_ms") if isinstance(answer, dict) else None
-    if isinstance(milliseconds, int | float) and milliseconds >= 0:
-        return milliseconds / 1000
-    return DEFAULT_RETRY_AFTER
-
-
-class QuietAPI(HTTPAPI):
-    """mautrix's request sender, with our reading of the answers.
-
-    It never logs: mautrix's own logging of requests holds message text.
-    """
-
-    async def begin(
-        self,
-        method: Method,
-        path: PathBuilder | str,
-        query: Mapping[str, str],
-        headers: Mapping[str, str],
-        content: Any,
-    ) -> aiohttp.ClientResponse:
-        """Ask, and return as soon as the answer begins. Raises what aiohttp does."""
-        url = self.base_url.with_path(self._full_path(path), encoded=True)
-        headers = {**headers, "Authorization": f"Bearer {self.token}"}
-        return await self.session.request(
-            str(method), url, data=content, params=query, headers=headers, allow_redirects=False
-        )
-
-    async def _send(
-        self, method: Method, url: URL, content: Any, query_params: dict[str, str], headers: dict[str, str]
-    ) -> tuple[Any, aiohttp.ClientResponse]:
-        async with self.session.request(
-            str(method), url, data=content, params=query_params, headers=headers, allow_redirects=False
-        ) as response:
-            body = await response.read()
-            if not 200 <= response.status < 300:
-                raise _failure(response.status, response.headers, body)
-            try:
-                return json.loads(body), response
-            except ValueError:
-                raise HomeserverTrouble("the homeserver's answer is not JSON", response.status, "") from None
-
-    def _log_request(self, *_args: object, **_kwargs: object) -> None:
-        pass
-
-    def _log_request_done(self, *_args: object, **_kwargs: object) -> None:
-        pass
-
-
-class Answer:
-    """A successful answer whose body is still to come."""
-
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._response = response
-        self.status = response.status
-        self.headers: Mapping[str, str] = response.headers
-
-    async def pieces(self) -> AsyncIterator[bytes]:
-        """The body as it comes. Raises: HomeserverUnavailable when it ends too early."""
-        try:
-            async for piece in self._response.content.iter_any():
-                yield piece
-        except _TROUBLE as error:
-            raise _unreachable(error) from None
-
-    async def json(self) -> JsonObject:
-        """Raises: HomeserverUnavailable when the body is no object."""
-        return _object(b"".join([piece async for piece in self.pieces()]), self.status)
 
 
 class _Sending:
@@ -369,11 +255,11 @@ class Client:
                 if 200 <= response.status < 300:
                     return response
                 async with response:
-                    raise _failure(response.status, response.headers, await response.content.read(MAX_COMPLAINT))
-        except _TROUBLE as error:
+                    raise failure(response.status, response.headers, await response.content.read(MAX_COMPLAINT))
+        except TROUBLE as error:
             if sending is not None and sending.error is not None:
                 raise sending.error from None
-            raise _unreachable(error) from None
+            raise unreachable(error) from None
 
     async def _once(
         self,
@@ -392,8 +278,8 @@ async def _ask(
 ) -> JsonObject:
     try:
         answer = await api.request(method, path, content, query_params=query)
-    except (MatrixConnectionError, *_TROUBLE) as error:
-        raise _unreachable(error) from None
+    except (MatrixConnectionError, *TROUBLE) as error:
+        raise unreachable(error) from None
     if isinstance(answer, list):
         return {LIST: answer}
     if not isinstance(answer, dict):
@@ -410,18 +296,3 @@ def _connected(pool: QuietAPI | None) -> QuietAPI:
 def _speaking_as(user: MatrixUserId, device: str | None, query: Mapping[str, str] | None) -> dict[str, str]:
     devices = {} if device is None else {"device_id": device, "org.matrix.msc3202.device_id": device}
     return {**(query or {}), "user_id": user, **devices}
-
-
-def _unreachable(error: Exception) -> HomeserverUnavailable:
-    # the message of the cause may name an onion address
-    return HomeserverUnavailable(f"the homeserver cannot be reached ({type(error).__name__})")
-
-
-def _object(body: bytes, status: int) -> JsonObject:
-    try:
-        answer = json.loads(body)
-    except ValueError:
-        answer = None
-    if not isinstance(answer, dict):
-        raise HomeserverTrouble("the homeserver's answer is not an object", status, "")
-    return answer

@@ -16,7 +16,8 @@ from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.errors import HomeserverRefused
 from chattor_bridge.failpoints import failpoint
 from chattor_bridge.ids import MatrixEventId, MatrixRoomId, MatrixUserId
-from chattor_bridge.matrix.client import DEVICE_ID, LIST, Client, HomeserverTrouble
+from chattor_bridge.matrix.answers import HomeserverTrouble
+from chattor_bridge.matrix.client import DEVICE_ID, LIST, Client
 from chattor_bridge.matrix.encryption.encryption import ALGORITHM, Encryption
 from chattor_bridge.matrix.encryption.hearing import Save
 from chattor_bridge.matrix.hearing import Hearing

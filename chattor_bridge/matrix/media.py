@@ -15,7 +15,8 @@ from mautrix.api import MediaPath, Method, Path, PathBuilder
 from chattor_bridge.bridge.attachment import Attachment, Download, Picture, Upload
 from chattor_bridge.errors import HomeserverRefused
 from chattor_bridge.ids import MatrixUserId
-from chattor_bridge.matrix.client import Answer, Client, HomeserverTrouble
+from chattor_bridge.matrix.answers import Answer, HomeserverTrouble
+from chattor_bridge.matrix.client import Client
 from chattor_bridge.matrix.encryption.attachments import BLOCK, Opening, Sealing
 from chattor_bridge.node.pictures import picture_type
 from chattor_bridge.node.ports import Clock

@@ -24,7 +24,8 @@ from enum import StrEnum
 
 from chattor_bridge.errors import HomeserverRefused, HomeserverUnavailable
 from chattor_bridge.ids import MatrixUserId
-from chattor_bridge.matrix.client import Client, HomeserverTrouble
+from chattor_bridge.matrix.answers import HomeserverTrouble
+from chattor_bridge.matrix.client import Client
 from chattor_bridge.matrix.discretion import without_content
 from chattor_bridge.matrix.hearing import Hearing
 from chattor_bridge.node.ports import Clock

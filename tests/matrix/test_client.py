@@ -15,7 +15,8 @@ from mautrix.api import Method, Path
 from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.errors import HomeserverRefused, HomeserverUnavailable
 from chattor_bridge.ids import MatrixUserId
-from chattor_bridge.matrix.client import DEFAULT_RETRY_AFTER, DEVICE_ID, PATIENCE, Client
+from chattor_bridge.matrix.answers import DEFAULT_RETRY_AFTER
+from chattor_bridge.matrix.client import DEVICE_ID, PATIENCE, Client
 from chattor_bridge.matrix.discretion import hush_mautrix
 from tests.clock import FakeClock
 from tests.matrix.fake_homeserver import Answer, FakeHomeserver
