@@ -5,8 +5,8 @@ from __future__ import annotations
 from chattor_bridge.bot.numbers import Kind, Numbers
 from chattor_bridge.bridge.actions import AskAboutKnock, TellMissed, owner_lane
 from chattor_bridge.bridge.content import literal
-from chattor_bridge.bridge.ports import BridgeStore
 from chattor_bridge.bridge.speaking import ACCEPT_MARK, IGNORE_MARK
+from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.bridge.voice import Place, Voice
 from chattor_bridge.ids import KnockId, MatrixUserId, NodeId
 from chattor_bridge.node.happenings import (

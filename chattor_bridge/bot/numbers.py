@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import TypeVar
 
-from chattor_bridge.bridge.ports import BridgeStore
+from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.errors import UsageError
 from chattor_bridge.ids import NodeId
 from chattor_bridge.node.ports import Transaction

@@ -24,11 +24,12 @@ from chattor_bridge.bridge.parking import Parking
 from chattor_bridge.bridge.performer import Performer
 from chattor_bridge.bridge.permissions import Level, LevelOf
 from chattor_bridge.bridge.pictures import picture_of
-from chattor_bridge.bridge.ports import BridgeStore, Homeserver, TextConversion
+from chattor_bridge.bridge.ports import Homeserver, TextConversion
 from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.bridge.router import Router
 from chattor_bridge.bridge.signals import Signals
 from chattor_bridge.bridge.speech.portal import PortalSpeech
+from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.bridge.voice import Voice
 from chattor_bridge.bridge.waiting import Waiting
 from chattor_bridge.bridge.worker import ActionWorker

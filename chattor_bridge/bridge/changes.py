@@ -14,10 +14,11 @@ from chattor_bridge.bridge.actions import ShowEvent, from_json, portal_lane, sai
 from chattor_bridge.bridge.files.content import recaptioned
 from chattor_bridge.bridge.ghosts import transaction_id
 from chattor_bridge.bridge.listener import Deed, nothing
-from chattor_bridge.bridge.ports import BridgeStore, Homeserver, TextConversion
+from chattor_bridge.bridge.ports import Homeserver, TextConversion
 from chattor_bridge.bridge.records import EventLink, JsonObject, PendingAction, Portal
 from chattor_bridge.bridge.showing import Make, Showing
 from chattor_bridge.bridge.speech.targets import CHANGES
+from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.errors import HomeserverRefused
 from chattor_bridge.ids import EventId
 from chattor_bridge.node.ports import Transaction

@@ -14,10 +14,11 @@ from chattor_bridge.bridge.erasure import forget_portal
 from chattor_bridge.bridge.ghosts import transaction_id
 from chattor_bridge.bridge.listener import Deed
 from chattor_bridge.bridge.look import NAMELESS
-from chattor_bridge.bridge.ports import BridgeStore, Homeserver, TextConversion
+from chattor_bridge.bridge.ports import Homeserver, TextConversion
 from chattor_bridge.bridge.records import PendingAction
 from chattor_bridge.bridge.rooms import PortalRooms
 from chattor_bridge.bridge.sender import Sender
+from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.bridge.voice import Place, Voice
 from chattor_bridge.errors import HomeserverRefused
 from chattor_bridge.ids import MatrixRoomId, MatrixUserId, NodeId, PeerId

@@ -10,8 +10,9 @@ from chattor_bridge.bridge import actions
 from chattor_bridge.bridge.changes import GONE
 from chattor_bridge.bridge.ghosts import transaction_id
 from chattor_bridge.bridge.listener import Deed
-from chattor_bridge.bridge.ports import BridgeStore, Homeserver
+from chattor_bridge.bridge.ports import Homeserver
 from chattor_bridge.bridge.records import EventLink
+from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.bridge.voice import Place, Voice
 from chattor_bridge.errors import HomeserverRefused
 from chattor_bridge.failpoints import failpoint

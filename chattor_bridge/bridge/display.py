@@ -10,9 +10,10 @@ from chattor_bridge.bridge import actions, content, places, polls
 from chattor_bridge.bridge.changes import Changes
 from chattor_bridge.bridge.listener import Deed
 from chattor_bridge.bridge.look import Looks
-from chattor_bridge.bridge.ports import BridgeStore, Homeserver, TextConversion
+from chattor_bridge.bridge.ports import Homeserver, TextConversion
 from chattor_bridge.bridge.records import EventLink, JsonObject, PendingAction, Portal
 from chattor_bridge.bridge.showing import Make, Showing
+from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.ids import EventId, MatrixRoomId, MatrixUserId
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.protocol.events import (

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 
 from chattor_bridge.bridge.actions import ShowEvent, portal_lane, showing
-from chattor_bridge.bridge.ports import BridgeStore
 from chattor_bridge.bridge.records import Portal
 from chattor_bridge.bridge.speech.answers import told_prefix
+from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.bridge.voice import Voice
 from chattor_bridge.ids import EventId
 from chattor_bridge.node.ports import Transaction

@@ -17,10 +17,10 @@ from chattor_bridge.bridge.actions import (
 )
 from chattor_bridge.bridge.conversations import Conversations
 from chattor_bridge.bridge.files.notes import Notes
-from chattor_bridge.bridge.ports import BridgeStore
 from chattor_bridge.bridge.puppets import save_puppet
 from chattor_bridge.bridge.records import Portal
 from chattor_bridge.bridge.speech.answers import told_prefix
+from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.bridge.voice import Voice
 from chattor_bridge.ids import MatrixUserId
 from chattor_bridge.node.host import NodeHost

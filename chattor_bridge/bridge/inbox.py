@@ -12,9 +12,10 @@ from dataclasses import replace
 from chattor_bridge.bridge.actions import TellHeld, portal_lane
 from chattor_bridge.bridge.content import literal
 from chattor_bridge.bridge.intake import READ_ID_PREFIX
-from chattor_bridge.bridge.ports import NEVER_CAME, BridgeStore, Homeserver
+from chattor_bridge.bridge.ports import Homeserver
 from chattor_bridge.bridge.records import InboxItem
 from chattor_bridge.bridge.router import Router, Situation
+from chattor_bridge.bridge.store_ports import NEVER_CAME, BridgeStore
 from chattor_bridge.bridge.voice import Voice
 from chattor_bridge.errors import NotNow, Unavailable, Undecryptable, UsageError
 from chattor_bridge.failpoints import failpoint

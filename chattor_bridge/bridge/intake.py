@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from chattor_bridge.bridge.ghosts import Household
-from chattor_bridge.bridge.ports import BridgeStore
 from chattor_bridge.bridge.records import JsonObject
+from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.errors import HomeserverUnavailable
 from chattor_bridge.failpoints import failpoint
 from chattor_bridge.ids import MatrixRoomId

@@ -9,7 +9,8 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from chattor_bridge.bridge.ports import NEVER_CAME, BridgeStore, Homeserver
+from chattor_bridge.bridge.ports import Homeserver
+from chattor_bridge.bridge.store_ports import NEVER_CAME, BridgeStore
 from chattor_bridge.errors import NotFound
 from chattor_bridge.ids import MatrixRoomId
 from chattor_bridge.node.patience import describe, heed_cancellation

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from chattor_bridge.bridge.attachment import Picture
-from chattor_bridge.bridge.ports import BridgeStore
 from chattor_bridge.bridge.records import Portal
+from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.node.names import presentable, told_apart
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.records import Contact

@@ -13,7 +13,8 @@ import secrets
 from contextlib import suppress
 
 from chattor_bridge.bridge.intake import Intake
-from chattor_bridge.bridge.ports import BridgeStore, Homeserver
+from chattor_bridge.bridge.ports import Homeserver
+from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.node.patience import Backoff, describe, heed_cancellation, within
 from chattor_bridge.node.ports import Clock
 

@@ -21,9 +21,10 @@ from chattor_bridge.bridge.conversations import Conversations
 from chattor_bridge.bridge.intake import Intake
 from chattor_bridge.bridge.listener import Deed, nothing
 from chattor_bridge.bridge.look import Looks
-from chattor_bridge.bridge.ports import BridgeStore, Homeserver
+from chattor_bridge.bridge.ports import Homeserver
 from chattor_bridge.bridge.records import JsonObject, PendingAction, Portal
 from chattor_bridge.bridge.rooms import PortalRooms
+from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.bridge.voice import Place, Voice
 from chattor_bridge.errors import HomeserverRefused
 from chattor_bridge.ids import MatrixRoomId, NodeId, PeerId

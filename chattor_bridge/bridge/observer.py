@@ -16,9 +16,9 @@ from chattor_bridge.bridge.early import Early
 from chattor_bridge.bridge.files.news import FileNews
 from chattor_bridge.bridge.ghosts import Household
 from chattor_bridge.bridge.listener import Announcer
-from chattor_bridge.bridge.ports import BridgeStore
 from chattor_bridge.bridge.records import EventLink, Portal, Topic
 from chattor_bridge.bridge.statuses import FAILED, SUCCESS, holders, take_back_if_nothing_waits
+from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.bridge.voice import Place, Voice
 from chattor_bridge.errors import NotFound
 from chattor_bridge.ids import EventId, FileId, MatrixUserId, NodeId, PeerId

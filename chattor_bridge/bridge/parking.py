@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from chattor_bridge.bridge.actions import files_lane, owner_lane, portal_lane
-from chattor_bridge.bridge.ports import BridgeStore, MatrixInbox, PendingActions
 from chattor_bridge.bridge.records import Parked, Portal, PortalNotice, Topic
 from chattor_bridge.bridge.statuses import take_back
+from chattor_bridge.bridge.store_ports import BridgeStore, MatrixInbox, PendingActions
 from chattor_bridge.bridge.voice import Voice
 from chattor_bridge.errors import NotFound
 from chattor_bridge.ids import MatrixEventId, MatrixRoomId, MatrixUserId

@@ -14,7 +14,7 @@ from chattor_bridge.bridge.intake import Intake
 from chattor_bridge.bridge.listener import Deed, nothing
 from chattor_bridge.bridge.look import BOT_NAME
 from chattor_bridge.bridge.moving import Moving
-from chattor_bridge.bridge.ports import BridgeStore, Homeserver, TextConversion
+from chattor_bridge.bridge.ports import Homeserver, TextConversion
 from chattor_bridge.bridge.puppets import Puppets
 from chattor_bridge.bridge.records import PendingAction
 from chattor_bridge.bridge.sender import Sender
@@ -22,6 +22,7 @@ from chattor_bridge.bridge.showing import Showing
 from chattor_bridge.bridge.space import Spaces
 from chattor_bridge.bridge.speaking import Speaking
 from chattor_bridge.bridge.statuses import Statuses
+from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.bridge.voice import Voice
 from chattor_bridge.ids import MatrixEventId, MatrixRoomId, MatrixUserId
 from chattor_bridge.node.host import NodeHost

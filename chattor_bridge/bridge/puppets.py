@@ -15,8 +15,9 @@ from dataclasses import asdict, dataclass
 from chattor_bridge.bridge import actions
 from chattor_bridge.bridge.ghosts import Household
 from chattor_bridge.bridge.listener import Deed, nothing
-from chattor_bridge.bridge.ports import BridgeStore, Homeserver, Person
+from chattor_bridge.bridge.ports import Homeserver, Person
 from chattor_bridge.bridge.records import Portal
+from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.bridge.voice import Place, Voice
 from chattor_bridge.errors import HomeserverRefused
 from chattor_bridge.ids import MatrixEventId, MatrixRoomId, MatrixUserId

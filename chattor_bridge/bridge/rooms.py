@@ -13,8 +13,9 @@ from dataclasses import replace
 from chattor_bridge.bridge.conversations import Conversations
 from chattor_bridge.bridge.features import FEATURES, ROOM_FEATURES
 from chattor_bridge.bridge.look import BOT_NAME, NAMELESS, Look
-from chattor_bridge.bridge.ports import BridgeStore, Homeserver
+from chattor_bridge.bridge.ports import Homeserver
 from chattor_bridge.bridge.records import JsonObject, Portal
+from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.errors import HomeserverRefused
 from chattor_bridge.failpoints import failpoint
 from chattor_bridge.ids import MatrixRoomId, MatrixUserId

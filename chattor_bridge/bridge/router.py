@@ -11,9 +11,9 @@ from chattor_bridge.bridge.ghosts import Household
 from chattor_bridge.bridge.intake import READ_EVENT, READ_ID_PREFIX
 from chattor_bridge.bridge.listener import Deed, Heard, Listener, nothing
 from chattor_bridge.bridge.moving import REPLACED_BY_ANOTHER, is_looked_at, look_at
-from chattor_bridge.bridge.ports import BridgeStore
 from chattor_bridge.bridge.records import InboxItem, JsonObject, Portal
 from chattor_bridge.bridge.speech.portal import PortalSpeech
+from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.bridge.voice import Place, Voice
 from chattor_bridge.errors import Unavailable
 from chattor_bridge.ids import MatrixEventId, MatrixRoomId, MatrixUserId

@@ -14,10 +14,11 @@ from chattor_bridge.bridge.conversations import Conversations
 from chattor_bridge.bridge.ghosts import transaction_id
 from chattor_bridge.bridge.listener import Deed, nothing
 from chattor_bridge.bridge.look import Looks
-from chattor_bridge.bridge.ports import BridgeStore, Homeserver, TextConversion
+from chattor_bridge.bridge.ports import Homeserver, TextConversion
 from chattor_bridge.bridge.records import JsonObject, PendingAction, Portal
 from chattor_bridge.bridge.rooms import ROOM_LOST, PortalRooms
 from chattor_bridge.bridge.sender import Sender
+from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.errors import HomeserverRefused
 from chattor_bridge.ids import EventId, MatrixEventId, MatrixRoomId, MatrixUserId, NodeId, PeerId
 from chattor_bridge.node.ports import Transaction

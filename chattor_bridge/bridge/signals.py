@@ -12,8 +12,9 @@ import logging
 from collections.abc import Awaitable, Sequence
 
 from chattor_bridge.bridge.permissions import Level, LevelOf
-from chattor_bridge.bridge.ports import BridgeStore, Homeserver
+from chattor_bridge.bridge.ports import Homeserver
 from chattor_bridge.bridge.records import JsonObject, Portal
+from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.errors import HomeserverRefused, NotFound, Unavailable
 from chattor_bridge.ids import MatrixRoomId, MatrixUserId, NodeId, PeerId
 from chattor_bridge.node.host import NodeHost

@@ -15,9 +15,10 @@ from chattor_bridge.bridge import actions
 from chattor_bridge.bridge.conversations import Conversations
 from chattor_bridge.bridge.listener import Deed, nothing
 from chattor_bridge.bridge.look import BOT_NAME
-from chattor_bridge.bridge.ports import BridgeStore, Homeserver
+from chattor_bridge.bridge.ports import Homeserver
 from chattor_bridge.bridge.records import JsonObject, PendingAction, Portal
 from chattor_bridge.bridge.rooms import ADMIN_POWER, ROOM_LOST, SECLUDED, SPACE_PARENT
+from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.errors import HomeserverRefused
 from chattor_bridge.failpoints import failpoint
 from chattor_bridge.ids import MatrixRoomId, MatrixUserId

@@ -14,10 +14,11 @@ from chattor_bridge.bridge.attachment import Upload
 from chattor_bridge.bridge.ghosts import MARK_KEY, transaction_id
 from chattor_bridge.bridge.listener import Deed, nothing
 from chattor_bridge.bridge.look import BOT_NAME
-from chattor_bridge.bridge.ports import BridgeStore, Homeserver, TextConversion
+from chattor_bridge.bridge.ports import Homeserver, TextConversion
 from chattor_bridge.bridge.records import JsonObject, KnockNotice, PendingAction, PortalNotice, Topic
 from chattor_bridge.bridge.rooms import ROOM_LOST, ManagementRooms
 from chattor_bridge.bridge.sender import Sender
+from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.bridge.voice import Voice
 from chattor_bridge.errors import HomeserverRefused
 from chattor_bridge.ids import KnockId, MatrixEventId, MatrixRoomId, MatrixUserId

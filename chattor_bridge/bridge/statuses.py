@@ -15,10 +15,11 @@ from chattor_bridge.bridge.actions import portal_lane
 from chattor_bridge.bridge.ghosts import MARK_KEY, transaction_id
 from chattor_bridge.bridge.listener import Deed, nothing
 from chattor_bridge.bridge.look import Looks
-from chattor_bridge.bridge.ports import BridgeStore, Homeserver, TextConversion
+from chattor_bridge.bridge.ports import Homeserver, TextConversion
 from chattor_bridge.bridge.records import JsonObject, PendingAction, Portal, PortalNotice, Topic
 from chattor_bridge.bridge.rooms import bridge_key
 from chattor_bridge.bridge.sender import Sender
+from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.bridge.voice import Voice
 from chattor_bridge.errors import HomeserverRefused
 from chattor_bridge.ids import MatrixEventId, MatrixRoomId, MatrixUserId, NodeId, PeerId

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from chattor_bridge.bridge.actions import Action, Say, owner_lane, portal_lane, to_json
-from chattor_bridge.bridge.ports import BridgeStore
 from chattor_bridge.bridge.records import Portal
+from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.errors import HomeserverUnavailable
 from chattor_bridge.ids import MatrixEventId, MatrixRoomId, MatrixUserId
 from chattor_bridge.node.ports import Clock, Transaction

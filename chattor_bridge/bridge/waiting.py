@@ -12,7 +12,7 @@ import logging
 from contextlib import suppress
 
 from chattor_bridge.bridge.actions import TellWaiting, portal_lane
-from chattor_bridge.bridge.ports import BridgeStore
+from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.bridge.voice import Voice
 from chattor_bridge.errors import Unavailable
 from chattor_bridge.ids import NodeId, PeerId

@@ -8,8 +8,8 @@ from chattor_bridge.bridge import actions
 from chattor_bridge.bridge.content import literal
 from chattor_bridge.bridge.look import NAMELESS
 from chattor_bridge.bridge.performer import Performer
-from chattor_bridge.bridge.ports import BridgeStore
 from chattor_bridge.bridge.records import PendingAction
+from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.bridge.voice import Place, Voice
 from chattor_bridge.errors import HomeserverRefused, Unavailable
 from chattor_bridge.failpoints import failpoint

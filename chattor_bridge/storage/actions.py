@@ -17,7 +17,7 @@ ACTION_ID_LENGTH = 16
 
 
 class SqlActions(Table):
-    """See `chattor_bridge.bridge.ports.PendingActions`."""
+    """See `chattor_bridge.bridge.store_ports.PendingActions`."""
 
     def __init__(self, sealer: Sealer) -> None:
         super().__init__(sealer)

@@ -13,7 +13,7 @@ from chattor_bridge.storage.transaction import sql
 
 
 class SqlEventLinks(Table):
-    """See `chattor_bridge.bridge.ports.EventLinks`."""
+    """See `chattor_bridge.bridge.store_ports.EventLinks`."""
 
     async def add(self, tx: Transaction, link: EventLink) -> None:
         await sql(tx).execute(
@@ -120,7 +120,7 @@ class SqlEventLinks(Table):
 
 
 class SqlKnockNotices:
-    """See `chattor_bridge.bridge.ports.KnockNotices`."""
+    """See `chattor_bridge.bridge.store_ports.KnockNotices`."""
 
     async def save(self, tx: Transaction, notice: KnockNotice) -> None:
         await sql(tx).execute(
@@ -148,7 +148,7 @@ class SqlKnockNotices:
 
 
 class SqlPortalNotices:
-    """See `chattor_bridge.bridge.ports.PortalNotices`."""
+    """See `chattor_bridge.bridge.store_ports.PortalNotices`."""
 
     async def save(self, tx: Transaction, notice: PortalNotice) -> None:
         await sql(tx).execute(

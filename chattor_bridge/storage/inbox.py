@@ -14,7 +14,7 @@ from chattor_bridge.storage.transaction import sql
 
 
 class SqlInbox(Table):
-    """See `chattor_bridge.bridge.ports.MatrixInbox`."""
+    """See `chattor_bridge.bridge.store_ports.MatrixInbox`."""
 
     async def add(self, tx: Transaction, events: Sequence[JsonObject], at: int) -> int:
         """Raises: UsageError when something has no ``event_id`` or no ``room_id`` and so is no room event."""

@@ -8,7 +8,7 @@ from chattor_bridge.storage.transaction import sql
 
 
 class SqlManagementRooms:
-    """See `chattor_bridge.bridge.ports.ManagementRooms`."""
+    """See `chattor_bridge.bridge.store_ports.ManagementRooms`."""
 
     async def save(self, tx: Transaction, owner: MatrixUserId, room_id: MatrixRoomId, at: int) -> None:
         await self.remove(tx, room_id)  # not updated: the room saved last is the newest, also within one second

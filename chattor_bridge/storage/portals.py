@@ -10,7 +10,7 @@ from chattor_bridge.storage.transaction import sql
 
 
 class SqlPortals:
-    """See `chattor_bridge.bridge.ports.Portals`."""
+    """See `chattor_bridge.bridge.store_ports.Portals`."""
 
     async def save(self, tx: Transaction, portal: Portal) -> None:
         """Raises: AlreadyExists when the room shows another conversation."""

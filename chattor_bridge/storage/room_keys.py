@@ -9,7 +9,7 @@ from chattor_bridge.storage.transaction import sql
 
 
 class SqlRoomKeys(Table):
-    """See `chattor_bridge.bridge.ports.RoomKeys`."""
+    """See `chattor_bridge.bridge.store_ports.RoomKeys`."""
 
     async def get(self, tx: Transaction, account: str, kind: str, name: str) -> JsonObject | None:
         sealed = await sql(tx).fetch_value(

@@ -10,7 +10,7 @@ from chattor_bridge.storage.transaction import sql
 
 
 class SqlSettings(Table):
-    """See `secret`, `get_setting` and `set_setting` of `chattor_bridge.bridge.ports.BridgeStore`."""
+    """See `secret`, `get_setting` and `set_setting` of `chattor_bridge.bridge.store_ports.BridgeStore`."""
 
     async def secret(self, tx: Transaction, name: str, length: int) -> bytes:
         """Raises: ValueError when the secret was made with another length."""

@@ -9,7 +9,7 @@ from chattor_bridge.storage.transaction import sql
 
 
 class SqlSpaces:
-    """See `chattor_bridge.bridge.ports.Spaces`."""
+    """See `chattor_bridge.bridge.store_ports.Spaces`."""
 
     async def save(self, tx: Transaction, space: Space) -> None:
         await sql(tx).execute(

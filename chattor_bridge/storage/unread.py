@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from chattor_bridge.bridge.ports import MOST_UNREAD
+from chattor_bridge.bridge.store_ports import MOST_UNREAD
 from chattor_bridge.ids import EventId, MatrixEventId, MatrixRoomId
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.storage.transaction import sql
 
 
 class SqlUnread:
-    """See `chattor_bridge.bridge.ports.Unread`."""
+    """See `chattor_bridge.bridge.store_ports.Unread`."""
 
     async def add(
         self, tx: Transaction, room_id: MatrixRoomId, matrix_event_id: MatrixEventId, event_id: EventId | None

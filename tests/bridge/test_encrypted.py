@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from chattor_bridge.bridge.ports import NEVER_CAME
 from chattor_bridge.bridge.speech.portal import PortalSpeech
+from chattor_bridge.bridge.store_ports import NEVER_CAME
 from tests.bridge.fake_homeserver import BOT, WAIT, Room
 from tests.bridge.town import ALICE, HOME, Town, chattor_friend
 from tests.peer import Peer

@@ -20,7 +20,7 @@ from nio.crypto.attachments import decrypt_attachment
 
 from chattor_bridge.bridge.content import CONTENT_LIMIT
 from chattor_bridge.bridge.ghosts import MARK_KEY
-from chattor_bridge.bridge.ports import NEVER_CAME
+from chattor_bridge.bridge.store_ports import NEVER_CAME
 from chattor_bridge.ids import MatrixUserId
 from chattor_bridge.matrix.encryption import encryption, hearing, identity, tending
 from chattor_bridge.ops.person import JsonObject

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from chattor_bridge.bridge.ports import NEVER_CAME
+from chattor_bridge.bridge.store_ports import NEVER_CAME
 from chattor_bridge.matrix.encryption import hearing, identity
 from chattor_bridge.matrix.service import MatrixService
 from chattor_bridge.node.clock import SystemClock

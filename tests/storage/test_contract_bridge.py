@@ -1,4 +1,4 @@
-"""What `chattor_bridge.bridge.ports` promises of a store, on both engines."""
+"""What `chattor_bridge.bridge.store_ports` promises of a store, on both engines."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from chattor_bridge.bridge.ports import BridgeStore
 from chattor_bridge.bridge.records import EventLink, JsonObject, KnockNotice, PortalNotice, Space, Topic
+from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.errors import AlreadyExists, NotFound, UsageError
 from chattor_bridge.ids import EventId, KnockId, MatrixEventId, MatrixRoomId, MatrixUserId, NodeId, PeerId
 from chattor_bridge.node.ports import Transaction

@@ -1,4 +1,4 @@
-"""What `chattor_bridge.node.ports` promises of a store, on both engines; of knocks see test_contract_knocks.py."""
+"""What `chattor_bridge.node.store_ports` promises of a store, on both; for knocks see test_contract_knocks.py."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 from chattor_bridge.bridge.actions import ShowFile, WeighFile, files_lane
 from chattor_bridge.bridge.files.notes import Note, Notes
 from chattor_bridge.bridge.files.words import outcome
-from chattor_bridge.bridge.ports import BridgeStore
 from chattor_bridge.bridge.records import Portal
+from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.bridge.voice import Place, Voice
 from chattor_bridge.ids import EventId, FileId, MatrixEventId
 from chattor_bridge.node.ports import Transaction

@@ -8,8 +8,8 @@ import json
 from dataclasses import asdict, dataclass, replace
 
 from chattor_bridge.bridge.actions import files_lane
-from chattor_bridge.bridge.ports import BridgeStore
 from chattor_bridge.bridge.records import JsonObject, Portal
+from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.errors import MalformedData
 from chattor_bridge.ids import FileId, MatrixEventId
 from chattor_bridge.node.ports import Transaction

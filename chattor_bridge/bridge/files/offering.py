@@ -22,12 +22,13 @@ from chattor_bridge.bridge.files.content import Description, described
 from chattor_bridge.bridge.files.notes import Notes
 from chattor_bridge.bridge.files.source import MediaFile, reference_to
 from chattor_bridge.bridge.listener import Deed
-from chattor_bridge.bridge.ports import BridgeStore, Homeserver, TextConversion
+from chattor_bridge.bridge.ports import Homeserver, TextConversion
 from chattor_bridge.bridge.records import EventLink, JsonObject, PendingAction, Portal
 from chattor_bridge.bridge.speech.answers import Answers
 from chattor_bridge.bridge.speech.sending import Sending, said_at
 from chattor_bridge.bridge.speech.targets import Targets
 from chattor_bridge.bridge.speech.words import NO_RELATION
+from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.bridge.voice import Voice
 from chattor_bridge.errors import (
     FileChanged,

@@ -11,7 +11,7 @@ import logging
 from chattor_bridge.bridge.actions import TellProgress, portal_lane
 from chattor_bridge.bridge.files.notes import Notes
 from chattor_bridge.bridge.files.words import how_far
-from chattor_bridge.bridge.ports import BridgeStore
+from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.bridge.voice import Place, Voice
 from chattor_bridge.errors import Unavailable
 from chattor_bridge.ids import FileId, MatrixEventId

@@ -22,10 +22,11 @@ from chattor_bridge.bridge.files.notes import Note, Notes
 from chattor_bridge.bridge.files.words import called, in_bytes, outcome
 from chattor_bridge.bridge.ghosts import transaction_id
 from chattor_bridge.bridge.listener import Deed, nothing
-from chattor_bridge.bridge.ports import BridgeStore, Homeserver, TextConversion
+from chattor_bridge.bridge.ports import Homeserver, TextConversion
 from chattor_bridge.bridge.records import JsonObject, PendingAction, Portal
 from chattor_bridge.bridge.rooms import ROOM_LOST
 from chattor_bridge.bridge.sender import Sender
+from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.bridge.voice import Place, Voice
 from chattor_bridge.errors import (
     AuthenticationFailed,

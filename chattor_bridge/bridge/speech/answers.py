@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 
 from chattor_bridge.bridge.listener import Deed
-from chattor_bridge.bridge.ports import BridgeStore
 from chattor_bridge.bridge.records import Portal
+from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.bridge.voice import Place, Voice
 from chattor_bridge.ids import MatrixEventId
 from chattor_bridge.node.ports import Transaction

@@ -15,7 +15,7 @@ from chattor_bridge.bridge.files.offering import Offering
 from chattor_bridge.bridge.listener import Deed, Heard, Listener, nothing
 from chattor_bridge.bridge.parking import Parking
 from chattor_bridge.bridge.permissions import Level, LevelOf
-from chattor_bridge.bridge.ports import BridgeStore, TextConversion
+from chattor_bridge.bridge.ports import TextConversion
 from chattor_bridge.bridge.records import InboxItem, JsonObject, Portal
 from chattor_bridge.bridge.speech.answers import Answers
 from chattor_bridge.bridge.speech.reactions import Reactions
@@ -25,6 +25,7 @@ from chattor_bridge.bridge.speech.sending import Sending
 from chattor_bridge.bridge.speech.targets import Targets
 from chattor_bridge.bridge.speech.votes import Votes
 from chattor_bridge.bridge.speech.words import KINDS, Words
+from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.bridge.voice import Place, Voice
 from chattor_bridge.ids import MatrixEventId, MatrixUserId, NodeId, PeerId
 from chattor_bridge.node.host import NodeHost

@@ -6,11 +6,11 @@ from chattor_bridge.bridge import content
 from chattor_bridge.bridge.files.notes import Notes
 from chattor_bridge.bridge.listener import Deed
 from chattor_bridge.bridge.parking import Parking
-from chattor_bridge.bridge.ports import BridgeStore
 from chattor_bridge.bridge.records import EventLink, InboxItem, JsonObject, Portal
 from chattor_bridge.bridge.speech.answers import Answers
 from chattor_bridge.bridge.speech.sending import Sending
 from chattor_bridge.bridge.speech.targets import Targets
+from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.ids import EventId, MatrixEventId
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.protocol.events import Delete, FileOffer, Reaction

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from chattor_bridge.bridge.actions import portal_lane
 from chattor_bridge.bridge.listener import Deed
-from chattor_bridge.bridge.ports import BridgeStore
 from chattor_bridge.bridge.records import Portal
+from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.bridge.voice import Voice
 from chattor_bridge.errors import Unavailable, UsageError
 from chattor_bridge.ids import MatrixEventId

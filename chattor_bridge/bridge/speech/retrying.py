@@ -6,9 +6,9 @@ from chattor_bridge.bridge import content
 from chattor_bridge.bridge.actions import portal_lane
 from chattor_bridge.bridge.listener import Deed
 from chattor_bridge.bridge.parking import Parking
-from chattor_bridge.bridge.ports import BridgeStore
 from chattor_bridge.bridge.records import JsonObject, Portal, PortalNotice, Topic
 from chattor_bridge.bridge.statuses import RETRY_MARK
+from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.bridge.voice import Voice
 from chattor_bridge.errors import Unavailable
 from chattor_bridge.ids import MatrixEventId

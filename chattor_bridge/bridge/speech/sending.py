@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from chattor_bridge.bridge.ports import BridgeStore
 from chattor_bridge.bridge.records import EventLink, InboxItem, JsonObject, Portal
+from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.errors import NotNow, UsageError
 from chattor_bridge.ids import EventId, MatrixEventId, NodeId, PeerId
 from chattor_bridge.node.host import NodeHost

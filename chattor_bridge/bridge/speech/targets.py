@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chattor_bridge.bridge import content
-from chattor_bridge.bridge.ports import BridgeStore
 from chattor_bridge.bridge.records import EventLink, JsonObject, Portal
+from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.ids import EventId, MatrixEventId
 from chattor_bridge.node.ports import Transaction
 

@@ -6,11 +6,12 @@ from chattor_bridge.bridge import content
 from chattor_bridge.bridge.files.content import carries_file, described
 from chattor_bridge.bridge.listener import Deed
 from chattor_bridge.bridge.places import geo_uri, in_words, place_in
-from chattor_bridge.bridge.ports import BridgeStore, TextConversion
+from chattor_bridge.bridge.ports import TextConversion
 from chattor_bridge.bridge.records import InboxItem, JsonObject, Portal
 from chattor_bridge.bridge.speech.answers import Answers
 from chattor_bridge.bridge.speech.sending import Sending
 from chattor_bridge.bridge.speech.targets import Targets
+from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.errors import UsageError
 from chattor_bridge.ids import MatrixEventId
 from chattor_bridge.node.ports import Transaction

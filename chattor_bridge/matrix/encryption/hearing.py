@@ -30,8 +30,8 @@ from mautrix.types import (
     UserID,
 )
 
-from chattor_bridge.bridge.ports import NEVER_CAME
 from chattor_bridge.bridge.records import JsonObject
+from chattor_bridge.bridge.store_ports import NEVER_CAME
 from chattor_bridge.errors import HomeserverRefused, KeyMissing, Unavailable, Undecryptable, Unusable
 from chattor_bridge.failpoints import failpoint
 from chattor_bridge.matrix.discretion import without_content

@@ -36,8 +36,8 @@ from mautrix.types import (
     UserID,
 )
 
-from chattor_bridge.bridge.ports import RoomKeys
 from chattor_bridge.bridge.records import JsonObject
+from chattor_bridge.bridge.store_ports import RoomKeys
 from chattor_bridge.ids import MatrixUserId
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.store_ports import NodeStore
