@@ -62,8 +62,8 @@ async def test_who_changes_its_name_all_the_time_is_read_slowly(
     world: World, anna: Person, puppet: Puppet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A handful of bytes that cost a homeserver four requests and the room as much state."""
-    monkeypatch.setattr("chattor_bridge.node.allowance.DAILY_ALLOWANCE", 1_600_000)  # ten names
     monkeypatch.setattr("chattor_bridge.node.allowance.DAY", 100.0)
+    anna.allow(puppet.contact.peer_id, 1_600_000)  # ten names
     await puppet.close()
     await _meet(anna, puppet)
     for number in range(30):

@@ -149,8 +149,8 @@ async def test_a_friend_who_fills_the_disk_is_read_slowly_and_nobody_else_is(
 ) -> None:
     carol = await world.person("Carol")
     carol_id = await anna.befriend(carol)
-    monkeypatch.setattr("chattor_bridge.node.allowance.DAILY_ALLOWANCE", 50_000)
     monkeypatch.setattr("chattor_bridge.node.allowance.DAY", 100.0)
+    anna.allow(_peer(puppet), 50_000)
     await puppet.greet(anna)  # the sum counts on over all links
     large = 20
     flood = [EnvelopeFrame(puppet.seal(Text(f"{number} ".ljust(13_000, "x")))) for number in range(large)]

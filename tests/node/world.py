@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 
 from chattor_bridge.errors import FileChanged, FileUnavailable, OnionNotAuthorised, OnionUnreachable
 from chattor_bridge.ids import EventId, NodeId, OnionKey, PeerId
+from chattor_bridge.node.allowance import Allowance
 from chattor_bridge.node.filesettings import FileSettings
 from chattor_bridge.node.happenings import (
     EventArrived,
@@ -249,6 +250,11 @@ class Person:
             async with self.house.store.transaction() as tx:
                 said.append(await self.node.send(tx, peer_id, Text(text)))
         return said
+
+    def allow(self, peer_id: PeerId, daily: int) -> None:
+        """From its next link on, this friend may have so many bytes stored a day, and not what all may."""
+        friendship = self.node.work._friendships[peer_id]
+        friendship._allowance = Allowance(friendship._around.clock, daily)
 
     async def befriend(self, owner_of_code: Person) -> PeerId:
         """Knock at the other's door, be accepted, and wait until both are online and have each other's names."""
