@@ -15,7 +15,7 @@ from chattor_bridge.protocol.introduction import Introduction
 from chattor_bridge.protocol.knock import KnockingSide, KnockReady, Receipt
 from chattor_bridge.protocol.primitives import x25519_public
 from tests.protocol.knocks import altered, arrival, bundle_of, knock_of, resigned
-from tests.protocol.sources import NOW, Source, meeting, onion_key, take
+from tests.protocol.sources import NOW, Meeting, Source, meeting, onion_key, take
 
 
 def test_a_knock() -> None:
@@ -309,19 +309,19 @@ def test_a_knocker_that_claims_our_own_door() -> None:
         take(eve.door, ready.message, now=NOW)
 
 
-def test_a_code_binds_what_it_says() -> None:
-    """The flags and version of the code are in the transcript."""
-    met = meeting(work_bits=0)
-    knocking = KnockingSide(
-        FriendCode(met.code.door, flags=4),
-        met.introduction,
-        static_key=met.static_key,
-        random=Source("knocker"),
-        now=NOW,
-    )
+def _knock_with(met: Meeting, code: FriendCode) -> KnockReady:
+    """What a knocker makes who has this code and not the owner's."""
+    knocking = KnockingSide(code, met.introduction, static_key=met.static_key, random=Source("knocker"), now=NOW)
     met.door.receive(knocking.start(), now=NOW)
     [ready] = knocking.receive(met.door.data_to_send())
     assert isinstance(ready, KnockReady)
+    return ready
+
+
+def test_a_code_binds_what_it_says() -> None:
+    """The flags and version of the code are in the transcript."""
+    met = meeting(work_bits=0)
+    ready = _knock_with(met, FriendCode(met.code.door, flags=4))
     with pytest.raises(AuthenticationFailed):
         take(met.door, ready.message, now=NOW)
 
@@ -339,15 +339,6 @@ def test_a_one_time_code() -> None:
 def test_without_the_secret_of_a_one_time_code_nothing_opens(secret: bytes) -> None:
     """Somebody who learnt the door's key and got past its descriptor still cannot knock."""
     met = meeting(work_bits=0, code_secret=bytes(range(16)))
-    knocking = KnockingSide(
-        FriendCode(met.code.door, met.code.flags, secret=secret),
-        met.introduction,
-        static_key=met.static_key,
-        random=Source("knocker"),
-        now=NOW,
-    )
-    met.door.receive(knocking.start(), now=NOW)
-    [ready] = knocking.receive(met.door.data_to_send())
-    assert isinstance(ready, KnockReady)
+    ready = _knock_with(met, FriendCode(met.code.door, met.code.flags, secret=secret))
     with pytest.raises(AuthenticationFailed):
         take(met.door, ready.message)
