@@ -54,8 +54,12 @@ class Display:
 
     async def event(self, action: actions.ShowEvent, pending: PendingAction) -> Deed:
         """Show it, or change what is shown."""
-        portal = await self._showing.portal(action.node, action.peer)
         event = actions.said(action)
+        async with self._store.transaction() as tx:
+            portal = await self._showing.portal_in(tx, action.node, action.peer)
+            form = await self._form(tx, portal, event.body)
+        if form is not None:
+            return await self.talk(portal, event, pending, form, _detail(event.body))
         match event.body:
             case Edit() as body:
                 return await self._changes.edit(portal, event, body, pending)
@@ -67,14 +71,15 @@ class Display:
                 return await self._changes.vote(portal, event, body, pending)
             case PollEnd(target=target):
                 return await self._changes.poll_end(portal, event, target, pending)
-            case body:
-                return await self.talk(portal, event, pending, await self._form(portal, body), _detail(body))
+        raise TypeError("nothing that is shown")
 
     async def text(self, action: actions.ShowText, pending: PendingAction) -> Deed:
         """Show a text that an earlier version of this program has stored."""
-        portal = await self._showing.portal(action.node, action.peer)
-        event = Event(EventId(bytes.fromhex(action.event)), 0, Text(action.text))
-        return await self.talk(portal, event, pending, await self._form(portal, event.body))
+        body = Text(action.text)
+        async with self._store.transaction() as tx:
+            portal = await self._showing.portal_in(tx, action.node, action.peer)
+            form = await self._text(tx, portal, body)
+        return await self.talk(portal, Event(EventId(bytes.fromhex(action.event)), 0, body), pending, form)
 
     async def unknown(self, action: actions.ShowUnknown, pending: PendingAction) -> Deed:
         """Say that there is something this version does not know."""
@@ -90,23 +95,25 @@ class Display:
         event_id = EventId(bytes.fromhex(action.event))
         return await self._shown(portal, self._homeserver.bot, event_id, make, pending, action.type)
 
-    async def _form(self, portal: Portal, body: object) -> Make:
-        """How this looks in Matrix."""
+    async def _form(self, tx: Transaction, portal: Portal, body: object) -> Make | None:
+        """How this looks in Matrix; ``None`` when it is not shown by itself."""
         match body:
-            case Text(text, kind):
-                mentions = await self._mentions(portal) if "@" in text else content.NOBODY
-                notice = kind == "notice" or await self._is_muted(portal)
-                return lambda _, mark: (
-                    "m.room.message",
-                    content.written(
-                        self._conversion, text, mark, notice=notice, emote=kind == "emote", mentions=mentions
-                    ),
-                )
+            case Text():
+                return await self._text(tx, portal, body)
             case Location():
                 return lambda _, mark: ("m.room.message", places.location(body, mark))
             case Poll():
                 return lambda _, mark: polls.start(body, mark)
-        raise TypeError("nothing that is shown")
+        return None
+
+    async def _text(self, tx: Transaction, portal: Portal, body: Text) -> Make:
+        mentions = await self._mentions(tx, portal) if "@" in body.text else content.NOBODY
+        notice = body.kind == "notice" or await self._is_muted(tx, portal)
+        emote = body.kind == "emote"
+        return lambda _, mark: (
+            "m.room.message",
+            content.written(self._conversion, body.text, mark, notice=notice, emote=emote, mentions=mentions),
+        )
 
     async def talk(
         self, portal: Portal, event: Event, pending: PendingAction, form: Make, detail: JsonObject | None = None
@@ -145,16 +152,14 @@ class Display:
 
         return deed
 
-    async def _is_muted(self, portal: Portal) -> bool:
+    async def _is_muted(self, tx: Transaction, portal: Portal) -> bool:
         """Whether the owner is not to be disturbed: clients ring no bell for a notice."""
-        async with self._store.transaction() as tx:
-            preferences = await self._store.preferences.get(tx, portal.node_id, portal.peer_id)
+        preferences = await self._store.preferences.get(tx, portal.node_id, portal.peer_id)
         return preferences is not None and preferences.muted
 
-    async def _mentions(self, portal: Portal) -> dict[str, str]:
+    async def _mentions(self, tx: Transaction, portal: Portal) -> dict[str, str]:
         """Whom the friend can mention, by the name it knows: our owner."""
-        async with self._store.transaction() as tx:
-            record = await self._store.nodes.get(tx, portal.node_id)
+        record = await self._store.nodes.get(tx, portal.node_id)
         return {} if record is None else {record.profile_name: portal.owner}
 
 

@@ -104,7 +104,11 @@ class Showing:
     async def portal(self, node: str, peer: str) -> Portal:
         """The portal as it is now."""
         async with self._store.transaction() as tx:
-            portal = await self._store.portals.by_peer(tx, NodeId(bytes.fromhex(node)), PeerId(bytes.fromhex(peer)))
+            return await self.portal_in(tx, node, peer)
+
+    async def portal_in(self, tx: Transaction, node: str, peer: str) -> Portal:
+        """The same inside a transaction."""
+        portal = await self._store.portals.by_peer(tx, NodeId(bytes.fromhex(node)), PeerId(bytes.fromhex(peer)))
         if portal is None:
             raise LookupError("an action for a portal that is not in the database")
         return portal
