@@ -172,3 +172,18 @@ async def test_a_mailbox_whose_database_fails_accepts_later(world: World, monkey
         assert not failures
     finally:
         accepting.cancel()
+
+
+async def test_a_mailbox_accepts_who_has_a_one_time_code_and_nobody_else(world: World) -> None:
+    rita, sam, carl = [await world.person(name) for name in ("Rita", "Sam", "Carl")]
+    await sam.add(await carl.code())
+    await carl.until(lambda: len(carl.of(KnockReceived)) == 1)
+    await rita.add(await _new_code(world, carl))
+    await carl.until(lambda: len(carl.of(KnockReceived)) == 2, time_passes=True)
+    accepting = asyncio.create_task(AcceptingPairs(carl.node, carl.house.store, Bell()).run())
+    try:
+        await carl.until(lambda: bool(carl.of(ContactAdded)))
+        assert [request.name for request in await carl.node.requests()] == ["Sam"]
+        assert [friend.name for friend in await carl.node.contacts()] == ["Rita"]
+    finally:
+        accepting.cancel()
