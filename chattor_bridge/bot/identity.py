@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from chattor_bridge.bot.parser import Command
 from chattor_bridge.bot.request import Request
 from chattor_bridge.bridge.content import literal
 from chattor_bridge.bridge.listener import Deed
+from chattor_bridge.bridge.look import NAMELESS
 from chattor_bridge.errors import UsageError
+from chattor_bridge.ids import PeerId
 from chattor_bridge.node.node import Node
 from chattor_bridge.node.ports import Transaction
-from chattor_bridge.node.views import NodeStatus, WorkStatus
+from chattor_bridge.node.views import ContactInfo, NodeStatus, WorkStatus
 
 GROUP = "You"
 
@@ -21,7 +23,9 @@ MOST_TROUBLES = 10
 WORK = {
     "door": "The door of a code",
     "knock": "A request of yours",
-    "friend": "The way to a contact",
+    "friend": "The way to {name}",
+    "carrier": "Leaving something for {name} with those who hold mail for them",
+    "shelf": "Where mail is left that you hold for a contact",
     "onion": "Where a contact reaches you",
     "node": "Your node",
 }
@@ -111,10 +115,11 @@ async def avatar(request: Request) -> Deed:
 
 async def status(request: Request) -> Deed:
     request.nothing_more("status")
-    return request.answering(describe_status(await request.any_node.status()))
+    node = request.any_node
+    return request.answering(describe_status(await node.status(), await node.contacts()))
 
 
-def describe_status(status: NodeStatus) -> str:
+def describe_status(status: NodeStatus, contacts: Sequence[ContactInfo]) -> str:
     """A node's state of health in words, as CommonMark."""
     lines = [
         f"Your node is {'running' if status.running else 'stopped'}.",
@@ -128,19 +133,20 @@ def describe_status(status: NodeStatus) -> str:
     if status.missed is not None:
         lines.append(status.missed.in_words)
     text = "\n".join(f"- {line}" for line in lines)
-    troubles = _troubles([work for work in status.work if work.amiss])
+    names = {contact.peer_id: literal(contact.alias or contact.name or NAMELESS) for contact in contacts}
+    troubles = _troubles([work for work in status.work if work.amiss], names)
     return f"{text}\n\nNot working at the moment:\n\n{troubles}" if troubles else text
 
 
-def _troubles(work: Sequence[WorkStatus]) -> str:
-    lines = [f"- {_trouble(item)}" for item in work[:MOST_TROUBLES]]
+def _troubles(work: Sequence[WorkStatus], names: Mapping[PeerId, str]) -> str:
+    lines = [f"- {_trouble(item, names.get(PeerId(item.ident), NAMELESS))}" for item in work[:MOST_TROUBLES]]
     if len(work) > MOST_TROUBLES:
         lines.append(f"- and {len(work) - MOST_TROUBLES} more")
     return "\n".join(lines)
 
 
-def _trouble(item: WorkStatus) -> str:
-    said = f"{WORK.get(item.what, item.what)}: {literal(item.reason)}"
+def _trouble(item: WorkStatus, name: str) -> str:
+    said = f"{WORK.get(item.what, item.what).format(name=name)}: {literal(item.reason)}"
     again = "" if item.next_try_in is None else f"; I try again in {max(1, round(item.next_try_in))} s"
     return f"{said} ({item.failures} failures in a row{again})" if item.failures else said
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from itertools import count
 
 from chattor_bridge.errors import MalformedData, NotFound
+from chattor_bridge.ids import PeerId
 from chattor_bridge.node.happenings import Missed
 from chattor_bridge.node.node import Node
 from chattor_bridge.node.ports import Clock
@@ -253,8 +254,9 @@ class Friends:
 
     async def status(self, _args: JsonObject) -> AsyncGenerator[Answer, None]:
         status = await self._node.status()
-        unread = 0
-        for contact in await self._node.contacts():
+        contacts, unread = await self._node.contacts(), 0
+        names = {contact.peer_id: shown_name(contact.order, contact) for contact in contacts}
+        for contact in contacts:
             if not contact.preferences.muted:
                 unread += await self._unread(contact)
         yield Item(
@@ -276,6 +278,7 @@ class Friends:
                 "trouble": [
                     {
                         "what": work.what,
+                        "name": names.get(PeerId(work.ident), ""),
                         "reason": work.reason,
                         "failures": work.failures,
                         "next_try_in": None if work.next_try_in is None else int(work.next_try_in),

@@ -59,5 +59,6 @@ def status_lines(state: JsonObject) -> list[str]:
     for trouble in state["trouble"]:
         again = "" if trouble["next_try_in"] is None else f"; next try in {trouble['next_try_in']} s"
         label = "retrying" if trouble["failures"] else "note"
-        lines.append(f"{label:<10}{neutralised(trouble['what'])}: {neutralised(trouble['reason'])}{again}")
+        whose = trouble["name"] and f"{' of' * (trouble['what'] == 'carrier')} {neutralised(trouble['name'])}"
+        lines.append(f"{label:<10}{neutralised(trouble['what'])}{whose}: {neutralised(trouble['reason'])}{again}")
     return lines

@@ -60,9 +60,10 @@ def add_identity(add: Add) -> None:
         ' "onions": {"all": 3, "published": 3},\n'
         ' "contacts": 2, "online": 1, "requests": 1, "asked": 0, "queued": 0, "unread": 3, "uptime": 3600,\n'
         ' "trouble": []}\n'
-        'An object of trouble is {"what": "friend", "reason": "…", "failures": 2, "next_try_in": 60}. Times are in\n'
-        'seconds. While messages come that were missed there is "missed": {"messages": 1200, "friends": 3, "over":\n'
-        'false, "words": "…"}. A node that holds mail for friends has besides, in bytes of its disk:\n'
+        'An object of trouble is {"what": "friend", "name": "Bob", "reason": "…", "failures": 2, "next_try_in": 60}.\n'
+        'Times are in seconds. While messages come that were missed there is "missed": {"messages": 1200,\n'
+        '"friends": 3, "over": false, "words": "…"}. A node that holds mail for friends has besides,\n'
+        "in bytes of its disk:\n"
         ' "mailbox": {"headless": true, "carried": [{"contact": 1, "name": "Bob", "held": 3}], "held": 49152,\n'
         ' "limit": 200998912, "shelves": 2, "most_shelves": 48, "tor": {"ready": true, "summary": "Done"},\n'
         ' "free": 36171579392}\n'

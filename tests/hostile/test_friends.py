@@ -12,6 +12,7 @@ from itertools import pairwise
 import pytest
 
 from chattor_bridge.bot.identity import describe_status
+from chattor_bridge.bridge.look import NAMELESS
 from chattor_bridge.ids import PeerId
 from chattor_bridge.node.connection import LONG_READ
 from chattor_bridge.node.hosted import HostedOnions
@@ -156,8 +157,10 @@ async def test_a_friend_who_fills_the_disk_is_read_slowly_and_nobody_else_is(
     flood = [EnvelopeFrame(puppet.seal(Text(f"{number} ".ljust(13_000, "x")))) for number in range(large)]
     pouring = asyncio.ensure_future(puppet.say(*flood))
     async with asyncio.timeout(PATIENCE):
-        while "read slowly" not in describe_status(await anna.node.status()):  # noqa: ASYNC110
+        contacts = await anna.node.contacts()
+        while "read slowly" not in (said := describe_status(await anna.node.status(), contacts)):  # noqa: ASYNC110
             await asyncio.sleep(0.01)  # nobody tells of a changed status
+    assert f"The way to {contacts[0].name or NAMELESS}: " in said
     await carol.say(carol_id, "may I")
     await anna.until(lambda: "may I" in anna.texts())
     assert len(anna.texts()) < large

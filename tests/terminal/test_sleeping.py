@@ -35,4 +35,4 @@ async def test_whoever_was_asleep_dials_at_once(tmp_path: Path) -> None:
 async def _trouble(alice: Resident) -> dict[str, Any] | None:
     """What keeps her from her friend."""
     (status,) = await alice.get("status")
-    return next((one for one in status["trouble"] if one["what"] == "friend"), None)
+    return next((one for one in status["trouble"] if (one["what"], one["name"]) == ("friend", "Bob")), None)
