@@ -60,12 +60,14 @@ def add_carrying(add: Add) -> None:
             action.add_argument(
                 "--shelves",
                 type=int,
+                default=MAX_SHELVES,
                 metavar="N",
                 help=f"one for each of its friends, 1 to {MAX_SHELVES} (default: all)",
             )
             action.add_argument(
                 "--blocks",
                 type=int,
+                default=MAX_SHELF_BLOCKS,
                 metavar="N",
                 help=f"of 16 KiB on each shelf, 1 to {MAX_SHELF_BLOCKS} (default: {MAX_SHELF_BLOCKS})",
             )

@@ -9,7 +9,7 @@ from pathlib import Path
 from chattor_bridge.errors import MalformedData
 from chattor_bridge.node.carrying.records import CarryingInfo, HeldInAll
 from chattor_bridge.node.node import Node
-from chattor_bridge.protocol.limits import BLOCK_SIZE, MAX_CARRIED_SHELVES, MAX_SHELF_BLOCKS, MAX_SHELVES
+from chattor_bridge.protocol.limits import BLOCK_SIZE, MAX_CARRIED_SHELVES
 from chattor_bridge.terminal import arguments
 from chattor_bridge.terminal.addressing import find_contact, numbered, shown_name
 from chattor_bridge.terminal.connection import Connection
@@ -88,8 +88,7 @@ class Carrying:
                 case "leave":
                     await carrying.leave(tx, peer_id)
                 case "offer":
-                    shelves = arguments.optional_number(args, "shelves") or MAX_SHELVES
-                    blocks = arguments.optional_number(args, "blocks") or MAX_SHELF_BLOCKS
+                    shelves, blocks = arguments.number(args, "shelves"), arguments.number(args, "blocks")
                     await carrying.offer(tx, peer_id, shelves, blocks)
                 case "stop":
                     await carrying.stop(tx, peer_id)
