@@ -22,14 +22,10 @@ from tests.kill.stage import BridgeProcess, Conversation, run_to_end
 from tests.nio_person import NioPerson
 from tests.peer import PACE, chattor_user
 from tests.postgres import PostgresCluster
+from tests.programs.paces import QUICK_OVER_TOR
 from tests.synapse import ENVIRONMENT
 
 PASSWORD = "correct horse"
-
-
-PACE_OVER_TOR = Pace(start_jitter=0.5, dial_first=2.0, dial_most=6.0, knock_first=2.0, knock_most=6.0)
-"""Seconds. Who dials sooner may find a relay that has not noticed yet whose tor died; what it passes on is lost, and
-tor waits for an answer."""
 
 Road = Callable[[Path], ManagedTransport]
 """Makes a peer's way to the onion network, with its files in the directory it is given."""
@@ -39,15 +35,29 @@ class Ground:
     """What a whole matrix stands on."""
 
     def __init__(
-        self, directory: Path, synapse: Synapse, bridge: BridgeProcess, road: Road, pace: Pace, client: type[Person]
+        self,
+        directory: Path,
+        database: str,
+        synapse: Synapse,
+        bridge: BridgeProcess,
+        road: Road,
+        pace: Pace,
+        client: type[Person],
     ) -> None:
+        """``database`` is the URL of the bridge's."""
         self._client = client
         self.directory = directory
+        self.database = database
         self.synapse = synapse
         self.bridge = bridge
         self._road = road
         self._pace = pace
         self._numbers = itertools.count()
+
+    def quick_bridge(self) -> BridgeProcess:
+        """The bridge, not running, less patient over tor than it is shipped."""
+        program = ("-m", "tests.programs.quick_over_tor", "bridge", "--config", str(self.directory / "config.yaml"))
+        return self.bridge.by(program)
 
     @asynccontextmanager
     async def strangers(self) -> AsyncIterator[Conversation]:
@@ -120,7 +130,8 @@ async def grounded(
         )
         await bridge.start()
         try:
-            yield Ground(directory, synapse, bridge, road, pace, client)
+            database = settings.get("CHATTOR_DATABASE_URL", f"sqlite:{directory / 'chattor-bridge.db'}")
+            yield Ground(directory, database, synapse, bridge, road, pace, client)
         finally:
             await bridge.stop()
 
@@ -176,7 +187,7 @@ async def over_tor(
 
     program = ("chattor_bridge.cli", "run")
     variables = {"CHATTOR_TOR_TORRC_LINES": json.dumps(torrc), **(settings or {})}
-    async with grounded(directory, program, variables, road, PACE_OVER_TOR, client, place=place) as ground:
+    async with grounded(directory, program, variables, road, QUICK_OVER_TOR, client, place=place) as ground:
         yield ground
 
 

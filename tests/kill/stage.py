@@ -40,10 +40,15 @@ class BridgeProcess:
     def __init__(
         self, arguments: tuple[str, ...], log: Path, settings: Mapping[str, str], *, within: Sequence[str] = ()
     ) -> None:
-        self._command = (*within, sys.executable, *arguments)
+        self._within = within
+        self._arguments = arguments
         self._log = log
         self._settings = settings
         self._process: Process | None = None
+
+    def by(self, arguments: tuple[str, ...]) -> BridgeProcess:
+        """The same bridge, run by Python with other arguments."""
+        return BridgeProcess(arguments, self._log, self._settings, within=self._within)
 
     @property
     def pid(self) -> int:
@@ -55,7 +60,7 @@ class BridgeProcess:
         """Start it, to die at ``failpoint`` if one is named."""
         with self._log.open("ab") as output:
             self._process = await asyncio.create_subprocess_exec(
-                *self._command,
+                *(*self._within, sys.executable, *self._arguments),
                 stdout=output,
                 stderr=output,
                 env={**os.environ, **self._settings, "CHATTOR_FAILPOINT": failpoint},
@@ -68,10 +73,10 @@ class BridgeProcess:
         assert code == -signal.SIGKILL, f"the bridge ended by itself with {code}"
 
     async def kill(self) -> None:
-        """End it wherever it is."""
-        assert self._process is not None
-        self._process.kill()
-        await self._process.wait()
+        """End it wherever it is, if it runs."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()
 
     async def stop(self) -> None:
         if self._process is None or self._process.returncode is not None:
@@ -80,8 +85,7 @@ class BridgeProcess:
         try:
             await asyncio.wait_for(self._process.wait(), PATIENCE)
         except TimeoutError:
-            self._process.kill()
-            await self._process.wait()
+            await self.kill()
 
     async def restart(self, failpoint: str = "") -> None:
         """Stop it if it still runs, and start it."""

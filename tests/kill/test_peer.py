@@ -10,6 +10,7 @@ from chattor_bridge.ops.person import Person
 from tests.kill.chattor import ChattorProcess
 from tests.kill.conftest import Ground
 from tests.kill.stage import PATIENCE, Acquaintance
+from tests.terminal.resident import Resident
 
 pytestmark = pytest.mark.synapse
 
@@ -39,7 +40,7 @@ class Pair(Acquaintance):
 @pytest.fixture(scope="module")
 async def pair(ground_on_sqlite: Ground) -> AsyncIterator[Pair]:
     """Two friends, and one conversation through all the deaths."""
-    chattor = ChattorProcess(ground_on_sqlite.directory)
+    chattor = ChattorProcess(Resident(ground_on_sqlite.directory, "Bob"))
     try:
         await chattor.init()
         async with ground_on_sqlite.alice() as alice:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from chattor_bridge.app import ManagedTransport, run_bridge
+from chattor_bridge.app import ManagedTransport, TransportFactory, run_bridge
 from chattor_bridge.config import TorOptions, load_config
 from chattor_bridge.errors import ChattorError
 from chattor_bridge.logs import set_up_logging
@@ -20,12 +20,20 @@ from chattor_bridge.node.patience import Pace
 from chattor_bridge.registration import load as load_registration
 from chattor_bridge.transport.memory import MemoryNetwork
 from chattor_bridge.transport.tor import TorState, TorStatus
-
-QUICK = Pace(start_jitter=0, dial_first=0.1, dial_most=1, knock_first=0.1, knock_most=1, repair_first=0.1)
-"""The memory network answers at once, so waiting proves nothing."""
+from tests.programs.paces import QUICK
 
 
-async def run(config_file: Path, network: Path) -> None:
+def run(config_file: Path, factory: TransportFactory, pace: Pace) -> int:
+    """`chattor-bridge run` over what ``factory`` makes, until it is told to stop; its exit code."""
+    try:
+        asyncio.run(_run(config_file, factory, pace))
+    except ChattorError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+async def _run(config_file: Path, factory: TransportFactory, pace: Pace) -> None:
     config = load_config(config_file)
     homeserver, appservice = config.homeserver, config.appservice
     registration = load_registration(appservice.registration_file, homeserver.domain, appservice.bot_localpart)
@@ -33,12 +41,7 @@ async def run(config_file: Path, network: Path) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-
-    def factory(_options: TorOptions, told: Callable[[TorStatus], None]) -> ManagedTransport:
-        told(TorStatus(TorState.READY))
-        return MemoryNetwork(network).transport()
-
-    await run_bridge(config, registration, stop=stop, transport_factory=factory, pace=QUICK)
+    await run_bridge(config, registration, stop=stop, transport_factory=factory, pace=pace)
 
 
 def main() -> int:
@@ -46,12 +49,12 @@ def main() -> int:
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--network", type=Path, required=True)
     arguments = parser.parse_args()
-    try:
-        asyncio.run(run(arguments.config, arguments.network))
-    except ChattorError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    return 0
+
+    def factory(_options: TorOptions, told: Callable[[TorStatus], None]) -> ManagedTransport:
+        told(TorStatus(TorState.READY))
+        return MemoryNetwork(arguments.network).transport()
+
+    return run(arguments.config, factory, QUICK)
 
 
 if __name__ == "__main__":

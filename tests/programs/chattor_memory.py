@@ -15,30 +15,13 @@ from pathlib import Path
 
 from chattor_bridge.logs import PACKAGE, set_up_logging
 from chattor_bridge.node import waking
-from chattor_bridge.node.patience import Pace
 from chattor_bridge.terminal import daemon
 from chattor_bridge.terminal.app import main
 from chattor_bridge.terminal.connection import DONE, Connection
 from chattor_bridge.terminal.daemon import ManagedTransport
 from chattor_bridge.terminal.settings import TerminalSettings
 from chattor_bridge.transport.memory import MemoryNetwork
-
-QUICK = Pace(
-    start_jitter=0,
-    dial_first=0.1,
-    dial_most=1,
-    knock_first=0.1,
-    knock_most=1,
-    deposit_wait=0.2,
-    deposit_jitter=0.2,
-    deposit_gathering=0.2,
-    repair_first=0.1,
-)
-"""The memory network answers at once, so waiting proves nothing."""
-
-
-PATIENT = Pace(start_jitter=0, dial_first=600, dial_most=600, knock_first=0.1, knock_most=1, repair_first=0.1)
-"""Whoever dials within a test did not wait for its turn."""
+from tests.programs.paces import PATIENT, QUICK
 
 
 def _loudly(_level: str) -> None:

@@ -97,11 +97,19 @@ class Resident:
     """A home, and the commands of `chattor` on it."""
 
     def __init__(
-        self, directory: Path, name: str, *, torrc: Sequence[str] | None = None, within: Sequence[str] = ()
+        self,
+        directory: Path,
+        name: str,
+        *,
+        torrc: Sequence[str] | None = None,
+        quick: bool = False,
+        within: Sequence[str] = (),
     ) -> None:
         """``torrc``: lines that join a private Tor network; without them the daemon is over the memory network.
-        ``within``: what stands before every command, to run it in another place."""
+        ``quick``: it is less patient over tor than it is shipped. ``within``: what stands before every command, to run
+        it in another place."""
         self._torrc = torrc
+        self._quick = quick
         self._within = within
         self.name = name
         self.home = directory / name.lower()
@@ -136,8 +144,11 @@ class Resident:
 
     async def launch(self, *words: str, **variables: str) -> Program:
         """A command that stays up, with these environment variables."""
-        over_memory = words[0] == "run" and self._torrc is None
-        program = ("tests.programs.chattor_memory", str(self._network)) if over_memory else (PROGRAM,)
+        program: tuple[str, ...] = (PROGRAM,)
+        if words[0] == "run" and self._torrc is None:
+            program = ("tests.programs.chattor_memory", str(self._network))
+        elif words[0] == "run" and self._quick:
+            program = ("tests.programs.quick_over_tor", "chattor")
         command = self._command(*program, words=words, json=True)
         if self._torrc is not None:
             variables["CHATTOR_TOR_TORRC_LINES"] = dumps(list(self._torrc))

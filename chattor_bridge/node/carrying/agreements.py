@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from chattor_bridge.errors import UsageError
+from chattor_bridge.failpoints import failpoint
 from chattor_bridge.ids import NodeId, PeerId, ShelfId
 from chattor_bridge.node.carrying.quota import Quota
 from chattor_bridge.node.carrying.records import Carriage, Carrier, CarryingInfo, HeldShelf
@@ -179,6 +180,7 @@ class Agreements(Settling):
         policy = self._policy
         if policy.automatic:
             await self._store.carriages.put(tx, self._node_id, Carriage(peer_id, policy.shelves, policy.blocks))
+            tx.after_commit(lambda: failpoint("carry-agreed"))
             return Unknown(CARRY_BEGUN, {})
         await self._store.carriages.put(tx, self._node_id, Carriage(peer_id, 0, 0, offered=True))
         return Unknown(CARRY_ASKED, {})
@@ -237,3 +239,4 @@ class Agreements(Settling):
             peer_id, shelf_id, capability, random(KEY_SIZE), random(KEY_SIZE), opened_at=self._around.clock.now()
         )
         await self._store.carriages.open_shelf(tx, self._node_id, shelf)
+        tx.after_commit(lambda: failpoint("shelf-opened"))

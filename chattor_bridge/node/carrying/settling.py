@@ -12,6 +12,7 @@ from functools import partial
 from typing import Final
 
 from chattor_bridge.errors import UsageError
+from chattor_bridge.failpoints import failpoint
 from chattor_bridge.ids import NodeId, OnionKey, PeerId, ShelfId
 from chattor_bridge.node.carrying.records import Carrier, OwnShelf
 from chattor_bridge.node.mailbox import Mailbox
@@ -99,6 +100,7 @@ class Settling:
         offer = CarryOffer(carriage.shelves, carriage.blocks)
         if not carriage.offered and carriage.ended_at is None and await self._say(tx, peer_id, offer):
             await carriages.put(tx, self._node_id, replace(carriage, offered=True))
+            tx.after_commit(lambda: failpoint("carry-offered"))
         left = 0
         for shelf in await carriages.shelves(tx, self._node_id, peer_id):
             if shelf.closed_at is not None:
@@ -110,6 +112,7 @@ class Settling:
                 onion = OnionKey(ed25519_public(shelf.onion_seed))
                 if await self._say(tx, peer_id, ShelfReady(shelf.shelf_id, onion, x25519_public(shelf.static))):
                     await carriages.save_shelf(tx, self._node_id, replace(shelf, answered=True))
+                    tx.after_commit(lambda: failpoint("shelf-answered"))
         if carriage.ended_at is not None and not left:
             await carriages.remove(tx, self._node_id, peer_id)
 

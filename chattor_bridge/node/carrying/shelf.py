@@ -88,6 +88,8 @@ class Shelf:
             end.stored(0, await self._room(tx))
         while True:
             await stream.write(end.data_to_send())
+            if kept:
+                failpoint("deposit-answered")
             blocks = await within(self._around.clock, DEPOSIT_TIMEOUT, _hear(stream, end))
             if not blocks:
                 return
