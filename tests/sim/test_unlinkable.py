@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from chattor_bridge.node.carrying import agreements, depositing
+from chattor_bridge.node.carrying import depositing, settling
 from chattor_bridge.node.carrying.records import OwnShelf
 from chattor_bridge.node.patience import jitter
 from chattor_bridge.node.ports import RandomBytes
@@ -84,7 +84,7 @@ def test_one_capability_for_several_shelves_would_show(monkeypatch: pytest.Monke
     def shared(*fields: Any, **more: Any) -> OwnShelf:
         return replace(OwnShelf(*fields, **more), capability=b"c" * KEY_SIZE)
 
-    monkeypatch.setattr(agreements, "OwnShelf", shared)
+    monkeypatch.setattr(settling, "OwnShelf", shared)
     assert view(2, SEED).in_common()
 
 
