@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 
 import pytest
 
+from chattor_bridge.ids import OnionKey, ShelfId
+from chattor_bridge.node.carrying.agreements import MOST_OWN_SHELVES
 from chattor_bridge.node.happenings import CARRY_ASKED, EventArrived
+from chattor_bridge.protocol.carrying import ShelfReady
 from chattor_bridge.protocol.events import Unknown
+from chattor_bridge.protocol.primitives import ed25519_public
 from tests.carrying.circle_of_three import Three, until_many
 from tests.node.world import Person, World
 from tests.postgres import Copies
@@ -74,6 +79,21 @@ async def test_a_recipient_that_has_no_carrier_any_more_says_so(three: Three, co
     assert await three.targets()
     await _restore(three.rita, copy)
     await three.rita.house.world.clock.pass_until(until_many(three.targets, 0))
+    await three.rita.house.world.clock.pass_until(until_many(three.held_shelves, 0))  # nor does Carl host it for ever
+
+
+async def test_a_carrier_can_name_only_so_many_shelves_that_are_not_known(three: Three) -> None:
+    await three.agree()
+    [ours] = await three.shelves()
+    onion = OnionKey(ed25519_public(secrets.token_bytes(32)))
+    async with three.carl.house.store.transaction() as tx:
+        for _ in range(MOST_OWN_SHELVES + 3):
+            made_up = ShelfReady(ShelfId(secrets.token_bytes(16)), onion, secrets.token_bytes(32))
+            said = await three.carl.node.send(tx, three.with_carl, made_up)
+    await three.carl.until(lambda: said in three.carl.delivered())
+    shelves = await three.shelves()
+    assert len(shelves) == MOST_OWN_SHELVES
+    assert ours in shelves
 
 
 def _asked(person: Person) -> list[EventArrived]:

@@ -15,7 +15,7 @@ from chattor_bridge.errors import UsageError
 from chattor_bridge.failpoints import failpoint
 from chattor_bridge.ids import NodeId, PeerId, ShelfId
 from chattor_bridge.node.carrying.quota import Quota
-from chattor_bridge.node.carrying.records import Carriage, Carrier, CarryingInfo, HeldShelf
+from chattor_bridge.node.carrying.records import Carriage, Carrier, CarryingInfo, HeldShelf, OwnShelf
 from chattor_bridge.node.carrying.settling import Settling, without
 from chattor_bridge.node.happenings import CARRY_ASKED, CARRY_BEGUN, CARRY_ENDED, CARRY_OFFERED
 from chattor_bridge.node.mailbox import Mailbox
@@ -44,6 +44,10 @@ from chattor_bridge.protocol.limits import (
 )
 from chattor_bridge.protocol.primitives import KEY_SIZE
 from chattor_bridge.protocol.session import Session
+
+MOST_OWN_SHELVES: Final = 4 * MAX_SHELVES
+"""Shelves at one carrier of which a note is kept, up to which it may name some that we know nothing of: twice as many
+as it can have open for us."""
 
 _LONG_AGO: Final = 0
 """When a shelf was asked for that is to be asked for again at once."""
@@ -145,7 +149,9 @@ class Agreements(Settling):
                 await self._open_held(tx, peer_id, shelf_id, capability)
             case ShelfReady(shelf_id, onion, static):
                 shelf = await self._store.carriers.shelf(tx, self._node_id, peer_id, shelf_id)
-                if shelf is not None and shelf.onion is None:  # it is not moved: each move is told to its senders
+                if shelf is None:
+                    await self._disown(tx, peer_id, shelf_id)
+                elif shelf.onion is None:  # it is not moved: each move is told to its senders
                     ready = replace(shelf, onion=onion, static=static)
                     await self._store.carriers.save_shelf(tx, self._node_id, ready)
             case ShelfClose(shelf_id):
@@ -169,7 +175,21 @@ class Agreements(Settling):
                 superseded = replace(shelf, superseded_at=self._around.clock.now())
                 await self._store.carriers.save_shelf(tx, self._node_id, superseded)
         await self._store.carriers.tell(tx, self._node_id, peer_id, _UNKNOWN)
+        for held in await self._store.carriages.shelves(tx, self._node_id, peer_id):
+            if held.closed_at is None:
+                await self._store.carriages.save_shelf(tx, self._node_id, replace(held, answered=False))
         tx.after_commit(self._look_again)
+
+    async def _disown(self, tx: Transaction, carrier_id: PeerId, shelf_id: ShelfId) -> None:
+        """A carrier hosts a shelf for us of which we know nothing: we asked for it after the backup that we were put
+        back to. It is to be closed."""
+        shelves = await self._store.carriers.shelves(tx, self._node_id)
+        if sum(one.carrier_id == carrier_id for one in shelves) >= MOST_OWN_SHELVES:
+            return
+        if not any(one.shelf_id == shelf_id for one in shelves):
+            now = self._around.clock.now()
+            unknown = OwnShelf(shelf_id, carrier_id, self._around.random(KEY_SIZE), now, superseded_at=now)
+            await self._store.carriers.open_shelf(tx, self._node_id, unknown)
 
     async def _asked(self, tx: Transaction, peer_id: PeerId) -> Unknown | None:
         carriage = await self._store.carriages.get(tx, self._node_id, peer_id)
