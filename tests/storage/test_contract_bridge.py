@@ -11,7 +11,7 @@ from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.errors import AlreadyExists, NotFound, UsageError
 from chattor_bridge.ids import EventId, KnockId, MatrixEventId, MatrixRoomId, MatrixUserId, NodeId, PeerId
 from chattor_bridge.node.ports import Transaction
-from chattor_bridge.storage import Store, StoreKey, open_store
+from chattor_bridge.storage import Store
 from tests.storage import records
 from tests.storage.records import KNOCK, NODE, OWNER, PEER, ROOM, numbered
 
@@ -200,9 +200,7 @@ class TestActions:
                 if attempts % 2:  # or it could not be written that it failed
                     await store.actions.failed(tx, action.order)
 
-    async def test_an_attempt_of_which_no_end_was_written_counts_after_a_restart(
-        self, store: Store, key: StoreKey, store_url: str
-    ) -> None:
+    async def test_an_attempt_of_which_no_end_was_written_counts_after_a_restart(self, store: Store) -> None:
         async with store.transaction() as tx:
             for lane in ("begun", "failed", "parked"):
                 await store.actions.add(tx, lane, {}, 5)
@@ -216,10 +214,11 @@ class TestActions:
             assert aside is not None
             await store.actions.park(tx, aside.order, "reason")
         await store.stop()
-        async with open_store(store_url, key) as again, again.transaction() as tx:
-            await again.actions.interrupted(tx)
-            await again.actions.unpark(tx, aside.order)
-            counted = [await again.actions.next(tx, lane) for lane in ("begun", "failed", "parked")]
+        await store.start()
+        async with store.transaction() as tx:
+            await store.actions.interrupted(tx)
+            await store.actions.unpark(tx, aside.order)
+            counted = [await store.actions.next(tx, lane) for lane in ("begun", "failed", "parked")]
             assert [action and action.attempts for action in counted] == [1, 2, 0]
 
     async def test_a_parked_action_blocks_nobody(self, store: Store) -> None:
