@@ -1,8 +1,8 @@
 """Whether so much goes on that a request which waits at the homeserver is woken all the time.
 
 A homeserver that has something for a user begins to answer whatever request of that user waits, and the bot is in every
-room: with each message it finds that it has no keys to bring, and waits on. Synapse spends a quarter of a message's
-work on that. While much goes on the bot therefore asks now and then, without waiting there.
+room: with each message it finds that it has no keys to bring, and waits on. That is an eighth of a message's work for
+Synapse (docs/benchmarks.md). While much goes on the bot therefore asks now and then, without waiting there.
 """
 
 from __future__ import annotations
