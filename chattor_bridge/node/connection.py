@@ -334,7 +334,7 @@ class Connection:
         self._session_id = session.session_id
         self._link.send(hello)
         self._writing.acknowledge(session.received.ack())
-        self._watching.gap(there=session.received.missing > 0)
+        self._watching.gap(there=session.received.held > 0)
         self._writing.wake()
 
     async def _say_bye(self, reason: str) -> None:

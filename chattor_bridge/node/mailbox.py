@@ -106,7 +106,7 @@ class Mailbox(Handling):
         return Taken(
             ack=window.ack() if arrivals.answer else None,
             delivered=tuple(arrivals.delivered),
-            gap=window.missing > 0,
+            gap=window.held > 0,
             broken=arrivals.broken,
             costly=arrivals.costly,
             stored=arrivals.stored,
@@ -137,15 +137,17 @@ class Mailbox(Handling):
         held = await self._store.received.held(tx, self._node_id, peer_id)
         if not held:
             return
-        window = Session.deserialize(contact.session).received
-        shown = window.cumulative
+        session = Session.deserialize(contact.session)
+        window = session.received
+        shown = window.in_turn
         for one in held:
             if missing := window.missing_between(shown, one.seq):
                 await self._mark(tx, peer_id, shown, one.seq, missing)
             contact = await self.arrive(tx, contact, one)
             shown = one.seq
+        window.given_up = shown
         await self._store.received.release(tx, self._node_id, peer_id, shown)
-        await self._store.contacts.save(tx, contact)
+        await self._store.contacts.save(tx, replace(contact, session=session.serialize()))
 
     async def _mark(self, tx: Transaction, peer_id: PeerId, after: int, before: int, missing: int) -> None:
         """Say that so many events are missing between the events of these numbers."""
@@ -225,19 +227,18 @@ class _Arrivals:
         return replace(self._contact, session=self.session.serialize())
 
     async def _place(self, seq: int, event: HeldEvent | None) -> None:
-        """In order, or behind a gap. The window has accepted ``seq`` already; None is nothing to hand on."""
-        in_order = self.session.received.cumulative
+        """In order, late, or behind a gap. The window has accepted ``seq`` already; None is nothing to hand on."""
+        in_turn = self.session.received.in_turn
         if event is not None:
-            if seq > in_order:
+            if seq > in_turn:
                 await self._mailbox.hold(self._tx, event)
                 return
             self._contact = await self._mailbox.arrive(self._tx, self._contact, event)
-        if in_order > seq:
-            self._contact = await self._mailbox.release(self._tx, self._contact, in_order)
+        if in_turn > seq:
+            self._contact = await self._mailbox.release(self._tx, self._contact, in_turn)
 
     def _holds_too_much(self) -> bool:
-        window = self.session.received
-        return window.highest - window.cumulative - window.missing >= MAX_HELD
+        return self.session.received.held >= MAX_HELD
 
 
 def _decoded(inner: bytes) -> Event | None:

@@ -401,6 +401,7 @@ class Session:
                 "ratchet": self._ratchet.to_fields(),
                 "sent": self.highest_sent,
                 "received": self.received.ack().to_cbor(),
+                "given_up": self.received.given_up,
                 "seen": self.seen,
                 "renewal": self.renewal.to_list(),
             }
@@ -419,6 +420,7 @@ class Session:
                 role = "owner"
             case _:
                 raise fields.wrong("role")
+        given_up = fields.integer("given_up", low=0, high=MAX_SEQ) if "given_up" in fields else 0
         return cls(
             role=role,
             peer_id=PeerId(fields.bytes("peer_id", length=ID_SIZE)),
@@ -429,7 +431,7 @@ class Session:
             epochs=Epochs.from_fields(role, cbor.Fields(fields.raw("epochs"), "stored epochs")),
             ratchet=Ratchet.from_fields(cbor.Fields(fields.raw("ratchet"), "stored ratchet")),
             highest_sent=fields.integer("sent", low=0, high=MAX_SEQ),
-            received=ReceiveWindow(Ack.from_cbor(fields.raw("received"))),
+            received=ReceiveWindow(Ack.from_cbor(fields.raw("received")), given_up),
             seen=fields.bytes("seen", length=SEEN_SIZE),
             renewal=Renewal.from_fields(fields, "renewal"),
         )

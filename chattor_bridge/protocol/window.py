@@ -63,10 +63,12 @@ class Ack:
 class ReceiveWindow:
     """The sequence numbers accepted so far; starts empty, before number 1."""
 
-    def __init__(self, ack: Ack | None = None) -> None:
-        """``ack``: what `ack` returned when the window was stored."""
+    def __init__(self, ack: Ack | None = None, given_up: int = 0) -> None:
+        """``ack`` and ``given_up``: what `ack` and `given_up` were when the window was stored."""
         self._cumulative = ack.cumulative if ack else 0
         self._ranges = list(ack.ranges) if ack else []
+        self.given_up = given_up
+        """What is missing before this number, which was accepted, is not waited for any more; 0 for nothing."""
 
     @property
     def cumulative(self) -> int:
@@ -88,6 +90,19 @@ class ReceiveWindow:
         """How many numbers below the highest were not accepted."""
         return self.highest - self._cumulative - sum(last - first + 1 for first, last in self._ranges)
 
+    @property
+    def in_turn(self) -> int:
+        """Everything accepted up to this number is handed on: nothing before it is missing, or is waited for."""
+        if self.given_up <= self._cumulative:
+            return self._cumulative
+        return self._ranges[self._run_of(self.given_up)][1]
+
+    @property
+    def held(self) -> int:
+        """How many numbers above `in_turn` were accepted."""
+        low = self.in_turn
+        return sum(last - first + 1 for first, last in self._ranges if first > low)
+
     def missing_between(self, low: int, high: int) -> int:
         """How many numbers above ``low`` and below ``high`` were not accepted; ``low`` is not below `cumulative`."""
         accepted = (min(last, high - 1) - max(first, low + 1) + 1 for first, last in self._ranges)
@@ -97,7 +112,7 @@ class ReceiveWindow:
         """Whether ``seq`` was accepted."""
         if seq <= self._cumulative:
             return seq > 0
-        at = bisect_left(self._ranges, seq, key=lambda run: run[1])
+        at = self._run_of(seq)
         return at < len(self._ranges) and self._ranges[at][0] <= seq
 
     def would_overflow(self, seq: int) -> bool:
@@ -123,6 +138,10 @@ class ReceiveWindow:
         grown = self._grown(seq)
         self._cumulative, self._ranges = grown._cumulative, grown._ranges
         return True
+
+    def _run_of(self, seq: int) -> int:
+        """Index of the first run that does not end before ``seq``."""
+        return bisect_left(self._ranges, seq, key=lambda run: run[1])
 
     def _grown(self, seq: int) -> ReceiveWindow:
         runs = [(0, self._cumulative), *self._ranges]

@@ -86,6 +86,19 @@ async def test_each_gap_has_its_marker(world: World, anna: Person, puppet: Puppe
     assert bodies == [one, Text("1"), two, Text("4"), Text("5")]
 
 
+async def test_a_gap_is_waited_for_and_marked_once(anna: Person, puppet: Puppet) -> None:
+    await _greeted(anna, puppet)
+    envelopes = [puppet.seal(Text(f"{number}")) for number in range(7)]
+    await puppet.say(EnvelopeFrame(envelopes[2]))
+    await anna.until(lambda: bool(anna.texts()), time_passes=True)
+    await puppet.say(*[EnvelopeFrame(envelopes[at]) for at in (3, 1, 6)])
+    await anna.until(lambda: anna.texts() == ["2", "3", "1"])
+    await puppet.say(*[EnvelopeFrame(envelopes[at]) for at in (5, 4, 0)])
+    await anna.until(lambda: anna.texts() == ["2", "3", "1", "4", "5", "6", "0"])
+    markers = [one.event.body for one in anna.of(EventArrived) if isinstance(one.event.body, Unknown)]
+    assert markers == [Unknown(MISSING, {"count": 2})]
+
+
 async def test_what_opens_under_no_key_is_dropped_counted_and_not_acknowledged(anna: Person, puppet: Puppet) -> None:
     await _greeted(anna, puppet)
     good = puppet.seal(Text("good"))

@@ -32,6 +32,18 @@ def test_a_window_is_a_set_told_in_ranges(arrivals: list[int]) -> None:
         assert ReceiveWindow(ack).ack() == ack
 
 
+@given(st.sets(st.integers(1, 60), min_size=1), st.data())
+def test_what_is_given_up_is_not_waited_for(accepted: set[int], data: st.DataObject) -> None:
+    window = ReceiveWindow()
+    for seq in accepted:
+        window.accept(seq)
+    window.given_up = data.draw(st.sampled_from(sorted(accepted)))
+    start = max(window.given_up, window.cumulative)
+    assert window.in_turn == min(set(range(start, 62)) - accepted - {start}) - 1
+    assert window.held == len([seq for seq in accepted if seq > window.in_turn])
+    assert ReceiveWindow(window.ack(), window.given_up).in_turn == window.in_turn
+
+
 def test_an_empty_window() -> None:
     window = ReceiveWindow()
     assert (window.cumulative, window.highest, window.first_gap, window.missing) == (0, 0, 1, 0)
