@@ -177,6 +177,20 @@ async def test_what_cannot_be_read_now_holds_up_no_word(three: Three) -> None:
     assert three.rita.texts() == ["words"]
 
 
+async def test_what_cannot_be_read_for_long_holds_up_no_word_that_is_said_later(three: Three) -> None:
+    file_id = await offer(three.sam, three.with_sam, data_of(SMALL))
+    three.sam.house.sources.closed = True
+    await three.until_held(1)
+    await three.sam.house.world.clock.pass_slowly(3600)
+    for word in range(3):
+        await three.sam.say(three.with_sam, f"word {word}")
+        await three.sam.house.world.clock.pass_slowly(2 * DEPOSIT_GATHERING)
+        assert await three.held() == 2 + word
+    three.sam.house.sources.closed = False
+    await three.until_held(7)
+    await comes(three, file_id)
+
+
 async def test_what_is_read_for_ever_holds_up_no_word(three: Three) -> None:
     file_id = await offer(three.sam, three.with_sam, data_of(SMALL))
     three.sam.house.sources.door.clear()

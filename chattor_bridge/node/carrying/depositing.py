@@ -12,7 +12,7 @@ from chattor_bridge.ids import NodeId, OnionKey, PeerId
 from chattor_bridge.node.carrying.records import Target
 from chattor_bridge.node.friendship import DIAL_TIMEOUT, Friendship
 from chattor_bridge.node.happenings import EventCarried
-from chattor_bridge.node.patience import Alarm, describe, jitter, unless, within
+from chattor_bridge.node.patience import Alarm, Backoff, describe, jitter, unless, within
 from chattor_bridge.node.ports import Stream
 from chattor_bridge.node.records import OutboxEntry
 from chattor_bridge.node.surroundings import Surroundings
@@ -92,12 +92,11 @@ class Depositing:
 
     async def _leave_for_long(self) -> None:
         """For as long as no link comes about."""
-        backoff = self._around.dialling()
+        backoff, of_files = self._around.dialling(), self._around.dialling()
         while True:
             try:
                 self.trouble.trying()
                 await self._leave()
-                await self._enclose(self.peer_id)  # which rings the alarm
             except ShelfFull:
                 await self._pause("its carrier has no room left for it", FULL_SHELF_WAIT)
             except (Unavailable, PeerMisbehaved, NotFound, TimeoutError) as error:
@@ -105,8 +104,20 @@ class Depositing:
             else:
                 backoff.reset()
                 self.trouble.well(Phase.LISTENING)
-                await self._alarm.sleep(RECHECK)
+                await self._alarm.sleep(await self._put_files(of_files))
                 await self._around.clock.sleep(jitter(self._around.random, 0, self._around.pace.deposit_gathering))
+
+    async def _put_files(self, backoff: Backoff) -> float:
+        """Put small files into the outbox, which rings the alarm; the seconds until the next look. One that cannot be
+        read holds up nothing that is said meanwhile."""
+        try:
+            await self._enclose(self.peer_id)
+        except (Unavailable, NotFound) as error:
+            wait = backoff.next()
+            self.trouble.failed(describe(error), self._around.clock.monotonic() + wait)
+            return wait
+        backoff.reset()
+        return RECHECK
 
     async def _pause(self, reason: str, seconds: float) -> None:
         self.trouble.failed(reason, self._around.clock.monotonic() + seconds)
