@@ -10,8 +10,10 @@ import pytest
 
 from chattor_bridge.errors import DatabaseUnavailable, LimitReached
 from chattor_bridge.ids import NodeId, OnionKey, PeerId, ShelfId
+from chattor_bridge.node.allowance import DAY
 from chattor_bridge.node.carrying import agreements
 from chattor_bridge.node.carrying.handing import Handing
+from chattor_bridge.node.carrying.pacing import ANSWERED_AGAIN
 from chattor_bridge.node.carrying.records import Carriage, HeldBlock
 from chattor_bridge.node.carrying.settling import ANSWER_PATIENCE
 from chattor_bridge.node.carrying.shelf import Shelf
@@ -225,6 +227,40 @@ async def test_a_carrier_cannot_use_up_what_a_sender_may_say(three: Three, monke
     await three.until_held(0)
     assert three.rita.node.work.counters.duplicates >= 9
     assert len([size for size in spent if size]) == 1
+
+
+async def test_a_carrier_cannot_have_us_fill_the_shelf_of_a_sender(
+    three: Three, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With acknowledgements of what it hands over again and again."""
+    owed = list[PeerId]()
+    await three.rita.house.stop()
+    await three.sam.say(three.with_sam, "once")
+    await three.until_held(1)
+    carls = three.carl.house.store
+    async with carls.transaction() as tx:
+        [shelf] = await carls.carriages.shelves(tx, three.carl.node_id, three.with_carl)
+        [held] = await carls.carriages.after(tx, three.carl.node_id, three.with_carl, shelf.shelf_id, 0, 1)
+    for person in (three.sam, three.carl):
+        await person.house.stop()
+    await three.rita.house.start()
+
+    async def owe(_tx: Transaction, _node_id: NodeId, peer_id: PeerId) -> None:
+        owed.append(peer_id)
+
+    monkeypatch.setattr(three.rita.house.store.deposits, "owe", owe)
+    said = list[Collected]()
+    for link in range(10):  # a new link begins nothing anew
+        _, collecting = three.rita.node.work.carrying.on_link(three.with_carl, said.append)
+        running = asyncio.create_task(collecting.run())
+        for number in range(4):
+            collecting.put(Block(held.shelf_id, held.number + number, held.block))
+        await _until(lambda link=link: len(said) == 4 * (link + 1))
+        running.cancel()
+        await asyncio.wait({running})
+    assert owed == [three.with_sam] * (1 + ANSWERED_AGAIN)
+    await three.rita.house.world.clock.advance(DAY)
+    assert three.rita.node.work.carrying._pacings[three.with_carl].answers_again(held.shelf_id)
 
 
 # --- friends that say much --------------------------------------------------------------------------------------------

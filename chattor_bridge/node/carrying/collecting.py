@@ -132,7 +132,7 @@ class Collecting:
         """Take the first block of a shelf. ``keys``: None when that is none of ours."""
         opened = _opened(block, keys or [])
         try:
-            taken = None if opened is None else await self._store(*opened)
+            taken = None if opened is None else await self._store(block.shelf, *opened)
         except Exception as error:  # whatever is in it that cannot be stored now: what is on other shelves can
             heed_cancellation()
             log.warning("what a carrier brought cannot be stored yet: %s", describe(error))
@@ -178,7 +178,7 @@ class Collecting:
                         keys[shelf_id].append((sender, session.block_key(shelf.onion, ours=False)))
         return keys
 
-    async def _store(self, sender: PeerId, envelopes: Sequence[bytes]) -> Taken | None:
+    async def _store(self, shelf_id: ShelfId, sender: PeerId, envelopes: Sequence[bytes]) -> Taken | None:
         """None when we want nothing of this sender any more."""
         store = self._around.store
         try:
@@ -187,7 +187,7 @@ class Collecting:
                 if contact.blocked or contact.retired is Retired.OVER:
                     return None
                 taken = await self._mailbox.receive(tx, sender, envelopes, carried=True)
-                if taken.ack is not None:
+                if taken.ack is not None and (taken.stored or self._pacing.answers_again(shelf_id)):
                     await store.deposits.owe(tx, self._node_id, sender)
         except NotFound:
             return None

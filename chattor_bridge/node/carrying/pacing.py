@@ -21,6 +21,11 @@ MOST_SHELVES: Final = 2 * MAX_SHELVES
 MOST_HELD: Final = MOST_SHELVES * MAX_SHELF_BLOCKS
 """Blocks that a carrier can hold."""
 
+ANSWERED_AGAIN: Final = 8
+"""Blocks a day of one shelf that brought nothing new and are acknowledged all the same: each acknowledgement says all
+that has come, and one is lost now and then. More would let a carrier fill, by handing one block over again and again,
+the shelf on which they are left."""
+
 
 class Pacing:
     """Of one carrier; full again when the program starts."""
@@ -29,6 +34,7 @@ class Pacing:
         self._clock = clock
         self._slow_until: dict[ShelfId, float] = {}
         self._made_up: dict[ShelfId, Allowance] = {}
+        self._again: dict[ShelfId, Allowance] = {}
         self._unknown = Allowance(clock, MOST_HELD)
         self._delay = Allowance(clock, CARRIER_DELAY)
 
@@ -44,10 +50,13 @@ class Pacing:
 
     def made_up(self, shelf_id: ShelfId) -> None:
         """A block of this shelf of ours opened under nobody's key: a shelf full of them a day is taken at once."""
-        if shelf_id not in self._made_up and len(self._made_up) >= MOST_SHELVES:
-            del self._made_up[next(iter(self._made_up))]  # a shelf that is no more; no carrier makes one
-        if self._made_up.setdefault(shelf_id, Allowance(self._clock, MAX_SHELF_BLOCKS)).spend(1):
+        if self._of(self._made_up, shelf_id, MAX_SHELF_BLOCKS).spend(1):
             self.slow_down(shelf_id)
+
+    def answers_again(self, shelf_id: ShelfId) -> bool:
+        """Whether to acknowledge a block of this shelf of ours that brought nothing new."""
+        allowance = self._of(self._again, shelf_id, ANSWERED_AGAIN)
+        return not allowance.spend(0) and not allowance.spend(1)
 
     def unknown(self) -> None:
         """A block of a shelf that is none of ours: there may be some after a backup was put back. Raises: MalformedData
@@ -59,3 +68,9 @@ class Pacing:
         """For so long were gaps kept open because the carrier has said that it holds more; whether it may have that no
         longer."""
         return self._delay.spend(seconds) > 0
+
+    def _of(self, allowances: dict[ShelfId, Allowance], shelf_id: ShelfId, daily: int) -> Allowance:
+        """That of one shelf."""
+        if shelf_id not in allowances and len(allowances) >= MOST_SHELVES:
+            del allowances[next(iter(allowances))]  # a shelf that is no more; no carrier makes one
+        return allowances.setdefault(shelf_id, Allowance(self._clock, daily))
