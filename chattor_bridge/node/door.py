@@ -121,10 +121,11 @@ class Door:
         waiting = await store.knocks.pending(tx, knock.node_id)
         if any(one.blocked and one.peer_static == knock.peer_static for one in waiting):
             return KNOWN
-        if all(one.peer_static != knock.peer_static for one in waiting):
+        again = next((one for one in waiting if one.peer_static == knock.peer_static), None)
+        if again is None or again.door_id != knock.door_id:  # with another code, it is a use of that one
             if door is None or door.has_expired(now) or door.is_used_up:
                 return CLOSED
-            if len(waiting) >= MAX_PENDING_KNOCKS and not knock.exempt:
+            if again is None and len(waiting) >= MAX_PENDING_KNOCKS and not knock.exempt:
                 weaker = _weakest(waiting, than=knock)
                 if weaker is None:
                     return FULL

@@ -116,6 +116,28 @@ async def test_a_code_is_good_for_so_many_requests_and_a_retry_is_none(
     await cleo.until(lambda: bool(cleo.of(KnockFailed)), time_passes=True)
 
 
+async def test_a_request_left_with_another_code_opens_no_used_up_one(world: World) -> None:
+    anna, ben, cleo = await world.person("Anna"), await world.person("Ben"), await world.person("Cleo")
+    once, often = await make(ben, one_time=True), await make(ben)
+    await anna.add(once.code)
+    await anna.until(lambda: bool(anna.of(KnockLeft)))
+    await cleo.add(often.code)
+    await cleo.until(lambda: bool(cleo.of(KnockLeft)))
+    knocks = cleo.house.store.knocks
+    async with cleo.house.store.transaction() as tx:
+        (first,) = await knocks.outgoing(tx, cleo.node_id)
+        await knocks.remove_outgoing(tx, first.knock_id)
+        await cleo.node.add(tx, once.code, "with the same key")
+        (second,) = await knocks.outgoing(tx, cleo.node_id)
+        await knocks.remove_outgoing(tx, second.knock_id)
+        await knocks.add_outgoing(tx, replace(second, static_key=first.static_key))
+    await cleo.until(lambda: bool(cleo.of(KnockFailed)))
+    assert "used up" in cleo.of(KnockFailed)[0].reason
+    async with ben.house.store.transaction() as tx:
+        waiting = await ben.house.store.knocks.pending(tx, ben.node_id)
+    assert sorted(one.exempt for one in waiting) == [False, True]
+
+
 async def test_an_expired_code_serves_nobody_at_once_and_is_retired_soon(world: World) -> None:
     anna, ben, cleo = await world.person("Anna"), await world.person("Ben"), await world.person("Cleo")
     code = await make(ben, lifetime=HOUR)
