@@ -69,8 +69,7 @@ class Encryption:
             group.create_task(self._tending.run(self.ears.caught_up))
 
     def heard(self, events: Iterable[Mapping[str, Any]]) -> None:
-        """Forget what the events of a transaction may have changed: who is in a room, and whether it is encrypted."""
-        self.ears.rush.noticed()
+        """Forget what these events may have changed: who is in a room, and whether it is encrypted."""
         for event in events:
             room_id = event.get("room_id")
             if not isinstance(room_id, str) or "state_key" not in event:

@@ -37,9 +37,8 @@ from chattor_bridge.failpoints import failpoint
 from chattor_bridge.matrix.discretion import without_content
 from chattor_bridge.matrix.encryption.identity import ONE_TIME_KEYS, Identity
 from chattor_bridge.matrix.encryption.keystore import INBOUND, OLM, PERSON, SEEN, SHARED, EncryptionStore
-from chattor_bridge.matrix.encryption.rush import Rush
 from chattor_bridge.matrix.encryption.welcome import Welcome
-from chattor_bridge.node.patience import Backoff, describe, heed_cancellation, unless
+from chattor_bridge.node.patience import Backoff, describe, heed_cancellation
 from chattor_bridge.node.ports import Clock, Transaction
 
 SYNC_TIMEOUT = 30
@@ -98,7 +97,6 @@ class Ears:
         self._asked_us: list[tuple[UserID, object]] = []
         self._welcome = Welcome(bot, store, clock)
         self._heard_up_to = 0.0
-        self.rush = Rush(clock)
         self.caught_up = asyncio.Event()
         """Set once everything that waited at the homeserver is here: what people's devices are is known again."""
 
@@ -126,14 +124,8 @@ class Ears:
         async with self._bot.turn():
             record = await self._bot.keys.read(SYNC, "")
         since = None if record is None else record["since"]
-        waits = self.caught_up.is_set()
-        if waits and self.rush.on.is_set():
-            await self.rush.pause()
-            waits = False
         begun = self._clock.now()
-        answer = await (unless(self.rush.on, self._fetch(since, SYNC_TIMEOUT)) if waits else self._fetch(since, 0))
-        if answer is None:
-            return
+        answer = await self._fetch(since, SYNC_TIMEOUT if self.caught_up.is_set() else 0)
         async with self._bot.turn():
             keys_came = await self._take(answer)
             await self._keep_addressable(answer)
@@ -315,9 +307,7 @@ class Ears:
     async def _miss(self, room_id: RoomID, sender: UserID, content: JsonObject, received_at: int) -> None:
         """Ask the sender's devices for the key, once, and say whether to wait. Raises: KeyMissing, Undecryptable."""
         session_id = content["session_id"]
-        if self.rush.on.is_set() and self._heard_up_to <= received_at:
-            self.rush.hurry()  # clients send the key before the event: it is at the homeserver
-        elif session_id not in self._asked:
+        if session_id not in self._asked:
             while len(self._asked) >= MAX_ASKED:
                 del self._asked[next(iter(self._asked))]
             self._asked[session_id] = sender
