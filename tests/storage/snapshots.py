@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import sqlite3
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from chattor_bridge.bridge.records import EventLink, KnockNotice, Space
@@ -59,11 +60,11 @@ async def fill(store: Store) -> None:
 
 
 async def assert_filled(store: Store) -> None:
-    """Find every row again, as it was."""
+    """Find every row again, as it was; the profile that is due is younger than every dump."""
     async with store.transaction() as tx:
         assert await store.nodes.all(tx) == [records.node()]
         assert await store.doors.of_node(tx, NODE) == [records.door()]
-        assert await store.contacts.of_node(tx, NODE) == [records.contact()]
+        assert await store.contacts.of_node(tx, NODE) == [replace(records.contact(), profile_due=False)]
         assert await store.knocks.outgoing(tx, NODE) == [records.outgoing()]
         assert await store.knocks.attempts(tx, KNOCK) == [records.attempt(1)]
         assert await store.knocks.pending(tx, NODE) == [records.pending()]
