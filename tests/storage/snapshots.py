@@ -60,12 +60,12 @@ async def fill(store: Store) -> None:
 
 
 async def assert_filled(store: Store) -> None:
-    """Find every row again, as it was; the profile that is due is younger than every dump."""
+    """Find every row again, as it was; what is younger than every dump has its default."""
     async with store.transaction() as tx:
         assert await store.nodes.all(tx) == [records.node()]
         assert await store.doors.of_node(tx, NODE) == [records.door()]
         assert await store.contacts.of_node(tx, NODE) == [replace(records.contact(), profile_due=False)]
-        assert await store.knocks.outgoing(tx, NODE) == [records.outgoing()]
+        assert await store.knocks.outgoing(tx, NODE) == [replace(records.outgoing(), pairs=False)]
         assert await store.knocks.attempts(tx, KNOCK) == [records.attempt(1)]
         assert await store.knocks.pending(tx, NODE) == [records.pending()]
         assert await store.outbox.after(tx, NODE, PEER, 0, 9) == [records.entry(1)]
