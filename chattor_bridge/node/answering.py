@@ -59,20 +59,17 @@ class LinkOnion:
         mailbox: Mailbox,
         counters: Counters,
         *,
-        profile_name: Callable[[], str],
         befriend: Callable[[PeerId], Friendship],
         ask_to_carry: Callable[[Transaction, PeerId], Awaitable[None]],
         transferring: Transferring,
     ) -> None:
-        """``profile_name`` is what a new friend is told; ``befriend`` gives the live half of a contact on disk;
-        ``ask_to_carry`` has a new friend asked to hold our mail; ``transferring`` takes the streams that are for
-        files."""
+        """``befriend`` gives the live half of a contact on disk; ``ask_to_carry`` has a new friend asked to hold our
+        mail; ``transferring`` takes the streams that are for files."""
         self._around = around
         self._node_id = node_id
         self._onion = onion
         self._mailbox = mailbox
         self._counters = counters
-        self._profile_name = profile_name
         self._befriend = befriend
         self._ask_to_carry = ask_to_carry
         self._transferring = transferring
@@ -148,6 +145,7 @@ class LinkOnion:
     ) -> None:
         if await self._around.store.knocks.get_outgoing(tx, knock.knock_id) is None:
             raise NotFound("this knock has been answered or given up already")
+        record = await self._around.store.nodes.for_update(tx, self._node_id)  # as in `Node.accept`
         contact = Contact(
             peer_id=attempt.peer_id,
             node_id=self._node_id,
@@ -168,7 +166,7 @@ class LinkOnion:
         )
         await self._around.store.contacts.add(tx, contact)
         await self._around.store.knocks.remove_outgoing(tx, knock.knock_id)
-        profile = Profile(self._profile_name(), await self._around.store.pictures.own(tx, contact.node_id))
+        profile = Profile(record.profile_name, await self._around.store.pictures.own(tx, contact.node_id))
         await self._mailbox.send(tx, contact.peer_id, self._mailbox.event(profile))
         if knock.pairs:
             await self._ask_to_carry(tx, contact.peer_id)

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from chattor_bridge.errors import NotFound
 from chattor_bridge.ids import EventId, PeerId
 from chattor_bridge.node.part import NodePart
 from chattor_bridge.node.ports import Transaction
@@ -27,9 +26,7 @@ class Disclosure(NodePart):
     async def share(self, tx: Transaction, peer_id: PeerId | None, shared: Shared, *, on: bool) -> None:
         """Show this to one friend or not; with None to every friend there is and will be. Raises: NotFound."""
         if peer_id is None:
-            record = await self._store.nodes.get(tx, self.node_id)
-            if record is None:
-                raise NotFound("no such node")
+            record = await self._store.nodes.for_update(tx, self.node_id)
             everybody = Preferences(record.shares).sharing(shared, on=on)
             await self._store.nodes.save(tx, replace(record, shares=everybody.shares))
             tx.after_commit(self.work.look_again)

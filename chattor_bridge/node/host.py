@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from chattor_bridge.errors import AlreadyExists, NotFound
+from chattor_bridge.errors import AlreadyExists
 from chattor_bridge.ids import NodeId
 from chattor_bridge.node.budget import OnionBudget
 from chattor_bridge.node.carrying.records import CarryPolicy
@@ -151,14 +151,12 @@ class NodeHost:
         return list(self._nodes.values())
 
     async def _save(self, tx: Transaction, node: Node, *, running: bool) -> None:
-        record = await self._around.store.nodes.get(tx, node.node_id)
-        if record is None:
-            raise NotFound("no such node")
+        record = await self._around.store.nodes.for_update(tx, node.node_id)
         await self._around.store.nodes.save(tx, replace(record, running=running))
-        tx.after_commit(lambda: self._saved(node, replace(record, running=running)))
+        tx.after_commit(lambda: self._set(node, running=running))
 
-    def _saved(self, node: Node, record: NodeRecord) -> None:
-        node.work.record = record
+    def _set(self, node: Node, *, running: bool) -> None:
+        node.work.record = replace(node.work.record, running=running)
         self._look.set()
 
     def _welcome(self, node: Node) -> None:

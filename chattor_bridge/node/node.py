@@ -217,6 +217,7 @@ class Node(Codes, Parting, Disclosure, Disappearing):
         pending = await self._store.knocks.get_pending(tx, knock_id)
         if pending is None or pending.node_id != self.node_id or pending.blocked:
             raise NotFound("no such request; it may have been withdrawn or answered")
+        record = await self._store.nodes.for_update(tx, self.node_id)  # whoever renames us meanwhile tells this one too
         contact = Contact(
             peer_id=pending.peer_id,
             node_id=self.node_id,
@@ -236,7 +237,7 @@ class Node(Codes, Parting, Disclosure, Disappearing):
         await self._store.contacts.add(tx, contact)
         await self._store.knocks.remove_pending(tx, knock_id)
         await self._around.observer.record(tx, self.node_id, ContactAdded(contact.peer_id, knock_id, contact.peer_name))
-        profile = Profile(self.profile_name, await self._store.pictures.own(tx, self.node_id))
+        profile = Profile(record.profile_name, await self._store.pictures.own(tx, self.node_id))
         await self.work.mailbox.send(tx, contact.peer_id, self.work.mailbox.event(profile))
         tx.after_commit(lambda: failpoint("accept-committed"))
         tx.after_commit(self.work.look_again)
@@ -307,9 +308,7 @@ class Node(Codes, Parting, Disclosure, Disappearing):
     async def set_profile_name(self, tx: Transaction, name: str) -> None:
         """Let every friend know what to call us from now on; 1 to `MAX_NAME` bytes. Raises: UsageError."""
         check_profile_name(name)
-        record = await self._store.nodes.get(tx, self.node_id)
-        if record is None:
-            raise NotFound("no such node")
+        record = await self._store.nodes.for_update(tx, self.node_id)
         if record.profile_name == name:
             return
         await self._store.nodes.save(tx, replace(record, profile_name=name))
@@ -335,11 +334,9 @@ class Node(Codes, Parting, Disclosure, Disappearing):
             if mime_type is None:
                 raise UsageError("this is no PNG, JPEG, WebP or GIF picture")
             picture = Avatar(mime_type, data)
+        record = await self._store.nodes.for_update(tx, self.node_id)
         if picture == await self._store.pictures.own(tx, self.node_id):
             return
-        record = await self._store.nodes.get(tx, self.node_id)  # the name may have been changed in this transaction
-        if record is None:
-            raise NotFound("no such node")
         await self._store.pictures.save_own(tx, self.node_id, picture)
         for contact in await self._store.contacts.lock_all(tx, self.node_id):
             await self.send(tx, contact.peer_id, Profile(record.profile_name, picture or NO_AVATAR))

@@ -32,6 +32,10 @@ class Nodes(Protocol):
         """Remove the node and everything that belongs to it."""
 
     async def get(self, tx: Transaction, node_id: NodeId) -> NodeRecord | None: ...
+    async def for_update(self, tx: Transaction, node_id: NodeId) -> NodeRecord:
+        """Read and lock until the end of the transaction, before any contact: what is saved then undoes nothing that
+        somebody else saved. Raises: NotFound."""
+
     async def by_owner(self, tx: Transaction, owner: str) -> NodeRecord | None: ...
     async def all(self, tx: Transaction) -> list[NodeRecord]: ...
 

@@ -358,7 +358,6 @@ class NodeWork:
             onion,
             self.mailbox,
             self.counters,
-            profile_name=lambda: self.record.profile_name,
             befriend=self._befriend,
             ask_to_carry=self.carrying.agreements.ask,
             transferring=self.transferring,

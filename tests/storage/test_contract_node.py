@@ -46,11 +46,15 @@ class TestNodes:
             await store.nodes.add(tx, records.node())
             await store.nodes.save(tx, saved)
             assert await store.nodes.get(tx, NODE) == saved
+            assert await store.nodes.for_update(tx, NODE) == saved
 
     async def test_saving_what_is_not_there_is_an_error(self, store: Store) -> None:
         with pytest.raises(NotFound):
             async with store.transaction() as tx:
                 await store.nodes.save(tx, records.node())
+        with pytest.raises(NotFound):
+            async with store.transaction() as tx:
+                await store.nodes.for_update(tx, NODE)
 
     async def test_an_owner_has_one_node(self, store: Store) -> None:
         async with store.transaction() as tx:

@@ -40,7 +40,8 @@ class Quota:
                 f"this program may hold {most} MB at most; the file of its configuration says so, at carrying.in_all"
             )
         holds = None if megabytes is None else megabytes * MEGABYTE // BLOCK_SIZE
-        await self._around.store.nodes.save(tx, replace(await self._record(tx), holds=holds))
+        record = await self._around.store.nodes.for_update(tx, self._node_id)
+        await self._around.store.nodes.save(tx, replace(record, holds=holds))
 
     async def overview(self, tx: Transaction) -> HeldInAll:
         """How much is held, of how much. Raises: NotFound."""
