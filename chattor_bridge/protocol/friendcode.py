@@ -94,7 +94,7 @@ class FriendCode:
         if flags & ~FLAG_ONE_TIME:
             raise FriendCodeError("This friend code asks for something this program does not know. Update the program.")
         door, secret = payload[1 : 1 + KEY_SIZE], payload[_OPEN_SIZE:]
-        if len(secret) != (SECRET_SIZE if flags else 0) or not is_ed25519_key(door):
+        if len(payload) != _OPEN_SIZE + (SECRET_SIZE if flags else 0) or not is_ed25519_key(door):
             raise FriendCodeError("This friend code is damaged: nobody can be reached with it.")
         return cls.of_door(OnionKey(door), secret)
 

@@ -149,6 +149,7 @@ def test_what_is_no_code(typed: str, why: str) -> None:
         (b"\x01" + _CODE.door + b"\x02", "something this program does not know"),
         (b"\x01" + _CODE.door + b"\x00" + bytes(16), "damaged"),
         (b"\x01" + _CODE.door[:10], "damaged"),
+        (b"\x01" + _CODE.door, "damaged"),  # without flags, which are not to be taken for none
         (b"\x01" + bytes(32) + b"\x00", "damaged"),  # a point of small order
         (b"\x01" + b"\xff" * 32 + b"\x00", "damaged"),  # not canonical
         (b"\x01\x01" + bytes(31) + b"\x00", "damaged"),  # the neutral element

@@ -75,6 +75,7 @@ def friend_codes() -> dict[str, object]:
         ("one character too many", characters + "a"),
         ("spare bits that are not zero", characters[:-1] + chr(ord(characters[-1]) + 1)),
         ("version 2", checksummed(b"\x02" + first.door + b"\x00")),
+        ("no flags", checksummed(b"\x01" + first.door)),
         ("a one-time code without its secret", checksummed(b"\x01" + first.door + b"\x01")),
         ("a secret of 15 bytes", checksummed(b"\x01" + first.door + b"\x01" + bytes(15))),
         ("a secret without its flag", checksummed(b"\x01" + first.door + b"\x00" + bytes(16))),
@@ -225,6 +226,7 @@ def session() -> dict[str, object]:
                 "sealing_draws": [drawn.hex() for drawn in sealing.drawn],
                 "opening_draws": [drawn.hex() for drawn in opening.drawn],
                 "envelope": envelope.hex(),
+                "seen": receiver.seen.hex(),
             }
         )
     return {

@@ -46,10 +46,33 @@ def test_friend_codes() -> None:
         assert vector["address"] == plain.base32(door + checksum + b"\x03") + ".onion"
 
 
+def _wrong_with(text: str) -> str:
+    """The first rule of friend-code.md, "Reading", that a text without prefix and spaces breaks; nothing for a code."""
+    alphabet = "abcdefghijklmnopqrstuvwxyz234567"
+    if not text or set(text) - set(alphabet):
+        return "characters"
+    bits = "".join(f"{alphabet.index(one):05b}" for one in text)
+    data = bytes(int(bits[at : at + 8], 2) for at in range(0, len(bits) - 7, 8))
+    if plain.base32(data) != text:
+        return "spare bits"
+    payload, checksum = data[:-2], int.from_bytes(data[-2:], "big")
+    if plain.crc16(payload) != checksum:
+        return "checksum"
+    if payload[0] != 1:
+        return "version"
+    if payload[33:34] not in (b"", b"\x00", b"\x01"):
+        return "flags"
+    if len(payload) != {b"": -1, b"\x00": 34, b"\x01": 50}[payload[33:34]]:
+        return "length"
+    return "key" if payload[1:33] == bytes(32) else ""  # y = 0 is a point of order 4
+
+
 def test_refused_friend_codes() -> None:
-    doors = {vector["code"] for vector in plain.load("friend-code.json")["codes"]}
-    for vector in plain.load("friend-code.json")["refused"]:
-        assert "chattor:" + vector["text"] not in doors, vector["why"]
+    vectors = plain.load("friend-code.json")
+    assert {_wrong_with(vector["code"].removeprefix("chattor:")) for vector in vectors["codes"]} == {""}
+    wrong = {vector["why"]: _wrong_with(vector["text"]) for vector in vectors["refused"]}
+    assert [why for why, what in wrong.items() if not what] == []
+    assert set(wrong.values()) == {"characters", "spare bits", "checksum", "version", "flags", "length", "key"}
 
 
 # --- the knock -------------------------------------------------------------------------------------------------------
@@ -262,6 +285,7 @@ def test_the_session_envelope_by_envelope() -> None:
         assert receiver.keys == []
         again = plain.seal(outer_key, envelope[:12], plain.cbor([seq, header, body, ack]), outer_ad)
         assert envelope[:12] + again == envelope
+        assert plain.sha256("seen", envelope)[:16].hex() == vector["seen"]
 
     outer_key = plain.hkdf(epoch, "envelope-key", b"knocker")
     outer_ad = plain.labelled("envelope", friendship_id, b"knocker")
