@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
-from textual.worker import WorkerFailed
+from textual.worker import Worker, WorkerFailed
 
 from chattor_bridge.errors import ChattorError
 from chattor_bridge.terminal.exits import CommandError
@@ -87,7 +88,10 @@ class ChattorApp(App[None]):
     def do(self, work: Coroutine[Any, Any, None], *, quietly: bool = False) -> None:
         """Do it beside everything else; a refusal is shown, unless nobody waits for it, and everything stays as it
         was."""
-        self.run_worker(self._done(work, quietly=quietly), exit_on_error=True)
+        worker: Worker[None] = self.run_worker(partial(self._done, work, quietly=quietly), exit_on_error=True)
+        assert worker._task is not None
+        # what the end of the program cancels before its first step would be complained of in the terminal
+        worker._task.add_done_callback(lambda _: work.close())
 
     def on_app_focus(self) -> None:
         self.do(self.desk.presence("online"), quietly=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from inspect import CORO_CLOSED, getcoroutinestate
 from pathlib import Path
 
 import pytest
@@ -255,6 +256,14 @@ async def test_a_mistake_of_ours_puts_nothing_that_was_said_into_the_terminal(fr
             await alice.until(lambda: alice.app.failure is not None)
     assert isinstance(alice.app.failure, RuntimeError)
     assert alice.app._exit_renderables == []
+
+
+async def test_what_the_end_comes_before_is_complained_of_nowhere(friends: Friends) -> None:
+    async with watched(friends.alice) as alice:
+        begun = alice.app.desk.presence("away")
+        alice.app.do(begun)
+        alice.app.workers.cancel_all()
+    assert getcoroutinestate(begun) == CORO_CLOSED  # nothing warns that it was never awaited
 
 
 async def test_it_fits_whatever_the_size(friends: Friends) -> None:
