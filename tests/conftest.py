@@ -6,9 +6,12 @@ import pytest
 
 pytest_plugins = ("tests.postgres", "tests.synapse", "tests.tornet")
 
+RERUNS = 2
+"""How often a test that failed is tried again when tor or Synapse takes part: circuits break, and machines stall."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Try a failed test again, twice at most: most of them run other programs, and machines stall. It is listed as
-    RERUN at the end, and wants mending."""
+    """No other test is tried again. Those that were are listed at the end, with what failed, and want mending."""
     for item in items:
-        item.add_marker(pytest.mark.flaky(reruns=2))
+        if item.get_closest_marker("tor") or item.get_closest_marker("synapse"):
+            item.add_marker(pytest.mark.flaky(reruns=RERUNS))
