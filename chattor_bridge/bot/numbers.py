@@ -38,7 +38,7 @@ class Numbers:
 
     async def of(self, tx: Transaction, node_id: NodeId, kind: Kind, ids: Sequence[bytes]) -> dict[bytes, int]:
         """The numbers of all there are of this kind; those of anything else are forgotten."""
-        series = await self._read(tx, node_id, kind)
+        series = await self._locked(tx, node_id, kind)
         numbers = {ident: series.of.get(ident.hex()) or series.draw() for ident in ids}
         series.of = {ident.hex(): number for ident, number in numbers.items()}
         await self._write(tx, node_id, kind, series)
@@ -46,7 +46,7 @@ class Numbers:
 
     async def one(self, tx: Transaction, node_id: NodeId, kind: Kind, ident: bytes) -> tuple[int, bool]:
         """The number of one, and whether it is new."""
-        series = await self._read(tx, node_id, kind)
+        series = await self._locked(tx, node_id, kind)
         known = series.of.get(ident.hex())
         if known is not None:
             return known, False
@@ -56,7 +56,7 @@ class Numbers:
 
     async def known(self, tx: Transaction, node_id: NodeId, kind: Kind, ident: bytes) -> int | None:
         """The number this one has, if it has one."""
-        return (await self._read(tx, node_id, kind)).of.get(ident.hex())
+        return _read(await self._store.get_setting(tx, _name(node_id, kind))).of.get(ident.hex())
 
     async def find(
         self,
@@ -94,9 +94,9 @@ class Numbers:
         """Every number of this node's things."""
         await self._store.remove_settings(tx, _prefix(node_id))
 
-    async def _read(self, tx: Transaction, node_id: NodeId, kind: Kind) -> _Series:
-        stored = await self._store.get_setting(tx, _name(node_id, kind))
-        return _Series() if stored is None else _Series(**json.loads(stored))
+    async def _locked(self, tx: Transaction, node_id: NodeId, kind: Kind) -> _Series:
+        """To draw from: what comes at two doors at once is given two numbers."""
+        return _read(await self._store.setting_for_update(tx, _name(node_id, kind)))
 
     async def _write(self, tx: Transaction, node_id: NodeId, kind: Kind, series: _Series) -> None:
         await self._store.set_setting(tx, _name(node_id, kind), json.dumps({"last": series.last, "of": series.of}))
@@ -110,6 +110,10 @@ class _Series:
     def draw(self) -> int:
         self.last += 1
         return self.last
+
+
+def _read(stored: str | None) -> _Series:
+    return _Series() if stored is None else _Series(**json.loads(stored))
 
 
 def _name(node_id: NodeId, kind: Kind) -> str:

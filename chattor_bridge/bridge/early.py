@@ -37,25 +37,25 @@ class Early:
 
     async def keep(self, tx: Transaction, portal: Portal, event: Event, target: EventId) -> None:
         """Keep a change until ``target`` has come."""
-        waiting = await self._waiting(tx, portal)
+        waiting = _read(await self._store.setting_for_update(tx, _name(portal)))
         waiting.append([target.hex(), showing(portal, event).said])
         await self._store.set_setting(tx, _name(portal), json.dumps(waiting[-MOST_EARLY:]))
 
     async def has_come(self, tx: Transaction, portal: Portal, event_id: EventId) -> None:
         """``event_id`` has come: have done what changes it, after what was arranged for itself."""
-        waiting = await self._waiting(tx, portal)
-        rest = [one for one in waiting if one[0] != event_id.hex()]
-        if len(rest) == len(waiting):
+        if event_id.hex() not in (one[0] for one in _read(await self._store.get_setting(tx, _name(portal)))):
             return
+        waiting = _read(await self._store.setting_for_update(tx, _name(portal)))
+        rest = [one for one in waiting if one[0] != event_id.hex()]
         await self._store.set_setting(tx, _name(portal), json.dumps(rest))
         for target, said in waiting:
             if target == event_id.hex():
                 action = ShowEvent(portal.node_id.hex(), portal.peer_id.hex(), said)
                 await self._voice.arrange(tx, portal_lane(portal), action)
 
-    async def _waiting(self, tx: Transaction, portal: Portal) -> list[list[str]]:
-        stored = await self._store.get_setting(tx, _name(portal))
-        return [] if stored is None else json.loads(stored)
+
+def _read(stored: str | None) -> list[list[str]]:
+    return [] if stored is None else json.loads(stored)
 
 
 def _name(portal: Portal) -> str:

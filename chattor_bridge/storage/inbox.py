@@ -9,6 +9,7 @@ from chattor_bridge.bridge.records import InboxItem, JsonObject, Parked
 from chattor_bridge.errors import UsageError
 from chattor_bridge.ids import MatrixRoomId
 from chattor_bridge.node.ports import Transaction
+from chattor_bridge.storage.engine import Dialect
 from chattor_bridge.storage.table import Table, parked_of, update_one
 from chattor_bridge.storage.transaction import sql
 
@@ -43,6 +44,8 @@ class SqlInbox(Table):
         return new
 
     async def add_before(self, tx: Transaction, room_id: MatrixRoomId, events: Sequence[JsonObject], at: int) -> None:
+        if sql(tx).dialect is Dialect.POSTGRES:  # what came in between would be removed, and its place be wrong
+            await sql(tx).execute("LOCK TABLE inbox IN SHARE ROW EXCLUSIVE MODE")
         waiting = await sql(tx).fetch(
             "SELECT * FROM inbox WHERE room_id = $1 AND parked IS NULL ORDER BY position", room_id
         )

@@ -152,6 +152,11 @@ class Store:
         """A small piece of state under a name."""
         return await self._settings.get(tx, name)
 
+    async def setting_for_update(self, tx: Transaction, name: str) -> str | None:
+        """The same, locked until the end of the transaction, also when there is none yet."""
+        await sql(tx).serialise(f"setting {name}")
+        return await self._settings.get(tx, name)
+
     async def set_setting(self, tx: Transaction, name: str, value: str) -> None:
         """Keep a small piece of state under a name."""
         await self._settings.set(tx, name, value)

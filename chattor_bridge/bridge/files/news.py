@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from chattor_bridge.bridge.actions import ShowFile, WeighFile, files_lane
 from chattor_bridge.bridge.files.notes import Note, Notes
 from chattor_bridge.bridge.files.words import outcome
@@ -51,8 +49,7 @@ class FileNews:
 
     async def taken_back(self, tx: Transaction, portal: Portal, file_id: FileId) -> None:
         """A friend does not want a file to be seen that is not shown yet."""
-        note = await self._notes.get(tx, portal, file_id)
-        await self._notes.save(tx, portal, file_id, replace(note, taken_back=True))
+        await self._notes.take_back(tx, portal, file_id)
         action = WeighFile(portal.node_id.hex(), portal.peer_id.hex(), file_id.hex())
         await self._voice.arrange(tx, files_lane(portal), action)
 

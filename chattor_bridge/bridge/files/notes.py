@@ -49,18 +49,24 @@ class Notes:
 
     async def get(self, tx: Transaction, portal: Portal, file_id: FileId) -> Note:
         """An empty one when there is none."""
-        stored = await self._store.get_setting(tx, _name(portal, file_id))
-        return Note() if stored is None else Note(**json.loads(stored))
+        return _read(await self._store.get_setting(tx, _name(portal, file_id)))
 
     async def save(self, tx: Transaction, portal: Portal, file_id: FileId, note: Note) -> None:
         await self._store.set_setting(tx, _name(portal, file_id), json.dumps(asdict(note)))
 
     async def uploaded(self, tx: Transaction, portal: Portal, file_id: FileId, room: str, content: JsonObject) -> None:
-        note = await self.get(tx, portal, file_id)
+        note = await self._locked(tx, portal, file_id)
         await self.save(tx, portal, file_id, replace(note, uploaded=content, room=room))
 
     async def noticed(self, tx: Transaction, portal: Portal, file_id: FileId, notice: str) -> None:
-        await self.save(tx, portal, file_id, replace(await self.get(tx, portal, file_id), notice=notice))
+        await self.save(tx, portal, file_id, replace(await self._locked(tx, portal, file_id), notice=notice))
+
+    async def take_back(self, tx: Transaction, portal: Portal, file_id: FileId) -> None:
+        await self.save(tx, portal, file_id, replace(await self._locked(tx, portal, file_id), taken_back=True))
+
+    async def _locked(self, tx: Transaction, portal: Portal, file_id: FileId) -> Note:
+        """To be changed: its friend takes it back while it is uploaded."""
+        return _read(await self._store.setting_for_update(tx, _name(portal, file_id)))
 
     async def remove(self, tx: Transaction, portal: Portal, file_id: FileId) -> None:
         await self._store.remove_settings(tx, _name(portal, file_id))
@@ -89,6 +95,10 @@ class Notes:
             if note != Note():
                 await self.save(tx, portal, file_id, note)
         await self.remove_all(tx, former)
+
+
+def _read(stored: str | None) -> Note:
+    return Note() if stored is None else Note(**json.loads(stored))
 
 
 def _prefix(portal: Portal) -> str:
