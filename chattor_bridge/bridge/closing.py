@@ -6,7 +6,6 @@ Like everything an action does, each method may be cut off anywhere and run agai
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
 
 from chattor_bridge.bridge import actions, content
 from chattor_bridge.bridge.conversations import Conversations
@@ -101,7 +100,7 @@ class Closing:
         async def deed(tx: Transaction) -> None:
             portal = await self._store.portals.by_peer(tx, node_id, peer_id)
             if portal is not None and portal.room_id == room_id:  # what was still to be shown has found it again
-                await self._store.portals.save(tx, replace(portal, room_id=None))
+                await self._store.portals.leave(tx, room_id)
                 await self._conversations.tend(tx, portal.owner)
             if portal is not None and portal.owner in staying:
                 await self._voice.say(tx, Place.management(portal.owner), YOURS)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import replace
 
 from chattor_bridge.bridge import actions
 from chattor_bridge.bridge.actions import portal_lane, puppet_lane, space_lane
@@ -42,7 +41,7 @@ class Conversations:
             secret = await self._store.secret(tx, SECRET_NAME, SECRET_BYTES)
             ghost = self._household.ghost(secret, owner, peer_id)
             portal = Portal(owner, node_id, peer_id, ghost, None, self._clock.now())
-            await self._store.portals.save(tx, portal)
+            await self._store.portals.add(tx, portal)
         return portal
 
     async def open(self, tx: Transaction, portal: Portal) -> None:
@@ -89,7 +88,7 @@ class Conversations:
         """
         if portal.room_id is None:
             raise NotFound("this conversation has no room now; chat opens one")
-        await self._store.portals.save(tx, replace(portal, room_id=None))
+        await self._store.portals.leave(tx, portal.room_id)
         action = actions.PartFromRoom(
             portal.node_id.hex(), portal.peer_id.hex(), portal.ghost, portal.room_id, everybody
         )
@@ -111,8 +110,7 @@ class Conversations:
 
     async def want_space(self, tx: Transaction, owner: MatrixUserId) -> None:
         """Have the owner invited to their space, also after they left it."""
-        space = await self._store.spaces.of_owner(tx, owner)
-        await self._store.spaces.save(tx, replace(space, unwanted=False))
+        await self._store.spaces.want(tx, owner, wanted=True)
         await self.tend(tx, owner)
 
     async def close_space(self, tx: Transaction, owner: MatrixUserId, *, forget: bool = False) -> None:
@@ -123,7 +121,9 @@ class Conversations:
         if forget:
             await self._store.spaces.remove(tx, owner)
         else:
-            await self._store.spaces.save(tx, replace(space, room_id=None, unwanted=True))
+            await self._store.spaces.want(tx, owner, wanted=False)
+            if space.room_id is not None:
+                await self._store.spaces.leave(tx, space.room_id)
         begun = first is not None and first.attempts > 0
         if space.room_id is not None or begun:
             close = actions.CloseSpace(owner, space.room_id, search=begun, forget=forget)

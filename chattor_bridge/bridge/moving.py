@@ -220,7 +220,7 @@ class Moving:
             await self._intake.accept_earlier(tx, room_id, said)
             if portal.room_id is not None:
                 await self._store.unread.remove_room(tx, portal.room_id)
-            await self._store.portals.save(tx, moved)
+            await self._store.portals.move(tx, portal.node_id, portal.peer_id, room_id)
             await self._conversations.tend(tx, portal.owner)
         await self._catch_up(moved, room_id)
 

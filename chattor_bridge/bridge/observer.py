@@ -6,7 +6,6 @@ Nothing here waits for anything but the database: the rooms, messages and receip
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from chattor_bridge.bridge import actions
 from chattor_bridge.bridge.actions import owner_lane, portal_lane
@@ -258,7 +257,7 @@ class NodeObserver:
         former = await self._conversations.portal(tx, owner, node_id, former_id)
         await self._store.event_links.move(tx, node_id, former_id, peer_id)
         await self._files.merged(tx, former, portal)
-        await self._store.portals.save(tx, replace(former, merged_into=peer_id))
+        await self._store.portals.merge(tx, node_id, former_id, peer_id)
         if former.room_id is not None:
             text = GOES_ON_ELSEWHERE.format(where=room_link(portal))
             action = actions.Say(owner, former.room_id, text, only_there=True)

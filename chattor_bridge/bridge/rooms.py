@@ -75,7 +75,7 @@ class PortalRooms:
         if portal.room_id != room_id:
             portal = replace(portal, room_id=room_id)
             async with self._store.transaction() as tx:
-                await self._store.portals.save(tx, portal)
+                await self._store.portals.move(tx, portal.node_id, portal.peer_id, room_id)
                 await self._conversations.tend(tx, portal.owner)
         await self.bring_bot(portal.ghost, room_id)
         await self.show(portal, look)

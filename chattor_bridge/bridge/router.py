@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from chattor_bridge.bridge import content
 from chattor_bridge.bridge.actions import Leave, room_lane
@@ -180,7 +180,7 @@ class Router:
             if situation.portal is not None:
                 portal = await self._store.portals.by_room(tx, room_id)
                 if portal is not None and subject in (portal.owner, self._household.bot, portal.ghost):
-                    await self._store.portals.save(tx, replace(portal, room_id=None))
+                    await self._store.portals.leave(tx, room_id)
                     await self._conversations.tend(tx, portal.owner)
             elif situation.manager is not None and subject in (situation.manager, self._household.bot):
                 await self._store.management_rooms.remove(tx, room_id)

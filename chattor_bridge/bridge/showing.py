@@ -65,7 +65,7 @@ class Showing:
         except HomeserverRefused as error:
             if portal.room_id is None or error.errcode not in ROOM_LOST:
                 raise
-            room_id = await self._portals.open(await self._without_room(portal), look)
+            room_id = await self._portals.open(await self._without(portal, portal.room_id), look)
         if room_id == portal.room_id and pending.attempts == 0:
             return nothing
         welcome = await self._welcome_to(portal, room_id, pending)
@@ -97,7 +97,7 @@ class Showing:
         except HomeserverRefused as error:
             if error.errcode not in ROOM_LOST:
                 raise
-        room_id = await self._portals.open(await self._without_room(portal), await self._looks.of(portal))
+        room_id = await self._portals.open(await self._without(portal, room_id), await self._looks.of(portal))
         await self._welcome_to(portal, room_id, pending)
         return room_id, await send(room_id)
 
@@ -113,8 +113,8 @@ class Showing:
             raise LookupError("an action for a portal that is not in the database")
         return portal
 
-    async def _without_room(self, portal: Portal) -> Portal:
-        forgotten = replace(portal, room_id=None)
+    async def _without(self, portal: Portal, room_id: MatrixRoomId) -> Portal:
+        """The portal, whose room was lost."""
         async with self._store.transaction() as tx:
-            await self._store.portals.save(tx, forgotten)
-        return forgotten
+            await self._store.portals.leave(tx, room_id)
+        return replace(portal, room_id=None)

@@ -8,7 +8,6 @@ right.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 
 from chattor_bridge.bridge import actions
@@ -98,11 +97,10 @@ class Spaces:
                 await self._homeserver.leave(bot, room_id)
 
         async def deed(tx: Transaction) -> None:
-            space = await self._store.spaces.of_owner(tx, owner)
             if action.forget:
                 await self._store.spaces.remove(tx, owner)
-            elif space.room_id in rooms:
-                await self._store.spaces.save(tx, replace(space, room_id=None))
+            for room_id in rooms:
+                await self._store.spaces.leave(tx, room_id)
 
         return deed
 
@@ -123,8 +121,7 @@ class Spaces:
             )
             failpoint("space-created")
         async with self._store.transaction() as tx:
-            space = await self._store.spaces.of_owner(tx, owner)
-            await self._store.spaces.save(tx, replace(space, room_id=room_id))
+            await self._store.spaces.move(tx, owner, room_id)
         return room_id
 
     async def _find(self, owner: MatrixUserId) -> MatrixRoomId | None:

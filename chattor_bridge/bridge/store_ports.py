@@ -114,8 +114,19 @@ class PendingActions(Protocol):
 
 
 class Portals(Protocol):
-    async def save(self, tx: Transaction, portal: Portal) -> None:
-        """Add, or replace by (node, peer)."""
+    """What changes of one changes by itself: while its room is made, its friendship may become one with another."""
+
+    async def add(self, tx: Transaction, portal: Portal) -> None:
+        """Add one, unless this friendship has one. Raises: AlreadyExists when the room shows another conversation."""
+
+    async def move(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, room_id: MatrixRoomId) -> None:
+        """Have this room show it from now on. Raises: NotFound; AlreadyExists when it shows another conversation."""
+
+    async def leave(self, tx: Transaction, room_id: MatrixRoomId) -> None:
+        """Whichever this room shows has none from now on."""
+
+    async def merge(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, into: PeerId) -> None:
+        """It goes on in that of another friendship. Raises: NotFound."""
 
     async def by_peer(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> Portal | None: ...
     async def by_room(self, tx: Transaction, room_id: MatrixRoomId) -> Portal | None: ...
@@ -139,9 +150,11 @@ class ManagementRooms(Protocol):
 class Spaces(Protocol):
     """The space of each owner."""
 
-    async def save(self, tx: Transaction, space: Space) -> None:
-        """Add, or replace by owner."""
+    async def move(self, tx: Transaction, owner: MatrixUserId, room_id: MatrixRoomId) -> None: ...
+    async def leave(self, tx: Transaction, room_id: MatrixRoomId) -> None:
+        """Whoever's space this was has none from now on."""
 
+    async def want(self, tx: Transaction, owner: MatrixUserId, *, wanted: bool) -> None: ...
     async def of_owner(self, tx: Transaction, owner: MatrixUserId) -> Space:
         """One without a room when nothing is known."""
 

@@ -6,19 +6,18 @@ from chattor_bridge.bridge.records import Portal
 from chattor_bridge.ids import MatrixRoomId, MatrixUserId, NodeId, PeerId
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.storage.engine import Row
+from chattor_bridge.storage.table import update_one
 from chattor_bridge.storage.transaction import sql
 
 
 class SqlPortals:
     """See `chattor_bridge.bridge.store_ports.Portals`."""
 
-    async def save(self, tx: Transaction, portal: Portal) -> None:
-        """Raises: AlreadyExists when the room shows another conversation."""
+    async def add(self, tx: Transaction, portal: Portal) -> None:
         await sql(tx).execute(
             "INSERT INTO portals (node_id, peer_id, owner, ghost, room_id, created_at, merged_into) "
             "VALUES ($1, $2, $3, $4, $5, $6, $7) "
-            "ON CONFLICT (node_id, peer_id) DO UPDATE SET owner = excluded.owner, ghost = excluded.ghost, "
-            "room_id = excluded.room_id, created_at = excluded.created_at, merged_into = excluded.merged_into",
+            "ON CONFLICT (node_id, peer_id) DO NOTHING",
             portal.node_id,
             portal.peer_id,
             portal.owner,
@@ -26,6 +25,29 @@ class SqlPortals:
             portal.room_id,
             portal.created_at,
             portal.merged_into,
+        )
+
+    async def move(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, room_id: MatrixRoomId) -> None:
+        await update_one(
+            sql(tx),
+            "portal",
+            "UPDATE portals SET room_id = $3 WHERE node_id = $1 AND peer_id = $2",
+            node_id,
+            peer_id,
+            room_id,
+        )
+
+    async def leave(self, tx: Transaction, room_id: MatrixRoomId) -> None:
+        await sql(tx).execute("UPDATE portals SET room_id = NULL WHERE room_id = $1", room_id)
+
+    async def merge(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, into: PeerId) -> None:
+        await update_one(
+            sql(tx),
+            "portal",
+            "UPDATE portals SET merged_into = $3 WHERE node_id = $1 AND peer_id = $2",
+            node_id,
+            peer_id,
+            into,
         )
 
     async def by_peer(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> Portal | None:

@@ -11,13 +11,24 @@ from chattor_bridge.storage.transaction import sql
 class SqlSpaces:
     """See `chattor_bridge.bridge.store_ports.Spaces`."""
 
-    async def save(self, tx: Transaction, space: Space) -> None:
+    async def move(self, tx: Transaction, owner: MatrixUserId, room_id: MatrixRoomId) -> None:
         await sql(tx).execute(
             "INSERT INTO spaces (owner, room_id, unwanted) VALUES ($1, $2, $3) "
-            "ON CONFLICT (owner) DO UPDATE SET room_id = excluded.room_id, unwanted = excluded.unwanted",
-            space.owner,
-            space.room_id,
-            space.unwanted,
+            "ON CONFLICT (owner) DO UPDATE SET room_id = excluded.room_id",
+            owner,
+            room_id,
+            False,
+        )
+
+    async def leave(self, tx: Transaction, room_id: MatrixRoomId) -> None:
+        await sql(tx).execute("UPDATE spaces SET room_id = NULL WHERE room_id = $1", room_id)
+
+    async def want(self, tx: Transaction, owner: MatrixUserId, *, wanted: bool) -> None:
+        await sql(tx).execute(
+            "INSERT INTO spaces (owner, unwanted) VALUES ($1, $2) "
+            "ON CONFLICT (owner) DO UPDATE SET unwanted = excluded.unwanted",
+            owner,
+            not wanted,
         )
 
     async def of_owner(self, tx: Transaction, owner: MatrixUserId) -> Space:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from chattor_bridge.bridge.records import JsonObject
-from chattor_bridge.ids import MatrixEventId
+from chattor_bridge.ids import MatrixEventId, MatrixUserId, PeerId
 from chattor_bridge.node.happenings import EventFailed
 from chattor_bridge.protocol.events import Unknown
 from tests.bridge.fake_homeserver import BOT, WAIT, Room
@@ -143,6 +143,30 @@ async def test_a_session_begun_anew_is_told_in_the_room(town: Town, friend: Peer
     await town.say(room, "and on we go", ALICE)
     await friend.ears.wait_until(lambda: friend.ears.texts() == ["and on we go"], WAIT)
     assert "less than a day ago" in await town.ask(room, "!chattor resync")
+
+
+async def test_what_becomes_of_a_friendship_while_its_room_is_made_stays_so(
+    town: Town, friend: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It becomes one with another while the homeserver is asked."""
+    room = await town.befriend(friend)
+    portal = await town.portal(room)
+    await town.idle()
+    ensure_user, other = town.homeserver.ensure_user, PeerId(bytes(16))
+
+    async def slow(user: MatrixUserId, display_name: str) -> None:
+        async with town.store.transaction() as tx:
+            await town.store.portals.merge(tx, portal.node_id, portal.peer_id, other)
+        await ensure_user(user, display_name)
+
+    monkeypatch.setattr(town.homeserver, "ensure_user", slow)
+    async with town.store.transaction() as tx:
+        await town.store.portals.leave(tx, room.room_id)
+        await town.bridge._conversations.open(tx, portal)
+    await town.idle()
+    async with town.store.transaction() as tx:
+        now = await town.store.portals.by_peer(tx, portal.node_id, portal.peer_id)
+    assert now == replace(portal, merged_into=other)
 
 
 async def test_the_portal_follows_the_friends_name_and_the_owners(town: Town, friend: Peer) -> None:

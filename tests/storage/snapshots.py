@@ -13,7 +13,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from chattor_bridge.bridge.records import EventLink, KnockNotice, Space
+from chattor_bridge.bridge.records import EventLink, KnockNotice
 from chattor_bridge.ids import EventId, MatrixEventId
 from chattor_bridge.node.records import HeldEvent
 from chattor_bridge.packaged import packaged_directory
@@ -46,9 +46,9 @@ async def fill(store: Store) -> None:
         await store.received.hold(tx, NODE, HeldEvent(PEER, 3, b"planted held event", 5))
         await store.inbox.add(tx, [MESSAGE], 5)
         await store.actions.add(tx, "lane", {"n": 1}, 5)
-        await store.portals.save(tx, records.portal())
+        await store.portals.add(tx, records.portal())
         await store.management_rooms.save(tx, OWNER, ROOM, 5)
-        await store.spaces.save(tx, Space(OWNER, ROOM))
+        await store.spaces.move(tx, OWNER, ROOM)
         await store.event_links.add(tx, LINK)
         await store.unread.add(tx, ROOM, LINK.matrix_event_id, LINK.event_id)
         await store.knock_notices.save(tx, NOTICE)

@@ -292,42 +292,60 @@ class TestActions:
 
 
 class TestPortals:
-    async def test_saving_adds_and_replaces(self, store: Store) -> None:
+    async def test_a_portal_has_a_room_for_as_long_as_it_has_one(self, store: Store) -> None:
         unborn = records.portal(room_id=None)
         born = replace(unborn, room_id=ROOM)
         async with store.transaction() as tx:
-            await store.portals.save(tx, unborn)
+            await store.portals.add(tx, unborn)
             assert await store.portals.by_peer(tx, NODE, PEER) == unborn
             assert await store.portals.by_room(tx, ROOM) is None
-            await store.portals.save(tx, born)
+            await store.portals.move(tx, NODE, PEER, ROOM)
         async with store.transaction() as tx:
+            await store.portals.add(tx, unborn)  # it is there already
             assert await store.portals.by_peer(tx, NODE, PEER) == born
             assert await store.portals.by_room(tx, ROOM) == born
             assert await store.portals.by_ghost(tx, born.ghost) == born
             assert await store.portals.by_ghost(tx, MatrixUserId("@chattor_nobody:example.org")) is None
             assert await store.portals.by_peer(tx, NODE, OTHER_PEER) is None
+            await store.portals.leave(tx, OTHER_ROOM)  # it is in another
+            assert await store.portals.by_room(tx, ROOM) == born
+            await store.portals.leave(tx, ROOM)
+            assert await store.portals.by_peer(tx, NODE, PEER) == unborn
+
+    async def test_what_changes_of_a_portal_leaves_the_rest_alone(self, store: Store) -> None:
+        async with store.transaction() as tx:
+            await store.portals.add(tx, records.portal(room_id=None))
+            await store.portals.merge(tx, NODE, PEER, OTHER_PEER)
+            await store.portals.move(tx, NODE, PEER, ROOM)
+            merged = records.portal(room_id=ROOM)
+            assert await store.portals.by_peer(tx, NODE, PEER) == replace(merged, merged_into=OTHER_PEER)
+
+    async def test_a_portal_that_is_not_there_has_no_room(self, store: Store) -> None:
+        with pytest.raises(NotFound):
+            async with store.transaction() as tx:
+                await store.portals.move(tx, NODE, PEER, ROOM)
 
     async def test_portals_of_an_owner_oldest_first(self, store: Store) -> None:
         portals = [records.portal(PeerId(numbered(9 - n)), MatrixRoomId(f"!{n}:x")) for n in range(9)]
         async with store.transaction() as tx:
             for each in portals:
-                await store.portals.save(tx, each)
-            await store.portals.save(tx, portals[3])
+                await store.portals.add(tx, each)
+            await store.portals.add(tx, portals[3])
             assert await store.portals.of_owner(tx, OWNER) == portals
             assert await store.portals.of_owner(tx, MatrixUserId("@nobody:x")) == []
 
     async def test_portals_without_a_room_do_not_collide(self, store: Store) -> None:
         async with store.transaction() as tx:
-            await store.portals.save(tx, records.portal(PEER, None))
-            await store.portals.save(tx, records.portal(OTHER_PEER, None))
+            await store.portals.add(tx, records.portal(PEER, None))
+            await store.portals.add(tx, records.portal(OTHER_PEER, None))
             assert len(await store.portals.of_owner(tx, OWNER)) == 2
 
     async def test_a_room_shows_one_conversation(self, store: Store) -> None:
         async with store.transaction() as tx:
-            await store.portals.save(tx, records.portal())
+            await store.portals.add(tx, records.portal())
         with pytest.raises(AlreadyExists):
             async with store.transaction() as tx:
-                await store.portals.save(tx, records.portal(OTHER_PEER))
+                await store.portals.add(tx, records.portal(OTHER_PEER))
 
 
 class TestPortalNotices:
@@ -363,9 +381,15 @@ class TestManagementRooms:
     async def test_an_owner_has_one_space_or_none(self, store: Store) -> None:
         async with store.transaction() as tx:
             assert await store.spaces.of_owner(tx, OWNER) == Space(OWNER)
-            for space in (Space(OWNER, ROOM), Space(OWNER, None, unwanted=True), Space(OWNER, OTHER_ROOM)):
-                await store.spaces.save(tx, space)
-                assert await store.spaces.of_owner(tx, OWNER) == space
+            await store.spaces.want(tx, OWNER, wanted=False)
+            await store.spaces.move(tx, OWNER, ROOM)
+            assert await store.spaces.of_owner(tx, OWNER) == Space(OWNER, ROOM, unwanted=True)
+            await store.spaces.leave(tx, OTHER_ROOM)
+            await store.spaces.want(tx, OWNER, wanted=True)
+            assert await store.spaces.of_owner(tx, OWNER) == Space(OWNER, ROOM)
+            await store.spaces.leave(tx, ROOM)
+            assert await store.spaces.of_owner(tx, OWNER) == Space(OWNER)
+            await store.spaces.move(tx, OWNER, OTHER_ROOM)
             assert await store.spaces.owner_of(tx, OTHER_ROOM) == OWNER
             assert await store.spaces.owner_of(tx, ROOM) is None
             await store.spaces.remove(tx, OWNER)

@@ -76,8 +76,8 @@ async def test_links_and_portals_say_where_it_goes_on(store: Store) -> None:
         await store.event_links.move(tx, NODE, PEER, OTHER)
         assert await store.event_links.by_event(tx, NODE, OTHER, link.event_id) == [replace(link, peer_id=OTHER)]
         assert await store.event_links.by_event(tx, NODE, PEER, link.event_id) == []
-        await store.portals.save(tx, portal)
-        await store.portals.save(tx, replace(portal, merged_into=OTHER))
+        await store.portals.add(tx, portal)
+        await store.portals.merge(tx, NODE, portal.peer_id, OTHER)
         assert await store.portals.by_peer(tx, NODE, portal.peer_id) == replace(portal, merged_into=OTHER)
 
 
