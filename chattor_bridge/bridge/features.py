@@ -12,8 +12,8 @@ from chattor_bridge.bridge.records import JsonObject
 
 ROOM_FEATURES: Final = "com.beeper.room_features"
 
-REJECTED, FALLBACK, PARTLY, FULLY = -2, 0, 1, 2
-"""Levels: not sent, and the sender is told; sent as something plainer; sent in another form; sent as it is."""
+PARTLY, FULLY = 1, 2
+"""Levels: sent in another form; sent as it is."""
 
 _ANY_FILE: Final[JsonObject] = {"mime_types": {"*/*": FULLY}, "caption": FULLY}
 _VOICE: Final = "org.matrix.msc3245.voice"

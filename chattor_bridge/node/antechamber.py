@@ -12,14 +12,12 @@ class Antechamber:
     def __init__(self, places: int) -> None:
         self._places = places
         self._waiting: dict[int, Stream] = {}
-        self.turned_out = 0
 
     async def enter(self, stream: Stream) -> None:
         """Take a place, until `leave`. A stream turned out reads its end."""
         oldest = self._waiting.pop(next(iter(self._waiting))) if len(self._waiting) >= self._places else None
         self._waiting[id(stream)] = stream
         if oldest is not None:
-            self.turned_out += 1
             await oldest.close()
 
     def leave(self, stream: Stream) -> None:

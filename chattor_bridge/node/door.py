@@ -55,7 +55,6 @@ class Door:
 
     async def serve(self, stream: Stream) -> None:
         """Serve one stream, to its end. Never raises but for cancellation."""
-        self._counters.door_streams += 1
         try:
             await self._antechamber.enter(stream)
             await within(self._around.clock, DOOR_STREAM_TIMEOUT, self._serve(stream))

@@ -79,7 +79,6 @@ class Knocks(Protocol):
     async def pending(self, tx: Transaction, node_id: NodeId) -> list[PendingKnock]:
         """Those with the most effort first, the older first of equals; ignored ones included."""
 
-    async def count_pending(self, tx: Transaction, node_id: NodeId) -> int: ...
     async def see_pending(self, tx: Transaction, node_id: NodeId, knock_ids: Sequence[KnockId]) -> None:
         """Mark these as seen by their owner; ids that are not there change nothing."""
 

@@ -195,12 +195,11 @@ class WorkStatus:
 class Counters:
     """What this node met since it started, and dropped.
 
-    ``door_streams`` at the doors, of them ``door_refused`` that broke the protocol, stalled or came when too many were
-    open; ``strangers`` that came to a friend's onion and could not say who they are; ``undecryptable`` envelopes that
-    opened under no key; ``unreadable`` events that a friend sealed but nobody can read; ``duplicates`` absorbed.
+    ``door_refused``: streams at the doors that broke the protocol, stalled or came when too many were open;
+    ``strangers`` that came to a friend's onion and could not say who they are; ``undecryptable`` envelopes that opened
+    under no key; ``unreadable`` events that a friend sealed but nobody can read; ``duplicates`` absorbed.
     """
 
-    door_streams: int = 0
     door_refused: int = 0
     strangers: int = 0
     undecryptable: int = 0

@@ -48,12 +48,6 @@ class SqlPendingKnocks(Table):
         )
         return [self._read_pending(row) for row in rows]
 
-    async def count_pending(self, tx: Transaction, node_id: NodeId) -> int:
-        count: int = await sql(tx).fetch_value(
-            "SELECT COUNT(*) AS value FROM pending_knocks WHERE node_id = $1", node_id
-        )
-        return count
-
     async def see_pending(self, tx: Transaction, node_id: NodeId, knock_ids: Sequence[KnockId]) -> None:
         for knock_id in knock_ids:
             await sql(tx).execute(

@@ -64,7 +64,6 @@ FENCE = (
 
 ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 
-DIVISION_BY_ZERO = "22012"
 FOREIGN_KEY_VIOLATION = "23503"
 UNIQUE_VIOLATION = "23505"
 DAMAGED = {"XX001", "XX002"}

@@ -140,12 +140,6 @@ class TimelineView(ScrollView, can_focus=True):
         """The marked message."""
         return None if self._chosen is None else self.timeline.find(self._chosen)
 
-    @property
-    def visible_text(self) -> str:
-        """What is on the screen, without looks."""
-        top = self.scroll_offset.y
-        return "\n".join(line.strip.text.rstrip() for line in self._lines[top : top + self.size.height])
-
     def to_end(self) -> None:
         """Scroll to the newest, and stay there."""
         self._following = True
