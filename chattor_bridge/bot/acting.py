@@ -8,7 +8,8 @@ from typing import Final
 from chattor_bridge.bot.parser import Command
 from chattor_bridge.bot.request import Request
 from chattor_bridge.bot.rooms import GROUP
-from chattor_bridge.bridge.actions import ProvePuppet, owner_lane
+from chattor_bridge.bridge.actions import ProvePuppet
+from chattor_bridge.bridge.lane_names import owner_lane
 from chattor_bridge.bridge.listener import Deed
 from chattor_bridge.bridge.puppets import Puppet, puppet_of, save_puppet
 from chattor_bridge.errors import UsageError

@@ -22,8 +22,9 @@ from chattor_bridge.bot import (
 )
 from chattor_bridge.bot.parser import Command, Commands
 from chattor_bridge.bot.request import Request
-from chattor_bridge.bridge.actions import Leave, OpenManagement, Say, Welcome, owner_lane, room_lane
+from chattor_bridge.bridge.actions import Leave, OpenManagement, Say, Welcome
 from chattor_bridge.bridge.bridge import Desk
+from chattor_bridge.bridge.lane_names import owner_lane, room_lane
 from chattor_bridge.bridge.listener import Deed, Heard, nothing
 from chattor_bridge.bridge.permissions import Level
 from chattor_bridge.bridge.speaking import ACCEPT_MARK, IGNORE_MARK

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from chattor_bridge.bot.numbers import Kind, Numbers
-from chattor_bridge.bridge.actions import AskAboutKnock, TellMissed, owner_lane
+from chattor_bridge.bridge.actions import AskAboutKnock, TellMissed
 from chattor_bridge.bridge.content import literal
+from chattor_bridge.bridge.lane_names import owner_lane
 from chattor_bridge.bridge.speaking import ACCEPT_MARK, IGNORE_MARK
 from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.bridge.voice import Place, Voice

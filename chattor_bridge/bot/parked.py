@@ -30,7 +30,6 @@ KINDS = {
     "show-file": "a file of theirs",
     "weigh-file": "a file they offer",
     "offer-file": "a file of yours",
-    "show-text": "something they said",
     "show-unknown": "something they said that this version does not know",
     "open-portal": "opening the room of your conversation",
     "rename-portal": "showing their new name",

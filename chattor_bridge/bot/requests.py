@@ -9,8 +9,8 @@ from chattor_bridge.bot.numbers import Kind, Numbers
 from chattor_bridge.bot.parser import Command
 from chattor_bridge.bot.request import Request
 from chattor_bridge.bot.typed_code import split_code
-from chattor_bridge.bridge.actions import owner_lane
 from chattor_bridge.bridge.content import literal
+from chattor_bridge.bridge.lane_names import owner_lane
 from chattor_bridge.bridge.listener import Deed
 from chattor_bridge.errors import Unavailable, UsageError
 from chattor_bridge.ids import KnockId

@@ -1,35 +1,36 @@
 """What may be waiting to be done on the homeserver, as records that go into the database as JSON and come back.
 
-Each names everything it needs, because it may be carried out long after, by another run of this program. ``key`` is
-drawn when an action is made and stays with it: the transaction id of what it sends is made from it, so a replay after
-a crash sends nothing twice. Byte identifiers are in hexadecimal.
-
-A *lane* is the queue an action waits in. Everything said in a portal shares one lane, and everything the bot says to
-one owner elsewhere shares another, so that it is read in the order it happened.
+Each names everything it needs, because it may be carried out long after, by another run of this program. In the
+database it is known by its name, so a class that gets another name makes a new kind. Byte identifiers are in
+hexadecimal.
 """
 
 from __future__ import annotations
 
 import base64
+import re
 import secrets
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 from chattor_bridge.bridge.records import JsonObject, Portal
 from chattor_bridge.errors import MalformedData
-from chattor_bridge.ids import MatrixRoomId, MatrixUserId
 from chattor_bridge.protocol.events import Event, decode_event, encode_event
 
 KEY_BYTES = 16
 """128 random bits: no two actions ever share a key."""
 
 
-def _new_key() -> str:
-    return secrets.token_hex(KEY_BYTES)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sends:
+    """Sends something. ``key`` is drawn when the action is made and stays with it: the transaction id of what it sends
+    is made from it, so a replay after a crash sends nothing twice."""
+
+    key: str = field(default_factory=lambda: secrets.token_hex(KEY_BYTES))
 
 
 @dataclass(frozen=True, slots=True)
-class Say:
+class Say(_Sends):
     """The bot says something, written in CommonMark. Without ``room`` in the owner's management room, made if there
     is none; so too where ``room`` is closed to the bot by then, unless it makes sense ``only_there``. With ``edits``
     it replaces an earlier message of the bot."""
@@ -40,11 +41,10 @@ class Say:
     reply_to: str | None = None
     edits: str | None = None
     only_there: bool = False
-    key: str = field(default_factory=_new_key)
 
 
 @dataclass(frozen=True, slots=True)
-class ShowImage:
+class ShowImage(_Sends):
     """The bot shows a PNG image; ``data`` is base64, ``width`` its side in pixels."""
 
     owner: str
@@ -53,59 +53,53 @@ class ShowImage:
     filename: str
     caption: str
     width: int
-    key: str = field(default_factory=_new_key)
 
 
 @dataclass(frozen=True, slots=True)
-class AskAboutKnock:
+class AskAboutKnock(_Sends):
     """The bot tells of a contact request in the management room, to be answered by reaction or reply."""
 
     owner: str
     knock: str
     text: str
-    key: str = field(default_factory=_new_key)
 
 
 @dataclass(frozen=True, slots=True)
-class TellMissed:
+class TellMissed(_Sends):
     """The bot says in the management room how far catching up is: the first time in a message, and then there until it
     is ``over``."""
 
     owner: str
     text: str
     over: bool
-    key: str = field(default_factory=_new_key)
 
 
 @dataclass(frozen=True, slots=True)
-class React:
+class React(_Sends):
     """The bot reacts to a message, so that the owner needs one touch to do the same."""
 
     owner: str
     room: str
     target: str
     emoji: str
-    key: str = field(default_factory=_new_key)
 
 
 @dataclass(frozen=True, slots=True)
-class Welcome:
+class Welcome(_Sends):
     """The bot was invited: join, see what room it is, and say the words that fit."""
 
     owner: str
     room: str
     greeting: str
     crowded: str
-    key: str = field(default_factory=_new_key)
 
 
 @dataclass(frozen=True, slots=True)
-class OpenManagement:
+class OpenManagement(_Sends):
     """Open a new management room, invite the owner and greet there."""
 
     owner: str
     greeting: str
-    key: str = field(default_factory=_new_key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +128,7 @@ class RenamePortal:
 
 
 @dataclass(frozen=True, slots=True)
-class ClosePortal:
+class ClosePortal(_Sends):
     """The conversation is over for good: say so in its room if there is one, and leave it."""
 
     owner: str
@@ -142,22 +136,20 @@ class ClosePortal:
     peer: str
     ghost: str
     room: str | None
-    key: str = field(default_factory=_new_key)
 
 
 @dataclass(frozen=True, slots=True)
-class TellWaiting:
+class TellWaiting(_Sends):
     """Say in a portal that what was said there is still on its way, unless it is not any more by then; ``carried``:
     by how many friends of the friend, which is said instead."""
 
     node: str
     peer: str
     carried: int = 0
-    key: str = field(default_factory=_new_key)
 
 
 @dataclass(frozen=True, slots=True)
-class TellHeld:
+class TellHeld(_Sends):
     """Say why something could not be sent now; ``order`` is its place in the inbox, in which it is kept."""
 
     owner: str
@@ -165,20 +157,18 @@ class TellHeld:
     text: str
     reply_to: str
     order: int
-    key: str = field(default_factory=_new_key)
 
 
 @dataclass(frozen=True, slots=True)
-class TakeBack:
+class TakeBack(_Sends):
     """The bot removes what it has said."""
 
     room: str
     event: str
-    key: str = field(default_factory=_new_key)
 
 
 @dataclass(frozen=True, slots=True)
-class ReportStatus:
+class ReportStatus(_Sends):
     """Tell clients that show it how far a message has come; ``status`` is one of Beeper's words, ``ghost`` who has it,
     ``reason`` a sentence for a person."""
 
@@ -187,7 +177,6 @@ class ReportStatus:
     status: str
     ghost: str
     reason: str = ""
-    key: str = field(default_factory=_new_key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +189,7 @@ class ShowEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class PartFromRoom:
+class PartFromRoom(_Sends):
     """Bot and ghost leave the room of a conversation that may go on in another; with ``everybody`` its owner and guests
     are sent out first."""
 
@@ -209,7 +198,6 @@ class PartFromRoom:
     ghost: str
     room: str
     everybody: bool
-    key: str = field(default_factory=_new_key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,13 +211,12 @@ class ConsiderRoom:
 
 
 @dataclass(frozen=True, slots=True)
-class ProvePuppet:
+class ProvePuppet(_Sends):
     """Remove the message ``event``, which held an access token, and find out whether that is the owner's own."""
 
     owner: str
     room: str
     event: str
-    key: str = field(default_factory=_new_key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,16 +242,6 @@ class CloseSpace:
     room: str | None
     search: bool = False
     forget: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ShowText:
-    """As earlier versions of this program stored a text; ``text`` is CommonMark, ``event`` the id of the event."""
-
-    node: str
-    peer: str
-    event: str
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,45 +337,15 @@ Action = (
     | TendPuppet
     | TendSpace
     | CloseSpace
-    | ShowText
     | ShowUnknown
     | FileAction
     | MarkRead
 )
 
-_KINDS: dict[str, type[Any]] = {
-    "say": Say,
-    "show-image": ShowImage,
-    "ask-about-knock": AskAboutKnock,
-    "tell-missed": TellMissed,
-    "react": React,
-    "welcome": Welcome,
-    "open-management": OpenManagement,
-    "leave": Leave,
-    "open-portal": OpenPortal,
-    "rename-portal": RenamePortal,
-    "close-portal": ClosePortal,
-    "tell-waiting": TellWaiting,
-    "tell-held": TellHeld,
-    "take-back": TakeBack,
-    "report-status": ReportStatus,
-    "show-event": ShowEvent,
-    "part-from-room": PartFromRoom,
-    "consider-room": ConsiderRoom,
-    "disappear": Disappear,
-    "prove-puppet": ProvePuppet,
-    "tend-puppet": TendPuppet,
-    "tend-space": TendSpace,
-    "close-space": CloseSpace,
-    "show-text": ShowText,
-    "show-unknown": ShowUnknown,
-    "offer-file": OfferFile,
-    "weigh-file": WeighFile,
-    "show-file": ShowFile,
-    "tell-progress": TellProgress,
-    "mark-read": MarkRead,
+_NAMES: dict[type[Any], str] = {
+    kind: re.sub(r"(?<!^)(?=[A-Z])", "-", kind.__name__).lower() for kind in get_args(Action)
 }
-_NAMES = {kind: name for name, kind in _KINDS.items()}
+_KINDS = {name: kind for kind, name in _NAMES.items()}
 
 
 def to_json(action: Action) -> JsonObject:
@@ -433,37 +380,3 @@ def said(action: ShowEvent) -> Event:
         return decode_event(base64.b64decode(action.said))
     except MalformedData as error:
         raise ValueError("an event of another version") from error
-
-
-def owner_lane(owner: MatrixUserId) -> str:
-    """The lane of everything the bot says to this owner outside portals."""
-    return f"owner:{owner}"
-
-
-def portal_lane(portal: Portal) -> str:
-    """The lane of everything that happens in this portal."""
-    return f"portal:{portal.ghost}"
-
-
-def space_lane(owner: MatrixUserId) -> str:
-    """The lane of everything about this owner's space."""
-    return f"space:{owner}"
-
-
-FILES = "files:"
-"""How lanes of files begin."""
-
-
-def files_lane(portal: Portal) -> str:
-    """The lane of files in this portal, which may take long: what is said there does not wait for them."""
-    return f"{FILES}{portal.ghost}"
-
-
-def puppet_lane(owner: MatrixUserId) -> str:
-    """The lane of everything done in this owner's name."""
-    return f"puppet:{owner}"
-
-
-def room_lane(room_id: MatrixRoomId) -> str:
-    """The lane of a room that belongs to no owner."""
-    return f"room:{room_id}"

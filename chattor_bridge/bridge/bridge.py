@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from chattor_bridge.bridge.actions import FILES
 from chattor_bridge.bridge.conversations import Conversations
 from chattor_bridge.bridge.files.offering import Offering
 from chattor_bridge.bridge.files.progress import Progress
 from chattor_bridge.bridge.ghosts import Household
 from chattor_bridge.bridge.inbox import InboxWorker
 from chattor_bridge.bridge.intake import Intake
+from chattor_bridge.bridge.lane_names import FILES
 from chattor_bridge.bridge.lanes import Lanes, Resting
 from chattor_bridge.bridge.late_keys import LateKeys
 from chattor_bridge.bridge.listener import Announcer, Listener

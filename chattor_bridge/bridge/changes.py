@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from chattor_bridge.bridge import content, polls
-from chattor_bridge.bridge.actions import ShowEvent, from_json, portal_lane, said
+from chattor_bridge.bridge.actions import ShowEvent, from_json, said
 from chattor_bridge.bridge.files.content import recaptioned
 from chattor_bridge.bridge.ghosts import transaction_id
+from chattor_bridge.bridge.lane_names import portal_lane
 from chattor_bridge.bridge.listener import Deed, nothing
 from chattor_bridge.bridge.ports import Homeserver, TextConversion
 from chattor_bridge.bridge.records import EventLink, JsonObject, PendingAction, Portal

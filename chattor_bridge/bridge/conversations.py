@@ -10,9 +10,9 @@ import hashlib
 import json
 
 from chattor_bridge.bridge import actions
-from chattor_bridge.bridge.actions import portal_lane, puppet_lane, space_lane
 from chattor_bridge.bridge.features import FEATURES
 from chattor_bridge.bridge.ghosts import SECRET_BYTES, SECRET_NAME, Household
+from chattor_bridge.bridge.lane_names import portal_lane, puppet_lane, space_lane
 from chattor_bridge.bridge.puppets import puppet_of
 from chattor_bridge.bridge.records import Portal
 from chattor_bridge.bridge.store_ports import BridgeStore

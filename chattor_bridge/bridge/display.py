@@ -73,14 +73,6 @@ class Display:
                 return await self._changes.poll_end(portal, event, target, pending)
         raise TypeError("nothing that is shown")
 
-    async def text(self, action: actions.ShowText, pending: PendingAction) -> Deed:
-        """Show a text that an earlier version of this program has stored."""
-        body = Text(action.text)
-        async with self._store.transaction() as tx:
-            portal = await self._showing.portal_in(tx, action.node, action.peer)
-            form = await self._text(tx, portal, body)
-        return await self.talk(portal, Event(EventId(bytes.fromhex(action.event)), 0, body), pending, form)
-
     async def unknown(self, action: actions.ShowUnknown, pending: PendingAction) -> Deed:
         """Say that there is something this version does not know."""
         portal = await self._showing.portal(action.node, action.peer)

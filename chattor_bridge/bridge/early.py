@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 
-from chattor_bridge.bridge.actions import ShowEvent, portal_lane, showing
+from chattor_bridge.bridge.actions import ShowEvent, showing
+from chattor_bridge.bridge.lane_names import portal_lane
 from chattor_bridge.bridge.records import Portal
 from chattor_bridge.bridge.speech.answers import told_prefix
 from chattor_bridge.bridge.store_ports import BridgeStore

@@ -6,17 +6,10 @@ that, each in the lane of its portal, behind whatever is being done there at tha
 
 from __future__ import annotations
 
-from chattor_bridge.bridge.actions import (
-    ClosePortal,
-    Leave,
-    files_lane,
-    owner_lane,
-    portal_lane,
-    puppet_lane,
-    room_lane,
-)
+from chattor_bridge.bridge.actions import ClosePortal, Leave
 from chattor_bridge.bridge.conversations import Conversations
 from chattor_bridge.bridge.files.notes import Notes
+from chattor_bridge.bridge.lane_names import files_lane, owner_lane, portal_lane, puppet_lane, room_lane
 from chattor_bridge.bridge.puppets import save_puppet
 from chattor_bridge.bridge.records import Portal
 from chattor_bridge.bridge.speech.answers import told_prefix

@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-from chattor_bridge.bridge.actions import TellHeld, portal_lane
+from chattor_bridge.bridge.actions import TellHeld
 from chattor_bridge.bridge.content import literal
 from chattor_bridge.bridge.intake import READ_ID_PREFIX
+from chattor_bridge.bridge.lane_names import portal_lane
 from chattor_bridge.bridge.ports import Homeserver
 from chattor_bridge.bridge.records import InboxItem
 from chattor_bridge.bridge.router import Router, Situation

@@ -19,6 +19,7 @@ from chattor_bridge.bridge import actions
 from chattor_bridge.bridge.content import literal, room_link
 from chattor_bridge.bridge.conversations import Conversations
 from chattor_bridge.bridge.intake import Intake
+from chattor_bridge.bridge.lane_names import portal_lane
 from chattor_bridge.bridge.listener import Deed, nothing
 from chattor_bridge.bridge.look import Looks
 from chattor_bridge.bridge.ports import Homeserver
@@ -87,7 +88,7 @@ async def is_looked_at(store: BridgeStore, tx: Transaction, room_id: MatrixRoomI
 
 async def look_at(store: BridgeStore, voice: Voice, tx: Transaction, portal: Portal, room_id: MatrixRoomId) -> None:
     """Have it found out, behind what is being done in the portal."""
-    lane = actions.portal_lane(portal)
+    lane = portal_lane(portal)
     await store.set_setting(tx, _mark(room_id), lane)
     action = actions.ConsiderRoom(portal.node_id.hex(), portal.peer_id.hex(), room_id)
     await voice.arrange(tx, lane, action)

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from chattor_bridge.bridge import actions
-from chattor_bridge.bridge.actions import owner_lane, portal_lane
 from chattor_bridge.bridge.content import literal, room_link
 from chattor_bridge.bridge.conversations import Conversations
 from chattor_bridge.bridge.early import Early
 from chattor_bridge.bridge.files.news import FileNews
 from chattor_bridge.bridge.ghosts import Household
+from chattor_bridge.bridge.lane_names import owner_lane, portal_lane
 from chattor_bridge.bridge.listener import Announcer
 from chattor_bridge.bridge.records import EventLink, Portal, Topic
 from chattor_bridge.bridge.statuses import FAILED, SUCCESS, holders, take_back_if_nothing_waits

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from chattor_bridge.bridge.actions import files_lane, owner_lane, portal_lane
+from chattor_bridge.bridge.lane_names import files_lane, owner_lane, portal_lane
 from chattor_bridge.bridge.records import Parked, Portal, PortalNotice, Topic
 from chattor_bridge.bridge.statuses import take_back
 from chattor_bridge.bridge.store_ports import BridgeStore, MatrixInbox, PendingActions

@@ -79,8 +79,6 @@ class Performer:
                 return await self._display.event(action, pending)
             case actions.Disappear():
                 return await self._disappearing.disappear(action)
-            case actions.ShowText():
-                return await self._display.text(action, pending)
             case actions.ShowUnknown():
                 return await self._display.unknown(action, pending)
             case actions.OfferFile() | actions.WeighFile() | actions.ShowFile() | actions.TellProgress():

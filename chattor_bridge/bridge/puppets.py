@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 
 from chattor_bridge.bridge import actions
 from chattor_bridge.bridge.ghosts import Household
+from chattor_bridge.bridge.lane_names import puppet_lane
 from chattor_bridge.bridge.listener import Deed, nothing
 from chattor_bridge.bridge.ports import Homeserver, Person
 from chattor_bridge.bridge.records import Portal
@@ -102,7 +103,7 @@ class Puppets:
             if puppet is not None and await puppet_of(self._store, tx, owner) == puppet:
                 await save_puppet(self._store, tx, owner, Puppet(puppet.token, proven=True) if proven else None)
                 if proven:
-                    await self._voice.arrange(tx, actions.puppet_lane(owner), actions.TendPuppet(owner))
+                    await self._voice.arrange(tx, puppet_lane(owner), actions.TendPuppet(owner))
             for text in said:
                 await self._voice.say(tx, place, text)
 

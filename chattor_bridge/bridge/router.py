@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from chattor_bridge.bridge import content
-from chattor_bridge.bridge.actions import Leave, room_lane
+from chattor_bridge.bridge.actions import Leave
 from chattor_bridge.bridge.conversations import Conversations
 from chattor_bridge.bridge.ghosts import Household
 from chattor_bridge.bridge.intake import READ_EVENT, READ_ID_PREFIX
+from chattor_bridge.bridge.lane_names import room_lane
 from chattor_bridge.bridge.listener import Deed, Heard, Listener, nothing
 from chattor_bridge.bridge.moving import REPLACED_BY_ANOTHER, is_looked_at, look_at
 from chattor_bridge.bridge.records import InboxItem, JsonObject, Portal

@@ -12,6 +12,7 @@ import logging
 from chattor_bridge.bridge import actions, content
 from chattor_bridge.bridge.attachment import Upload
 from chattor_bridge.bridge.ghosts import MARK_KEY, transaction_id
+from chattor_bridge.bridge.lane_names import owner_lane
 from chattor_bridge.bridge.listener import Deed, nothing
 from chattor_bridge.bridge.look import BOT_NAME
 from chattor_bridge.bridge.ports import Homeserver, TextConversion
@@ -73,7 +74,7 @@ class Speaking:
             knock_id = KnockId(bytes.fromhex(action.knock))
             await self._store.knock_notices.save(tx, KnockNotice(knock_id, room_id, event_id))
             for emoji in (ACCEPT_MARK, IGNORE_MARK):
-                await self._voice.arrange(tx, actions.owner_lane(owner), actions.React(owner, room_id, event_id, emoji))
+                await self._voice.arrange(tx, owner_lane(owner), actions.React(owner, room_id, event_id, emoji))
 
         return deed
 

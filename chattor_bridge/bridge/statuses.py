@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from chattor_bridge.bridge import actions, content
-from chattor_bridge.bridge.actions import portal_lane
 from chattor_bridge.bridge.ghosts import MARK_KEY, transaction_id
+from chattor_bridge.bridge.lane_names import portal_lane
 from chattor_bridge.bridge.listener import Deed, nothing
 from chattor_bridge.bridge.look import Looks
 from chattor_bridge.bridge.ports import Homeserver, TextConversion

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from chattor_bridge.bridge.actions import Action, Say, owner_lane, portal_lane, to_json
+from chattor_bridge.bridge.actions import Action, Say, to_json
+from chattor_bridge.bridge.lane_names import owner_lane, portal_lane
 from chattor_bridge.bridge.records import Portal
 from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.errors import HomeserverUnavailable

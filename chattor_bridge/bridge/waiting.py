@@ -11,7 +11,8 @@ import asyncio
 import logging
 from contextlib import suppress
 
-from chattor_bridge.bridge.actions import TellWaiting, portal_lane
+from chattor_bridge.bridge.actions import TellWaiting
+from chattor_bridge.bridge.lane_names import portal_lane
 from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.bridge.voice import Voice
 from chattor_bridge.errors import Unavailable

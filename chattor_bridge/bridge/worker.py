@@ -114,7 +114,7 @@ class ActionWorker:
             log.error("set action %d (%s) aside: %s", pending.order, kind, reason)
             await self._store.actions.park(tx, pending.order, reason)
             match action:
-                case actions.ShowEvent() | actions.ShowText() | actions.ShowUnknown() | actions.ShowFile():
+                case actions.ShowEvent() | actions.ShowUnknown() | actions.ShowFile():
                     await self._tell_owner(tx, action.node, action.peer, NOT_SHOWN, reason)
                 case actions.ConsiderRoom():
                     await self._tell_owner(tx, action.node, action.peer, NOT_MOVED, reason)

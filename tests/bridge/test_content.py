@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import get_args
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -99,26 +100,39 @@ def test_transaction_ids_differ_by_sender_room_event_and_part() -> None:
 
 
 def test_every_action_comes_back_from_the_database_as_it_was() -> None:
-    kinds: list[actions.Action] = [
-        actions.Say(ALICE, None, "text", "$1"),
-        actions.ShowImage(ALICE, "!r", "ZGF0YQ==", "a.png", "caption", 100),
-        actions.AskAboutKnock(ALICE, "00", "text"),
-        actions.TellMissed(ALICE, "text", True),
-        actions.React(ALICE, "!r", "$1", "x"),
-        actions.Welcome(ALICE, "!r", "a", "b", "c"),
-        actions.OpenManagement(ALICE, "a"),
-        actions.Leave("@a", "!r", "b"),
-        actions.Leave(ALICE, "!r"),
-        actions.OpenPortal("00", "01"),
-        actions.RenamePortal("00", "01"),
-        actions.TellWaiting("00", "01", 2),
-        actions.TellHeld(ALICE, "!r", "text", "$1", 7),
-        actions.TakeBack("!r", "$1"),
-        actions.ReportStatus("!r", "$1", "PENDING", "@ghost"),
-        actions.ShowEvent("00", "01", "c2FpZA=="),
-        actions.ShowText("00", "01", "02", "text"),
-        actions.ShowUnknown("00", "01", "02", "type"),
-        actions.MarkRead(ALICE, "!r", "$1"),
-    ]
-    for action in kinds:
-        assert actions.from_json(json.loads(json.dumps(actions.to_json(action)))) == action
+    kinds: dict[str, actions.Action] = {
+        "say": actions.Say(ALICE, None, "text", "$1"),
+        "show-image": actions.ShowImage(ALICE, "!r", "ZGF0YQ==", "a.png", "caption", 100),
+        "ask-about-knock": actions.AskAboutKnock(ALICE, "00", "text"),
+        "tell-missed": actions.TellMissed(ALICE, "text", True),
+        "react": actions.React(ALICE, "!r", "$1", "x"),
+        "welcome": actions.Welcome(ALICE, "!r", "a", "b"),
+        "open-management": actions.OpenManagement(ALICE, "a"),
+        "leave": actions.Leave("@a", "!r", "b"),
+        "open-portal": actions.OpenPortal("00", "01"),
+        "rename-portal": actions.RenamePortal("00", "01"),
+        "close-portal": actions.ClosePortal(ALICE, "00", "01", "@ghost", None),
+        "tell-waiting": actions.TellWaiting("00", "01", 2),
+        "tell-held": actions.TellHeld(ALICE, "!r", "text", "$1", 7),
+        "take-back": actions.TakeBack("!r", "$1"),
+        "report-status": actions.ReportStatus("!r", "$1", "PENDING", "@ghost"),
+        "show-event": actions.ShowEvent("00", "01", "c2FpZA=="),
+        "part-from-room": actions.PartFromRoom("00", "01", "@ghost", "!r", True),
+        "consider-room": actions.ConsiderRoom("00", "01", "!r"),
+        "prove-puppet": actions.ProvePuppet(ALICE, "!r", "$1"),
+        "tend-puppet": actions.TendPuppet(ALICE),
+        "tend-space": actions.TendSpace(ALICE),
+        "close-space": actions.CloseSpace(ALICE, None, search=True),
+        "show-unknown": actions.ShowUnknown("00", "01", "02", "type"),
+        "offer-file": actions.OfferFile("00", "01", {"type": "m.room.message"}),
+        "weigh-file": actions.WeighFile("00", "01", "02"),
+        "show-file": actions.ShowFile("00", "01", "02"),
+        "tell-progress": actions.TellProgress("00", "01", "02", "text"),
+        "mark-read": actions.MarkRead(ALICE, "!r", "$1"),
+        "disappear": actions.Disappear("00", "01", "02"),
+    }
+    assert {type(action) for action in kinds.values()} == set(get_args(actions.Action))
+    for kind, action in kinds.items():
+        stored = actions.to_json(action)
+        assert stored["kind"] == kind
+        assert actions.from_json(json.loads(json.dumps(stored))) == action

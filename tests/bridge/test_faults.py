@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from chattor_bridge.bridge import sender, worker
-from chattor_bridge.bridge.actions import Say, owner_lane, to_json
+from chattor_bridge.bridge.actions import Say, to_json
+from chattor_bridge.bridge.lane_names import owner_lane
 from chattor_bridge.bridge.voice import Voice
 from chattor_bridge.errors import HomeserverUnavailable
 from chattor_bridge.ids import MatrixUserId

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from chattor_bridge.bridge.actions import TendSpace, space_lane, to_json
+from chattor_bridge.bridge.actions import TendSpace, to_json
+from chattor_bridge.bridge.lane_names import space_lane
 from chattor_bridge.bridge.space import SPACE_STATE
 from chattor_bridge.ids import MatrixUserId
 from tests.bot.test_merging import second_portal

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from chattor_bridge.bridge.actions import portal_lane
+from chattor_bridge.bridge.lane_names import portal_lane
 from chattor_bridge.ids import MatrixUserId
 from tests.bridge.fake_homeserver import BOT, DOMAIN, WAIT
 from tests.bridge.town import Town, chattor_friend

@@ -7,7 +7,7 @@ import secrets
 
 import pytest
 
-from chattor_bridge.bridge.actions import portal_lane
+from chattor_bridge.bridge.lane_names import portal_lane
 from chattor_bridge.ids import EventId, MatrixUserId
 from chattor_bridge.node.happenings import ContactRenamed, EventsForgotten
 from chattor_bridge.node.housekeeping import HOUSEKEEPING

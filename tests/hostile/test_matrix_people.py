@@ -10,7 +10,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from chattor_bridge.bridge.actions import Say, owner_lane, to_json
+from chattor_bridge.bridge.actions import Say, to_json
+from chattor_bridge.bridge.lane_names import owner_lane
 from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.bridge.rooms import MANAGEMENT_STATE
 from chattor_bridge.ids import MatrixUserId

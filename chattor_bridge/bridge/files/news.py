@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from chattor_bridge.bridge.actions import ShowFile, WeighFile, files_lane
+from chattor_bridge.bridge.actions import ShowFile, WeighFile
 from chattor_bridge.bridge.files.notes import Note, Notes
 from chattor_bridge.bridge.files.words import outcome
+from chattor_bridge.bridge.lane_names import files_lane
 from chattor_bridge.bridge.records import Portal
 from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.bridge.voice import Place, Voice

@@ -7,7 +7,7 @@ import base64
 import json
 from dataclasses import asdict, dataclass, replace
 
-from chattor_bridge.bridge.actions import files_lane
+from chattor_bridge.bridge.lane_names import files_lane
 from chattor_bridge.bridge.records import JsonObject, Portal
 from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.errors import MalformedData

@@ -16,11 +16,12 @@ from dataclasses import asdict, dataclass, replace
 import imagesize
 
 from chattor_bridge.bridge import content
-from chattor_bridge.bridge.actions import OfferFile, files_lane
+from chattor_bridge.bridge.actions import OfferFile
 from chattor_bridge.bridge.attachment import Attachment, Picture
 from chattor_bridge.bridge.files.content import Description, described
 from chattor_bridge.bridge.files.notes import Notes
 from chattor_bridge.bridge.files.source import MediaFile, reference_to
+from chattor_bridge.bridge.lane_names import files_lane
 from chattor_bridge.bridge.listener import Deed
 from chattor_bridge.bridge.ports import Homeserver, TextConversion
 from chattor_bridge.bridge.records import EventLink, JsonObject, PendingAction, Portal

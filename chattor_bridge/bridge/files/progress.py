@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 
-from chattor_bridge.bridge.actions import TellProgress, portal_lane
+from chattor_bridge.bridge.actions import TellProgress
 from chattor_bridge.bridge.files.notes import Notes
 from chattor_bridge.bridge.files.words import how_far
+from chattor_bridge.bridge.lane_names import portal_lane
 from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.bridge.voice import Place, Voice
 from chattor_bridge.errors import Unavailable

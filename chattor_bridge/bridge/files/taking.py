@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 
 from chattor_bridge.bridge import content
-from chattor_bridge.bridge.actions import OpenPortal, ShowFile, TellProgress, WeighFile, portal_lane
+from chattor_bridge.bridge.actions import OpenPortal, ShowFile, TellProgress, WeighFile
 from chattor_bridge.bridge.attachment import Attachment, Upload
 from chattor_bridge.bridge.content import literal
 from chattor_bridge.bridge.display import Display
@@ -21,6 +21,7 @@ from chattor_bridge.bridge.files.content import Description, Shape, file_name, s
 from chattor_bridge.bridge.files.notes import Note, Notes
 from chattor_bridge.bridge.files.words import called, in_bytes, outcome
 from chattor_bridge.bridge.ghosts import transaction_id
+from chattor_bridge.bridge.lane_names import portal_lane
 from chattor_bridge.bridge.listener import Deed, nothing
 from chattor_bridge.bridge.ports import Homeserver, TextConversion
 from chattor_bridge.bridge.records import JsonObject, PendingAction, Portal

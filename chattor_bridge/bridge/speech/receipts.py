@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chattor_bridge.bridge.actions import portal_lane
+from chattor_bridge.bridge.lane_names import portal_lane
 from chattor_bridge.bridge.listener import Deed
 from chattor_bridge.bridge.records import Portal
 from chattor_bridge.bridge.store_ports import BridgeStore

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chattor_bridge.bridge import content
-from chattor_bridge.bridge.actions import portal_lane
+from chattor_bridge.bridge.lane_names import portal_lane
 from chattor_bridge.bridge.listener import Deed
 from chattor_bridge.bridge.parking import Parking
 from chattor_bridge.bridge.records import JsonObject, Portal, PortalNotice, Topic
