@@ -81,8 +81,10 @@ class Onions:
 
     async def remove(self, hosted: HostedOnion) -> None:
         """Take an onion out of tor; does not raise when tor is gone, for then the onion is too."""
-        if self._hosted.get(hosted.onion) is hosted:
+        if self._is_hosted(hosted):
             del self._hosted[hosted.onion]
+        if (upload := self._uploads.get(hosted.service_id)) is not None:
+            upload.enough.set()  # its turn is over
         await self._delete(hosted)
 
     async def renew(self, hosted: HostedOnion, why: str) -> None:
@@ -140,15 +142,18 @@ class Onions:
         self._work.set()
 
     async def _publish(self, control: Control, hosted: HostedOnion) -> None:
+        """The turn of one onion. Once that is withdrawn it is nobody's any more here, for the same onion may have been
+        published anew: `remove` has taken it out of tor, after whatever was asked of tor before."""
         loop = asyncio.get_running_loop()
         upload = self._uploads[hosted.service_id] = _Upload()
         began = loop.time()
         try:
+            if not self._is_hosted(hosted):
+                return
             await control.command(hosted.add_command())
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(upload.enough.wait(), PUBLICATION_TIMEOUT)
-            if hosted.withdrawn:
-                await self._delete(hosted)
+            if not self._is_hosted(hosted):
                 return
             self._stage.ended(began, loop.time(), enough=upload.enough.is_set(), failed=upload.failed)
             if upload.uploaded:
@@ -159,6 +164,8 @@ class Onions:
                 await self._delete(hosted)
                 self._queue_later(hosted)
         except CommandRefused as error:
+            if not self._is_hosted(hosted):
+                return
             log.warning("an onion could not be added: %s; trying again later", error)
             hosted.down(str(error))
             await self._delete(hosted)
@@ -166,7 +173,8 @@ class Onions:
         except TorUnavailable:
             log.info("tor went away during a publication")  # all onions queue again when it is back
         finally:
-            del self._uploads[hosted.service_id]
+            if self._uploads.get(hosted.service_id) is upload:
+                del self._uploads[hosted.service_id]
             self._under_way -= 1
             self._work.set()
 
@@ -177,6 +185,9 @@ class Onions:
                 self._queue(hosted)
 
         asyncio.get_running_loop().call_later(REPUBLICATION_PAUSE * _jitter(0.5, 1.0), queue)
+
+    def _is_hosted(self, hosted: HostedOnion) -> bool:
+        return self._hosted.get(hosted.onion) is hosted
 
     def _is_under_way(self, hosted: HostedOnion) -> bool:
         """It is published, or waits for that."""
