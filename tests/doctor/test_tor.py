@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -15,9 +17,10 @@ from chattor_bridge.ops.synapse import free_port
 from chattor_bridge.ops.tornet import TorNetwork
 from chattor_bridge.terminal.home import Home
 from chattor_bridge.transport.tor import ManagedTor, TorSettings, TorTransport
+from chattor_bridge.transport.tor import control as control_module
 from tests.doctor.practice import NO_TOR, Practice, of, the_problem
 from tests.terminal.resident import Resident, residents
-from tests.transport.foreign import ForeignTor
+from tests.transport.foreign import NO_NETWORK, ForeignTor
 
 PATIENCE = 120.0
 """Seconds for what crosses the private Tor network."""
@@ -94,6 +97,24 @@ async def test_tor_connects_and_one_that_runs_is_asked(practice: Practice, tor_n
         assert running.pid == pid
     finally:
         await transport.stop()
+
+
+@pytest.mark.tor
+async def test_one_that_runs_and_hangs(practice: Practice, monkeypatch: pytest.MonkeyPatch) -> None:
+    practice.options["tor"] = {"torrc_lines": list(NO_NETWORK)}
+    running = ManagedTor(TorSettings(practice.directory / "tor", extra_torrc=NO_NETWORK))
+    transport = TorTransport(running)
+    await transport.start()
+    try:
+        assert running.pid is not None
+        os.kill(running.pid, signal.SIGSTOP)
+        monkeypatch.setattr(control_module, "COMMAND_TIMEOUT", 1.0)
+        found = the_problem(await practice.examine(patience=1.0), "tor")
+        os.kill(running.pid, signal.SIGCONT)
+    finally:
+        await transport.stop()
+    assert found.what == "one runs, and is of no use (tor does not answer its control connection)"
+    assert found.mend == "restart the program whose tor it is"
 
 
 @pytest.mark.tor

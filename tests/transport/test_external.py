@@ -6,6 +6,7 @@ import asyncio
 import os
 import pwd
 import shutil
+import signal
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from chattor_bridge.ops.synapse import free_port
 from chattor_bridge.ops.tornet import TorNetwork
 from chattor_bridge.protocol.primitives import x25519_public
 from chattor_bridge.transport.tor import ExternalSettings, ExternalTor, TorState, TorTransport
+from chattor_bridge.transport.tor import control as control_module
 from chattor_bridge.transport.tor import external as external_module
 from chattor_bridge.transport.tor import transport as tor_transport
 from chattor_bridge.transport.tor.address import Address
@@ -179,6 +181,27 @@ async def test_one_that_is_not_there_is_waited_for(tmp_path: Path) -> None:
         assert status.problem == f"tor does not accept a control connection at 127.0.0.1:{port}"
     finally:
         await transport.stop()
+
+
+@pytest.mark.tor
+async def test_one_that_hangs_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control_module, "COMMAND_TIMEOUT", 1.0)
+    foreign = ForeignTor(tmp_path / "foreign", [COOKIE, *NO_NETWORK])
+    await foreign.start()
+    assert foreign.process is not None
+    transport = TorTransport(ExternalTor(ExternalSettings(foreign.control, tmp_path / "onions")))
+    foreign.process.send_signal(signal.SIGSTOP)
+    try:
+        await transport.start()
+        assert transport.status.tor.state is TorState.ABSENT
+        assert transport.status.tor.problem == "tor does not answer its control connection"
+        foreign.process.send_signal(signal.SIGCONT)
+        async with asyncio.timeout(PUBLISHED_WITHIN):
+            while not str(transport.status).startswith("tor is connecting"):  # noqa: ASYNC110 - it asks for no event
+                await asyncio.sleep(0.01)
+    finally:
+        await transport.stop()
+        await foreign.kill()
 
 
 async def test_a_directory_that_everybody_may_enter_is_refused(tmp_path: Path) -> None:

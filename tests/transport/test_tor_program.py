@@ -16,6 +16,8 @@ from chattor_bridge.errors import TorUnavailable, TorUnusable, UsageError
 from chattor_bridge.ids import OnionKey
 from chattor_bridge.protocol.primitives import ed25519_public
 from chattor_bridge.transport.tor import ManagedTor, TorSettings, TorState, TorStatus, TorTransport
+from chattor_bridge.transport.tor import control as control_module
+from chattor_bridge.transport.tor import process as process_module
 from chattor_bridge.transport.tor.binary import OLDEST_TOR, TorVersion, tor_version, usable_tor
 from chattor_bridge.transport.tor.control import Control
 from chattor_bridge.transport.tor.process import TorProcess
@@ -201,6 +203,30 @@ async def test_a_tor_that_keeps_dying_is_started_again_and_again_visibly(tmp_pat
             assert tor.status.restarts == restarts
     finally:
         await transport.stop()
+
+
+@pytest.mark.tor
+async def test_a_tor_that_hangs_is_given_up_and_started_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much it is asked at once, nothing else of the program waits for it."""
+    monkeypatch.setattr(control_module, "COMMAND_TIMEOUT", 1.0)
+    monkeypatch.setattr(process_module, "STOP_TIMEOUT", 0.5)
+    tor = ManagedTor(TorSettings(tmp_path / "tor", extra_torrc=NO_NETWORK))
+    transport = TorTransport(tor)
+    await transport.start()
+    try:
+        assert tor.pid is not None
+        os.kill(hung := tor.pid, signal.SIGSTOP)
+        control = transport._control
+        assert control is not None
+        asked = [asyncio.create_task(control.command("GETINFO version")) for _ in range(64)]
+        async with asyncio.timeout(WITHIN):
+            assert {type(said) for said in await asyncio.gather(*asked, return_exceptions=True)} == {TorUnavailable}
+            await asyncio.to_thread(int)
+        await _reach(tor, lambda status: status.state is TorState.CONNECTING)
+        assert tor.pid != hung
+        assert tor.status.restarts == 1
+    finally:
+        await asyncio.wait_for(transport.stop(), WITHIN)
 
 
 KILLED_RUN = """

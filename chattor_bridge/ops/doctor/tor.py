@@ -22,7 +22,7 @@ from chattor_bridge.ops.doctor.files import READABLE_TO_A_GROUP, check_private
 from chattor_bridge.ops.doctor.finding import Finding, fine, from_error, problem, warning
 from chattor_bridge.transport.tor import ExternalTor, TorState, TorStatus, TorTransport
 from chattor_bridge.transport.tor.binary import OLDEST_TOR, find_program, tor_version
-from chattor_bridge.transport.tor.control import Control
+from chattor_bridge.transport.tor.control import Control, ControlAbsent
 from chattor_bridge.transport.tor.process import DONE, Bootstrap
 from chattor_bridge.transport.tor.supervised import SupervisedTor
 from chattor_bridge.transport.tor.vanguards import Vanguards, vanguards_of
@@ -109,7 +109,11 @@ class TorCheck:
                 return
         else:
             yield fine("tor", f"version {version}")
-        running = await self._ask_running()
+        try:
+            running = await self._ask_running()
+        except TorUnavailable as error:
+            yield problem("tor", f"one runs, and is of no use ({error})", "restart the program whose tor it is")
+            return
         if running is not None:
             yield _judge(running[0], "the tor that runs")
             yield _guarded(running[1])
@@ -118,18 +122,19 @@ class TorCheck:
                 yield finding
 
     async def _ask_running(self) -> tuple[Bootstrap, Vanguards] | None:
-        """How the tor in the directory of the configuration stands; ``None`` when none runs there."""
+        """How the tor in the directory of the configuration stands; ``None`` when none runs there.
+
+        Raises: TorUnavailable when it does not answer, or not us.
+        """
         try:
             control = await Control.connect(
                 self._options.data_directory / "s" / "control", lambda _action, _address: None
             )
-        except TorUnavailable:
+        except ControlAbsent:
             return None
         try:
             said = " ".join(await control.command("GETINFO status/bootstrap-phase"))
             vanguards = await vanguards_of(control)
-        except TorUnavailable:
-            return None
         finally:
             await control.close()
         progress = Bootstrap.parse(said)

@@ -1,7 +1,9 @@
 """tor's control port, as three things: commands, news, and the news that it is gone.
 
 stem speaks it, in threads; nothing of stem leaves this module, neither its exceptions nor its threads. Commands are
-raw lines, because stem 1.8 has no methods for client authorisation of v3 onions.
+raw lines, because stem 1.8 has no methods for client authorisation of v3 onions. tor answers one after another: so one
+thread of each connection's own asks, in the order in which commands were given, and a tor that hangs holds up none of
+the threads that the rest of the program uses.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import contextlib
 import logging
 import socket
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import stem  # type: ignore[import-untyped]
@@ -36,6 +39,9 @@ DescriptorNews = Callable[[str, str], None]
 
 BootstrapNews = Callable[[Bootstrap], None]
 
+_SILENT = "tor does not answer its control connection"
+_LOST = "the control connection to tor is lost"
+
 _MENDS: tuple[tuple[type[Exception], str], ...] = (
     (
         stem.connection.MissingPassword,
@@ -50,6 +56,10 @@ _MENDS: tuple[tuple[type[Exception], str], ...] = (
         "the cookie of tor's control port cannot be read: join tor's group (adduser USER debian-tor)",
     ),
 )
+
+
+class ControlAbsent(TorUnavailable):
+    """Nobody listens there, or nobody whom we can reach."""
 
 
 class ControlRefused(TorUnavailable):
@@ -94,6 +104,7 @@ class Control:
 
     def __init__(self, controller: stem.control.Controller) -> None:
         self._controller = controller
+        self._asking = ThreadPoolExecutor(1, "tor-control")
         self._lost = asyncio.Event()
 
     @classmethod
@@ -107,7 +118,7 @@ class Control:
     ) -> Control:
         """Connect and authenticate, with the cookie or ``password``. What has news is called in the event loop.
 
-        Raises: TorUnavailable when nobody listens; ControlRefused.
+        Raises: ControlAbsent when nobody listens; ControlRefused; TorUnavailable when tor does not answer in time.
         """
         loop = asyncio.get_running_loop()
 
@@ -118,7 +129,7 @@ class Control:
         try:
             controller = await asyncio.to_thread(make)
         except stem.ControllerError as error:
-            raise TorUnavailable(f"tor does not accept a control connection at {show(address)}") from error
+            raise ControlAbsent(f"tor does not accept a control connection at {show(address)}") from error
         control = cls(controller)
 
         def on_descriptor(event: stem.response.events.HSDescEvent) -> None:
@@ -140,8 +151,11 @@ class Control:
                 controller.add_event_listener(on_status, stem.control.EventType.STATUS_CLIENT)
 
         try:
-            await asyncio.wait_for(asyncio.to_thread(introduce), COMMAND_TIMEOUT)
-        except (stem.ControllerError, stem.connection.AuthenticationFailure, TimeoutError) as error:
+            await asyncio.wait_for(loop.run_in_executor(control._asking, introduce), COMMAND_TIMEOUT)
+        except TimeoutError as error:
+            await control.close()
+            raise TorUnavailable(_SILENT) from error
+        except (stem.ControllerError, stem.connection.AuthenticationFailure) as error:
             await control.close()
             mends = (mend for kind, mend in _MENDS if isinstance(error, kind))
             raise ControlRefused(next(mends, "tor refuses the control connection")) from error
@@ -151,18 +165,22 @@ class Control:
         return control
 
     async def command(self, line: str) -> list[str]:
-        """Send one command; the lines of tor's answer without their codes.
+        """Send one command; the lines of tor's answer without their codes. It is sent even when whoever gave it does
+        not wait for the answer.
 
         Raises: CommandRefused, TorUnavailable when the connection is lost or tor does not answer in time, which
         closes it.
         """
+        if self._lost.is_set():
+            raise TorUnavailable(_LOST)
+        asked = asyncio.get_running_loop().run_in_executor(self._asking, self._controller.msg, line)
         try:
-            answer = await asyncio.wait_for(asyncio.to_thread(self._controller.msg, line), COMMAND_TIMEOUT)
+            answer = await asyncio.wait_for(asyncio.shield(asked), COMMAND_TIMEOUT)
         except TimeoutError as error:
             await self.close()
-            raise TorUnavailable("tor does not answer its control connection") from error
+            raise TorUnavailable(_SILENT) from error
         except stem.ControllerError as error:
-            raise TorUnavailable("the control connection to tor is lost") from error
+            raise TorUnavailable(_LOST) from error
         content: list[tuple[str, str, str]] = answer.content()
         code = content[-1][0]
         if not code.startswith("2"):  # stem's is_ok knows 250 alone; replacing a client key is answered with 251
@@ -176,6 +194,7 @@ class Control:
     async def close(self) -> None:
         """Close; onions added through this connection go with it."""
         self._lost.set()
+        self._asking.shutdown(wait=False)  # what was asked ends with an error once the socket is closed
         await asyncio.to_thread(self._controller.close)
 
 
