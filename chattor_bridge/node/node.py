@@ -32,7 +32,7 @@ from chattor_bridge.node.records import (
     Role,
 )
 from chattor_bridge.node.surroundings import Surroundings
-from chattor_bridge.node.texts import MAX_LABEL, check_profile_name, check_text
+from chattor_bridge.node.texts import check_alias, check_profile_name, check_text
 from chattor_bridge.node.verifying import Turn, number_of, state_of
 from chattor_bridge.node.views import ContactInfo, NodeStatus, OutgoingInfo, RequestInfo, VerificationInfo
 from chattor_bridge.node.work import NodeWork
@@ -264,7 +264,7 @@ class Node(Codes, Parting, Disclosure, Disappearing):
 
         Raises: NotFound, UsageError.
         """
-        check_text(alias, MAX_LABEL, "an alias")
+        check_alias(alias)
         contact = await self.work.mailbox.locked(tx, peer_id)
         await self._store.contacts.save(tx, replace(contact, alias=alias))
         shown = alias or contact.peer_name

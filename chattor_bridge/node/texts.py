@@ -17,6 +17,12 @@ def check_profile_name(name: str) -> None:
     check_line(name, MAX_NAME, "a profile name")
 
 
+def check_alias(alias: str) -> None:
+    """Raises: UsageError when a friend cannot be called that; an empty one is none."""
+    if alias:
+        check_line(alias, MAX_LABEL, "an alias")
+
+
 def check_line(text: str, at_most: int, what: str) -> None:
     """Raises: UsageError when it is empty, longer than ``at_most`` bytes, or has control characters."""
     if not text.strip():

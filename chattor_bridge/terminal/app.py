@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from chattor_bridge.errors import ChattorError, ConfigError, Unavailable, Unusable, UsageError
 from chattor_bridge.logs import set_up_logging
+from chattor_bridge.terminal.checking import check
 from chattor_bridge.terminal.commands import COMMANDS, take_input
 from chattor_bridge.terminal.exits import CommandError, Exit
 from chattor_bridge.terminal.home import DEFAULT_HOME, HOME_VARIABLE, Home
@@ -70,8 +71,9 @@ def _run(
 ) -> int:
     home = Home(arguments.home or Path(os.environ.get(HOME_VARIABLE) or DEFAULT_HOME))
     if arguments.command in COMMANDS:
+        check(arguments)
         home.require()
-        take_input(arguments)
+        take_input(arguments, home)
         asyncio.run(_interruptible(COMMANDS[arguments.command](arguments, home, output)))
         return Exit.DONE
     if arguments.command == "doctor":

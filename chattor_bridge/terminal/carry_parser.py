@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from chattor_bridge.protocol.limits import MAX_SHELF_BLOCKS, MAX_SHELVES
-from chattor_bridge.terminal.parsing import Add
+from chattor_bridge.terminal.parsing import MAX_WAIT, Add, adder, bounded
 
 _CARRY = """{"contact": 1, "name": "Bob", "carries": true, "asked": true, "offered": true, "carried": false,
  "wants": false, "held": 0, "held_on": 0, "shelves": 0, "blocks": 0, "words": ["holds your mail on up to …"]}
@@ -35,9 +35,15 @@ def add_carrying(add: Add) -> None:
         "goes on by itself.",
         _PAIR,
     )
-    pair.add_argument("code", nargs="*", metavar="CODE", help="what pair shows on the mailbox; nothing on the mailbox")
     pair.add_argument(
-        "--timeout", type=int, default=PAIR_WAIT, metavar="SECONDS", help=f"how long to wait (default {PAIR_WAIT})"
+        "code", nargs="*", default=[], metavar="CODE", help="what pair shows on the mailbox; nothing on the mailbox"
+    )
+    pair.add_argument(
+        "--timeout",
+        type=bounded(1, MAX_WAIT),
+        default=PAIR_WAIT,
+        metavar="SECONDS",
+        help=f"how long to wait at most (default {PAIR_WAIT}, up to {MAX_WAIT})",
     )
     carry = add(
         "carry",
@@ -47,35 +53,34 @@ def add_carrying(add: Add) -> None:
         "does best: see pair. Without an action, what is agreed is listed.",
         _CARRY,
     )
-    actions = carry.add_subparsers(dest="action", metavar="ACTION")
+    add_action = adder(carry.add_subparsers(dest="action", metavar="ACTION"))
     for name, summary in (
         ("ask", "ask a friend to hold your mail"),
         ("leave", "have a friend hold your mail no more"),
         ("offer", "hold a friend's mail, asked or unasked, or change how much"),
         ("stop", "hold a friend's mail no more; what you hold can still be collected"),
     ):
-        action = actions.add_parser(name, help=summary, allow_abbrev=False)
+        action = add_action(name, summary)
         action.add_argument("contact", help="number, alias or name")
         if name == "offer":
             action.add_argument(
                 "--shelves",
-                type=int,
+                type=bounded(1, MAX_SHELVES),
                 default=MAX_SHELVES,
                 metavar="N",
                 help=f"one for each of its friends, 1 to {MAX_SHELVES} (default: all)",
             )
             action.add_argument(
                 "--blocks",
-                type=int,
+                type=bounded(1, MAX_SHELF_BLOCKS),
                 default=MAX_SHELF_BLOCKS,
                 metavar="N",
                 help=f"of 16 KiB on each shelf, 1 to {MAX_SHELF_BLOCKS} (default: {MAX_SHELF_BLOCKS})",
             )
-    limit = actions.add_parser(
+    limit = add_action(
         "limit",
-        help="how much you hold for all friends together: show it, or set it",
-        description="What is held already stays until it is collected. Beyond, nothing is taken; its sender keeps it.",
-        allow_abbrev=False,
+        "how much you hold for all friends together: show it, or set it",
+        "What is held already stays until it is collected. Beyond, nothing is taken; its sender keeps it.",
     )
     limit.add_argument(
         "megabytes",

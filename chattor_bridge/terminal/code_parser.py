@@ -56,7 +56,9 @@ def add_codes(add: Add) -> None:
         "users of this machine can see command lines: without CODE, it is read from standard input.",
         '{"request": "1d…"}',
     )
-    asking.add_argument("code", nargs="*", metavar="CODE", help="the friend code; upper case and spaces do no harm")
+    asking.add_argument(
+        "code", nargs="*", default=[], metavar="CODE", help="the friend code; upper case and spaces do no harm"
+    )
     asking.add_argument("--note", default="", help="who you are and why, 1,000 bytes at most; the owner reads it")
     add(
         "requests",

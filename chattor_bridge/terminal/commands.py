@@ -68,22 +68,28 @@ COMMANDS: dict[str, Command] = {
 }
 
 
-def take_input(arguments: argparse.Namespace) -> None:
+def take_input(arguments: argparse.Namespace, home: Home) -> None:
     """Fill in from standard input what the command line left out. Not in the commands themselves, because a
-    read cannot be interrupted there. Raises: CommandError when it is too long or no text."""
+    read cannot be interrupted there. Nobody is made to write what nobody would take: the daemon has to be there.
+
+    Raises: CommandError when it is not, or what is read is too long or no text.
+    """
     if (arguments.command == "add" and not arguments.code) or (arguments.command == "pair" and arguments.code == ["-"]):
-        arguments.code = [_standard_input("Friend code: ")]
+        home.connect().close()
+        arguments.code = [_standard_input("Friend code: ", one_line=True)]
     elif arguments.command in ("send", "reply", "edit") and not arguments.text:
-        arguments.text = [_standard_input("")]
+        home.connect().close()
+        arguments.text = [_standard_input("Write, and end with Ctrl-D on a line of its own:\n", one_line=False)]
 
 
-def _standard_input(prompt: str) -> str:
-    if prompt and sys.stdin.isatty():
+def _standard_input(prompt: str, *, one_line: bool) -> str:
+    """``prompt`` is for a person at a terminal."""
+    at_terminal = sys.stdin.isatty()
+    if at_terminal:
         sys.stderr.write(prompt)
         sys.stderr.flush()
-        data = sys.stdin.buffer.readline(MAX_INPUT + 1)
-    else:
-        data = sys.stdin.buffer.read(MAX_INPUT + 1)
+    read = sys.stdin.buffer.readline if at_terminal and one_line else sys.stdin.buffer.read
+    data = read(MAX_INPUT + 1)
     if len(data) > MAX_INPUT:
         raise CommandError(Exit.REFUSED, f"standard input is longer than {MAX_INPUT // 1024} KiB")
     try:

@@ -14,14 +14,12 @@ from chattor_bridge.protocol.splitting import split_text
 from chattor_bridge.terminal import arguments
 from chattor_bridge.terminal.addressing import find_contact
 from chattor_bridge.terminal.bell import Bell, Change, ContactChanged, MessageChanged, first_of
+from chattor_bridge.terminal.checking import check_said
 from chattor_bridge.terminal.control import Answer, Done, Item, JsonObject
 from chattor_bridge.terminal.exits import CommandError, Exit
 from chattor_bridge.terminal.forms import STYLES
 from chattor_bridge.terminal.messages import message_items, state_of
 from chattor_bridge.terminal.ports import Direction, HistoryEntry, TerminalStore
-
-MAX_SEND_BYTES = 64 * 1024
-"""Bytes of one text to send: a long letter, in five envelopes. More is a file, and files are not chat."""
 
 MAX_HISTORY = 1_000
 """Messages of one answer to `history`: 15 MB when each is as long as can be."""
@@ -48,10 +46,7 @@ class Conversation:
         if kind and kind not in STYLES:
             raise MalformedData(f"kind must be one of {', '.join(sorted(STYLES))}")
         peer_id, reply, thread = await self._addressed(args)
-        if not text.strip():
-            raise UsageError("there is nothing to send")
-        if len(text.encode()) > MAX_SEND_BYTES:
-            raise LimitReached(f"a text can be {MAX_SEND_BYTES // 1024} KiB at most: send it in parts")
+        check_said(text)
         now = self._clock.now()
         event_ids = []
         async with self._store.transaction() as tx:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
-from chattor_bridge.terminal.parsing import Add
+from chattor_bridge.terminal.parsing import Add, adder
 
 _FILE = """{"file": "a1…", "contact": 1, "name": "Bob", "event_id": "5f…", "sent": false, "state": "accepted",
  "reason": "", "file_name": "song.ogg", "mime": "audio/ogg", "size": 3100000, "done": 61440,
@@ -30,28 +29,26 @@ def add_files(add: Add) -> None:
         "it was. A file of up to 1 MiB for a friend who is away is left with those who hold its mail.",
         _FILE,
     )
-    actions = files.add_subparsers(dest="action", metavar="ACTION", required=True)
-    send = actions.add_parser("send", help="offer a file to a friend", allow_abbrev=False)
+    add_action = adder(files.add_subparsers(dest="action", metavar="ACTION", required=True))
+    send = add_action("send", "offer a file to a friend")
     send.add_argument("contact", help="number, alias or name")
     send.add_argument("path", help="the file", type=_absolute)
     send.add_argument("--caption", default="", metavar="TEXT", help="what to say with it, in CommonMark")
     send.add_argument("--voice", action="store_true", help="it is a voice message")
     send.add_argument("--wait", action="store_true", help="wait until your friend has it, and show how far it is")
-    listing = actions.add_parser("list", help="show files and how far they are", allow_abbrev=False)
+    listing = add_action("list", "show files and how far they are")
     listing.add_argument("contact", nargs="?", help="number, alias or name; without it, of everybody")
     for name, summary in (
         ("accept", "fetch a file that is offered"),
         ("cancel", "decline, withdraw or give up a file"),
     ):
-        action = actions.add_parser(name, help=summary, allow_abbrev=False)
+        action = add_action(name, summary)
         action.add_argument("file", help="the beginning of its id, or its name")
-    save = actions.add_parser(
+    save = add_action(
         "save",
-        help="write a file into a directory",
-        description="Fetches the file if that is to be done yet, and shows how far it is. It gets its own name, made\n"
-        "harmless, or a number behind it when there is such a file: nothing is ever overwritten.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+        "write a file into a directory",
+        "Fetches the file if that is to be done yet, and shows how far it is. It gets its own name, made harmless, or\n"
+        "a number behind it when there is such a file: nothing is ever overwritten.",
     )
     save.add_argument("file", help="the beginning of its id, or its name")
     save.add_argument("directory", nargs="?", default=".", type=_absolute, help="where to (default: here)")

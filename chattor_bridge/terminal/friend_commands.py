@@ -8,7 +8,6 @@ from chattor_bridge.durations import timer_in_words
 from chattor_bridge.node.verifying import in_groups
 from chattor_bridge.terminal.client import ask_once
 from chattor_bridge.terminal.control import JsonObject
-from chattor_bridge.terminal.exits import CommandError, Exit
 from chattor_bridge.terminal.home import Home
 from chattor_bridge.terminal.output import Output, neutralised, table
 
@@ -54,8 +53,6 @@ async def merge(arguments: argparse.Namespace, home: Home, output: Output) -> No
 
 
 async def retire(arguments: argparse.Namespace, home: Home, output: Output) -> None:
-    if arguments.contact is None and not arguments.all:
-        raise CommandError(Exit.USAGE, "say which contact, or --all")
     items, _ = await ask_once(home, "retire", contact=arguments.contact or "", all=arguments.all)
     for item in items:
         output.show(item, f"The friendship with {neutralised(item['name'])} is ended, and they are told.")

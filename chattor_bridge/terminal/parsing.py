@@ -15,6 +15,10 @@ from chattor_bridge.terminal.home import DEFAULT_HOME
 MAX_ORDER = 2**63 - 1
 """The largest order number: what a signed 64-bit column holds."""
 
+MAX_WAIT = 86_400
+"""Seconds that a command can be told to wait for a friend or a mailbox: a day; it goes on by itself all the same, and
+`history` or `carry` tells."""
+
 if TYPE_CHECKING:  # a private name of argparse, and generic to the type checker alone
     _Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 

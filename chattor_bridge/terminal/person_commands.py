@@ -6,14 +6,11 @@ import argparse
 
 from chattor_bridge.durations import timer_in_words
 from chattor_bridge.terminal.client import ask_once
-from chattor_bridge.terminal.exits import CommandError, Exit
 from chattor_bridge.terminal.home import Home
 from chattor_bridge.terminal.output import Output, neutralised, neutralised_lines
 
 
 async def privacy(arguments: argparse.Namespace, home: Home, output: Output) -> None:
-    if (arguments.what is None) is not (arguments.on is None):
-        raise CommandError(Exit.USAGE, "say what, and on or off: chattor privacy NAME typing on")
     items, _ = await ask_once(home, "privacy", who=arguments.who, what=arguments.what, on=arguments.on == "on")
     for item in items:
         shown = ", ".join(item["shares"]) or "nothing"
@@ -30,7 +27,8 @@ async def mute(arguments: argparse.Namespace, home: Home, output: Output) -> Non
 async def note(arguments: argparse.Namespace, home: Home, output: Output) -> None:
     text = "" if arguments.remove else " ".join(arguments.text) or None
     items, _ = await ask_once(home, "note", contact=arguments.contact, text=text)
-    output.show(items[0], neutralised_lines(items[0]["note"]))
+    kept = items[0]["note"]
+    output.show(items[0], neutralised_lines(kept) if kept else "The note is gone." if arguments.remove else "No note.")
 
 
 async def disappearing(arguments: argparse.Namespace, home: Home, output: Output) -> None:

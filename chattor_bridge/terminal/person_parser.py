@@ -36,7 +36,9 @@ def add_person(add: Add) -> None:
         "an object as in contacts",
     )
     note.add_argument("contact", help="number, alias or name")
-    note.add_argument("text", nargs="*", metavar="TEXT", help="the note; without it, the one there is is shown")
+    note.add_argument(
+        "text", nargs="*", default=[], metavar="TEXT", help="the note; without it, the one there is is shown"
+    )
     note.add_argument("--remove", action="store_true", help="take the note away")
     disappearing = add(
         "disappearing",

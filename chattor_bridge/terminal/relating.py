@@ -14,6 +14,7 @@ from chattor_bridge.protocol.limits import MAX_ANSWERS
 from chattor_bridge.terminal import arguments
 from chattor_bridge.terminal.addressing import find_contact
 from chattor_bridge.terminal.bell import Bell, ContactChanged, MessageChanged
+from chattor_bridge.terminal.checking import check_choices, check_new_words
 from chattor_bridge.terminal.control import Answer, Done, Item, JsonObject
 from chattor_bridge.terminal.forms import MICRO, form_of
 from chattor_bridge.terminal.ports import Direction, HistoryEntry, TerminalStore
@@ -33,8 +34,7 @@ class Relating:
 
     async def edit(self, args: JsonObject) -> AsyncGenerator[Answer, None]:
         text = arguments.text(args, "text")
-        if not text.strip():
-            raise UsageError("there is nothing to say instead; delete takes a message back")
+        check_new_words(text)
         async with self._store.transaction() as tx:
             entry = await self._own(tx, args)
             if entry.kind not in ("text", "emote", "notice"):
@@ -77,8 +77,7 @@ class Relating:
         _number, contact = find_contact(await self._node.contacts(), arguments.text(args, "contact"))
         answers = tuple(arguments.texts(args, "answers", MAX_ANSWERS))
         choices = arguments.number(args, "choices")
-        if not 1 <= choices <= len(answers):
-            raise UsageError("a poll lets everybody choose from 1 to as many answers as it has")
+        check_choices(choices, len(answers))
         body = Poll(arguments.text(args, "question"), answers, choices, not arguments.flag(args, "hidden"))
         async with self._store.transaction() as tx:
             item = await self._send(tx, contact.peer_id, body, "polls")

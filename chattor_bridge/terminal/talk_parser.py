@@ -8,13 +8,10 @@ from decimal import Decimal
 
 from chattor_bridge.protocol.limits import MAX_ACCURACY, MAX_ANSWERS
 from chattor_bridge.terminal.forms import MICRO
-from chattor_bridge.terminal.parsing import MAX_ORDER, Add, bounded
+from chattor_bridge.terminal.parsing import MAX_ORDER, MAX_WAIT, Add, bounded
 
 DEFAULT_WAIT = 60
 """Seconds that `send --wait` waits: a link over Tor comes up well within them when the friend is online."""
-
-MAX_WAIT = 86_400
-"""Seconds that `send --wait --timeout` may ask for: a day; after that `history` tells."""
 
 _SENT = '{"event_id": "5f…", "state": "queued"}'
 
@@ -34,7 +31,9 @@ def add_talk(add: Add) -> None:
         _SENT + '\nand with --wait later {"event_id": "5f…", "state": "delivered|failed"}',
     )
     send.add_argument("contact", help="number, alias or name")
-    send.add_argument("text", nargs="*", metavar="TEXT", help="what to say; put -- before it if it begins with a dash")
+    send.add_argument(
+        "text", nargs="*", default=[], metavar="TEXT", help="what to say; put -- before it if it begins with a dash"
+    )
     send.add_argument("--emote", action="store_true", help="tell of yourself in the third person: * Alice waves")
     send.add_argument("--wait", action="store_true", help="wait until the friend has it on disk")
     send.add_argument(
@@ -52,7 +51,9 @@ def add_talk(add: Add) -> None:
         _SENT,
     )
     _to_message(reply)
-    reply.add_argument("text", nargs="*", metavar="TEXT", help="what to say; put -- before it if it begins with a dash")
+    reply.add_argument(
+        "text", nargs="*", default=[], metavar="TEXT", help="what to say; put -- before it if it begins with a dash"
+    )
     reply.add_argument("--thread", action="store_true", help="say it in the thread of this message")
     reply.add_argument("--to", type=_ORDER, metavar="N", help="with --thread: the message in it that is answered")
     edit = add(
@@ -62,7 +63,9 @@ def add_talk(add: Add) -> None:
         _SENT,
     )
     _to_message(edit)
-    edit.add_argument("text", nargs="*", metavar="TEXT", help="how it is to read; without it, standard input")
+    edit.add_argument(
+        "text", nargs="*", default=[], metavar="TEXT", help="how it is to read; without it, standard input"
+    )
     delete = add(
         "delete",
         "take back what you have said",
@@ -104,7 +107,12 @@ def add_talk(add: Add) -> None:
     )
     _to_message(vote)
     vote.add_argument(
-        "answers", nargs="*", type=bounded(1, MAX_ANSWERS), metavar="ANSWER", help="numbers of answers, from 1"
+        "answers",
+        nargs="*",
+        default=[],
+        type=bounded(1, MAX_ANSWERS),
+        metavar="ANSWER",
+        help="numbers of answers, from 1",
     )
     end_poll = add("end-poll", "end a poll of yours", "Votes that come later do not count.", _SENT)
     _to_message(end_poll)
@@ -115,8 +123,8 @@ def add_talk(add: Add) -> None:
         _SENT,
     )
     place.add_argument("contact", help="number, alias or name")
-    place.add_argument("latitude", type=degrees, help="-90 to 90")
-    place.add_argument("longitude", type=degrees, help="-180 to 180")
+    place.add_argument("latitude", type=latitude, help="-90 to 90")
+    place.add_argument("longitude", type=longitude, help="-180 to 180")
     place.add_argument("--name", default="", help="what it is called")
     place.add_argument("--accuracy", type=_metres, metavar="METRES", help="how sure it is")
 
@@ -125,11 +133,20 @@ def _to_message(command: argparse.ArgumentParser) -> None:
     command.add_argument("order", type=_ORDER, metavar="N", help=_NUMBER_OF)
 
 
-def degrees(text: str) -> int:
-    """Degrees as the protocol has them. Raises: ArgumentTypeError."""
-    if not re.fullmatch(r"-?[0-9]{1,3}(\.[0-9]{1,20})?", text, re.ASCII):
-        raise argparse.ArgumentTypeError("must be degrees such as 51.5007")
-    return int((Decimal(text) * MICRO).to_integral_value())
+def latitude(text: str) -> int:
+    """A latitude as the protocol has it. Raises: ArgumentTypeError."""
+    return _degrees(text, 90)
+
+
+def longitude(text: str) -> int:
+    """A longitude as the protocol has it. Raises: ArgumentTypeError."""
+    return _degrees(text, 180)
+
+
+def _degrees(text: str, most: int) -> int:
+    if re.fullmatch(r"-?[0-9]{1,3}(\.[0-9]{1,20})?", text, re.ASCII) and abs(Decimal(text)) <= most:
+        return int((Decimal(text) * MICRO).to_integral_value())
+    raise argparse.ArgumentTypeError(f"must be degrees such as 51.5007, from -{most} to {most}")
 
 
 def _metres(text: str) -> int:

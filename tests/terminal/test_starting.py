@@ -170,6 +170,11 @@ async def test_old_history_is_forgotten_when_its_owner_wants(alice: Resident) ->
         ["follow", "--after", "-1"],
         ["send", "1", "--wait", "--timeout", "0", "hello"],
         ["contacts", "one", "two"],
+        ["place", "1", "90.1", "0"],
+        ["place", "1", "0", "-180.1"],
+        ["carry", "offer", "1", "--shelves", "17"],
+        ["carry", "offer", "1", "--blocks", "0"],
+        ["pair", "--timeout", "-1"],
     ],
 )
 def test_a_wrong_command_line_is_code_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -193,6 +198,67 @@ def test_options_may_stand_anywhere(words: list[str]) -> None:
         arguments = parse(line)
         assert (arguments.contact, arguments.text, arguments.wait) == ("bob", ["hello", "you"], True)
         assert (arguments.json, arguments.home) == (True, Path("/x"))
+
+
+@pytest.mark.parametrize(
+    ("action", "rest"),
+    [
+        *((("file", action), words) for action, words in (("list", []), ("accept", ["a1"]), ("cancel", ["a1"]))),
+        *((("file", action), words) for action, words in (("send", ["1", "/x"]), ("save", ["a1"]))),
+        *((("carry", action), ["1"]) for action in ("ask", "leave", "offer", "stop")),
+        (("carry", "limit"), ["50"]),
+        (("code", "new"), ["work"]),
+    ],
+)
+def test_what_every_command_takes_its_actions_take_too(action: tuple[str, str], rest: list[str]) -> None:
+    for line in ([*action, "--json", "--home", "/x", *rest], [*action, *rest, "--home", "/x", "--json"]):
+        arguments = parse(line)
+        assert (arguments.json, arguments.home) == (True, Path("/x"))
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "complaint"),
+    [
+        (["send", "1", " "], Exit.REFUSED, "nothing to send"),
+        (["send", "1", "x" * (64 * 1024 + 1)], Exit.REFUSED, "64 KiB at most"),
+        (["reply", "1", ""], Exit.REFUSED, "nothing to send"),
+        (["edit", "1", ""], Exit.REFUSED, "delete takes a message back"),
+        (["edit", "1", "é" * 7001], Exit.REFUSED, "14,000 bytes at most"),
+        (["react", "1", ""], Exit.REFUSED, "what you put under a message cannot be empty"),
+        (["react", "1", "x" * 65], Exit.REFUSED, "it may have 64"),
+        (["poll", "1", "", "yes"], Exit.REFUSED, "a question cannot be empty"),
+        (["poll", "1", "Tea?", "yes", ""], Exit.REFUSED, "an answer cannot be empty"),
+        (["poll", "1", "Tea?", *("abcdefghijklmnopqrstu")], Exit.REFUSED, "20 answers at most"),
+        (["poll", "1", "Tea?", "yes", "--choices", "2"], Exit.REFUSED, "as many answers as it has"),
+        (["place", "1", "0", "0", "--name", "\a"], Exit.REFUSED, "control characters"),
+        (["add", "chattor:nonsense"], Exit.REFUSED, "friend code"),
+        (["add", "chattor:nonsense", "--note", "x" * 1001], Exit.REFUSED, "it may have 1000"),
+        (["pair", "chattor:nonsense"], Exit.REFUSED, "friend code"),
+        (["code", "new", "x" * 65], Exit.REFUSED, "the label of a code"),
+        (["profile", ""], Exit.REFUSED, "a profile name cannot be empty"),
+        (["rename", "1", "  "], Exit.REFUSED, "an alias cannot be empty"),
+        (["note", "1", "x" * 4001], Exit.REFUSED, "it may have 4000"),
+        (["note", "1", "x", "--remove"], Exit.USAGE, "either written or taken away"),
+        (["privacy", "1", "typing"], Exit.USAGE, "on or off"),
+        (["retire"], Exit.USAGE, "--all"),
+    ],
+)
+def test_what_cannot_be_done_as_typed_is_said_before_anything_else(
+    words: list[str], code: Exit, complaint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Here is no identity either, which would be said next."""
+    assert main(["--home", str(tmp_path), *words]) == code
+    said = capsys.readouterr().err
+    assert complaint in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [["send", "1"], ["reply", "1"], ["edit", "1"], ["add"], ["pair", "-"]])
+async def test_nobody_is_made_to_write_what_nobody_would_take(alice: Resident, words: list[str]) -> None:
+    await alice.get("init", "--name", "Alice")
+    outcome = await alice.do(*words, stdin=b"\xff not even read")
+    assert outcome.code == Exit.NOT_RUNNING
+    assert "chattor run is not running" in outcome.complaint
 
 
 COMMANDS = (

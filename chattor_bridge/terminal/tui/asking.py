@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from chattor_bridge.durations import read_timer, timer_in_words
 from chattor_bridge.errors import UsageError
+from chattor_bridge.terminal import talk_parser
 from chattor_bridge.terminal.exits import CommandError, Exit
 from chattor_bridge.terminal.output import neutralised
 from chattor_bridge.terminal.portrait import portrait
-from chattor_bridge.terminal.talk_parser import degrees
 from chattor_bridge.terminal.tui.paths import absolute, path_field
 from chattor_bridge.terminal.tui.records import Contact
 from chattor_bridge.terminal.tui.screens.panel import Field, Form
@@ -63,7 +63,8 @@ def ask_place(app: ChattorApp, contact: Contact) -> None:
 
     async def tell(latitude: str, longitude: str, name: str) -> None:
         try:
-            await app.desk.place(contact.number, degrees(latitude.strip()), degrees(longitude.strip()), name)
+            north, east = talk_parser.latitude(latitude.strip()), talk_parser.longitude(longitude.strip())
+            await app.desk.place(contact.number, north, east, name)
         except argparse.ArgumentTypeError as error:
             raise CommandError(Exit.REFUSED, str(error)) from error
 
