@@ -6,7 +6,7 @@ there, `settle` moves what is left of the former friendship to the surviving one
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -27,19 +27,29 @@ from chattor_bridge.protocol.session import Session
 MOVE_BATCH: Final = 64
 """Envelopes moved at a time: a megabyte in memory at most."""
 
+JoinCarrying = Callable[[Transaction, PeerId, PeerId], Awaitable[None]]
+
 
 class Merging:
     """The merging of friendships of one node. Every method belongs to a transaction its caller commits."""
 
     def __init__(
-        self, around: Surroundings, node_id: NodeId, mailbox: Mailbox, *, wake: Callable[[PeerId], None]
+        self,
+        around: Surroundings,
+        node_id: NodeId,
+        mailbox: Mailbox,
+        *,
+        wake: Callable[[PeerId], None],
+        join_carrying: JoinCarrying,
     ) -> None:
-        """``wake`` is called after a commit that put something into this friend's outbox."""
+        """``wake`` is called after a commit that put something into this friend's outbox; ``join_carrying`` agrees in
+        the first of two friendships on what was agreed in the second."""
         self._around = around
         self._store = around.store
         self._node_id = node_id
         self._mailbox = mailbox
         self._wake = wake
+        self._join_carrying = join_carrying
 
     async def agree(self, tx: Transaction, one: PeerId, other: PeerId) -> None:
         """Our owner says that these two are one person: say so to both, with proof.
@@ -117,11 +127,13 @@ class Merging:
             session=session.serialize(),
             alias=survivor.alias or former.alias,
             mismatch=survivor.mismatch or former.mismatch,
+            profile_due=survivor.profile_due or former.profile_due,  # an older one may have waited in the former
             merging=None,
             merge_claim=None,
             merge_done=False,
         )
         await self._store.contacts.save(tx, alone)
+        await self._join_carrying(tx, survivor.peer_id, former.peer_id)
         await self._store.expiring.move(tx, self._node_id, former.peer_id, survivor.peer_id)
         kept = self._store.preferences
         if (wanted := await kept.get(tx, self._node_id, former.peer_id)) is not None:

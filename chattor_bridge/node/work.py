@@ -93,7 +93,9 @@ class NodeWork:
             run_stream=self._in_own_task,
         )
         self.transferring = Transferring(around, record.node_id, self.desk, online=self.online)
-        self.merging = Merging(around, record.node_id, self.mailbox, wake=self.wake)
+        self.merging = Merging(
+            around, record.node_id, self.mailbox, wake=self.wake, join_carrying=self.carrying.agreements.join
+        )
         self.hostings = Hostings(around, self._in_own_task)
         self._hosted = HostedOnions(
             around, record.node_id, self.mailbox, look_again=self.look_again, tell=self._tell_onions

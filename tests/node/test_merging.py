@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 
 import pytest
 
 from chattor_bridge.errors import NotFound, UsageError
 from chattor_bridge.ids import EventId, OnionKey, PeerId
+from chattor_bridge.node.carrying.records import Carriage
 from chattor_bridge.node.happenings import (
     MERGE_ASKED,
     MERGE_UNPROVEN,
@@ -65,6 +67,29 @@ async def stored(person: Person, peer_id: PeerId) -> Contact:
         contact = await person.house.store.contacts.get(tx, person.node_id, peer_id)
     assert contact is not None
     return contact
+
+
+async def until_all_has_arrived(world: World, person: Person) -> None:
+    """At every friend."""
+
+    async def nothing_waits() -> None:
+        while any(contact.queued for contact in await person.node.contacts()):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+    await world.clock.pass_until(nothing_waits())
+
+
+async def until_carried(world: World, person: Person, peer_id: PeerId) -> None:
+    """This friend holds this person's mail, and says how much it may."""
+
+    async def is_carried() -> None:
+        while True:
+            carrying = [one.peer_id for one in await person.node.carrying.overview() if one.carries]
+            if carrying == [peer_id]:
+                return
+            await asyncio.sleep(0.01)
+
+    await world.clock.pass_until(is_carried())
 
 
 def have_arrived(person: Person, events: list[EventId]) -> bool:
@@ -135,6 +160,47 @@ async def test_what_waits_goes_on_in_the_other_once_and_in_order(crossed: Crosse
     for person, events in ((anna, said), (ben, ours)):
         await person.until(partial(have_arrived, person, events), time_passes=True)
         assert len(set(person.delivered())) == len(person.delivered())
+
+
+async def test_a_profile_for_which_there_was_no_room_in_the_former_is_told_in_the_other(
+    world: World, crossed: Crossed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An older one waits there, which comes after the new one when it is sealed anew."""
+    anna, ben, survivor, former = crossed
+    await merge(anna, survivor, former)
+    await ben.until(lambda: len(told(ben, MERGE_ASKED)) == 2)
+    await until_all_has_arrived(world, anna)
+    ben.house.diary.refuses = lambda happening: isinstance(happening, EventArrived) and happening.peer_id == former
+    monkeypatch.setattr("chattor_bridge.node.sending.MAX_QUEUED", 2)
+    await anna.say(former, "waits")
+    for name in ("Ann 1", "Ann 2"):
+        async with anna.house.store.transaction() as tx:
+            await anna.node.set_profile_name(tx, name)
+    assert (await stored(anna, former)).profile_due
+    assert not (await stored(anna, survivor)).profile_due
+    await merge(ben, survivor, former)
+    for person in (anna, ben):
+        await person.until(partial(merged, person), time_passes=True)
+    await ben.until(lambda: ben.texts() == ["waits"], time_passes=True)
+    await until_all_has_arrived(world, anna)
+    assert (await stored(ben, survivor)).peer_name == "Ann 2"
+
+
+async def test_who_holds_mail_in_the_former_friendship_goes_on_in_the_other(world: World, crossed: Crossed) -> None:
+    anna, ben, survivor, former = crossed
+    async with anna.house.store.transaction() as tx:
+        await anna.node.carrying.ask(tx, former)
+    async with ben.house.store.transaction() as tx:
+        await ben.node.carrying.offer(tx, former, 3, 5)
+    await until_carried(world, anna, former)
+    await merge(anna, survivor, former)
+    await merge(ben, former, survivor)
+    for person in (anna, ben):
+        await person.until(partial(merged, person), time_passes=True)
+    await until_carried(world, anna, survivor)
+    [info] = await ben.node.carrying.overview()
+    assert info.peer_id == survivor
+    assert info.carriage == Carriage(survivor, 3, 5, offered=True)
 
 
 @pytest.mark.parametrize("who", ["first", "second"])

@@ -118,6 +118,19 @@ class Agreements(Settling):
             if peer_id in shelf.senders:
                 await self._store.carriers.save_shelf(tx, self._node_id, without(shelf, [peer_id], now))
 
+    async def join(self, tx: Transaction, survivor: PeerId, former: PeerId) -> None:
+        """Two friendships become one, on both sides: who carries for the other in the former goes on in the survivor,
+        with shelves of its own. The carrier offers that anew, which no one has to ask for."""
+        carriages, carriers = self._store.carriages, self._store.carriers
+        ours, theirs = [await carriages.get(tx, self._node_id, one) for one in (survivor, former)]
+        if theirs is not None and theirs.ended_at is None and (ours is None or not ours.shelves):
+            offered = not theirs.shelves  # or there is nothing to offer until our owner has answered
+            await carriages.put(tx, self._node_id, Carriage(survivor, theirs.shelves, theirs.blocks, offered))
+        wanted = await carriers.get(tx, self._node_id, former)
+        if wanted is not None and wanted.asked:
+            known = await carriers.get(tx, self._node_id, survivor) or Carrier(survivor)
+            await carriers.put(tx, self._node_id, replace(known, asked=True))
+
     async def overview(self) -> list[CarryingInfo]:
         """What is agreed with each friend with whom something is, or was asked. Raises: DatabaseUnavailable."""
         async with self._store.transaction() as tx:
