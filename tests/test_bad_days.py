@@ -177,6 +177,22 @@ async def test_a_terminal_whose_database_is_moved_away_says_so_and_ends(tmp_path
         assert "was moved, removed or replaced" in daemon.complaint
 
 
+async def test_a_terminal_whose_log_is_removed_says_so_and_has_all_of_it_when_it_starts_again(tmp_path: Path) -> None:
+    """Somebody cleans up, and takes SQLite's log for something that is left over."""
+    async with residents(tmp_path, "Alice", "Bob") as [alice, bob]:
+        alices, bobs = await alice.start(), await bob.start()
+        await befriend(alice, alices, bob, bobs)
+        await alice.get("send", "1", "acknowledged", "--wait")
+        (alice.home / "chattor.db-wal").unlink()
+        assert await alices.ended() != 0
+        assert "was moved, removed or replaced" in alices.complaint
+        alices = await alice.start()
+        await alice.get("send", "1", "and more", "--wait")
+        for one in (alice, bob):
+            said = [entry["text"] for entry in await one.get("history", "1") if "text" in entry]
+            assert said == ["acknowledged", "and more"]
+
+
 @as_root
 async def test_a_chattor_whose_disk_is_full_says_so_loses_nothing_and_goes_on(small_disk: Path) -> None:
     async with residents(small_disk, "Alice", "Bob") as [alice, bob]:

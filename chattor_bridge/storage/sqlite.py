@@ -11,6 +11,7 @@ import asyncio
 import functools
 import logging
 import re
+import secrets
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -30,7 +31,7 @@ from chattor_bridge.errors import (
     NotFound,
 )
 from chattor_bridge.storage.engine import ACQUIRE_TIMEOUT, STOP_TIMEOUT, Dialect, EngineConnection, Row, finish
-from chattor_bridge.storage.sqlite_file import SqliteFile
+from chattor_bridge.storage.sqlite_file import MARK_BITS, NOT_NOW, SqliteFile
 
 log = logging.getLogger(__name__)
 
@@ -62,18 +63,6 @@ PRIMARY_CODE = 0xFF
 """The low byte of an extended result code (https://www.sqlite.org/rescode.html)."""
 
 DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
-NOT_NOW = {
-    sqlite3.SQLITE_BUSY: "it is locked by another program",
-    sqlite3.SQLITE_LOCKED: "it is locked by another program",
-    sqlite3.SQLITE_FULL: "the disk is full",
-    sqlite3.SQLITE_IOERR: "the disk does not work",
-    sqlite3.SQLITE_CANTOPEN: "its files cannot be opened",
-    sqlite3.SQLITE_READONLY: "its files cannot be written",
-    sqlite3.SQLITE_PERM: "its files cannot be accessed",
-    sqlite3.SQLITE_NOMEM: "there is no memory left",
-    sqlite3.SQLITE_PROTOCOL: "its lock is contended",
-    sqlite3.SQLITE_INTERRUPT: "the statement was interrupted",
-}
 
 
 def translate(error: BaseException) -> ChattorError:
@@ -219,9 +208,24 @@ class SqliteEngine:
         except ERRORS as error:
             raise translate(error) from None
         await self._require_durability()
+        self._file.opened()
 
     async def claim(self) -> None:
-        """The lock on the file has shut out everybody else since `start`."""
+        """The lock on the file has shut out everybody else since `start`. Mark the file, so that its log is not taken
+        for that of another."""
+        mark = secrets.randbits(MARK_BITS)
+        async with self.acquire():
+            try:
+                await finish(asyncio.to_thread(self._mark, mark))
+            except ERRORS as error:
+                raise translate(error) from None
+            except OSError as error:
+                raise DatabaseUnavailable(f"the database does not answer: {error.strerror}") from None
+
+    def _mark(self, mark: int) -> None:
+        self._raw.execute(f"PRAGMA user_version = {mark}")
+        (busy, *_) = self._raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        self._file.mark(None if busy else mark)  # somebody who reads keeps it in the log
 
     async def stop(self) -> None:
         database, self._database = self._database, None

@@ -18,13 +18,34 @@ COMPANIONS = ("", "-wal", "-shm")
 MIN_FILE_SIZE = 512
 """Bytes: SQLite's smallest page."""
 
-MAX_PID_LENGTH = 20
+MARK_OFFSET, MARK_SIZE = 60, 4
+"""Where SQLite's header has ``user_version``, which is the program's to use (https://www.sqlite.org/fileformat.html)."""
+
+MARK_BITS = 31
+"""Of a random ``user_version``, which is signed."""
+
+MAX_LOCK_LENGTH = 64
+"""Bytes read of a lock file: a process id and a mark."""
 
 PASSING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 PASSING_CODES = frozenset(
     {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM}
 )
 """What goes by without anybody changing the file: a full disk above all."""
+
+NOT_NOW = {
+    sqlite3.SQLITE_BUSY: "it is locked by another program",
+    sqlite3.SQLITE_LOCKED: "it is locked by another program",
+    sqlite3.SQLITE_FULL: "the disk is full",
+    sqlite3.SQLITE_IOERR: "the disk does not work",
+    sqlite3.SQLITE_CANTOPEN: "its files cannot be opened",
+    sqlite3.SQLITE_READONLY: "its files cannot be written",
+    sqlite3.SQLITE_PERM: "its files cannot be accessed",
+    sqlite3.SQLITE_NOMEM: "there is no memory left",
+    sqlite3.SQLITE_PROTOCOL: "its lock is contended",
+    sqlite3.SQLITE_INTERRUPT: "the statement was interrupted",
+}
+"""What an operation of SQLite's fails with for now, in words, by its primary code."""
 
 NOT_OURS = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 NOT_OURS_CODES = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM})
@@ -39,7 +60,9 @@ class SqliteFile:
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
         self._lock: int | None = None
-        self._identity = (0, 0)
+        self._mark = ""
+        self._identities: dict[Path, tuple[int, int]] = {}
+        self._size = 0
 
     def open(self) -> None:
         """Take the file for this process; make it if it is not there, check it if it is.
@@ -50,10 +73,12 @@ class SqliteFile:
             self._take()
             self._close_to_others()
             if self.path.exists():
+                self._require_own_log()
                 self._check()
             else:
                 self._make()
-            self._identity = self._look()
+            self._size = 0
+            self._identities = {self.path: _identity(self.path.stat())}
         except sqlite3.Error as error:
             self.close()
             raise self._explain(error) from None
@@ -63,24 +88,39 @@ class SqliteFile:
             mend = _AS_OWNER if error.errno in NOT_OURS else ""
             raise kind(f"the database {self.path} cannot be opened: {error.strerror}{mend}") from None
 
+    def opened(self) -> None:
+        """SQLite has made its companions: they stay as they are until it closes them."""
+        paths = [self._beside(companion) for companion in COMPANIONS]
+        self._identities = {path: _identity(path.stat()) for path in paths if path.exists()}
+
     def require_in_place(self) -> None:
-        """Raises: DatabaseUnusable when the file that was opened is not the one at its path any more: what is written
-        would be lost with it."""
+        """Raises: DatabaseUnusable when a file that was opened is not the one at its path any more, or was cut off:
+        what is written would be lost with it."""
         try:
-            in_place = self._look() == self._identity
+            found = {path: path.stat() for path in self._identities}
         except FileNotFoundError:
-            in_place = False
+            found = {}
         except OSError:
             return  # which is not to say that it was moved
-        if not in_place:
+        for path, identity in self._identities.items():
+            if path not in found or _identity(found[path]) != identity:
+                raise DatabaseUnusable(
+                    f"the database {self.path}, or a file of SQLite's beside it, was moved, removed or replaced while "
+                    "it was in use: put back what belongs there, and start again"
+                )
+        size = found[self.path].st_size
+        if size < self._size:  # SQLite makes it larger, and never smaller
             raise DatabaseUnusable(
-                f"the database {self.path} was moved, removed or replaced while it was in use: put back what belongs "
-                "there, and start again"
+                f"the database {self.path} was cut off or written over while it was in use: restore it from a backup"
             )
+        self._size = size
 
-    def _look(self) -> tuple[int, int]:
-        status = self.path.stat()
-        return status.st_dev, status.st_ino
+    def mark(self, mark: int | None) -> None:
+        """The database is marked so from now on, or with None nobody knows how: see `_require_own_log`."""
+        assert self._lock is not None
+        self._mark = "" if mark is None else str(mark)
+        self._sign()
+        os.fsync(self._lock)
 
     def close(self) -> None:
         """Let the next process in."""
@@ -92,26 +132,51 @@ class SqliteFile:
         """Lock a file beside the database, because closing any descriptor of the database itself would drop SQLite's
         own locks. The file stays, since removing it could leave two processes with a lock each; the lock goes with the
         process, however it ends."""
-        path = self.path.with_name(f"{self.path.name}.lock")
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+        descriptor = os.open(self._beside(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
         try:
+            holder, _, mark = os.pread(descriptor, MAX_LOCK_LENGTH, 0).decode("ascii", "replace").partition("\n")
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+            self._lock, self._mark = descriptor, mark.strip()
+            self._sign()
         except BlockingIOError:
-            holder = os.pread(descriptor, MAX_PID_LENGTH, 0).decode("ascii", "replace").strip() or "unknown"
             os.close(descriptor)
             raise DatabaseUnusable(
-                f"the database {self.path} is in use by another running process ({holder}): stop that one first"
+                f"the database {self.path} is in use by another running process ({holder or 'unknown'}): stop that "
+                "one first"
             ) from None
         except BaseException:
+            self._lock = None
             os.close(descriptor)
             raise
-        self._lock = descriptor
+
+    def _sign(self) -> None:
+        """Write down who has the database, and its mark."""
+        assert self._lock is not None
+        content = f"{os.getpid()}\n{self._mark}\n".encode()
+        os.pwrite(self._lock, content, 0)  # before it is cut: what stands there may be of use to somebody yet
+        os.ftruncate(self._lock, len(content))
+
+    def _require_own_log(self) -> None:
+        """A log that a killed process left is played into whatever database it finds, also into a backup that was put
+        there since. Raises: DatabaseUnusable."""
+        log = self._beside("-wal")
+        if self._mark and log.exists() and log.stat().st_size and str(self._marked()) != self._mark:
+            raise DatabaseUnusable(
+                f"the database {self.path} is not the one that {log} belongs to: if you have restored a backup, remove "
+                f"{log} and {self._beside('-shm')}, which are older; or {self._beside('.lock')}, if they came with it"
+            )
+
+    def _marked(self) -> int:
+        """The mark of the database, as far as it is not in the log alone. Not while SQLite has it open: see `_take`."""
+        with self.path.open("rb") as file:
+            return int.from_bytes(file.read(MARK_OFFSET + MARK_SIZE)[MARK_OFFSET:])
+
+    def _beside(self, ending: str) -> Path:
+        return self.path.with_name(self.path.name + ending)
 
     def _close_to_others(self) -> None:
         for companion in COMPANIONS:
-            path = self.path.with_name(self.path.name + companion)
+            path = self._beside(companion)
             with contextlib.suppress(FileNotFoundError):
                 if path.stat().st_mode & FORBIDDEN_MODE:
                     path.chmod(FILE_MODE)
@@ -152,5 +217,9 @@ class SqliteFile:
         if code & 0xFF in NOT_OURS_CODES:
             return DatabaseUnusable(f"the database {self.path} cannot be opened: it cannot be written{_AS_OWNER}")
         kind = DatabaseUnavailable if code & 0xFF in PASSING_CODES else DatabaseUnusable
-        name = getattr(error, "sqlite_errorname", "unknown error")
-        return kind(f"the database {self.path} cannot be opened: {name}")
+        why = NOT_NOW.get(code & 0xFF) or getattr(error, "sqlite_errorname", "unknown error")
+        return kind(f"the database {self.path} cannot be opened: {why}")
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino

@@ -1,0 +1,167 @@
+"""What others may do to the files of a SQLite database: while it is in use, and between two programs that use it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import sqlite3
+import sys
+from pathlib import Path
+
+import pytest
+
+from chattor_bridge.errors import DatabaseUnavailable, DatabaseUnusable
+from chattor_bridge.storage import Store, StoreKey, open_store
+from tests.storage import records
+from tests.storage.test_sqlite import BOUND, HOLD, ROOT, size
+
+MOVED = "was moved, removed or replaced while it was in use"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "store.db"
+
+
+@pytest.fixture
+def store_url(path: Path) -> str:
+    return f"sqlite:{path}"
+
+
+def beside(path: Path, ending: str) -> Path:
+    return path.with_name(path.name + ending)
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def replace(path: Path) -> None:
+    path.rename(path.with_name("moved"))
+    path.write_bytes(b"")
+
+
+async def put(store: Store, value: str) -> None:
+    async with store.transaction() as tx:
+        await store.set_setting(tx, "value", value)
+
+
+async def value(store: Store) -> str | None:
+    async with store.transaction() as tx:
+        return await store.get_setting(tx, "value")
+
+
+async def killed(path: Path, key: StoreKey) -> None:
+    """A program commits ``value`` and is killed; its log stays."""
+    holder = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", HOLD, f"sqlite:{path}", key.secret.hex(), cwd=ROOT, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert holder.stdout is not None
+        async with asyncio.timeout(BOUND):
+            assert await holder.stdout.readline() == b"holding\n"
+    finally:
+        holder.send_signal(signal.SIGKILL)
+        await holder.wait()
+    assert beside(path, "-wal").stat().st_size
+
+
+class TestInUse:
+    @pytest.mark.parametrize("ending", ["-wal", "-shm"])
+    @pytest.mark.parametrize("deed", [remove, replace])
+    async def test_a_file_of_sqlites_that_goes_is_noticed_and_nothing_of_it_is_lost(
+        self, store: Store, path: Path, ending: str, deed: object
+    ) -> None:
+        """The log has what was acknowledged. SQLite would go on with a file that has no name any more."""
+        await put(store, "acknowledged")
+        assert callable(deed)
+        deed(beside(path, ending))
+        for _ in range(2):
+            with pytest.raises(DatabaseUnusable, match=MOVED):
+                await put(store, "lost")
+        await store.stop()
+        await store.start()
+        assert await value(store) == "acknowledged"
+
+    async def test_a_file_that_is_cut_off_is_not_written_to_any_more(self, store: Store, path: Path) -> None:
+        await records.settle(store)
+        await store.scrub()
+        await put(store, "acknowledged")
+        os.truncate(path, size(path) // 2)
+        for _ in range(2):
+            with pytest.raises(DatabaseUnusable, match="cut off or written over"):
+                await put(store, "lost")
+
+
+class TestBackup:
+    async def test_one_put_beside_the_log_of_a_killed_program_is_refused_and_not_touched(
+        self, path: Path, tmp_path: Path, key: StoreKey
+    ) -> None:
+        """SQLite would play that log into it, and neither the one nor the other would be left."""
+        backup = tmp_path / "backup"
+
+        def untouched() -> bool:
+            return path.read_bytes() == backup.read_bytes()
+
+        async with open_store(f"sqlite:{path}", key) as store:
+            await put(store, "backed up")
+        shutil.copy(path, backup)
+        await killed(path, key)
+        shutil.copy(backup, path)
+        with pytest.raises(DatabaseUnusable, match=r"is not the one that .*-wal belongs to"):
+            await open_store(f"sqlite:{path}", key).start()
+        assert untouched()
+        for ending in ("-wal", "-shm"):
+            beside(path, ending).unlink()
+        async with open_store(f"sqlite:{path}", key) as store:
+            assert await value(store) == "backed up"
+
+    async def test_one_of_all_files_is_taken(self, path: Path, tmp_path: Path, key: StoreKey) -> None:
+        """As a snapshot of a disk has them, put back long afterwards and without the lock."""
+        await killed(path, key)
+        snapshot = {ending: beside(path, ending).read_bytes() for ending in ("", "-wal", "-shm")}
+        async with open_store(f"sqlite:{path}", key) as store:
+            await put(store, "later")
+        for ending, content in snapshot.items():
+            beside(path, ending).write_bytes(content)
+        with pytest.raises(DatabaseUnusable, match=r"\.lock, if they came with it"):
+            await open_store(f"sqlite:{path}", key).start()
+        beside(path, ".lock").unlink()
+        async with open_store(f"sqlite:{path}", key) as store:
+            assert await value(store) == "committed"
+
+    async def test_a_killed_program_goes_on_wherever_its_files_are_moved(
+        self, path: Path, tmp_path: Path, key: StoreKey
+    ) -> None:
+        await killed(path, key)
+        elsewhere = tmp_path / "elsewhere" / path.name
+        elsewhere.parent.mkdir()
+        for ending in ("", "-wal", ".lock"):
+            shutil.copy(beside(path, ending), beside(elsewhere, ending))
+        async with open_store(f"sqlite:{elsewhere}", key) as store:
+            assert await value(store) == "committed"
+
+    async def test_no_mark_is_relied_on_that_somebody_who_reads_kept_in_the_log(
+        self, path: Path, key: StoreKey
+    ) -> None:
+        async with open_store(f"sqlite:{path}", key):
+            pass
+        with contextlib.closing(sqlite3.connect(path)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT * FROM migrations").fetchall()
+            await killed(path, key)
+            assert beside(path, ".lock").read_text().splitlines()[1:] == [""]
+
+
+async def test_who_locks_it_at_the_start_is_named(path: Path, key: StoreKey) -> None:
+    async with open_store(f"sqlite:{path}", key):
+        pass
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(DatabaseUnavailable, match="locked by another program"):
+            await open_store(f"sqlite:{path}", key).start()
+        other.rollback()
