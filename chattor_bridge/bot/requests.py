@@ -16,7 +16,8 @@ from chattor_bridge.errors import Unavailable, UsageError
 from chattor_bridge.ids import KnockId
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.records import KnockState
-from chattor_bridge.node.views import MANY_REQUESTS, OutgoingInfo, RequestInfo
+from chattor_bridge.node.views import OutgoingInfo, RequestInfo
+from chattor_bridge.wording import MANY_REQUESTS
 
 GROUP = "Contacts"
 

@@ -11,8 +11,8 @@ from chattor_bridge.bot.request import Request
 from chattor_bridge.bridge.listener import Deed
 from chattor_bridge.errors import UsageError
 from chattor_bridge.node.ports import Transaction
-from chattor_bridge.node.verifying import in_groups
 from chattor_bridge.node.views import ContactInfo, Verification, VerificationInfo
+from chattor_bridge.wording import in_groups
 
 _WHICH: Final = "Say which contact: verify 1. contacts shows the numbers."
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any
 
 from chattor_bridge.bridge.ghosts import MARK_KEY
 from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.errors import UsageError
 from chattor_bridge.protocol.events import Location
-from chattor_bridge.protocol.limits import MAX_ACCURACY, MAX_LATITUDE, MAX_LONGITUDE, MAX_PLACE
-
-MICRO: Final = 1_000_000
-"""Parts of a degree in the protocol: a tenth of a metre at most."""
+from chattor_bridge.protocol.limits import MAX_ACCURACY, MAX_LATITUDE, MAX_LONGITUDE, MAX_PLACE, MICRO
 
 _NUMBER = r"-?[0-9]{1,3}(?:\.[0-9]{1,20})?"
 _GEO = re.compile(

@@ -45,11 +45,6 @@ def number_of(contact: Contact) -> str:
     return safety_number(knocker, owner, Session.deserialize(contact.session).transcript)
 
 
-def in_groups(number: str) -> str:
-    """A safety number as it is read aloud: twelve groups of five."""
-    return " ".join(number[at : at + 5] for at in range(0, len(number), 5))
-
-
 def state_of(contact: Contact) -> Verification:
     """What was found. A number that was compared counts only for as long as it is the friendship's."""
     if contact.mismatch:

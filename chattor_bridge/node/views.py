@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
 
 from chattor_bridge.ids import DoorId, EventId, FileId, KnockId, NodeId, PeerId
 from chattor_bridge.node.happenings import Missed
@@ -12,9 +11,6 @@ from chattor_bridge.node.preferences import Preferences
 from chattor_bridge.node.records import KnockState, TransferState
 from chattor_bridge.protocol.events import Body
 from chattor_bridge.protocol.signals import Here
-
-MANY_REQUESTS: Final = 20
-"""Requests from which on a list says what each has cost its sender: more than a screenful, and perhaps a flood."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,9 @@ from typing import TypeVar
 
 from chattor_bridge.errors import NotFound, UsageError
 from chattor_bridge.node.views import CodeInfo, ContactInfo, RequestInfo, TransferInfo
+from chattor_bridge.terminal.control import SHORT_ID
 
 T = TypeVar("T")
-
-SHORT_ID = 8
-"""Hexadecimal digits of an id as it is shown: 32 bits, which two of a hundred requests share once in a million."""
 
 MIN_ID = 4
 """Hexadecimal digits that an id must at least be given with, so that a short name is not taken for one."""

@@ -5,14 +5,11 @@ from __future__ import annotations
 import argparse
 import io
 
-import segno
-
-from chattor_bridge.node.views import MANY_REQUESTS
-from chattor_bridge.terminal.addressing import SHORT_ID
 from chattor_bridge.terminal.client import ask_once
-from chattor_bridge.terminal.control import JsonObject
+from chattor_bridge.terminal.control import SHORT_ID, JsonObject
 from chattor_bridge.terminal.home import Home
 from chattor_bridge.terminal.output import Output, local_time, neutralised, neutralised_lines
+from chattor_bridge.wording import MANY_REQUESTS
 
 
 async def code(arguments: argparse.Namespace, home: Home, output: Output) -> None:
@@ -109,6 +106,8 @@ def door_state(item: JsonObject) -> str:
 
 
 def _qr_lines(text: str) -> list[str]:
+    import segno  # which takes as long to load as all else that shows a code
+
     # upper case is the same code, and a smaller picture
     drawing = io.StringIO()
     segno.make_qr(text.upper()).terminal(out=drawing, compact=True)

@@ -24,6 +24,9 @@ VERSION = 1
 MAX_LINE_BYTES = 1024 * 1024
 """Bytes of one line: the longest text to send (64 KiB) with every character escaped, and room."""
 
+SHORT_ID = 8
+"""Hexadecimal digits of an id as it is shown: 32 bits, which two of a hundred requests share once in a million."""
+
 
 @dataclass(frozen=True, slots=True)
 class Request:

@@ -39,10 +39,10 @@ from chattor_bridge.packaged import packaged_directory
 from chattor_bridge.storage import Store, StoreKey, open_store
 from chattor_bridge.storage.holding import hold, start_patiently
 from chattor_bridge.storage.parts import DiskParts
-from chattor_bridge.terminal.addressing import SHORT_ID
 from chattor_bridge.terminal.bell import Bell, Changed
 from chattor_bridge.terminal.carrying import Carrying
 from chattor_bridge.terminal.connection import DONE, Connection
+from chattor_bridge.terminal.control import SHORT_ID
 from chattor_bridge.terminal.conversation import Conversation
 from chattor_bridge.terminal.filing import Filing
 from chattor_bridge.terminal.forgetting import Forgetting

@@ -8,9 +8,8 @@ import time
 from contextlib import aclosing
 from typing import Final
 
-from chattor_bridge.terminal.addressing import SHORT_ID
 from chattor_bridge.terminal.client import ask, ask_once
-from chattor_bridge.terminal.control import Item, JsonObject
+from chattor_bridge.terminal.control import SHORT_ID, Item, JsonObject
 from chattor_bridge.terminal.home import Home
 from chattor_bridge.terminal.output import Output, neutralised, table
 

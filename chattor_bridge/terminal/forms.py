@@ -21,13 +21,11 @@ from chattor_bridge.protocol.events import (
     Unknown,
     Vote,
 )
+from chattor_bridge.protocol.limits import MICRO
 from chattor_bridge.terminal.ports import JsonObject
 
 STYLES = frozenset({"emote", "notice"})
 """Kinds of text that are shown in another way."""
-
-MICRO = 1_000_000
-"""Parts of a degree in the protocol."""
 
 
 @dataclass(frozen=True, slots=True)

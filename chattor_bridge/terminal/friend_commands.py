@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 
 from chattor_bridge.durations import timer_in_words
-from chattor_bridge.node.verifying import in_groups
 from chattor_bridge.terminal.client import ask_once
 from chattor_bridge.terminal.control import JsonObject
 from chattor_bridge.terminal.home import Home
 from chattor_bridge.terminal.output import Output, neutralised, table
+from chattor_bridge.wording import in_groups
 
 NOTE_SHOWN = 40
 """Characters of a note in the list of contacts; `note` shows all of it."""

@@ -10,13 +10,13 @@ from chattor_bridge.ids import FileId, PeerId
 from chattor_bridge.node.node import Node
 from chattor_bridge.node.ports import Clock, Transaction
 from chattor_bridge.protocol.events import Body, Delete, Edit, Event, Location, Poll, PollEnd, Reaction, Vote
-from chattor_bridge.protocol.limits import MAX_ANSWERS
+from chattor_bridge.protocol.limits import MAX_ANSWERS, MICRO
 from chattor_bridge.terminal import arguments
 from chattor_bridge.terminal.addressing import find_contact
 from chattor_bridge.terminal.bell import Bell, ContactChanged, MessageChanged
 from chattor_bridge.terminal.checking import check_choices, check_new_words
 from chattor_bridge.terminal.control import Answer, Done, Item, JsonObject
-from chattor_bridge.terminal.forms import MICRO, form_of
+from chattor_bridge.terminal.forms import form_of
 from chattor_bridge.terminal.ports import Direction, HistoryEntry, TerminalStore
 from chattor_bridge.terminal.recorder import MOST_CHANGES, take_back
 

@@ -6,9 +6,8 @@ import argparse
 from collections import Counter
 from contextlib import aclosing
 
-from chattor_bridge.terminal.addressing import SHORT_ID
 from chattor_bridge.terminal.client import ask, ask_once
-from chattor_bridge.terminal.control import Item, JsonObject
+from chattor_bridge.terminal.control import SHORT_ID, Item, JsonObject
 from chattor_bridge.terminal.file_commands import size_in_words
 from chattor_bridge.terminal.home import Home
 from chattor_bridge.terminal.output import Output, local_time, neutralised, neutralised_lines

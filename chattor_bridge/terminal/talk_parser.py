@@ -6,8 +6,7 @@ import argparse
 import re
 from decimal import Decimal
 
-from chattor_bridge.protocol.limits import MAX_ACCURACY, MAX_ANSWERS
-from chattor_bridge.terminal.forms import MICRO
+from chattor_bridge.protocol.limits import MAX_ACCURACY, MAX_ANSWERS, MICRO
 from chattor_bridge.terminal.parsing import MAX_ORDER, MAX_WAIT, Add, bounded
 
 DEFAULT_WAIT = 60

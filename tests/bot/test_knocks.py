@@ -9,7 +9,7 @@ import pytest
 
 from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.ids import KnockId
-from chattor_bridge.node.views import MANY_REQUESTS
+from chattor_bridge.wording import MANY_REQUESTS
 from tests.bridge.fake_homeserver import BOT, WAIT, Room
 from tests.bridge.town import ALICE, FRIEND_NAME, STRANGER, Town, chattor_friend, code_in
 from tests.peer import Peer

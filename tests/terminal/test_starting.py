@@ -5,6 +5,8 @@ from __future__ import annotations
 import secrets
 import sqlite3
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ import pytest
 from chattor_bridge.terminal.app import main
 from chattor_bridge.terminal.exits import MEANINGS, Exit
 from chattor_bridge.terminal.parser import parse
-from tests.terminal.resident import Resident
+from tests.terminal.resident import PROGRAM, WAIT, Resident
 
 
 @pytest.fixture
@@ -285,3 +287,12 @@ def test_the_manual_names_every_command_and_exit_code(capsys: pytest.CaptureFixt
         assert f"\n    {command} " in manual
     for code in Exit:
         assert f"\n  {int(code):<5}{MEANINGS[code]}" in manual
+
+
+def test_a_command_loads_nothing_of_the_node(tmp_path: Path) -> None:
+    words = [sys.executable, "-X", "importtime", "-m", PROGRAM, "--home", str(tmp_path), "status"]
+    loaded = subprocess.run(words, capture_output=True, text=True, check=False, timeout=WAIT).stderr
+    names = {line.rpartition("|")[2].strip() for line in loaded.splitlines() if line.startswith("import time:")}
+    assert "chattor_bridge.terminal.commands" in names
+    slow = {"cbor2", "cryptography", "doubleratchet", "nacl", "segno", "chattor_bridge.protocol.events"}
+    assert not names & slow

@@ -7,12 +7,12 @@ from typing import ClassVar
 from rich.text import Text
 from textual.binding import Binding, BindingType
 
-from chattor_bridge.node.verifying import in_groups
 from chattor_bridge.terminal.control import JsonObject
 from chattor_bridge.terminal.friend_commands import FOUND
 from chattor_bridge.terminal.output import neutralised
 from chattor_bridge.terminal.tui.records import Contact
 from chattor_bridge.terminal.tui.screens.panel import TextPanel
+from chattor_bridge.wording import in_groups
 
 EXPLAINED = """\
 Compare this number with what your friend sees, by voice or in person. It is the same on both sides when nobody stands \
