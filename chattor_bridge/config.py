@@ -27,6 +27,9 @@ LOCALPART = r"[a-z0-9._=/+-]{1,64}"
 """The grammar of a Matrix localpart; 64 characters are enough for a bot and keep the whole id below 255 bytes."""
 
 HTTP_ADDRESS = r"https?://[^/@?#\s]+/?"
+ONION = re.compile(r"\.onion\.?(?::[0-9]*)?$", re.IGNORECASE)
+"""At the end of an address: a name that no name server is to be asked for."""
+
 PROXY_ADDRESS = r"(?:socks5|socks4|http)://(?:[^/@?#\s]+@)?[^/@?#\s]+"
 TORRC_LINE = r"[^\r\n]{1,1000}"
 """One line each, or a line could hide another; 1,000 characters hold the longest bridge line in use."""
@@ -292,6 +295,12 @@ def _homeserver(section: Section) -> HomeserverOptions:
             "proxy", pattern=PROXY_ADDRESS, wanted="an address such as socks5://127.0.0.1:9050"
         ),
     )
+    if homeserver.proxy is None and ONION.search(homeserver.address):
+        raise section.wrong(
+            "proxy",
+            "must be tor's SOCKS port, such as socks5://127.0.0.1:9050, for an address that is an onion: without it "
+            "whoever resolves names here would learn that",
+        )
     section.close()
     return homeserver
 

@@ -131,6 +131,8 @@ def test_every_mistake_names_its_path_and_line(tmp_path: Path, text: str, path: 
         ("homeserver:\n  address: http://u:p@localhost\n  domain: example.org\n", "homeserver.address"),
         ("homeserver:\n  address: http://localhost\n  domain: '@a:b'\n", "homeserver.domain"),
         (MINIMAL + "  proxy: 127.0.0.1:9050\n", "homeserver.proxy"),
+        ("homeserver:\n  address: http://Abc.Onion:8008\n  domain: example.org\n", "homeserver.proxy"),
+        ("homeserver:\n  address: http://abc.onion.\n  domain: example.org\n", "homeserver.proxy"),
         ("", "homeserver.address"),
     ],
 )
