@@ -126,6 +126,9 @@ async def test_one_that_runs_already(practice: Practice, tor_network: TorNetwork
     found = the_problem(await practice.examine(), "tor")
     assert found.what == f"tor does not accept a control connection at {foreign.address}"
     assert "start that tor" in found.mend
+    onions = practice.directory / "onions"
+    assert not onions.exists()  # whoever examines may be another than who runs
+    onions.mkdir(mode=0o700)
     await foreign.start()
     try:
         findings = await practice.examine(patience=PATIENCE)
@@ -139,7 +142,7 @@ async def test_one_that_runs_already(practice: Practice, tor_network: TorNetwork
         assert "off" in said
         options["control_password_file"] = "nowhere"
         assert "cannot be read" in the_problem(await practice.examine(), "tor").what
-        (practice.directory / "onions").chmod(0o755)
+        onions.chmod(0o755)
         assert "chmod" in the_problem(await practice.examine(), "permissions").mend
     finally:
         await foreign.kill()

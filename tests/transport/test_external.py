@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from chattor_bridge.errors import TorUnusable
+from chattor_bridge.errors import TorUnavailable, TorUnusable
+from chattor_bridge.ids import OnionKey
 from chattor_bridge.ops.synapse import free_port
 from chattor_bridge.ops.tornet import TorNetwork
-from chattor_bridge.protocol.primitives import x25519_public
+from chattor_bridge.protocol.primitives import ed25519_public, x25519_public
 from chattor_bridge.transport.tor import ExternalSettings, ExternalTor, TorState, TorTransport
 from chattor_bridge.transport.tor import control as control_module
 from chattor_bridge.transport.tor import external as external_module
@@ -199,6 +200,29 @@ async def test_one_that_hangs_is_waited_for(tmp_path: Path, monkeypatch: pytest.
         async with asyncio.timeout(PUBLISHED_WITHIN):
             while not str(transport.status).startswith("tor is connecting"):  # noqa: ASYNC110 - it asks for no event
                 await asyncio.sleep(0.01)
+    finally:
+        await transport.stop()
+        await foreign.kill()
+
+
+@pytest.mark.tor
+async def test_nothing_goes_through_one_that_came_back_as_another(tmp_path: Path) -> None:
+    foreign = ForeignTor(tmp_path / "foreign", [COOKIE, *NO_NETWORK])
+    await foreign.start()
+    tor = ExternalTor(ExternalSettings(foreign.control, tmp_path / "onions"))
+    transport = TorTransport(tor)
+    await transport.start()
+    torrc = foreign.directory / "torrc"
+    try:
+        await foreign.kill()
+        torrc.write_text(torrc.read_text().replace(" IsolateSOCKSAuth", " NoIsolateSOCKSAuth"))
+        await foreign.start()
+        async with asyncio.timeout(PUBLISHED_WITHIN):
+            while "circuits of their own" not in transport.status.tor.problem:  # noqa: ASYNC110 - it asks for no event
+                await asyncio.sleep(0.01)
+        with pytest.raises(TorUnavailable, match="circuits of their own"):
+            await transport.dial(OnionKey(ed25519_public(bytes(32))), client_key=None, isolation="x", timeout=1.0)
+        assert tor.socks is None
     finally:
         await transport.stop()
         await foreign.kill()

@@ -173,7 +173,7 @@ class TorCheck:
             if status.state in (TorState.READY, TorState.ABSENT) or skew:
                 settled.set()
 
-        with tempfile.TemporaryDirectory(prefix="chattor-doctor-") as directory:
+        with tempfile.TemporaryDirectory(prefix="chattor-doctor-") as directory, self._leaving_no_directory():
             tor = tor_of(self._options, told, directory=Path(directory))
             transport = TorTransport(tor)
             await transport.start()
@@ -185,6 +185,19 @@ class TorCheck:
                 yield tor, transport, Bootstrap(status.percent, status.summary, skew or status.problem)
             finally:
                 await transport.stop()
+
+    @contextlib.contextmanager
+    def _leaving_no_directory(self) -> Iterator[None]:
+        """What a tor that is not ours made us make, as a user who may be another than the program's."""
+        external = self._options.external
+        wanted = () if external is None else (external.socket_directory, *external.socket_directory.parents)
+        missing = [directory for directory in wanted if not directory.exists()]
+        try:
+            yield
+        finally:
+            for directory in missing:
+                with contextlib.suppress(OSError):
+                    directory.rmdir()
 
     async def _dial(self, transport: TorTransport, door: OnionKey, which: str) -> Finding:
         """Whether a door can be reached from outside. No address is named: a report is easily passed on."""

@@ -100,6 +100,7 @@ class ExternalTor(SupervisedTor):
             await self._examine(control)
             await self._serve(control, user, answered)
         finally:
+            self.socks = None  # what comes back may be another, and is examined first
             self._bootstrap = IDLE
             await control.close()
         raise TorUnavailable(f"tor closed its control connection at {show(self._settings.control)}")
