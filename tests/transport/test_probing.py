@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from chattor_bridge.ops.tornet import TorNetwork
+from chattor_bridge.ops.tornet.network import AUTHORITIES, RELAYS
 from chattor_bridge.protocol.primitives import onion_address, x25519_public
-from chattor_bridge.transport.tor import probing
+from chattor_bridge.transport.tor import onions, probing
 from chattor_bridge.transport.tor import transport as tor_transport
 from chattor_bridge.transport.tor.onion import HostedOnion
 from chattor_bridge.transport.tor.transport import LONG_SLEEP
@@ -30,8 +31,15 @@ def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tor_transport, "PROBE_TIMEOUT", 20.0)
 
 
+@pytest.fixture
+def everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An onion is not published before each relay holds both of its descriptors, for this time period and the next:
+    whoever asks one that holds an older descriptor finds whoever published that."""
+    monkeypatch.setattr(onions, "UPLOADS_AWAITED", 2 * (AUTHORITIES + RELAYS))
+
+
 async def test_an_onion_that_somebody_else_has_published_over_is_found_deaf_and_published_again(
-    tor_host: TorParty, tor_parties: Parties, eager: None, caplog: pytest.LogCaptureFixture
+    tor_host: TorParty, tor_parties: Parties, eager: None, everywhere: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     host, seed, key = tor_host.transport, os.urandom(32), os.urandom(32)
