@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -13,9 +12,13 @@ from yarl import URL
 
 from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.errors import HomeserverRefused, HomeserverUnavailable
+from chattor_bridge.matrix.parsing import parse, parse_object
 
 DEFAULT_RETRY_AFTER = 1.0
 """Seconds to wait when the homeserver says "too many requests" without saying for how long."""
+
+LONGEST_RETRY_AFTER = 3600.0
+"""Seconds, whatever it says: homeservers ask for some seconds or minutes, and what waits for ever is lost."""
 
 TROUBLE = (aiohttp.ClientError, ProxyError, ProxyConnectionError, ProxyTimeoutError, TimeoutError, OSError)
 """What a request raises that did not come to an answer."""
@@ -37,7 +40,7 @@ def failure(status: int, headers: Mapping[str, str], body: bytes) -> HomeserverT
     403 too, and an unknown token means that the registration is not loaded yet. Nothing may be lost to either.
     """
     try:
-        answer = json.loads(body)
+        answer = parse(body)
     except ValueError:
         answer = None
     errcode = answer.get("errcode") if isinstance(answer, dict) else None
@@ -59,13 +62,13 @@ def failure(status: int, headers: Mapping[str, str], body: bytes) -> HomeserverT
 def _retry_after(headers: Mapping[str, str], answer: object) -> float:
     """Seconds, from the header (Matrix 1.10) or from the deprecated field of the body."""
     try:
-        return max(0.0, float(headers["Retry-After"]))
+        seconds = float(headers["Retry-After"])
     except (KeyError, ValueError):
-        pass
-    milliseconds = answer.get("retry_after_ms") if isinstance(answer, dict) else None
-    if isinstance(milliseconds, int | float) and milliseconds >= 0:
-        return milliseconds / 1000
-    return DEFAULT_RETRY_AFTER
+        milliseconds = answer.get("retry_after_ms") if isinstance(answer, dict) else None
+        if not isinstance(milliseconds, int | float) or milliseconds < 0:
+            return DEFAULT_RETRY_AFTER
+        seconds = min(milliseconds, 1_000 * LONGEST_RETRY_AFTER) / 1_000
+    return min(max(0.0, seconds), LONGEST_RETRY_AFTER)
 
 
 class QuietAPI(HTTPAPI):
@@ -99,7 +102,7 @@ class QuietAPI(HTTPAPI):
             if not 200 <= response.status < 300:
                 raise failure(response.status, response.headers, body)
             try:
-                return json.loads(body), response
+                return parse(body), response
             except ValueError:
                 raise HomeserverTrouble("the homeserver's answer is not JSON", response.status, "") from None
 
@@ -139,9 +142,6 @@ def unreachable(error: Exception) -> HomeserverUnavailable:
 
 def _object(body: bytes, status: int) -> JsonObject:
     try:
-        answer = json.loads(body)
+        return parse_object(body)
     except ValueError:
-        answer = None
-    if not isinstance(answer, dict):
-        raise HomeserverTrouble("the homeserver's answer is not an object", status, "")
-    return answer
+        raise HomeserverTrouble("the homeserver's answer is not an object", status, "") from None

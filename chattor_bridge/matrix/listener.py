@@ -10,11 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import json
 import logging
-import re
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, NoReturn
 
 from aiohttp import web
 
@@ -24,6 +21,7 @@ from chattor_bridge.errors import AddressInUse, Unavailable
 from chattor_bridge.failpoints import failpoint
 from chattor_bridge.matrix.discretion import without_content
 from chattor_bridge.matrix.hearing import Hearing
+from chattor_bridge.matrix.parsing import parse_object
 from chattor_bridge.matrix.receipts import foreign_receipts
 from chattor_bridge.matrix.settings import MatrixSettings
 from chattor_bridge.matrix.signals import foreign_signals
@@ -38,8 +36,6 @@ Accept = Callable[[str, Sequence[JsonObject], Sequence[JsonObject]], Awaitable[N
 """Called with the transaction id, its events in order, and the read receipts, typing and presence of people in it;
 returns when what is to be kept is stored. Raises: Unavailable when it could not be, or anything else: the homeserver
 then sends the events again."""
-
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 _log = logging.getLogger(__name__)
 
@@ -101,7 +97,7 @@ class Listener:
 
     async def _transaction(self, request: web.Request) -> web.Response:
         try:
-            body = _json_object(await request.read())
+            body = parse_object(await request.read())
         except ValueError:
             return _error(400, "M_NOT_JSON", "The body is not a JSON object")
         events = body.get("events")
@@ -137,26 +133,3 @@ class Listener:
 
 def _error(status: int, errcode: str, message: str) -> web.Response:
     return web.json_response({"errcode": errcode, "error": message}, status=status)
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _json_object(body: bytes) -> dict[str, Any]:
-    """Parse, with U+FFFD in the place of lone surrogates: they fit into no database, and an event that can never be
-    stored would stop all that come after it.
-
-    Raises: ValueError, RecursionError is turned into one.
-    """
-    try:
-        value = json.loads(body, parse_constant=_refuse_constant)
-        if _SURROGATE.search(body):
-            value = json.loads(
-                json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-            )
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-    if not isinstance(value, dict):
-        raise ValueError("not an object")
-    return value

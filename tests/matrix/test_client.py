@@ -15,7 +15,7 @@ from mautrix.api import Method, Path
 from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.errors import HomeserverRefused, HomeserverUnavailable
 from chattor_bridge.ids import MatrixUserId
-from chattor_bridge.matrix.answers import DEFAULT_RETRY_AFTER
+from chattor_bridge.matrix.answers import DEFAULT_RETRY_AFTER, LONGEST_RETRY_AFTER, failure
 from chattor_bridge.matrix.client import DEVICE_ID, PATIENCE, Client
 from chattor_bridge.matrix.discretion import hush_mautrix
 from tests.clock import FakeClock
@@ -144,6 +144,15 @@ async def test_long_wait_is_left_to_the_caller_at_once(server: FakeHomeserver, c
     with pytest.raises(HomeserverUnavailable) as trouble:
         await ask(client)
     assert trouble.value.retry_after == 3600
+
+
+@pytest.mark.parametrize("said", ["1e999", "99999999999", "nan", "-5"])
+def test_nobody_waits_for_ever_because_a_homeserver_says_so(said: str) -> None:
+    for headers, body in (({"Retry-After": said}, b"{}"), ({}, f'{{"retry_after_ms": {said}}}'.encode())):
+        trouble = failure(429, headers, body)
+        assert isinstance(trouble, HomeserverUnavailable)
+        assert trouble.retry_after is not None
+        assert 0 <= trouble.retry_after <= LONGEST_RETRY_AFTER
 
 
 async def test_homeserver_that_is_down_may_come_back(server: FakeHomeserver, client: Client) -> None:

@@ -76,7 +76,10 @@ class Phone:
 
     def says(self, text: str) -> JsonObject:
         """The event as the homeserver brings it."""
-        inner = {"type": "m.room.message", "room_id": ROOM, "content": {"body": text}}
+        return self.says_raw(json.dumps({"type": "m.room.message", "room_id": ROOM, "content": {"body": text}}))
+
+    def says_raw(self, plaintext: str) -> JsonObject:
+        """An event with whatever inside."""
         self._said += 1
         return {
             "type": "m.room.encrypted",
@@ -87,7 +90,7 @@ class Phone:
             "content": {
                 "algorithm": "m.megolm.v1.aes-sha2",
                 "session_id": self.session.id,
-                "ciphertext": self.session.encrypt(json.dumps(inner)),  # type: ignore[no-untyped-call]
+                "ciphertext": self.session.encrypt(plaintext),  # type: ignore[no-untyped-call]
             },
         }
 
@@ -125,6 +128,19 @@ async def test_a_message_that_leaves_out_thousands_costs_no_more_than_any_other(
     assert await _read(ears, keys, phone.says("and on")) == "and on"
     (record,) = await _kept(keys)
     assert len(json.dumps(record)) < 3_000
+
+
+async def test_half_a_character_in_an_encrypted_message_is_mended_as_in_any_other(
+    ears: Ears, phone: Phone, keys: Store
+) -> None:
+    """Some clients cut an emoji in two; what is left of it fits into no message to a friend."""
+    assert await _read(ears, keys, phone.says("cut \ud83d off")) == "cut \ufffd off"
+
+
+async def test_an_encrypted_message_that_is_nested_too_deeply_is_no_proper_one(ears: Ears, phone: Phone) -> None:
+    with pytest.raises(Undecryptable, match="no proper message"):
+        async with ears.opened(phone.says_raw('{"a":' * 100_000), 0):
+            pass
 
 
 async def test_a_message_that_was_overtaken_is_read_after_those_that_overtook_it(

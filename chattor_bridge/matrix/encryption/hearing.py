@@ -38,6 +38,7 @@ from chattor_bridge.matrix.discretion import without_content
 from chattor_bridge.matrix.encryption.identity import ONE_TIME_KEYS, Identity
 from chattor_bridge.matrix.encryption.keystore import INBOUND, OLM, PERSON, SEEN, SHARED, EncryptionStore
 from chattor_bridge.matrix.encryption.welcome import Welcome
+from chattor_bridge.matrix.parsing import parse_object
 from chattor_bridge.node.patience import Backoff, describe, heed_cancellation
 from chattor_bridge.node.ports import Clock, Transaction
 
@@ -333,9 +334,9 @@ def _now() -> datetime:
 
 def _inner(event: JsonObject, plaintext: str) -> JsonObject:
     try:
-        payload = json.loads(plaintext)
+        payload = parse_object(plaintext.encode(errors="replace"))
         kind, content, room_id = payload["type"], payload["content"], payload["room_id"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError):
         raise Undecryptable("there is no proper message in it") from None
     if room_id != event["room_id"] or not isinstance(kind, str) or not isinstance(content, dict):
         raise Undecryptable("there is no proper message in it")
