@@ -38,8 +38,11 @@ def choose_socks(listeners: str, lines: Sequence[str], control: Address) -> Sock
     """
     fit: list[tuple[bool, bool, Address]] = []
     flags_of, unknown = _flags(lines)
-    for listener in shlex.split(listeners.partition("=")[2]):
-        said = parse_address(listener)
+    for listener in _words(listeners.partition("=")[2]):
+        try:
+            said = parse_address(listener)
+        except ValueError:  # of a kind this version does not know
+            continue
         flags = flags_of.get(said, unknown)
         address = _reachable(said, control)
         if address is not None and not flags & UNFIT:
@@ -53,12 +56,20 @@ def choose_socks(listeners: str, lines: Sequence[str], control: Address) -> Sock
     return Socks(address, () if extended else (NO_EXTENDED,))
 
 
+def _words(line: str) -> list[str]:
+    """As a shell reads them; where a quote has no end, as they stand."""
+    try:
+        return shlex.split(line)
+    except ValueError:
+        return line.split()
+
+
 def _flags(lines: Sequence[str]) -> tuple[dict[Address, frozenset[str]], frozenset[str]]:
     """The flags of each address; and those that a listener may have whose port tor chose itself."""
     of: dict[Address, frozenset[str]] = {}
     unknown: frozenset[str] = frozenset()
     for line in lines:
-        where, *words = shlex.split(line) or [""]
+        where, *words = _words(line) or [""]
         flags = frozenset(word.lower() for word in words)
         if where.isdigit():
             where = f"127.0.0.1:{where}"
