@@ -91,6 +91,17 @@ def test_who_may_seal_under_the_next_epoch_and_when(both: dict[SessionRole, Side
     assert _epochs(owner).negotiation is None
 
 
+def test_whatever_comes_under_the_next_epoch_is_enough(both: dict[SessionRole, Side]) -> None:
+    """Also without an acknowledgement of the accept."""
+    knocker, owner, offer = _offering(both)
+    (accept,) = owner.take(offer)
+    knocker.take(accept)
+    envelope = knocker.session.seal(b"no event", random=knocker.random, now=NOW).envelope
+    session = owner.session
+    assert session.open(envelope, random=owner.random, now=NOW).ack is None
+    assert session.epochs.sending == 1
+
+
 @pytest.mark.parametrize("how", ["link", "field", "standalone"])
 def test_an_acknowledgement_of_the_accept_is_enough(both: dict[SessionRole, Side], how: str) -> None:
     knocker, owner, offer = _offering(both)
@@ -136,6 +147,19 @@ def test_old_keys_stay_until_everything_under_them_has_come(both: dict[SessionRo
     assert knocker.take(late) == []  # dropped and counted: its key is gone
 
 
+def test_old_keys_go_whatever_is_still_missing_under_the_new_ones(both: dict[SessionRole, Side]) -> None:
+    knocker, owner, offer = _offering(both)
+    (late,) = owner.say("late")
+    (accept,) = owner.take(offer)
+    knocker.take(accept)
+    owner.take_ack(knocker.session.received.ack())
+    first, _missing, last = (owner.say(text)[0] for text in ("first", "missing", "last"))
+    for envelope in (first, last, late):
+        assert sorted(_epochs(knocker).keys) == [0, 1]
+        knocker.take(envelope)
+    assert sorted(_epochs(knocker).keys) == [1]
+
+
 def test_old_keys_are_erased_after_35_days_at_most(both: dict[SessionRole, Side]) -> None:
     knocker, owner, offer = _offering(both)
     (lost,) = owner.say("lost")
@@ -154,6 +178,24 @@ def test_old_keys_are_erased_after_35_days_at_most(both: dict[SessionRole, Side]
     with pytest.raises(AuthenticationFailed):
         knocker.session.open(lost, random=knocker.random, now=knocker.now)
     assert EPOCH_KEY_LIFETIME == 35 * DAY
+
+
+def test_old_keys_are_erased_without_a_word_from_the_friend(both: dict[SessionRole, Side]) -> None:
+    """The daily look at every friendship."""
+    knocker, owner, offer = _offering(both)
+    owner.say("lost")
+    (accept,) = owner.take(offer)
+    knocker.take(accept)
+    owner.take_ack(knocker.session.received.ack())
+    for envelope in owner.say("under epoch 1"):
+        knocker.take(envelope)
+    session = knocker.session
+    old = session.epochs.keys[0].receiving
+    assert session.forget_old(NOW + EPOCH_KEY_LIFETIME - 1) is False
+    assert old in session.serialize()
+    assert session.forget_old(NOW + EPOCH_KEY_LIFETIME) is True
+    assert old not in session.serialize()
+    assert session.forget_old(NOW + EPOCH_KEY_LIFETIME) is False
 
 
 def test_keys_that_have_done_their_work_are_erased(both: dict[SessionRole, Side]) -> None:
@@ -207,7 +249,7 @@ def test_an_offer_out_of_turn_is_dropped(both: dict[SessionRole, Side]) -> None:
 
 
 def test_an_accept_of_what_was_not_offered_is_dropped(both: dict[SessionRole, Side]) -> None:
-    knocker, owner, _ = _offering(both)
+    knocker, owner, offer = _offering(both)
     for side, accept, under in (
         (owner, EpochAccept(0, bytes(1_088)), 0),
         (knocker, EpochAccept(1, bytes(1_088)), 0),
@@ -218,6 +260,9 @@ def test_an_accept_of_what_was_not_offered_is_dropped(both: dict[SessionRole, Si
         with pytest.raises(UselessNegotiation):
             take_accept(session, accept, _opened(accept, under), now=NOW)
         assert session.serialize() == before
+    owner.take(offer)
+    with pytest.raises(UselessNegotiation):  # it has accepted one itself
+        take_accept(owner.session, EpochAccept(0, bytes(1_088)), _opened(EpochAccept(0, bytes(1_088))), now=NOW)
 
 
 def test_whoever_changes_offer_or_accept_shares_no_epoch(both: dict[SessionRole, Side]) -> None:

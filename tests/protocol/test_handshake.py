@@ -11,7 +11,7 @@ from noise.backends.default.keypairs import KeyPair25519  # type: ignore[import-
 from chattor_bridge.errors import AuthenticationFailed, MalformedData, PeerMisbehaved
 from chattor_bridge.protocol import handshake
 from chattor_bridge.protocol.framing import frame
-from chattor_bridge.protocol.handshake import LinkKeys, Pattern
+from chattor_bridge.protocol.handshake import LinkKeys, Pattern, Purpose
 from chattor_bridge.protocol.limits import HANDSHAKE_SIZE
 from chattor_bridge.protocol.link import Established, Link
 from chattor_bridge.protocol.primitives import x25519_public
@@ -233,6 +233,18 @@ def test_a_static_key_of_small_order_is_refused(pattern: Pattern, small: bytes) 
 def test_keys_that_cannot_be_are_a_mistake(change: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"key|role"):
         replace(Friendship().owner(Pattern.KK), **change)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("pattern", "role"), [(Pattern.KK, "knocker"), (Pattern.KK, "owner"), (Pattern.IK, "owner")])
+def test_only_a_knocker_being_accepted_does_not_know_its_friend(pattern: Pattern, role: str) -> None:
+    LinkKeys(bytes(32), None, bytes(32), Pattern.IK, "knocker")
+    with pytest.raises(ValueError, match="static key"):
+        LinkKeys(bytes(32), None, bytes(32), pattern, role)
+
+
+def test_nobody_comes_for_a_file_who_is_being_accepted() -> None:
+    with pytest.raises(ValueError, match="no files"):
+        replace(Friendship().owner(Pattern.IK), purpose=Purpose.FILE)
 
 
 def test_a_knocker_does_not_dial_with_ik() -> None:

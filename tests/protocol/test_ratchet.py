@@ -113,6 +113,28 @@ def test_broken_padding_fails_before_anything_changes() -> None:
     assert _state(owner) == before
 
 
+def test_a_first_message_that_says_it_is_a_later_one_leaves_keys_that_grow_old() -> None:
+    """A knocker may number it as it likes."""
+    secret, private = _RANDOM(32), _RANDOM(32)
+    sender, _ = Ratchet.begin_sending(secret, x25519_public(private), b"first", _AD, padded_size=40, random=_RANDOM)
+    _say(sender)
+    receiver, _ = Ratchet.begin_receiving(secret, private, _say(sender), _AD, random=_RANDOM, now=NOW)
+    assert receiver.skipped == 2
+    receiver = _stored(receiver)
+    receiver.forget_old(NOW + SKIPPED_KEY_LIFETIME)
+    assert receiver.skipped == 0
+    assert _hear(receiver, _say(sender)) == b"text"
+
+
+def test_a_long_chain_that_came_whole_is_no_reason_to_refuse_the_next() -> None:
+    knocker, owner = _pair()
+    for _ in range(MAX_SKIPPED + 5):
+        _hear(owner, _say(knocker))
+    _hear(knocker, _say(owner))
+    for _ in range(3):
+        assert _hear(owner, _say(knocker)) == b"text"
+
+
 def test_only_so_many_are_skipped_in_a_chain() -> None:
     knocker, owner = _pair()
     messages = [_say(knocker) for _ in range(MAX_SKIPPED + 2)]

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from chattor_bridge.errors import AuthenticationFailed, LimitReached, MalformedData
 from chattor_bridge.protocol import cbor
-from chattor_bridge.protocol.limits import ENVELOPE_SIZES, MAX_INNER, MAX_RANGES, MAX_SEQ, MAX_SKIPPED
+from chattor_bridge.protocol import session as sessions
+from chattor_bridge.protocol.limits import (
+    ENVELOPE_SIZES,
+    MAX_INNER,
+    MAX_RANGES,
+    MAX_SEQ,
+    MAX_SKIPPED,
+    SKIPPED_KEY_LIFETIME,
+)
 from chattor_bridge.protocol.primitives import aead_open, aead_seal, labelled, x25519_public
 from chattor_bridge.protocol.session import Duplicate, Opened, OutOfWindow, Sealed, Session, SessionBroken
 from chattor_bridge.protocol.window import Ack
@@ -36,10 +44,18 @@ def _forge(sender: Session, change: Callable[[list[object]], object], envelope: 
     ad = labelled("envelope", [sender.peer_id, sender.role.encode()])
     outer = cbor.decode(aead_open(key, envelope[:12], envelope[12:], ad))
     assert isinstance(outer, list)
-    changed = change(outer)
+    changed, size = change(outer), len(envelope) - 28
     plaintext = changed if isinstance(changed, bytes) else cbor.encode(changed)
-    plaintext += bytes(max(0, len(envelope) - 28 - len(plaintext)))
-    return envelope[:12] + aead_seal(key, envelope[:12], plaintext[: len(envelope) - 28], ad)
+    if isinstance(changed, list) and len(plaintext) != size:  # else it would be refused for what comes after it
+        body = next((at for at, part in enumerate(changed) if isinstance(part, bytes) and len(part) > 255), None)
+        if body is not None:
+            length = len(changed[body]) + size - len(plaintext)
+            plaintext = cbor.encode(
+                [*changed[:body], changed[body][:length].ljust(length, b"\0"), *changed[body + 1 :]]
+            )
+            assert len(plaintext) == size
+    plaintext += bytes(max(0, size - len(plaintext)))
+    return envelope[:12] + aead_seal(key, envelope[:12], plaintext[:size], ad)
 
 
 def test_both_sides_begin_alike() -> None:
@@ -150,6 +166,58 @@ def test_the_same_event_never_looks_the_same() -> None:
     knocker, _ = session_pair()
     copy = knocker.clone()
     assert _seal(knocker).envelope[:12] != _seal(copy).envelope[:12]
+
+
+def test_the_first_message_of_a_ratchet_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever begins cannot say anything before the other has agreed to a friendship, or to a renewal."""
+    with monkeypatch.context() as patched:
+        patched.setattr(sessions, "_FIRST_MESSAGE", b"chattor/v1/words")
+        root, transcript, private = _RANDOM(32), _RANDOM(32), _RANDOM(32)
+        _, first = Session.begin_as_knocker(root, transcript, door_key=x25519_public(private), random=_RANDOM, now=NOW)
+        knocker, owner = session_pair()
+        _, renewed = owner.renewed_by_answering(
+            root, transcript, peer_key=x25519_public(private), random=_RANDOM, now=NOW
+        )
+    with pytest.raises(AuthenticationFailed):
+        Session.begin_as_owner(root, transcript, door_private=private, first=first, random=_RANDOM, now=NOW)
+    with pytest.raises(AuthenticationFailed):
+        knocker.renewed_by_starting(root, transcript, own_key=private, first=renewed, random=_RANDOM, now=NOW)
+
+
+@pytest.mark.parametrize("how", ["sealing", "opening", "looking"])
+def test_the_key_of_what_never_came_is_erased_by_whatever_happens_next(how: str) -> None:
+    knocker, owner = session_pair()
+    _seal(knocker)
+    _open(owner, _seal(knocker).envelope)
+    [kept] = owner._ratchet._ratchet.kept.values()
+    later = NOW + SKIPPED_KEY_LIFETIME
+    envelope = _seal(knocker).envelope
+    for now, is_there in ((later - 1, True), (later, False)):
+        match how:
+            case "sealing":
+                owner.seal(b"", random=_RANDOM, now=now)
+            case "opening" if is_there:
+                owner.clone().open(envelope, random=_RANDOM, now=now)
+            case "opening":
+                owner.open(envelope, random=_RANDOM, now=now)
+            case _:
+                assert owner.forget_old(now) is not is_there
+        assert (kept in owner.serialize()) is is_there
+        assert owner.skipped == is_there
+
+
+def test_what_is_beyond_the_next_can_be_left_unread() -> None:
+    knocker, owner = session_pair()
+    first, second = _seal(knocker).envelope, _seal(knocker).envelope
+    before = owner.serialize()
+    with pytest.raises(OutOfWindow):
+        owner.open(second, random=_no_randomness, now=NOW, at_most=1)
+    assert owner.serialize() == before
+    assert owner.open(first, random=_RANDOM, now=NOW, at_most=1).seq == 1
+
+
+def _no_randomness(_size: int) -> bytes:
+    raise AssertionError("the ratchet was used")
 
 
 # --- what can come in ------------------------------------------------------------------------------------------------
