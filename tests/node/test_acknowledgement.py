@@ -1,7 +1,8 @@
 """Two mailboxes on disk and a network that loses, repeats and disorders, with crashes before any commit.
 
 Whatever happens between them: nothing is acknowledged that is not on disk, nothing leaves an outbox that its friend
-does not have, everything is handed on once and in order, and once the network behaves nothing is left to do.
+does not have, everything is handed on once and in order, no key seals twice what it may seal once, and once the network
+behaves nothing is left to do. An epoch lasts four events here, so that there are several.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ import asyncio
 import shutil
 import tempfile
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -25,7 +28,9 @@ from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.records import Contact, NodeRecord, OutboxEntry, Role
 from chattor_bridge.node.surroundings import Surroundings
 from chattor_bridge.node.views import Counters
-from chattor_bridge.protocol.events import Event, Text
+from chattor_bridge.protocol import epoch, ratchet, session
+from chattor_bridge.protocol.events import Event, Text, decode_event
+from chattor_bridge.protocol.primitives import aead_seal
 from chattor_bridge.protocol.session import Session
 from chattor_bridge.protocol.window import Ack
 from chattor_bridge.storage import StoreKey, open_store
@@ -46,10 +51,37 @@ class Crash(Exception):
     """The power goes, just before a commit."""
 
 
+class Seals:
+    """Watches what seals. A key never meets a nonce again, and of the message keys of the ratchet, one that has sealed
+    what is on disk, and so may have left, never seals anything else."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self._pairs: set[tuple[bytes, bytes]] = set()
+        self._spent: set[bytes] = set()
+        self._under_way: list[bytes] = []
+        for layer in (session, ratchet):
+            patch.setattr(layer, "aead_seal", partial(self._seal, inner=layer is ratchet))
+
+    def _seal(self, key: bytes, nonce: bytes, plaintext: bytes, ad: bytes, *, inner: bool) -> bytes:
+        assert (key, nonce) not in self._pairs
+        self._pairs.add((key, nonce))
+        if inner:
+            assert key not in self._spent
+            self._under_way.append(key)
+        return aead_seal(key, nonce, plaintext, ad)
+
+    def committed(self, *, crash: bool) -> None:
+        if not crash:
+            assert len(set(self._under_way)) == len(self._under_way)
+            self._spent.update(self._under_way)
+        self._under_way.clear()
+
+
 class Side:
     """One node's half of the friendship: a store, the mailbox over it, and what its owner was told."""
 
-    def __init__(self, directory: Path, name: str, session: Session) -> None:
+    def __init__(self, directory: Path, name: str, session: Session, seals: Seals) -> None:
+        self._seals = seals
         self.node_id, self.peer_id = NodeId(name.encode().ljust(16)), PeerId(session.peer_id)
         self.session = session
         self.diary = Diary()
@@ -87,15 +119,17 @@ class Side:
 
     async def do(self, work: Callable[[Transaction], Awaitable[T]], *, crash: bool) -> T | None:
         """One transaction; a crash takes it and everything in memory away."""
+        done: T | None
         try:
             async with self.store.transaction() as tx:
                 done = await work(tx)
                 if crash:
                     raise Crash
-                return done
         except Crash:
             self._start()
-            return None
+            done = None
+        self._seals.committed(crash=crash)
+        return done
 
     async def outbox(self) -> list[OutboxEntry]:
         async with self.store.transaction() as tx:
@@ -113,13 +147,23 @@ class Side:
     def delivered(self) -> list[EventId]:
         return [one.event_id for one in self.diary.of(EventDelivered, self.node_id)]
 
+    async def arrived(self) -> set[EventId]:
+        """What is here, shown or held."""
+        async with self.store.transaction() as tx:
+            held = await self.store.received.held(tx, self.node_id, self.peer_id)
+        return {*self.shown, *(decode_event(one.event).event_id for one in held)}
+
 
 class Acknowledgement(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
         self.directory = Path(tempfile.mkdtemp(prefix="chattor-ack-"))
-        self.sides = [Side(self.directory, name, half) for name, half in zip("ab", session_pair(), strict=True)]
+        halves = session_pair()
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr(epoch, "EPOCH_MESSAGES", 4)
+        seals = Seals(self.patch)
+        self.sides = [Side(self.directory, name, half, seals) for name, half in zip("ab", halves, strict=True)]
         self.envelopes: list[list[bytes]] = [[], []]  # on their way to a side, for ever: a network may repeat anything
         self.acks: list[list[Ack]] = [[], []]
 
@@ -198,31 +242,34 @@ class Acknowledgement(RuleBasedStateMachine):
         for who, side in enumerate(self.sides):
             if self.acks[1 - who]:
                 received = self.run(side.on_disk()).received
-                for first, last in self.acks[1 - who][-1].covered():
-                    assert all(received.contains(seq) for seq in (first, last))
+                for first, last in {runs for ack in self.acks[1 - who] for runs in ack.covered()}:
+                    assert all(received.contains(seq) for seq in range(first, last + 1))
 
     @invariant()
     def nothing_leaves_the_outbox_that_has_not_arrived(self) -> None:
-        for side in self.sides:
+        for side, friend in ((self.sides[0], self.sides[1]), (self.sides[1], self.sides[0])):
             if side.said:
                 waiting = {entry.event_id for entry in self.run(side.outbox())}
                 assert len(side.delivered) == len(set(side.delivered))
                 assert waiting | set(side.delivered) >= set(side.said)
                 assert not waiting & set(side.delivered)
+                assert set(side.delivered) & set(side.said) <= self.run(friend.arrived())
 
     def teardown(self) -> None:
         """The network behaves from here on: everything arrives, and both outboxes end empty."""
         try:
-            for _ in range(3):
+            for _ in range(6):  # what they agree on for their keys is said in events, too
                 for who in SIDES:
                     self.take(1 - who, [entry.envelope for entry in self.run(self.sides[who].outbox())])
                     if self.acks[who]:
                         self.absorb(who, self.acks[who][-1])
             for side, friend in ((self.sides[0], self.sides[1]), (self.sides[1], self.sides[0])):
                 assert side.shown == friend.said
-                assert sorted(side.delivered) == sorted(side.said)
+                assert set(side.delivered) >= set(side.said)
                 assert self.run(side.outbox()) == []
+                assert self.run(side.on_disk()).epochs.sending == self.run(friend.on_disk()).epochs.sending
         finally:
+            self.patch.undo()
             for side in self.sides:
                 self.run(side.store.stop())
             self.loop.close()

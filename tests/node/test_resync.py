@@ -17,6 +17,7 @@ from chattor_bridge.protocol.frames import AckFrame, Bye, EnvelopeFrame, Hello, 
 from chattor_bridge.protocol.limits import QUEUED_LIFETIME, RESYNC_INTERVAL
 from chattor_bridge.protocol.resync import answer
 from chattor_bridge.protocol.session import Session
+from chattor_bridge.protocol.window import Ack
 from chattor_bridge.storage.alone import OnlyCopy
 from tests.node.puppet import Puppet
 from tests.node.world import House, Person, World
@@ -73,6 +74,22 @@ async def friends(world: World) -> tuple[Person, Person, PeerId]:
 
 
 Friends = tuple[Person, Person, PeerId]
+
+
+async def test_an_acknowledgement_of_the_session_before_drops_nothing(friends: Friends) -> None:
+    """Its numbers are those of other envelopes now."""
+    anna, ben, peer_id = friends
+    await ben.house.stop()
+    await anna.say(peer_id, "under the new session")
+    session = await _session(anna, peer_id)
+    mailbox, store = anna.node.work.mailbox, anna.house.store
+    everything = Ack(session.highest_sent)
+    async with store.transaction() as tx:
+        assert not await mailbox.delivered(tx, peer_id, everything, bytes(16))
+        assert await store.outbox.count(tx, anna.node_id, peer_id) > 0
+    async with store.transaction() as tx:
+        await mailbox.delivered(tx, peer_id, everything, session.session_id)
+        assert await store.outbox.count(tx, anna.node_id, peer_id) == 0
 
 
 @pytest.mark.engines("sqlite", "postgres")
