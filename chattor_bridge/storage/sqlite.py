@@ -44,7 +44,6 @@ INIT_COMMANDS = (
     "PRAGMA synchronous = FULL",  # mautrix would say NORMAL, which may lose the last commits in a power cut
     "PRAGMA busy_timeout = 0",  # `SqliteConnection.begin` waits, and meanwhile others go on
     f"PRAGMA journal_size_limit = {JOURNAL_SIZE_LIMIT}",
-    "PRAGMA secure_delete = ON",  # what is removed is overwritten; the default of some builds
     "PRAGMA temp_store = MEMORY",
     "PRAGMA secure_delete = ON",  # what was taken back is not to be found in free pages
     "PRAGMA trusted_schema = OFF",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +13,14 @@ import pytest
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from chattor_bridge.bridge.records import EventLink
 from chattor_bridge.errors import DatabaseUnusable, WrongStoreKey
-from chattor_bridge.ids import EventId, MatrixRoomId, PeerId
-from chattor_bridge.node.records import HeldEvent
+from chattor_bridge.ids import EventId, FileId, MatrixEventId, MatrixRoomId, OnionKey, PeerId, ShelfId
+from chattor_bridge.node.carrying.records import Carriage, HeldShelf, OwnShelf
+from chattor_bridge.node.preferences import Preferences
+from chattor_bridge.node.records import HeldEvent, Transfer, TransferState
+from chattor_bridge.protocol.carrying import Deposit
+from chattor_bridge.protocol.events import Avatar
 from chattor_bridge.storage import Store, StoreKey, open_store
 from chattor_bridge.storage.sealing import Part, Sealer, identity_from_key_check, new_key_check
 from chattor_bridge.terminal.ports import Direction
@@ -120,9 +126,65 @@ async def test_swapped_columns_are_noticed(tmp_path: Path, key: StoreKey) -> Non
                 await store.contacts.get(tx, NODE, PEER)
 
 
+OPEN = {
+    "actions": "action_id lane",
+    "carriages": "node_id peer_id",
+    "carriers": "node_id peer_id",
+    "contacts": "node_id peer_id peer_static merging merge_claim role capabilities retired",
+    "deposit_targets": "node_id peer_id target_id",
+    "deposited": "node_id peer_id target_id",
+    "doors": "door_id node_id",
+    "event_links": "node_id peer_id event_id target room_id matrix_event_id kind",
+    "expiring": "node_id peer_id event_id",
+    "file_slices": "part_id data",
+    "held_blocks": "node_id peer_id shelf_id block",
+    "held_events": "node_id peer_id",
+    "held_shelves": "node_id peer_id shelf_id",
+    "history": "node_id peer_id event_id target reply thread direction kind",
+    "inbox": "event_id room_id",
+    "knock_attempts": "knock_id peer_id",
+    "knock_notices": "knock_id room_id matrix_event_id",
+    "known_matrix_events": "event_id",
+    "management_rooms": "room_id owner",
+    "migrations": "name checksum",
+    "missed": "node_id peer_id",
+    "nodes": "node_id owner shares",
+    "outbox": "node_id peer_id event_id envelope file_id",
+    "outgoing_knocks": "knock_id node_id state",
+    "own_pictures": "node_id mime_type",
+    "own_shelves": "node_id shelf_id carrier_id",
+    "pending_knocks": "knock_id node_id door_id peer_id peer_static capabilities",
+    "pictures": "node_id peer_id mime_type",
+    "portal_notices": "matrix_event_id room_id topic subject",
+    "portals": "node_id peer_id merged_into owner ghost room_id",
+    "preferences": "node_id peer_id shares",
+    "received_events": "node_id peer_id event_id",
+    "room_keys": "account kind name",
+    "secrets": "name",
+    "settings": "name",
+    "shelf_senders": "node_id shelf_id peer_id",
+    "spaces": "owner room_id",
+    "store": "key_check",
+    "told_shelves": "node_id peer_id digest",
+    "transfers": "node_id peer_id file_id event_id part_id bitmap state reason kind",
+    "unread": "event_id room_id matrix_event_id",
+}
+"""Columns of bytes or text that are not sealed: ids, public keys, words of ours, and what was encrypted before. All
+others hold something planted in these tests."""
+
+
 async def fill(store: Store) -> None:
     """Plant something in every sealed column."""
-    await records.settle(store)
+    async with store.transaction() as tx:
+        await store.nodes.add(tx, records.node())
+        await store.doors.add(tx, records.door(code_secret=b"planted-secret--"))
+        friend = replace(
+            records.contact(),
+            verified="planted verified",
+            verification=b"planted verification",
+            former_seed=records.secret("former-seed"),
+        )
+        await store.contacts.add(tx, friend)
     message: dict[str, Any] = {"event_id": "$1", "room_id": "!r", "content": {"body": "planted message"}}
     async with store.transaction() as tx:
         await store.knocks.add_outgoing(tx, replace(records.outgoing(), reason="planted reason"))
@@ -142,6 +204,73 @@ async def fill(store: Store) -> None:
         event_id = EventId(numbered(1))
         await store.history.add(tx, NODE, PEER, event_id, Direction.OUT, "planted words", sent_at=1, stored_at=1)
         await store.history.mark_failed(tx, NODE, PEER, event_id, "planted failure")
+        detail = {"name": "planted detail"}
+        other = EventId(numbered(2))
+        await store.history.add(tx, NODE, PEER, other, Direction.IN, "planted", sent_at=1, stored_at=1, detail=detail)
+        await store.event_links.add(
+            tx, EventLink(NODE, PEER, event_id, 0, records.ROOM, MatrixEventId("$1"), ours=True, detail=detail)
+        )
+        await store.secret(tx, "ghosts", 32)
+        await store.room_keys.put(tx, "@bot:example.org", "olm", "key", {"key": "planted key"})
+        picture = Avatar("image/png", b"planted picture")
+        await store.pictures.save_own(tx, NODE, picture)
+        await store.pictures.save_of_friend(tx, NODE, PEER, picture)
+        await store.preferences.save(tx, NODE, PEER, Preferences(note="planted note"))
+        transfer = Transfer(
+            node_id=NODE,
+            peer_id=PEER,
+            file_id=FileId(numbered(1)),
+            event_id=event_id,
+            part_id=numbered(2),
+            outgoing=True,
+            key=records.secret("file-key"),
+            size=1,
+            root=records.secret("file-root"),
+            name="planted file",
+            mime="planted/type",
+            kind="image",
+            reference="planted reference",
+            state=TransferState.OFFERED,
+            reason="",
+            created_at=1,
+            changed_at=1,
+        )
+        await store.transfers.add(tx, transfer, b"planted outline")
+        shelf, capability = ShelfId(numbered(3)), records.secret("capability")
+        deposit = Deposit(OnionKey(records.secret("shelf-onion")), records.secret("shelf-static"), capability)
+        await store.deposits.set_targets(tx, NODE, PEER, [deposit])
+        await store.carriages.put(tx, NODE, Carriage(PEER, 1, 1))
+        await store.carriages.open_shelf(
+            tx, NODE, HeldShelf(PEER, shelf, capability, records.secret("shelf-seed"), deposit.static, 1)
+        )
+        own = OwnShelf(shelf, PEER, capability, 1)
+        await store.carriers.open_shelf(tx, NODE, own)
+        await store.carriers.save_shelf(tx, NODE, replace(own, onion=deposit.onion, static=deposit.static))
+
+
+async def test_every_column_that_is_not_known_to_be_open_is_sealed(
+    tmp_path: Path, key: StoreKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sealed: set[bytes] = set()
+    seal = Sealer.seal
+
+    def noted(self: Sealer, value: bytes, table: str, column: str, *row: Part) -> bytes:
+        sealed.add(closed := seal(self, value, table, column, *row))
+        return closed
+
+    monkeypatch.setattr(Sealer, "seal", noted)
+    async with open_store(f"sqlite:{tmp_path}/store.db", key) as store:
+        await fill(store)
+    with contextlib.closing(sqlite3.connect(tmp_path / "store.db")) as connection:
+        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        for table in set(tables) - {"sqlite_sequence"}:
+            columns = connection.execute(f"SELECT name, type FROM pragma_table_info('{table}')").fetchall()
+            known = OPEN.get(table, "").split()
+            assert set(known) <= {name for name, _ in columns}
+            for column in (name for name, kind in columns if kind in ("BYTEA", "BLOB", "TEXT") and name not in known):
+                values = connection.execute(f"SELECT {column} FROM {table} WHERE {column} IS NOT NULL").fetchall()
+                assert values, f"{table}.{column} holds nothing in this test"
+                assert {value for (value,) in values} <= sealed, f"{table}.{column} lies open"
 
 
 def assert_nothing_planted(directory: Path, key: StoreKey) -> int:

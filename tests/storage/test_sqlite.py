@@ -82,7 +82,8 @@ async def test_a_file_left_open_to_others_is_closed(path: Path, key: StoreKey) -
 
 async def test_commits_are_on_disk(store: Store) -> None:
     async with store.transaction() as tx:
-        for pragma, value in (("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1)):
+        wanted = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "secure_delete": 1}
+        for pragma, value in wanted.items():
             (row,) = await sql(tx).fetch(f"PRAGMA {pragma}")
             assert row[pragma] == value
 
