@@ -12,6 +12,8 @@ WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - read in what tor says, never liste
 
 def parse_address(text: str) -> Address:
     """``unix:/path`` (quotes around it or not), ``host:port`` or ``[v6]:port``. Raises: ValueError."""
+    if "\0" in text:
+        raise ValueError("no path has a NUL in it")
     if text.startswith("unix:"):
         return Path(text.removeprefix("unix:").strip('"'))
     host, _, port = text.rpartition(":")
