@@ -9,12 +9,14 @@ import asyncio
 import os
 import shutil
 import socket
+import sqlite3
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from uuid import uuid4
 
@@ -32,6 +34,9 @@ MEMORY = "memory"
 
 EMPTY = "template0"
 """The template of databases that have nothing in them."""
+
+DISOWN = "DELETE FROM store"
+"""Makes a database one that belongs to nobody yet."""
 
 COMMAND_TIMEOUT = 60
 """Seconds for any one of PostgreSQL's programs: `initdb` takes two on an idle machine."""
@@ -84,14 +89,8 @@ class PostgresCluster:
         """The name of a new database with the newest schema that belongs to nobody yet."""
         url = self.create_database()
         name = url.rpartition("/")[2]
-
-        async def migrate() -> None:
-            async with open_store(url, StoreKey(bytes(32))):
-                pass
-
-        with ThreadPoolExecutor(1) as elsewhere:  # in this thread a loop may be running
-            elsewhere.submit(asyncio.run, migrate()).result()
-        self.sql("DELETE FROM store", name)
+        _migrate(url)
+        self.sql(DISOWN, name)
         return name
 
     def drop_database(self, url: str) -> None:
@@ -115,6 +114,17 @@ class PostgresCluster:
 
     def _address(self) -> tuple[str, ...]:
         return ("-h", "127.0.0.1", "-p", str(self.port), "-U", SUPERUSER)
+
+
+def _migrate(url: str) -> None:
+    """Make the newest schema."""
+
+    async def migrate() -> None:
+        async with open_store(url, StoreKey(bytes(32))):
+            pass
+
+    with ThreadPoolExecutor(1) as elsewhere:  # in this thread a loop may be running
+        elsewhere.submit(asyncio.run, migrate()).result()
 
 
 def _free_port() -> int:
@@ -170,8 +180,22 @@ Databases = Callable[[str], str]
 
 
 def sqlite_databases(path: str) -> str:
-    """Databases that are files."""
+    """Databases that are files, with the schema made: that costs more than all else about a file."""
+    file = Path(path)
+    file.write_bytes(_sqlite_template())
+    file.chmod(0o600)
     return f"sqlite:{path}"
+
+
+@cache
+def _sqlite_template() -> bytes:
+    """A file with the newest schema that belongs to nobody yet."""
+    with tempfile.TemporaryDirectory(prefix="chattor-sqlite-") as directory:
+        file = Path(directory) / "template.db"
+        _migrate(f"sqlite:{file}")
+        with closing(sqlite3.connect(file, isolation_level=None)) as database:
+            database.execute(DISOWN)
+        return file.read_bytes()
 
 
 @pytest.fixture
