@@ -211,11 +211,7 @@ class Friendship:
             return None
         self.trouble.trying()
         try:
-            if self._dialled is not None and self._dialled != contact.peer_onion:
-                if not self._may_follow():
-                    return "the friend changes its onion too often; it is followed no more today"
-                await self._around.transport.forget(self._dialled)
-            self._dialled = contact.peer_onion
+            await self.follow(contact.peer_onion)
             return await self._dial_onion(known, contact.peer_onion)
         except TimeoutError:
             return "the friend did not answer the handshake in time"
@@ -223,6 +219,20 @@ class Friendship:
             if not isinstance(error, (Unavailable, PeerMisbehaved, NotFound)):
                 log.error("a link failed: %s", describe(error))
             return describe(error)
+
+    async def follow(self, onion: OnionKey) -> None:
+        """To be called before each dial: this is where the friend says that it is now, and the former is forgotten.
+
+        Raises: OnionUnreachable when it moved too often today.
+        """
+        former = self._dialled
+        if onion == former:
+            return
+        if former is not None and not self._may_follow():
+            raise OnionUnreachable("the friend changes its onion too often; it is followed no more today")
+        self._dialled = onion
+        if former is not None:
+            await self._around.transport.forget(former)
 
     def _may_follow(self) -> bool:
         """Whether to dial where the friend has moved to: only so often in a day, for it could move us to build circuits

@@ -91,13 +91,16 @@ class Transferring:
         desk: FileDesk,
         *,
         online: Callable[[PeerId], bool],
+        follow: Callable[[PeerId, OnionKey], Awaitable[None]],
     ) -> None:
-        """``online`` says whether a link to this friend is up; call `look_again` when that changes."""
+        """``online`` says whether a link to this friend is up; call `look_again` when that changes. ``follow`` as
+        `Friendship.follow`."""
         self._around = around
         self._store = around.store
         self._node_id = node_id
         self._desk = desk
         self._online = online
+        self._follow = follow
         self._jobs: dict[Key, _Job] = {}
         self._rested: dict[Key, float] = {}
         self._crowded = False
@@ -323,6 +326,7 @@ class Transferring:
         if contact is None or contact.peer_onion is None:
             raise NotFound("this friend hosts no onion now")
         onion, session = OnionKey(contact.peer_onion), Session.deserialize(contact.session)
+        await self._follow(transfer.peer_id, onion)
         keys = LinkKeys(
             contact.own_static, contact.peer_static, session.link_psk, Pattern.KK, contact.role, Purpose.FILE
         )

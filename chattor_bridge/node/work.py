@@ -92,7 +92,7 @@ class NodeWork:
             wake=self.wake,
             run_stream=self._in_own_task,
         )
-        self.transferring = Transferring(around, record.node_id, self.desk, online=self.online)
+        self.transferring = Transferring(around, record.node_id, self.desk, online=self.online, follow=self._follow)
         self.merging = Merging(
             around, record.node_id, self.mailbox, wake=self.wake, join_carrying=self.carrying.agreements.join
         )
@@ -235,6 +235,12 @@ class NodeWork:
         """Whether a link to this friend is up."""
         friendship = self._friendships.get(peer_id)
         return friendship is not None and friendship.online
+
+    async def _follow(self, peer_id: PeerId, onion: OnionKey) -> None:
+        friendship = self._friendships.get(peer_id)
+        if friendship is None:
+            raise NotFound("no such contact")
+        await friendship.follow(onion)
 
     async def run(self) -> None:
         """Work until cancelled. The friends' links end before the onions are taken down."""

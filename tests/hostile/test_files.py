@@ -19,21 +19,24 @@ from chattor_bridge.protocol.chunks import Content, Offered, SealedChunk
 from chattor_bridge.protocol.events import Body, FileAccept, FileCancel, FileDone, FileOffer, FileSlice
 from chattor_bridge.protocol.fileframes import Want
 from chattor_bridge.protocol.filestream import Begun, FileStream, Part
-from chattor_bridge.protocol.frames import AckFrame, EnvelopeFrame
+from chattor_bridge.protocol.frames import AckFrame, EnvelopeFrame, Onions
 from chattor_bridge.protocol.handshake import LinkKeys, Purpose
 from chattor_bridge.protocol.limits import (
     CHUNK_SIZE,
     CHUNKS_OF_GROUP,
     MAX_CHUNKS_WANTED,
     MAX_FILE_STREAMS,
+    MAX_NEW_ONIONS,
     MAX_SLICED_FILE,
     SLICE_SIZE,
 )
 from chattor_bridge.protocol.link import Pattern
+from chattor_bridge.protocol.primitives import ed25519_public
 from chattor_bridge.protocol.slices import cut
 from chattor_bridge.protocol.window import Ack
 from tests.node.puppet import Puppet
 from tests.node.test_files import accept, data_of, offer, offers, state, until_swept
+from tests.node.test_onions import until_on_disk
 from tests.node.world import Person
 from tests.protocol.test_file_tree import offered
 
@@ -228,6 +231,35 @@ async def test_a_flood_of_offers_is_bounded(anna: Person, puppet: Puppet, monkey
     assert {one.reason for one in anna.of(FileFailed)} == {"is one too many: other files have to go over first"}
     states = [info.state for info in await anna.node.files.list()]
     assert states == [TransferState.OFFERED] * 3 + [TransferState.FAILED] * 3
+
+
+async def test_a_friend_who_keeps_moving_is_followed_no_further_for_a_file(
+    anna: Person, puppet: Puppet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dialled: list[OnionKey] = []
+
+    async def dial(onion: OnionKey, **_: object) -> None:
+        dialled.append(onion)
+        raise OnionUnreachable("nobody is there")
+
+    monkeypatch.setattr(anna.house.transport, "dial", dial)
+    peer_id, clock = puppet.contact.peer_id, anna.house.world.clock
+    await say(anna, puppet, lying(HONEST))
+    await accept(anna, peer_id, HONEST.content.file_id)
+    await clock.pass_slowly(60, step=5)
+    assert dialled  # where the friend was at first
+    moves = [OnionKey(ed25519_public(secrets.token_bytes(32))) for _ in range(MAX_NEW_ONIONS + 3)]
+    for onion in moves:
+        await puppet.say(Onions(onion, None))
+        await until_on_disk(anna, lambda contact, onion=onion: contact.peer_onion == onion)  # type: ignore[misc]
+        await puppet.close()
+        await anna.until(lambda: not anna.online(peer_id))
+        await puppet.greet(anna)
+        await anna.until(lambda: anna.online(peer_id))
+        await clock.pass_slowly(60, step=5)
+        [info] = await anna.node.files.list()
+    assert [onion for onion in moves if onion in dialled] == moves[:MAX_NEW_ONIONS]
+    assert "followed no more" in info.reason
 
 
 # --- slices ----------------------------------------------------------------------------------------------------------
