@@ -1,5 +1,5 @@
 """All targets."""
 
-from tests.fuzz import local, wire
+from tests.fuzz import files, local, shelves, wire
 
-TARGETS = (*wire.TARGETS, *local.TARGETS)
+TARGETS = (*wire.TARGETS, *shelves.TARGETS, *files.TARGETS, *local.TARGETS)

@@ -8,32 +8,19 @@ from __future__ import annotations
 
 import functools
 from contextlib import suppress
-from dataclasses import replace
 
-from chattor_bridge.errors import AuthenticationFailed, FriendCodeError, MalformedData, PeerMisbehaved
-from chattor_bridge.ids import FileId, OnionKey
+from chattor_bridge.errors import FriendCodeError, MalformedData, PeerMisbehaved
+from chattor_bridge.ids import OnionKey
 from chattor_bridge.protocol import cbor
-from chattor_bridge.protocol.blocks import ROOM, fitting, open_block
-from chattor_bridge.protocol.carrying import Deposit
-from chattor_bridge.protocol.chunks import Content, Offered, SealedChunk
-from chattor_bridge.protocol.deposit import CarrierEnd, DepositorEnd
 from chattor_bridge.protocol.door import Bundle
 from chattor_bridge.protocol.events import EpochAccept, EpochOffer, Unknown, decode_event, encode_event
-from chattor_bridge.protocol.fileframes import decode_file_frame, encode_file_frame
-from chattor_bridge.protocol.filestream import FileStream, Part
 from chattor_bridge.protocol.frames import ResyncAnswer, ResyncDone, ResyncStart, decode_frames, encode_frame
 from chattor_bridge.protocol.framing import FrameSplitter, frame
 from chattor_bridge.protocol.friendcode import FriendCode
-from chattor_bridge.protocol.handshake import Purpose
 from chattor_bridge.protocol.introduction import read_introduction
 from chattor_bridge.protocol.limits import (
-    BLOCK_SIZE,
     ENVELOPE_SIZES,
-    FILE_SIZES,
-    HANDSHAKE_SIZE,
     INTRODUCTION_SIZE,
-    LINK_SIZES,
-    MAX_CHUNKS_WANTED,
     MAX_INNER,
 )
 from chattor_bridge.protocol.link import Link, Pattern
@@ -50,8 +37,6 @@ from chattor_bridge.protocol.rekeying import UselessNegotiation, take_accept, ta
 from chattor_bridge.protocol.resync import Starting, answer
 from chattor_bridge.protocol.session import Duplicate, Session
 from chattor_bridge.protocol.signals import encode_signal, read_signal
-from chattor_bridge.protocol.slices import Joining
-from chattor_bridge.protocol.tree import leaf_hash
 from chattor_bridge.protocol.verification import Run, Step, commit
 from chattor_bridge.protocol.window import Ack, ReceiveWindow
 from tests.fuzz.target import Target, from_vectors, texts_from_vectors
@@ -89,101 +74,6 @@ def _frames(data: bytes) -> None:
     with suppress(MalformedData):
         for each in decode_frames(data):
             assert decode_frames(encode_frame(each)) == [each]
-
-
-def _block(data: bytes) -> None:
-    """Whoever has the key of a shelf can put anything into a block of the right size."""
-    content = pad(data[:ROOM], ROOM + 1)
-    with suppress(MalformedData):
-        envelopes = open_block(bytes(32), _NONCE + aead_seal(bytes(32), _NONCE, content, labelled("block")))
-        assert fitting([len(envelope) for envelope in envelopes]) == len(envelopes) > 0
-
-
-def _deposit(data: bytes) -> None:
-    """A carrier may say anything to a depositor, and a depositor to a carrier."""
-    static, onion, capability = Source("static")(32), OnionKey(ed25519_public(bytes(32))), bytes(32)
-    depositor = DepositorEnd(Deposit(onion, x25519_public(static), capability), Source("depositor"))
-    carrier = CarrierEnd(static, onion, capability, Source("carrier"))
-    carrier.receive(depositor.data_to_send())
-    depositor.receive(carrier.data_to_send())
-    carrier._say(data[:1_000], LINK_SIZES[0])
-    with suppress(MalformedData):
-        assert all(said.count == 0 for said in depositor.receive(carrier.data_to_send()))
-    carrier.stored(0, 1)
-    depositor._say(data[:BLOCK_SIZE], LINK_SIZES[2])
-    carrier.data_to_send()
-    with suppress(MalformedData):
-        assert all(len(received.block) == BLOCK_SIZE for received in carrier.receive(depositor.data_to_send()))
-
-
-def _at_a_shelf(data: bytes) -> None:
-    """The first bytes on a stream to a shelf, at either end: nobody without the capability gets further."""
-    static, onion, capability = Source("static")(32), OnionKey(ed25519_public(bytes(32))), bytes(32)
-    depositor = DepositorEnd(Deposit(onion, x25519_public(static), capability), Source("depositor"))
-    carrier = CarrierEnd(static, onion, capability, Source("carrier"))
-    for end in (depositor, carrier):
-        with suppress(PeerMisbehaved):
-            assert end.receive(data) == []
-    assert not carrier.established
-    assert not depositor.told
-
-
-def _file_frame(data: bytes) -> None:
-    with suppress(MalformedData):
-        each = decode_file_frame(data)
-        assert decode_file_frame(encode_file_frame(each)) == each
-
-
-def _file_stream(data: bytes) -> None:
-    """What a friend can put into an authentic message of a file stream, at every part and place of it."""
-    for part in Part:
-        for is_open in (False, True):
-            dialling, answering = _file_streams(part)
-            if is_open:
-                answering.ready(Part.OFFERS if part is Part.FETCHES else Part.FETCHES)
-                dialling.receive(answering.data_to_send())
-            ends = (dialling, answering) if is_open else (dialling,)
-            for end in ends:
-                if is_open and end._part is Part.FETCHES:
-                    end.want(0, 3)
-                    end.data_to_send()
-                wanted = end.under_way
-                with suppress(PeerMisbehaved):
-                    events = end.receive(_authentic(answering if end is dialling else dialling, data))
-                    assert len(events) == 1
-                    if isinstance(events[0], SealedChunk):
-                        assert (is_open, end._part, end.under_way) == (True, Part.FETCHES, wanted - 1)
-                    assert end.under_way <= MAX_CHUNKS_WANTED
-
-
-def _authentic(sender: FileStream, data: bytes) -> bytes:
-    assert sender._secured is not None
-    size = next((each for each in FILE_SIZES if len(data) < each - _TAG_SIZE), FILE_SIZES[-1])
-    return frame(sender._secured.seal(pad(data[: size - _TAG_SIZE - 1], size - _TAG_SIZE)))
-
-
-def _file_streams(part: Part) -> tuple[FileStream, FileStream]:
-    friendship = Friendship("fuzzed files")
-    keys = [replace(one(Pattern.KK), purpose=Purpose.FILE) for one in (friendship.owner, friendship.knocker)]
-    have = 0 if part is Part.FETCHES else None
-    dialling = FileStream.dial(keys[0], friendship.onion, Source("dialling"), FileId(bytes(16)), part, have)
-    link = Link.answer([keys[1]], friendship.onion, Source("answering"))
-    link.receive(dialling.data_to_send())
-    answering = FileStream.answered(*link.hand_over())
-    dialling.receive(answering.data_to_send())
-    answering.receive(dialling.data_to_send())
-    return dialling, answering
-
-
-def _slices(data: bytes) -> None:
-    """What a friend says in slices is the file that it offered, or refused."""
-    offered = Offered(Content(FileId(bytes(16)), bytes(32), 5, leaf_hash(b"hello")), leaf_hash(b"hello"))
-    joining, [chunk] = Joining(offered.content), offered.sealed_chunks(0, b"hello", 0, 1)
-    with suppress(AuthenticationFailed):
-        joined = [one for at in range(0, len(data), 7) for one in joining.add(data[at : at + 7])]
-        joining.end()
-        assert joined == [(0, chunk.sealed)]
-        assert data == chunk.sealed
 
 
 def _signal(data: bytes) -> None:
@@ -375,21 +265,11 @@ def _introduction_seeds() -> tuple[bytes, ...]:
     return (unpad(meeting().introduction.encode(first)),)
 
 
-def _file_frames() -> tuple[bytes, ...]:
-    return tuple(seed for seed in from_vectors("files.json", "bytes") if len(seed) < 1_000)
-
-
 TARGETS = (
     Target("cbor", _cbor, (*from_vectors("events.json", "bytes"), *_outer_seeds())),
     Target("friend_code", _friend_code, texts_from_vectors("friend-code.json", "code", "also", "text")),
     Target("framing", _framing, (frame(b"one") + frame(b"two") + frame(bytes(1_024)), b"\0\0", b"\xff\xff")),
     Target("frames", _frames, from_vectors("frames.json", "bytes")),
-    Target("block", _block, ((1_000).to_bytes(2, "big") + bytes(1_000), bytes(2))),
-    Target("deposit", _deposit, (b"\xa2droom\x01fstored\x00",)),
-    Target("at_a_shelf", _at_a_shelf, (frame(bytes(HANDSHAKE_SIZE)), frame(Source("first")(HANDSHAKE_SIZE)))),
-    Target("file_frame", _file_frame, _file_frames()),
-    Target("file_stream", _file_stream, _file_frames()),
-    Target("slices", _slices, (Content(FileId(bytes(16)), bytes(32), 5, bytes(32)).seal(0, b"hello"),)),
     Target("signal", _signal, from_vectors("signals.json", "bytes")),
     Target("event", _event, from_vectors("events.json", "bytes")),
     Target("ack", _ack, tuple(cbor.encode(each) for each in ([0], [5], [5, 7, 9], [0, 2, 2, 4, 100]))),
