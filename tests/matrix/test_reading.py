@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import pytest
 import pytest_asyncio
 from mautrix.crypto import InboundGroupSession, OlmAccount, OutboundGroupSession
-from mautrix.types import DeviceID, DeviceIdentity, RoomID, SessionID, TrustState, UserID
+from mautrix.types import DeviceID, DeviceIdentity, RoomID, SessionID, SigningKey, TrustState, UserID
 
 from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.errors import KeyMissing, Undecryptable
@@ -58,19 +58,18 @@ class Phone:
         self.session.shared, self.session.max_messages = True, 1_000_000
         self._said = 0
 
-    async def introduce(self) -> None:
-        """Let the bot know the device, and the key."""
+    async def introduce(self, *, signing_key: SigningKey | None = None, known: bool = True) -> None:
+        """Let the bot know the device, and the key, which says to be signed with the device's own key or another."""
         async with self._ears._bot.turn():
             store = self._ears._bot.keys
             device = DeviceIdentity(
                 *(ALICE, DeviceID("PHONE"), self._account.identity_key, self._account.signing_key),
                 *(TrustState.UNVERIFIED, False, ""),
             )
-            await store.put_devices(ALICE, {device.device_id: device})
+            await store.put_devices(ALICE, {device.device_id: device} if known else {})
             store.speaker = ALICE
-            key = InboundGroupSession(
-                *(self.session.session_key, device.signing_key, device.identity_key, ROOM), max_messages=100
-            )
+            signed = signing_key or device.signing_key
+            key = InboundGroupSession(*(self.session.session_key, signed, device.identity_key, ROOM), max_messages=100)
             await store.put_group_session(ROOM, device.identity_key, SessionID(self.session.id), key)
             await store.save()
 
@@ -140,6 +139,16 @@ async def test_half_a_character_in_an_encrypted_message_is_mended_as_in_any_othe
 async def test_an_encrypted_message_that_is_nested_too_deeply_is_no_proper_one(ears: Ears, phone: Phone) -> None:
     with pytest.raises(Undecryptable, match="no proper message"):
         async with ears.opened(phone.says_raw('{"a":' * 100_000), 0):
+            pass
+
+
+@pytest.mark.parametrize("lie", ["another device's signature", "a device that is not there"])
+async def test_words_under_a_key_of_no_device_of_their_sender_are_not_read(ears: Ears, lie: str) -> None:
+    """Whoever gives a key can claim any device to be its own."""
+    phone = Phone(ears)
+    await phone.introduce(signing_key=OlmAccount().signing_key, known=lie != "a device that is not there")
+    with pytest.raises(Undecryptable, match="device of its sender"):
+        async with ears.opened(phone.says("I am Alice"), 0):
             pass
 
 

@@ -256,9 +256,11 @@ class Acknowledgement(RuleBasedStateMachine):
                 assert set(side.delivered) & set(side.said) <= self.run(friend.arrived())
 
     def teardown(self) -> None:
-        """The network behaves from here on: everything arrives, and both outboxes end empty."""
+        """The network behaves from here on: everything arrives, both outboxes end empty, both are in a later epoch."""
         try:
-            for _ in range(6):  # what they agree on for their keys is said in events, too
+            for who in (*SIDES, *SIDES):
+                self.say(who, 3, crash=False)
+            for _ in range(8):  # what they agree on for their keys is said in events, too
                 for who in SIDES:
                     self.take(1 - who, [entry.envelope for entry in self.run(self.sides[who].outbox())])
                     if self.acks[who]:
@@ -267,7 +269,9 @@ class Acknowledgement(RuleBasedStateMachine):
                 assert side.shown == friend.said
                 assert set(side.delivered) >= set(side.said)
                 assert self.run(side.outbox()) == []
-                assert self.run(side.on_disk()).epochs.sending == self.run(friend.on_disk()).epochs.sending
+                epochs = self.run(side.on_disk()).epochs
+                assert epochs.negotiation is None
+                assert epochs.sending == self.run(friend.on_disk()).epochs.sending > 0
         finally:
             self.patch.undo()
             for side in self.sides:
