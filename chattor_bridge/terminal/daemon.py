@@ -19,15 +19,6 @@ from chattor_bridge.logs import set_up_logging
 from chattor_bridge.node.carrying.records import CarryPolicy
 from chattor_bridge.node.clock import SystemClock
 from chattor_bridge.node.filesettings import FileSettings
-from chattor_bridge.node.happenings import (
-    CodeClosed,
-    ContactAdded,
-    FileArrived,
-    FileFailed,
-    KnockFailed,
-    KnockReceived,
-    Missed,
-)
 from chattor_bridge.node.host import NodeHost
 from chattor_bridge.node.node import Node
 from chattor_bridge.node.patience import Pace
@@ -42,17 +33,17 @@ from chattor_bridge.storage.parts import DiskParts
 from chattor_bridge.terminal.bell import Bell, Changed
 from chattor_bridge.terminal.carrying import Carrying
 from chattor_bridge.terminal.connection import DONE, Connection
-from chattor_bridge.terminal.control import SHORT_ID
 from chattor_bridge.terminal.conversation import Conversation
 from chattor_bridge.terminal.filing import Filing
 from chattor_bridge.terminal.forgetting import Forgetting
-from chattor_bridge.terminal.friends import Friends, missed_item
+from chattor_bridge.terminal.friends import Friends
 from chattor_bridge.terminal.home import Home
-from chattor_bridge.terminal.output import Output, neutralised, neutralised_lines
+from chattor_bridge.terminal.notices import Notices
+from chattor_bridge.terminal.output import Output, neutralised
 from chattor_bridge.terminal.pairing import AcceptingPairs, Pairing
 from chattor_bridge.terminal.paths import PathSources
 from chattor_bridge.terminal.person import PersonAnswers
-from chattor_bridge.terminal.recorder import Notice, Recorder
+from chattor_bridge.terminal.recorder import Recorder
 from chattor_bridge.terminal.relating import Relating
 from chattor_bridge.terminal.server import ControlServer
 from chattor_bridge.terminal.service import Service
@@ -172,7 +163,9 @@ async def run_daemon(
                 quiet = Connection(lambda _connection: None)
                 shelves = OnDemand(partial(transport_factory, replace(settings, tor=tor), quiet))
                 stack.push_async_callback(shelves.stop)
-            recorder = Recorder(store, clock, bell, _Notices(home, output).notify)
+            recorder = Recorder(
+                store, clock, bell, Notices(home, output, named=output.as_json or sys.stdout.isatty()).notify
+            )
             files = FileSettings(PathSources(), DiskParts(home.files), *settings.files)
             offered = settings.carrying
             host = NodeHost(
@@ -268,41 +261,3 @@ class _Progress:
         )
         if connection.ready:
             self._output.show({"ready": True}, "Ready: connected to the onion network.")
-
-
-class _Notices:
-    """Tells the person at the daemon's terminal what asks for an answer."""
-
-    def __init__(self, home: Home, output: Output) -> None:
-        self._home = home
-        self._output = output
-
-    def notify(self, notice: Notice) -> None:
-        show = self._output.show
-        match notice:
-            case KnockReceived(knock_id, name, note, _label):
-                ident = knock_id.hex()
-                show(
-                    {"request": ident, "name": name, "note": note},
-                    f"{neutralised(name)} asks to be your friend: {self._home.command(f'accept {ident[:SHORT_ID]}')}",
-                    *([f"    {neutralised_lines(note)}"] if note else []),
-                )
-            case ContactAdded(_, _, name):
-                # who accepted a request of ours tells its name with its first words
-                said = f"{neutralised(name)} is your friend now." if name else "A request of yours was accepted."
-                show({"friend": name}, f"{said} {self._home.command('contacts')} lists your friends.")
-            case CodeClosed(label, reason):
-                show(
-                    {"closed": label, "reason": reason}, f"The friend code {neutralised(label)} {neutralised(reason)}."
-                )
-            case FileArrived(_, _, file_id):
-                ident = file_id.hex()
-                save = self._home.command(f"file save {ident[:SHORT_ID]}")
-                show({"file": ident, "state": "arrived"}, f"A file has arrived: {save} writes it to where you are.")
-            case FileFailed(_, _, file_id, reason):
-                ident = file_id.hex()
-                show({"file": ident, "state": "failed", "reason": reason}, f"The file {ident[:SHORT_ID]} {reason}.")
-            case Missed():
-                show({"missed": missed_item(notice)}, notice.in_words)
-            case KnockFailed(knock_id, reason):
-                show({"failed": knock_id.hex(), "reason": reason}, f"A request was given up: {neutralised(reason)}")
