@@ -50,7 +50,13 @@ NOT_ALLOWED_ANY_MORE = (
     "delete-everything to have your node and everything of it removed."
 )
 FOR_ADMINS = "Only who runs this bridge may do that."
-ONLY_TEXT = "I only understand text. Write help to see what I can do. If you corrected a command, please send it again."
+ONLY_TEXT = (
+    "I only understand text. Write help to see what I can do. If you corrected a command, please send it again. If "
+    "this is to be the picture that contacts see: set it in your Matrix profile, and write profile avatar."
+)
+
+PORTAL_LEAD = "!chattor "
+"""What has to stand before a command in the room of a conversation: without it, it is said to the friend."""
 
 ACCEPT_MARKS = frozenset({ACCEPT_MARK, "\N{HEAVY CHECK MARK}", "\N{BALLOT BOX WITH CHECK}"})
 IGNORE_MARKS = frozenset({IGNORE_MARK, "\N{HEAVY MULTIPLICATION X}", "\N{NEGATIVE SQUARED CROSS MARK}"})
@@ -110,7 +116,7 @@ class Bot:
         if heard.reply_to is not None and sign in ACCEPT_MARKS | IGNORE_MARKS:
             command, rest = self._commands.find("accept" if sign in ACCEPT_MARKS else "ignore"), ""
         else:
-            command, rest = self._commands.parse(heard.text)
+            command, rest = self._commands.parse(heard.text, "" if heard.portal is None else PORTAL_LEAD)
         if not self._may_run(command, heard.sender):
             raise UsageError(FOR_ADMINS if self._may_use(heard.sender) else NOT_ALLOWED_ANY_MORE)
         return await command.run(Request(self._desk, heard, rest))

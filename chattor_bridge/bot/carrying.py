@@ -37,6 +37,7 @@ async def carry(request: Request) -> Deed:
     node = request.node
     contacts = await node.contacts()
     what, _, rest = request.rest.partition(" ")
+    what = what.lower()
     if not what:
         names = {contact.peer_id: called(contact) for contact in contacts}
         infos = await node.carrying.overview()
@@ -47,7 +48,7 @@ async def carry(request: Request) -> Deed:
             return request.answering(NOBODY)
         return _limit(request, lines, None)
     if what == "limit":
-        return _limit(request, [], rest.strip())
+        return _limit(request, [], rest.strip().lower())
     if what not in DONE:
         raise UsageError(USAGE)
 

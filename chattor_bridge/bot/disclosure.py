@@ -18,8 +18,8 @@ from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.preferences import Shared
 from chattor_bridge.node.views import ContactInfo
 
-_USAGE: Final = "Say whom, what and whether: privacy 1 typing on, or privacy all presence off. It can be " + ", ".join(
-    Shared
+_USAGE: Final = "Say whom, what and whether: privacy 1 typing on, or privacy all presence off. It can be " + (
+    ", ".join(Shared) + "."
 )
 _WHAT: Final = {
     Shared.RECEIPTS: "what you have read",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.errors import UsageError
@@ -28,6 +28,21 @@ class Kind(StrEnum):
     CONTACT = "contact"
     PARKED = "parked row"
     FILE = "file"
+
+    @property
+    def listed_by(self) -> str:
+        """The command that shows them."""
+        return _LISTED_BY[self]
+
+
+_LISTED_BY: Final = {
+    Kind.CODE: "code",
+    Kind.REQUEST: "requests",
+    Kind.KNOCK: "requests",
+    Kind.CONTACT: "contacts",
+    Kind.PARKED: "parked",
+    Kind.FILE: "files",
+}
 
 
 class Numbers:
@@ -88,7 +103,7 @@ class Numbers:
         if found and folded:
             which = ", ".join(str(numbers[ident(thing)]) for thing in found)
             raise UsageError(f"More than one {kind} has that name. Use its number: {which}.")
-        raise UsageError(f"There is no such {kind}.")
+        raise UsageError(f"There is no such {kind}: {kind.listed_by} shows what there is.")
 
     async def forget(self, tx: Transaction, node_id: NodeId) -> None:
         """Every number of this node's things."""

@@ -55,8 +55,9 @@ class Commands:
         self.all = tuple(commands)
         self._by_name = {name: command for command in commands for name in (command.name, *command.aliases)}
 
-    def parse(self, text: str) -> tuple[Command, str]:
-        """The command that was typed, and what follows its name.
+    def parse(self, text: str, lead: str = "") -> tuple[Command, str]:
+        """The command that was typed, and what follows its name. ``lead`` is what has to stand before a command where
+        this was said.
 
         Raises: UsageError, with the command that was probably meant.
         """
@@ -66,7 +67,7 @@ class Commands:
             name = " ".join(word[0] for word in words[:count]).lower()
             if name in self._by_name:
                 return self._by_name[name], typed[words[count - 1].end() :].strip()
-        raise UsageError(self._advice(typed, [word[0].lower() for word in words]))
+        raise UsageError(self._advice(typed, [word[0].lower() for word in words], lead))
 
     def find(self, name: str) -> Command:
         """The command of this name. Raises: UsageError."""
@@ -88,13 +89,13 @@ class Commands:
                 return close[0]
         return None
 
-    def _advice(self, typed: str, words: Sequence[str]) -> str:
+    def _advice(self, typed: str, words: Sequence[str], lead: str = "") -> str:
         if not words:
-            return "There was nothing in this message. Write help to see what I can do."
+            return f"There was nothing in this message. Write {lead}help to see what I can do."
         code = split_code(typed)
         if code is not None and not code[1]:
-            return "This looks like a friend code. To send a contact request there, write add and the code."
+            return f"This looks like a friend code. To send a contact request there, write {lead}add and the code."
         suggestion = self.suggestion(words)
         if suggestion is not None:
-            return f"I do not know that command. Did you mean {suggestion}?"
-        return "I do not know that command. Write help to see what I can do."
+            return f"I do not know that command. Did you mean {lead}{suggestion}?"
+        return f"I do not know that command. Write {lead}help to see what I can do."

@@ -33,20 +33,20 @@ MOST_HELD = 200
 
 POISONED = (
     "⚠ This could not be processed because of an error in the bridge; it was **not** sent. It is kept aside: write "
-    "`parked` to me to see it and to try it again. Whoever runs this bridge finds the reason in its log."
+    "`!chattor parked` to see it and to try it again. Whoever runs this bridge finds the reason in its log."
 )
 
 UNOPENED = (
     "⚠ I could not read this message, so it was **not** sent: {reason}. Please send it again. If that happens again, "
     "check in your client's settings that it shares keys with unverified devices, or write in a room that is not "
-    "encrypted. The message is kept aside: `parked` shows it."
+    "encrypted. The message is kept aside: `!chattor parked` shows it."
 )
 
 NO_KEY = (
     "⚠ I could not read this message, so it was **not** sent: {reason}, though I asked your devices for it. If it "
     "comes later, I send the message then, after what was sent meanwhile. If you would rather send it again now, "
-    "`parked drop` gives this one up. If it happens again, check in your client's settings that it shares keys with "
-    "unverified devices, or write in a room that is not encrypted."
+    "`!chattor parked drop` gives this one up. If it happens again, check in your client's settings that it shares "
+    "keys with unverified devices, or write in a room that is not encrypted."
 )
 
 ENCRYPTED = "m.room.encrypted"
@@ -121,17 +121,17 @@ class InboxWorker:
         async with self._store.transaction() as tx:
             held = await self._store.inbox.parked(tx, [item.room_id])
             if portal is None or len(held) >= MOST_HELD or event_id.startswith(READ_ID_PREFIX):
-                await self._answer(tx, item, situation, REFUSED.format(reason=literal(reason)))
+                await self._answer(tx, item, situation, REFUSED.format(reason=_sentence(reason)))
                 await self._store.inbox.remove(tx, item.order)
                 return
-            text = HELD.format(reason=literal(reason))
+            text = HELD.format(reason=_sentence(reason))
             action = TellHeld(portal.owner, item.room_id, text, event_id, item.order)
             await self._voice.arrange(tx, portal_lane(portal), action)
             await self._store.inbox.park(tx, item.order, reason)
 
     async def _refuse(self, item: InboxItem, situation: Situation, reason: str) -> None:
         async with self._store.transaction() as tx:
-            await self._answer(tx, item, situation, REFUSED.format(reason=literal(reason)))
+            await self._answer(tx, item, situation, REFUSED.format(reason=_sentence(reason)))
             await self._store.inbox.remove(tx, item.order)
 
     async def _set_aside(self, item: InboxItem, situation: Situation, reason: str) -> None:
@@ -145,3 +145,9 @@ class InboxWorker:
         place, event_id = situation.place(item.room_id), item.event["event_id"]
         if place is not None and item.event["sender"] == place.owner and not event_id.startswith(READ_ID_PREFIX):
             await self._voice.say(tx, place, text, reply_to=MatrixEventId(event_id))
+
+
+def _sentence(reason: str) -> str:
+    """What an error says, as somebody in a chat says it: errors of the node begin small and end without a full stop."""
+    end = "" if reason.endswith((".", "!", "?")) else "."
+    return literal(f"{reason[:1].upper()}{reason[1:]}{end}")

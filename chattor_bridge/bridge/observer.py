@@ -168,7 +168,7 @@ class NodeObserver:
                     await self._voice.arrange(tx, portal_lane(portal), actions.showing(portal, event))
                 return
             case Unknown(kind, fields):
-                notice = in_words(kind, fields, literal)
+                notice = in_words(kind, fields, typed=_typed, quoted=literal)
                 if notice is not None:
                     await self._voice.say(tx, Place.portal(portal), notice)
                     if kind == VERIFICATION_FAILED:
@@ -266,3 +266,8 @@ class NodeObserver:
         await self._conversations.tend(tx, owner)
         rename = actions.RenamePortal(node_id.hex(), peer_id.hex())  # it may have the other's alias now
         await self._voice.arrange(tx, portal_lane(portal), rename)
+
+
+def _typed(command: str, rest: str = "") -> str:
+    """In the room of a conversation, whose friend is meant."""
+    return f"`{f'!chattor {command} {rest}'.rstrip()}`"

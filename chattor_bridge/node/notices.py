@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, Protocol
 
 from chattor_bridge.durations import timer_in_words
 from chattor_bridge.node.happenings import (
@@ -36,7 +36,16 @@ _RENEWED: Final[Mapping[object, str]] = {
 }
 
 
-def in_words(type_name: str, fields: Mapping[str, object], quoted: Callable[[str], str] = str) -> str | None:
+class Typed(Protocol):
+    """How a person types a command about the friend of this conversation, where it is read: a bare word that somebody
+    writes into a conversation goes to the friend, and does nothing."""
+
+    def __call__(self, command: str, rest: str = "") -> str: ...
+
+
+def in_words(
+    type_name: str, fields: Mapping[str, object], *, typed: Typed, quoted: Callable[[str], str] = str
+) -> str | None:
     """What to show for an `Unknown` event that the node made; None for one that a friend sent. ``quoted`` makes of a
     name, which somebody else chose, what can stand in such a text."""
     name = quoted(str(fields.get("name", "")))
@@ -59,15 +68,17 @@ def in_words(type_name: str, fields: Mapping[str, object], quoted: Callable[[str
     if type_name == EMOJI_INVITED:
         return (
             "Your friend wants to compare emoji with you, to be sure that nobody stands between you. While you talk by "
-            "voice or sit together, take part with `verify` and the word `emoji`; it waits for ten minutes."
+            f"voice or sit together, take part with {typed('verify', 'emoji')}; it waits for ten minutes."
         )
     if type_name == EMOJI_READY:
         return (
             f"Compare these with what your friend sees: {_pictured(fields.get('emoji'))}. Say what you find with "
-            "`verify` and the word `match` or `mismatch`."
+            f"{typed('verify', 'match')} or {typed('verify', 'mismatch')}."
         )
     if type_name == VERIFICATION_MATCHED:
-        return "Your friend has found the emoji to be the same. If you have too, say so with `verify` and `match`."
+        return (
+            f"Your friend has found the emoji to be the same. If you have too, say so with {typed('verify', 'match')}."
+        )
     if type_name == VERIFICATION_FAILED:
         return (
             "⚠️ WARNING: comparing with this friend failed. Somebody may stand between you and read everything. Do not "
@@ -76,8 +87,8 @@ def in_words(type_name: str, fields: Mapping[str, object], quoted: Callable[[str
     if type_name == MERGE_ASKED:
         return (
             f"Your friend says that it is the same person as in your other conversation, “{name}”, and "
-            "wants the two to become one. If you find that right, write `merge` here; only if that other conversation "
-            "says the same will anything happen. If you do nothing, both stay."
+            f"wants the two to become one. If you find that right, write {typed('merge')}; only if that other "
+            "conversation says the same will anything happen. If you do nothing, both stay."
         )
     if type_name == MERGE_UNPROVEN:
         return (
@@ -89,15 +100,18 @@ def in_words(type_name: str, fields: Mapping[str, object], quoted: Callable[[str
     if type_name == CARRY_ASKED:
         return (
             "Your friend asks you to hold its mail while it is offline. You could neither read it nor tell whom it is "
-            "from. If you are online most of the time and want to, say so with `carry offer`; if you do nothing, "
-            "nothing happens."
+            f"from. If you are online most of the time and want to, say so with {typed('carry offer')}; if you do "
+            "nothing, nothing happens."
         )
     if type_name == CARRY_BEGUN:
         return "You hold this friend's mail from now on while it is offline, because it asked."
     if type_name == CARRY_OFFERED:
         if fields.get("wanted") is True:
             return "Your friend holds your mail from now on while you are offline."
-        return "Your friend is willing to hold your mail while you are offline. To have it so, use `carry ask`."
+        return (
+            "Your friend is willing to hold your mail while you are offline. To have it so, write "
+            f"{typed('carry ask')}."
+        )
     if type_name == CARRY_ENDED:
         if fields.get("ours") is True:
             return "Your friend does not want you to hold its mail any more."

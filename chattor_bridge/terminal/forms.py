@@ -87,7 +87,7 @@ def _poll(poll: Poll) -> Form:
 
 
 def _unknown(event: Event, type_name: str, fields: Mapping[str, object]) -> Form:
-    said = in_words(type_name, fields)
+    said = in_words(type_name, fields, typed=_typed)
     if said is not None:
         return Form("note", f"[{said}]")
     said = f"a message of a kind this version cannot show ({type_name}): upgrade chattor to see it"
@@ -97,6 +97,11 @@ def _unknown(event: Event, type_name: str, fields: Mapping[str, object]) -> Form
             "had not been said: upgrade chattor, or ask your friend what it was"
         )
     return Form("unknown", f"[{said}]")
+
+
+def _typed(command: str, rest: str = "") -> str:
+    """On a command line, where a friend has to be named; what its number is, an entry that is kept cannot say."""
+    return f"`{f'chattor {command} NAME {rest}'.rstrip()}`"
 
 
 def counted(detail: Mapping[str, Any], choices: object) -> list[int] | None:

@@ -50,7 +50,7 @@ async def test_what_is_held_is_shown_and_bounded(town: Town, friend: Peer) -> No
     await town.befriend(friend)
     room = await town.open_management()
     assert "Nobody holds your mail" in await town.ask(room, "carry")
-    assert "is told" in await town.ask(room, "carry offer 1 2 3")
+    assert "is told" in await town.ask(room, "Carry Offer 1 2 3")
     await friend.ears.wait_until(lambda: any("carry" in str(one) for one in friend.ears.happenings), WAIT)
     listed = await town.ask(room, "carry")
     assert f"**{FRIEND_NAME}** has its mail held by you: 0 blocks on 0 shelves now" in listed
@@ -60,4 +60,4 @@ async def test_what_is_held_is_shown_and_bounded(town: Town, friend: Peer) -> No
     assert "of 50.0 MB at most" in await town.ask(room, "carry limit")
     assert "201 MB at most" in await town.ask(room, "carry limit 202")
     assert "how many megabytes" in await town.ask(room, "carry limit much")
-    assert "of 201.3 MB at most" in await town.ask(room, "carry limit most")
+    assert "of 201.3 MB at most" in await town.ask(room, "Carry limit Most")

@@ -155,6 +155,7 @@ async def test_notices_and_what_is_no_text_start_nothing(town: Town) -> None:
     await town.deliver()
     await town.homeserver.until(lambda: len(room.bodies(BOT)) > before)
     assert "only understand text" in room.bodies(BOT)[-1]
+    assert "set it in your Matrix profile, and write profile avatar" in room.bodies(BOT)[-1]
 
 
 async def test_a_contact_is_verified_by_number_and_by_emoji(town: Town, friend: Peer) -> None:
@@ -178,6 +179,8 @@ async def test_a_contact_is_verified_by_number_and_by_emoji(town: Town, friend: 
             await asyncio.sleep(0.05)  # each look is a transaction, and the node needs some of its own
     shown = next(body for body in room.bodies(BOT) if "Compare these with" in body)
     assert ", ".join(" ".join(pair) for pair in emoji) in shown
+    # "verify match" alone would go to the friend here
+    assert "Say what you find with `!chattor verify match` or `!chattor verify mismatch`." in shown
     assert "verified" in await town.ask(room, "!chattor verify match")
     management = await town.open_management()
     assert "verified" in await town.ask(management, "contacts")
@@ -187,3 +190,14 @@ async def test_a_contact_is_verified_by_number_and_by_emoji(town: Town, friend: 
     await town.homeserver.until(lambda: any("comparing with this friend failed" in body for body in room.bodies(BOT)))
     assert "failed" in await town.ask(management, "contacts")
     assert "stand between" in await town.ask(management, "verify 1 mismatch")
+
+
+async def test_a_refusal_is_a_sentence_that_says_what_to_do_next(town: Town, friend: Peer) -> None:
+    room = await town.befriend(friend)
+    management = await town.open_management()
+    assert await town.ask(management, f"profile {'x' * 65}") == "⚠ A profile name is 65 bytes long; it may have 64."
+    assert await town.ask(management, "note 9 x") == "⚠ There is no such contact: contacts shows what there is."
+    assert await town.ask(management, "code show 9") == "⚠ There is no such code: code shows what there is."
+    assert await town.ask(management, "hlep") == "⚠ I do not know that command. Did you mean help?"
+    assert await town.ask(room, "!chattor hlep") == "⚠ I do not know that command. Did you mean !chattor help?"
+    assert "Write !chattor help" in await town.ask(room, "!chattor")

@@ -42,7 +42,7 @@ async def _poison(town: Town, portal: Room, *texts: str) -> None:
     for text in texts:
         await town.say(portal, text)
     await town.homeserver.until(lambda: len(portal.bodies(BOT)) >= before + len(texts))
-    assert "write parked to me" in portal.bodies(BOT)[-1].replace("`", "")
+    assert "write `!chattor parked`" in portal.bodies(BOT)[-1]
     await town.idle()
 
 
