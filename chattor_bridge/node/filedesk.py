@@ -104,6 +104,8 @@ class FileDesk:
         transfer = await self._locked(tx, peer_id, file_id)
         if transfer.outgoing:
             raise UsageError("this is a file of your own")
+        if transfer.state is TransferState.DONE:
+            raise UsageError("this file was fetched already; it can be offered again")
         if transfer.state.over:
             raise UsageError(f"this file cannot be fetched any more: it {in_words(transfer.reason)}")
         if transfer.state is not TransferState.OFFERED:

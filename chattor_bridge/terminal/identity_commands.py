@@ -22,7 +22,8 @@ async def profile(arguments: argparse.Namespace, home: Home, output: Output) -> 
     else:
         picture = "" if arguments.no_avatar else None
     items, _ = await ask_once(home, "profile", name=arguments.name, avatar=picture)
-    output.show(items[0], neutralised(items[0]["name"]))
+    picture_too = "with a picture" if items[0]["avatar"] else "without a picture"
+    output.show(items[0], f"Friends see you as {neutralised(items[0]['name'])}, {picture_too}.")
 
 
 async def avatar(arguments: argparse.Namespace, home: Home, output: Output) -> None:

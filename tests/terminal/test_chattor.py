@@ -315,6 +315,8 @@ async def test_names_codes_and_requests_are_managed(friends: Friends) -> None:
     assert await alice.get("rename", "1") == [{"contact": 1, "name": "Bob", "alias": ""}]
     assert await alice.get("profile") == [{"name": "Alice", "avatar": False}]
     assert await alice.get("profile", "Alicia") == [{"name": "Alicia", "avatar": False}]
+    assert (await alice.do("profile", json=False)).output == "Friends see you as Alicia, without a picture.\n"
+    assert (await alice.do("note", "1", json=False)).output == "No note.\n"
     async with asyncio.timeout(WAIT):
         while (await bob.get("contacts"))[0]["name"] != "Alicia":
             pass

@@ -141,6 +141,7 @@ async def test_a_file_from_one_person_to_another(tmp_path: Path) -> None:
         again = await alice.do("file", "save", "a song.ogg", str(target))
         assert again.code == 1
         assert "saved already" in again.complaint
+        assert "fetched already" in (await alice.do("file", "accept", "a song.ogg")).complaint
         while (await bob.get("file", "list"))[0]["state"] != "done":
             pass
         assert not list((alice.home / "files").glob("*"))
