@@ -194,6 +194,8 @@ def load_config(file: Path, environment: Mapping[str, str] = os.environ) -> Brid
 
     Raises: ConfigError, naming the option and where it stands.
     """
+    if not file.exists():
+        raise ConfigError(str(file), "is not there; make it with `chattor-bridge init`, or name another with --config")
     options = Options(file, environment)
     homeserver = _homeserver(options.section("homeserver"))
     config = BridgeConfig(

@@ -66,6 +66,7 @@ def initialise(file: Path, given: Answers) -> None:
         raise UsageError(f"cannot write into {file.parent}: {error.strerror}") from error
     try:
         config = _checked(draft)
+        _refuse_to_trust_everybody(given.admin)
         _refuse_to_overwrite(config)
         _make_key(config.store_key_file)
         made = registration.generate(config.homeserver.domain, config.appservice.url, config.appservice.bot_localpart)
@@ -112,6 +113,12 @@ def _checked(draft: Path) -> BridgeConfig:
     except ConfigError as error:
         message = str(error).removeprefix(f"{error.path}: ").partition(" (line ")[0]
         raise ConfigError(error.path, message) from None
+
+
+def _refuse_to_trust_everybody(admin: str | None) -> None:
+    """A name without @ would be a domain, which may stand in the file: everybody there were an administrator."""
+    if admin is not None and not admin.startswith("@"):
+        raise ConfigError(f"permissions.{admin}", "must be a full user id such as @name:example.org")
 
 
 def _filled_in(given: Answers) -> str:

@@ -84,6 +84,7 @@ def test_init_keeps_a_store_key_that_is_there(file: Path) -> None:
         (("--port", "70000"), "appservice.listen_port"),
         (("--bot", "Bot!"), "appservice.bot_localpart"),
         (("--admin", "@alice"), "permissions.@alice"),
+        (("--admin", "alice"), "permissions.alice"),
     ],
 )
 def test_init_with_a_wrong_answer_writes_nothing(
@@ -180,7 +181,9 @@ def test_registration_makes_a_missing_file_and_leaves_a_strangers_one(
 @pytest.mark.parametrize("command", ["run", "registration"])
 def test_a_missing_configuration_is_named(file: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
     assert main([command, "--config", str(file)]) == Exit.CANNOT_START
-    assert capsys.readouterr().err == f"chattor-bridge: {file}: cannot be read: No such file or directory\n"
+    assert capsys.readouterr().err == (
+        f"chattor-bridge: {file}: is not there; make it with `chattor-bridge init`, or name another with --config\n"
+    )
 
 
 def test_version_names_what_is_at_work(capsys: pytest.CaptureFixture[str]) -> None:

@@ -160,7 +160,7 @@ def test_what_is_no_configuration_file_is_refused_in_one_line(tmp_path: Path, co
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"config\.yaml: cannot be read: No such file"):
+    with pytest.raises(ConfigError, match=r"config\.yaml: is not there; make it with"):
         load_config(tmp_path / "config.yaml", {})
 
 

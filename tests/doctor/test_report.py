@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 
 import pytest
 
-from chattor_bridge.ops.doctor.finding import Finding, fine, problem, warning
+from chattor_bridge.errors import ConfigError
+from chattor_bridge.ops.doctor.finding import Finding, fine, from_error, problem, warning
 from chattor_bridge.ops.doctor.report import FOUND, SOUND, report
 
 
@@ -36,3 +39,27 @@ async def test_nothing_a_terminal_obeys_gets_through(capsys: pytest.CaptureFixtu
     assert line.isascii()
     assert line.count("\n") == 1
     assert json.loads(line)["what"] == strange.what
+
+
+def test_what_is_tried_does_not_log_between_the_findings() -> None:
+    """In a process of its own: here pytest listens to what is logged."""
+    program = """
+import asyncio, logging
+from chattor_bridge.ops.doctor.finding import fine
+from chattor_bridge.ops.doctor.report import report
+
+async def findings():
+    logging.getLogger("chattor_bridge.matrix.listener").warning("as if it ran")
+    yield fine("a", "well")
+
+asyncio.run(report(findings(), as_json=False))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert "well" in done.stdout
+
+
+def test_a_wrong_option_is_mended_as_its_error_says() -> None:
+    assert from_error("a", ConfigError("tor.mode", "must be one of two")).mend == "correct that option"
+    found = from_error("a", ConfigError("x.yaml", "is not there; make it with `chattor-bridge init`"))
+    assert (found.what, found.mend) == ("x.yaml: is not there", "make it with `chattor-bridge init`")

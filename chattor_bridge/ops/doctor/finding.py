@@ -40,8 +40,10 @@ def problem(check: str, what: str, mend: str) -> Finding:
 
 
 def from_error(check: str, error: ChattorError) -> Finding:
-    """A problem that an error of ours describes: its message says what is wrong and, after a colon, what to do."""
+    """A problem that an error of ours describes: its message says what is wrong and, after a colon, what to do; that of
+    a wrong option says what to do behind a semicolon, if it is anything else than to correct it."""
     if isinstance(error, ConfigError):
-        return problem(check, str(error), "correct that option")
+        what, _, mend = str(error).partition("; ")
+        return problem(check, what, mend or "correct that option")
     what, _, mend = str(error).partition(": ")
     return problem(check, what, mend)

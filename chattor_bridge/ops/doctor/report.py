@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import asdict
 
+from chattor_bridge.logs import PACKAGE
 from chattor_bridge.ops.doctor.finding import Finding, Verdict
 
 SOUND = 0
@@ -20,6 +22,8 @@ _SIGNS = {Verdict.FINE: "ok  ", Verdict.WARNING: "warn", Verdict.PROBLEM: "FAIL"
 
 async def report(findings: AsyncIterator[Finding], *, as_json: bool) -> int:
     """Show each finding as soon as there is one. The exit code: `FOUND` if one is a problem, else `SOUND`."""
+    # what is tried here logs as if it ran; Python would write that between the findings, which say it better
+    logging.getLogger(PACKAGE).addHandler(logging.NullHandler())
     counts = dict.fromkeys(Verdict, 0)
     async for finding in findings:
         counts[finding.verdict] += 1
