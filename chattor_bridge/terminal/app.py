@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from chattor_bridge.errors import ChattorError, ConfigError, Unavailable, Unusable, UsageError
 from chattor_bridge.logs import set_up_logging
 from chattor_bridge.terminal.checking import check
-from chattor_bridge.terminal.commands import COMMANDS, take_input
+from chattor_bridge.terminal.commands import COMMANDS, ask_back, take_input
 from chattor_bridge.terminal.exits import CommandError, Exit
 from chattor_bridge.terminal.home import DEFAULT_HOME, HOME_VARIABLE, Home
 from chattor_bridge.terminal.output import Output
@@ -74,6 +74,7 @@ def _run(
         check(arguments)
         home.require()
         take_input(arguments, home)
+        ask_back(arguments)
         asyncio.run(_interruptible(COMMANDS[arguments.command](arguments, home, output)))
         return Exit.DONE
     if arguments.command == "doctor":

@@ -18,10 +18,16 @@ from chattor_bridge.terminal import (
 )
 from chattor_bridge.terminal.exits import CommandError, Exit
 from chattor_bridge.terminal.home import Home
-from chattor_bridge.terminal.output import Output
+from chattor_bridge.terminal.output import Output, neutralised
 
 MAX_INPUT = 256 * 1024
 """Bytes read from standard input: more than the longest text that is accepted, so that the daemon can say its limit."""
+
+NO_WAY_BACK = {
+    "forget": "This ends the friendship with {whom}, and erases its keys and all that was said.",
+    "retire": "This ends the friendship with {whom}, who is told that somebody else may have its keys.",
+}
+"""What is asked back about, by command."""
 
 Command = Callable[[argparse.Namespace, Home, Output], Coroutine[None, None, None]]
 
@@ -80,6 +86,18 @@ def take_input(arguments: argparse.Namespace, home: Home) -> None:
     elif arguments.command in ("send", "reply", "edit") and not arguments.text:
         home.connect().close()
         arguments.text = [_standard_input("Write, and end with Ctrl-D on a line of its own:\n", one_line=False)]
+
+
+def ask_back(arguments: argparse.Namespace) -> None:
+    """Let a person at a terminal think twice about what has no way back; a script has thought. Raises: CommandError."""
+    asked = NO_WAY_BACK.get(arguments.command)
+    if asked is None or arguments.yes or arguments.json or not sys.stdin.isatty():
+        return
+    whom = "every friend" if arguments.contact is None else neutralised(arguments.contact)
+    sys.stderr.write(f"{asked.format(whom=whom)} This cannot be undone.\nWrite yes to go on: ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() != "yes":
+        raise CommandError(Exit.REFUSED, "nothing was changed")
 
 
 def _standard_input(prompt: str, *, one_line: bool) -> str:

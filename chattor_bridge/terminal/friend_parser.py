@@ -51,6 +51,8 @@ def add_friends(add: Add) -> None:
     retire.add_argument("contact", nargs="?", help="number, alias or name")
     retire.add_argument("--all", action="store_true", help="end every friendship")
     forget.add_argument("contact", help="number, alias or name")
+    for final in (forget, retire):
+        final.add_argument("--yes", action="store_true", help="do not ask back, as is done at a terminal")
     add(
         "contacts",
         "list your friends",

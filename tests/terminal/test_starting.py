@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import secrets
 import sqlite3
 import stat
@@ -12,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from chattor_bridge.terminal.app import main
-from chattor_bridge.terminal.exits import MEANINGS, Exit
+from chattor_bridge.terminal.commands import ask_back
+from chattor_bridge.terminal.exits import MEANINGS, CommandError, Exit
 from chattor_bridge.terminal.parser import parse
 from tests.terminal.resident import PROGRAM, WAIT, Resident
 
@@ -253,6 +255,43 @@ def test_what_cannot_be_done_as_typed_is_said_before_anything_else(
     said = capsys.readouterr().err
     assert complaint in said
     assert said.count("\n") == 1
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("words", "typed", "goes_on"),
+    [
+        (["forget", "Bob"], "yes\n", True),
+        (["forget", "Bob"], "Yes \n", True),
+        (["forget", "Bob"], "y\n", False),
+        (["forget", "Bob"], "", False),
+        (["retire", "--all"], "no\n", False),
+        (["forget", "Bob", "--yes"], "", True),
+        (["--json", "forget", "Bob"], "", True),
+        (["contacts"], "", True),
+    ],
+)
+def test_a_person_is_asked_back_about_what_has_no_way_back(
+    words: list[str], typed: str, goes_on: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", Terminal(typed))
+    if goes_on:
+        ask_back(parse(words))
+    else:
+        with pytest.raises(CommandError, match="nothing was changed"):
+            ask_back(parse(words))
+        asked = capsys.readouterr().err
+        assert "This ends the friendship with" in asked
+        assert "This cannot be undone" in asked
+
+
+def test_a_script_is_not_asked_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    ask_back(parse(["forget", "Bob"]))
 
 
 @pytest.mark.parametrize("words", [["send", "1"], ["reply", "1"], ["edit", "1"], ["add"], ["pair", "-"]])
