@@ -30,6 +30,9 @@ _JOINERS: Final = "\u200c\u200d"
 _BLANK: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 """Characters of other categories that are drawn as nothing."""
 
+_RESERVED: Final = (range(0x2065, 0x2066), range(0xFFF0, 0xFFF9), range(0xE0000, 0xE0100), range(0xE01F0, 0xE1000))
+"""What Unicode keeps for characters that are drawn as nothing (Default_Ignorable_Code_Point), given to none so far."""
+
 _LOOK_ALIKE: Final = str.maketrans(
     "авсԁеһікјӏмопрԛѕтухгԝн"  # Cyrillic
     "ΑΒΕΖΗΙΚΜΝΟΡΤΥΧαβεηικνορτυχγω"  # Greek
@@ -48,11 +51,13 @@ def presentable(name: str) -> str:
         category = unicodedata.category(character)
         if character in _BLANK or (category in _UNSEEN and character not in _JOINERS):
             continue
+        if any(ord(character) in reserved for reserved in _RESERVED):
+            continue
         marks = marks + 1 if category.startswith("M") else 0
         if marks <= MAX_MARKS:
             shown.append(character)
     joined = unicodedata.normalize("NFC", " ".join("".join(shown).split()))
-    return joined if joined.strip(_JOINERS + " ") else ""
+    return joined if any(map(_is_drawn, joined)) else ""
 
 
 def resemble(one: str, other: str) -> bool:
@@ -66,6 +71,12 @@ def told_apart(name: str, peer_id: PeerId, others: Iterable[str]) -> str:
     if any(resemble(name, other) for other in others):
         return f"{name} (contact {peer_id.hex()[:MARK_DIGITS]})"
     return name
+
+
+def _is_drawn(character: str) -> bool:
+    """Whether there is something to see of it alone: marks, such as the one that asks for a coloured emoji, need not
+    be."""
+    return character not in _JOINERS and not character.isspace() and not unicodedata.category(character).startswith("M")
 
 
 def _looks_of(name: str) -> str:

@@ -242,7 +242,7 @@ class Transfers(Protocol):
 
     async def kept(self, tx: Transaction, node_id: NodeId | None = None, peer_id: PeerId | None = None) -> int:
         """Bytes of incoming files that are on their way or to be taken: of this friend, or of all friends of all
-        nodes."""
+        nodes, and then until the end of the transaction."""
 
     async def outline(self, tx: Transaction, transfer: Transfer) -> bytes: ...
     async def bitmap(self, tx: Transaction, transfer: Transfer) -> bytes: ...

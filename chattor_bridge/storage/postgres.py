@@ -66,6 +66,7 @@ ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientE
 
 FOREIGN_KEY_VIOLATION = "23503"
 UNIQUE_VIOLATION = "23505"
+READ_ONLY = "25006"
 DAMAGED = {"XX001", "XX002"}
 NOT_NOW = {
     "08": "the connection broke",
@@ -90,6 +91,8 @@ def translate(error: BaseException) -> ChattorError:
         return AlreadyExists("this is there already")
     if state in DAMAGED:
         return DatabaseUnusable("the database is damaged: restore it from a backup")
+    if state == READ_ONLY:
+        return DatabaseUnavailable("the database does not answer: the server only lets us read")
     if state[:2] in NOT_NOW:
         return DatabaseUnavailable(f"the database does not answer: {NOT_NOW[state[:2]]}")
     return DatabaseUnusable(f"the database refused a statement: {type(error).__name__}")
@@ -202,7 +205,7 @@ class PostgresEngine:
                 UpgradeTable(),
                 db_args={
                     "meow_exit_on_ice": False,  # a broken driver is our caller's business, not the end of the process
-                    "min_size": 1,
+                    "min_size": 0,  # asyncpg would fill the log while it keeps one up and the server is down
                     "max_size": MAX_CONNECTIONS,
                     "timeout": CONNECT_TIMEOUT,
                     "command_timeout": COMMAND_TIMEOUT,

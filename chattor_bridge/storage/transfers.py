@@ -102,6 +102,8 @@ class SqlTransfers(Table):
             "WHERE NOT outgoing AND state IN ('accepted', 'arrived')"
         )
         of_friend = () if node_id is None else (node_id, peer_id)
+        if not of_friend:  # whoever has found room for a file takes it before the next one looks
+            await sql(tx).serialise("kept files")
         kept: int = await sql(tx).fetch_value(
             query + (" AND node_id = $1 AND peer_id = $2" if of_friend else ""), *of_friend
         )

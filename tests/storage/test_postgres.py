@@ -210,7 +210,9 @@ class TestOneProcess:
 
 
 class TestServer:
-    async def test_a_crash_of_the_server_is_waited_out(self, store: Store, postgres: PostgresCluster) -> None:
+    async def test_a_crash_of_the_server_is_waited_out(
+        self, store: Store, postgres: PostgresCluster, caplog: pytest.LogCaptureFixture
+    ) -> None:
         await put(store, "before")
 
         async def crash() -> None:
@@ -227,6 +229,20 @@ class TestServer:
             await asyncio.to_thread(postgres.start)
         assert await get(store) == "before"
         await put(store, "after")
+        assert not [line for line in caplog.records if line.name.startswith("asyncpg")]  # it would write down a trace
+
+    async def test_a_server_that_only_lets_us_read_is_named_and_waited_for(
+        self, postgres: PostgresCluster, postgres_url: str, key: StoreKey
+    ) -> None:
+        """One that its administrator has put so for a while, or that is a copy of another now."""
+        async with open_store(postgres_url, key) as store:
+            await put(store, "before")
+        postgres.sql(f"ALTER DATABASE {database(postgres_url)} SET default_transaction_read_only = on")
+        with pytest.raises(DatabaseUnavailable, match="only lets us read"):
+            await open_store(postgres_url, key).start()
+        postgres.sql(f"ALTER DATABASE {database(postgres_url)} RESET default_transaction_read_only")
+        async with open_store(postgres_url, key) as store:
+            assert await get(store) == "before"
 
     async def test_a_deadlock_is_broken_and_can_be_retried(self, store: Store) -> None:
         await records.settle(store)

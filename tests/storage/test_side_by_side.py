@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 
@@ -15,11 +16,13 @@ from chattor_bridge.bot.numbers import Kind, Numbers
 from chattor_bridge.bridge.files.notes import Note, Notes
 from chattor_bridge.ids import FileId
 from chattor_bridge.node.ports import Transaction
+from chattor_bridge.node.records import TransferState
 from chattor_bridge.storage import Store
 from chattor_bridge.storage.transaction import SqlTransaction
 from tests.storage import records
 from tests.storage.records import NODE, ROOM, numbered
 from tests.storage.test_contract_bridge import event
+from tests.storage.test_contract_files import transfer
 
 pytestmark = pytest.mark.engines("postgres")
 
@@ -123,3 +126,15 @@ async def test_a_file_that_is_taken_back_stays_so_while_it_is_uploaded(store: St
         assert await notes.get(tx, portal, file_id) == Note(
             uploaded={"url": "mxc://example.org/1"}, room=ROOM, taken_back=True
         )
+
+
+async def test_room_for_a_file_is_found_once(store: Store) -> None:
+    await records.settle(store)
+    seen = []
+
+    async def accept(tx: Transaction, number: int) -> None:
+        seen.append(await store.transfers.kept(tx))
+        await store.transfers.add(tx, replace(transfer(number), size=1_000, state=TransferState.ACCEPTED), b"")
+
+    await _overlapping(store, lambda tx: accept(tx, 1), lambda tx: accept(tx, 2))
+    assert seen == [0, 1_000]
