@@ -50,13 +50,12 @@ class MemoryNetwork:
         return socket_path(self._directory, _socket_name(onion)).exists()
 
 
-class MemoryPublication:
-    """Implements `chattor_bridge.node.ports.Publication`."""
+class FirmPublication:
+    """Implements `chattor_bridge.node.ports.Publication` where nothing can happen to an onion: it is up as soon as this
+    is made, and until it is withdrawn."""
 
-    def __init__(self, transport: MemoryTransport, onion: OnionKey, doorway: Doorway) -> None:
-        self._transport = transport
+    def __init__(self, onion: OnionKey) -> None:
         self._onion = onion
-        self._doorway = doorway
         self._withdrawn = False
 
     @property
@@ -65,7 +64,7 @@ class MemoryPublication:
         return self._onion
 
     async def published(self) -> None:
-        """Return at once: binding the socket was the publication.
+        """Return at once.
 
         Raises: TorUnavailable when it was withdrawn.
         """
@@ -73,13 +72,25 @@ class MemoryPublication:
             raise TorUnavailable("the onion was withdrawn")
 
     async def lost(self) -> str:
-        """Wait for ever: nothing can happen to a socket in a directory."""
+        """Wait for ever."""
         nothing: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         return await nothing
 
     async def withdraw(self) -> None:
         """Take the onion down; open streams go on."""
         self._withdrawn = True
+
+
+class MemoryPublication(FirmPublication):
+    """A socket in the directory."""
+
+    def __init__(self, transport: MemoryTransport, onion: OnionKey, doorway: Doorway) -> None:
+        super().__init__(onion)
+        self._transport = transport
+        self._doorway = doorway
+
+    async def withdraw(self) -> None:
+        await super().withdraw()
         self._doorway.shut()
         self._transport.withdrawn(self._onion, self)
 

@@ -25,6 +25,7 @@ from chattor_bridge.errors import (
 from chattor_bridge.ids import OnionKey
 from chattor_bridge.node.ports import StreamHandler
 from chattor_bridge.protocol.primitives import ed25519_public, x25519_public
+from chattor_bridge.transport.memory import FirmPublication
 from tests.sim.process import DEAD, Process
 
 log = logging.getLogger(__name__)
@@ -82,32 +83,19 @@ class SimNetwork:
                 stream.peer.fall_silent()
 
 
-class SimPublication:
-    """Implements `chattor_bridge.node.ports.Publication`."""
+class SimPublication(FirmPublication):
+    """What others find of it: who hosts it, and what answers there."""
 
     def __init__(
         self, host: SimTransport, onion: OnionKey, handler: StreamHandler, clients: frozenset[bytes] | None
     ) -> None:
+        super().__init__(onion)
         self.host = host
         self.handler = handler
         self.clients = clients
-        self._onion = onion
-        self._withdrawn = False
-
-    @property
-    def onion(self) -> OnionKey:
-        return self._onion
-
-    async def published(self) -> None:
-        if self._withdrawn:
-            raise TorUnavailable("the onion was withdrawn")
-
-    async def lost(self) -> str:
-        nothing: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        return await nothing
 
     async def withdraw(self) -> None:
-        self._withdrawn = True
+        await super().withdraw()
         if self.host.network.onions.get(self._onion) is self:
             del self.host.network.onions[self._onion]
         self.host.hosted.pop(self._onion, None)
