@@ -10,6 +10,7 @@ from typing import cast
 
 import pytest
 
+from chattor_bridge.transport.tor import ManagedTor, TorSettings, TorTransport
 from chattor_bridge.transport.tor import onions as onions_module
 from chattor_bridge.transport.tor.control import CommandRefused, Control
 from chattor_bridge.transport.tor.onion import HostedOnion
@@ -104,3 +105,28 @@ async def test_an_onion_that_is_withdrawn_before_it_is_published_leaves_its_succ
     other = queue.add()
     await queue.tor.hosts(other)
     await queue.uploaded(other)
+
+
+async def test_publishing_that_fails_begins_anew_with_another_control_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(onion: HostedOnion) -> str:
+        raise RuntimeError(onion.service_id)
+
+    monkeypatch.setattr(HostedOnion, "add_command", fail)
+    tor = ManagedTor(TorSettings(tmp_path))
+    tor.sockets.mkdir()
+    tor._ready.set()
+    transport, closed = TorTransport(tor), asyncio.Event()
+
+    class Ending(Obedient):
+        async def close(self) -> None:
+            closed.set()
+
+    onion = await transport.publish(os.urandom(32), echo, clients=None)
+    await transport.attached(cast("Control", Ending()))
+    await asyncio.wait_for(closed.wait(), WAIT)
+    await transport.detached()
+    assert "publishing onions failed with RuntimeError" in caplog.text
+    assert onion.service_id not in caplog.text
+    await onion.withdraw()

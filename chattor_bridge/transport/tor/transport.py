@@ -8,6 +8,7 @@ import hashlib
 import logging
 import math
 import secrets
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -210,9 +211,18 @@ class TorTransport:
 
     async def _publish_when_ready(self, control: Control) -> None:
         await self._tor.ready()
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._onions.keep_published(control))
-            group.create_task(self._probing.run())
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._onions.keep_published(control))
+                group.create_task(self._probing.run())
+        except ExceptionGroup as errors:
+            first: Exception = errors
+            while isinstance(first, ExceptionGroup):
+                first = first.exceptions[0]
+            # Where it happened, but not its message: that may quote a command. Without the connection all begins anew.
+            where = "".join(traceback.format_tb(first.__traceback__))
+            log.error("publishing onions failed with %s; beginning anew\n%s", type(first).__name__, where)
+            await control.close()
 
     async def _stop_publishing(self) -> None:
         if self._publishing is not None:
