@@ -7,6 +7,7 @@ import os
 import pwd
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -108,6 +109,49 @@ async def test_it_is_used_and_gets_everything_back_that_it_lost(
     }
     left = await foreign.ask("GETINFO onions/current", "GETINFO onions/detached", "ONION_CLIENT_AUTH_VIEW")
     assert [line for line in left if not line.endswith("=")] == ["OK", "OK", "ONION_CLIENT_AUTH_VIEW", "OK"]
+
+
+KILLED_RUN = """
+import asyncio, sys
+from pathlib import Path
+from chattor_bridge.transport.tor import ExternalSettings, ExternalTor, TorTransport
+
+async def main():
+    transport = TorTransport(ExternalTor(ExternalSettings(("127.0.0.1", int(sys.argv[1])), Path(sys.argv[2]))))
+    await transport.start()
+    onion = await transport.publish(bytes.fromhex(sys.argv[3]), None, clients=[bytes.fromhex(sys.argv[4])])
+    await onion.published()
+    print("published", flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.tor
+async def test_what_a_killed_run_published_goes_with_it_and_is_published_by_the_next(
+    foreign: ForeignTor, tor_parties: Parties, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    seed, key, sockets = os.urandom(32), os.urandom(32), tmp_path / "onions"
+    killed = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", KILLED_RUN, str(foreign.control[1]), sockets, seed.hex(), x25519_public(key).hex()),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert killed.stdout is not None
+    assert await asyncio.wait_for(killed.stdout.readline(), PUBLISHED_WITHIN) == b"published\n"
+    killed.kill()
+    await killed.wait()
+    transport = TorTransport(ExternalTor(ExternalSettings(foreign.control, sockets)))
+    await transport.start()
+    try:
+        async with (
+            published(transport, announcing(b"next"), clients=[x25519_public(key)], seed=seed) as onion,
+            dialled(tor_parties.guest, onion.onion, client_key=key) as stream,
+        ):
+            assert await read_to_end(stream) == b"next"
+    finally:
+        await transport.stop()
+    assert [record for record in caplog.records if "could not be added" in record.message] == []
 
 
 @pytest.mark.tor
