@@ -100,9 +100,15 @@ async def test_tor_connects_and_one_that_runs_is_asked(practice: Practice, tor_n
 
 
 @pytest.mark.tor
-async def test_one_that_runs_and_hangs(practice: Practice, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("directory", "which"),
+    [("tor", "the tor that runs"), ("tor-shelves", "the tor that runs for what is held for friends")],
+)
+async def test_one_that_runs_and_hangs(
+    practice: Practice, monkeypatch: pytest.MonkeyPatch, directory: str, which: str
+) -> None:
     practice.options["tor"] = {"torrc_lines": list(NO_NETWORK)}
-    running = ManagedTor(TorSettings(practice.directory / "tor", extra_torrc=NO_NETWORK))
+    running = ManagedTor(TorSettings(practice.directory / directory, extra_torrc=NO_NETWORK))
     transport = TorTransport(running)
     await transport.start()
     try:
@@ -113,7 +119,7 @@ async def test_one_that_runs_and_hangs(practice: Practice, monkeypatch: pytest.M
         os.kill(running.pid, signal.SIGCONT)
     finally:
         await transport.stop()
-    assert found.what == "one runs, and is of no use (tor does not answer its control connection)"
+    assert found.what == f"{which} is of no use (tor does not answer its control connection)"
     assert found.mend == "restart the program whose tor it is"
 
 

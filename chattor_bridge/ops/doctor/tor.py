@@ -38,6 +38,7 @@ _SHARED = (
     "what is held for friends is on that tor too: whoever leaves something there can tell by its uptime which other "
     "onions are yours. A tor of our own (tor.mode: managed) has another for that"
 )
+_SHELVES_TOR = "the tor that runs for what is held for friends"
 _UNBLOCK = (
     "check that this machine reaches the internet; where tor is blocked, get bridges from "
     "https://bridges.torproject.org and put their lines into tor.torrc_lines"
@@ -109,36 +110,23 @@ class TorCheck:
                 return
         else:
             yield fine("tor", f"version {version}")
-        try:
-            running = await self._ask_running()
-        except TorUnavailable as error:
-            yield problem("tor", f"one runs, and is of no use ({error})", "restart the program whose tor it is")
-            return
-        if running is not None:
-            yield _judge(running[0], "the tor that runs")
-            yield _guarded(running[1])
-        if running is None or doors:
-            async for finding in self._try_own(doors, report=running is None):
+        running = 0
+        for which, options in (("the tor that runs", self._options), (_SHELVES_TOR, for_shelves(self._options))):
+            if options is None:
+                continue
+            try:
+                found = await _ask_running(options)
+            except TorUnavailable as error:
+                running += 1
+                yield problem("tor", f"{which} is of no use ({error})", "restart the program whose tor it is")
+                continue
+            if found is not None:
+                running += 1
+                yield _judge(found[0], which)
+                yield _guarded(found[1])
+        if not running or doors:
+            async for finding in self._try_own(doors, report=not running):
                 yield finding
-
-    async def _ask_running(self) -> tuple[Bootstrap, Vanguards] | None:
-        """How the tor in the directory of the configuration stands; ``None`` when none runs there.
-
-        Raises: TorUnavailable when it does not answer, or not us.
-        """
-        try:
-            control = await Control.connect(
-                self._options.data_directory / "s" / "control", lambda _action, _address: None
-            )
-        except ControlAbsent:
-            return None
-        try:
-            said = " ".join(await control.command("GETINFO status/bootstrap-phase"))
-            vanguards = await vanguards_of(control)
-        finally:
-            await control.close()
-        progress = Bootstrap.parse(said)
-        return None if progress is None else (progress, vanguards)
 
     async def _try_own(self, doors: Sequence[OnionKey], *, report: bool) -> AsyncIterator[Finding]:
         try:
@@ -215,6 +203,24 @@ class TorCheck:
             )
         await stream.close()
         return fine("onions", f"friend code {which}: reached over tor")
+
+
+async def _ask_running(options: TorOptions) -> tuple[Bootstrap, Vanguards] | None:
+    """How the tor in the directory of these options stands; ``None`` when none runs there.
+
+    Raises: TorUnavailable when it does not answer, or not us.
+    """
+    try:
+        control = await Control.connect(options.data_directory / "s" / "control", lambda _action, _address: None)
+    except ControlAbsent:
+        return None
+    try:
+        said = " ".join(await control.command("GETINFO status/bootstrap-phase"))
+        vanguards = await vanguards_of(control)
+    finally:
+        await control.close()
+    progress = Bootstrap.parse(said)
+    return None if progress is None else (progress, vanguards)
 
 
 def _guarded(vanguards: Vanguards) -> Finding:
