@@ -15,6 +15,7 @@ from chattor_bridge.transport.tor import onions as onions_module
 from chattor_bridge.transport.tor.control import CommandRefused, Control
 from chattor_bridge.transport.tor.onion import HostedOnion
 from chattor_bridge.transport.tor.onions import UPLOADS_AWAITED, Onions
+from chattor_bridge.transport.tor.stage import WIDTH_FIRST
 from tests.transport.streams import echo
 
 WAIT = 10.0
@@ -105,6 +106,25 @@ async def test_an_onion_that_is_withdrawn_before_it_is_published_leaves_its_succ
     other = queue.add()
     await queue.tor.hosts(other)
     await queue.uploaded(other)
+
+
+async def test_as_many_are_published_at_once_as_goes_well(queue: Queue) -> None:
+    onions = [queue.add() for _ in range(3 * WIDTH_FIRST)]
+    await queue.tor.hosts(onions[WIDTH_FIRST - 1])
+    assert len(queue.tor.hosted) == WIDTH_FIRST
+    for onion in onions[:WIDTH_FIRST]:
+        await queue.uploaded(onion)
+    await queue.tor.hosts(onions[2 * WIDTH_FIRST])
+    assert len(queue.tor.hosted) == 2 * WIDTH_FIRST + 1  # one more at once than before
+
+
+async def test_fewer_are_published_at_once_when_no_directory_takes_them(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onions_module, "PUBLICATION_TIMEOUT", 0.1)
+    onions = [queue.add() for _ in range(WIDTH_FIRST + 2)]
+    await queue.tor.hosts(onions[WIDTH_FIRST])  # the others were taken out of tor again
+    assert len(queue.tor.hosted) == WIDTH_FIRST // 2
 
 
 async def test_publishing_that_fails_begins_anew_with_another_control_connection(
