@@ -358,7 +358,7 @@ def from_json(stored: JsonObject) -> Action:
     Raises: ValueError when a newer version of this program stored it.
     """
     fields = dict(stored)
-    kind = _KINDS.get(fields.pop("kind", ""))
+    kind = _KINDS.get(str(fields.pop("kind", "")))
     if kind is None:
         raise ValueError("a kind of action this version does not know")
     try:
