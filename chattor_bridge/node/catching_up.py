@@ -56,7 +56,7 @@ class CatchingUp:
 
     async def so_far(self, tx: Transaction) -> Missed | None:
         """What has come, if it is worth a word."""
-        return _told(await self._around.store.missed.of_node(tx, self._node_id), over=False)
+        return _so_far(await self._around.store.missed.of_node(tx, self._node_id))
 
     async def run(self, is_collecting: Callable[[], bool]) -> None:
         """Tell of it, until cancelled. ``is_collecting``: whether carriers hold more. Raises: DatabaseUnavailable."""
@@ -67,13 +67,15 @@ class CatchingUp:
             await self._follow(is_collecting)
 
     async def _follow(self, is_collecting: Callable[[], bool]) -> None:
-        """From the first that has come to the last."""
-        clock, before, since = self._around.clock, 0, 0.0
-        while came := await self._tell(before):
+        """From the first that has come to the last. What was told of is told as over, whoever is forgotten meanwhile:
+        what that friend had said does not count any more."""
+        clock, before, since, told = self._around.clock, 0, 0.0, False
+        while (came := await self._tell(before)) or told:
+            told = told or came >= MANY
             if came != before:
                 before, since = came, clock.monotonic()
             elif not is_collecting() and clock.monotonic() - since >= QUIET:
-                await self._end()
+                await self._end(told=told)
                 return
             await clock.sleep(TOLD_EVERY if came >= MANY else SOON)
 
@@ -81,18 +83,20 @@ class CatchingUp:
         """Say how many have come, if it is more than ``before``; how many."""
         async with self._around.store.transaction() as tx:
             counts = await self._around.store.missed.of_node(tx, self._node_id)
-            missed = _told(counts, over=False)
+            missed = _so_far(counts)
             if missed is not None and missed.messages != before:
                 await self._around.observer.record(tx, self._node_id, missed)
         return sum(counts.values())
 
-    async def _end(self) -> None:
+    async def _end(self, *, told: bool) -> None:
         async with self._around.store.transaction() as tx:
-            missed = _told(await self._around.store.missed.take(tx, self._node_id), over=True)
-            if missed is not None:
+            counts = await self._around.store.missed.take(tx, self._node_id)
+            messages = sum(counts.values())
+            if told or messages >= MANY:
+                missed = Missed(messages, len(counts), over=True)
                 await self._around.observer.record(tx, self._node_id, missed)
 
 
-def _told(counts: dict[PeerId, int], *, over: bool) -> Missed | None:
+def _so_far(counts: dict[PeerId, int]) -> Missed | None:
     messages = sum(counts.values())
-    return Missed(messages, len(counts), over) if messages >= MANY else None
+    return Missed(messages, len(counts), over=False) if messages >= MANY else None

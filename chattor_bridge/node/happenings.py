@@ -154,6 +154,8 @@ class Missed:
     @property
     def in_words(self) -> str:
         """The same for people."""
+        if not self.messages:
+            return "All missed messages have come; who had sent them is no friend any more."
         who = "a friend" if self.friends == 1 else f"{self.friends} friends"
         if self.over:
             return f"{self.messages:,} missed messages have come, from {who}."

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from chattor_bridge.node.catching_up import MANY, QUIET
 from chattor_bridge.node.happenings import Missed
 from tests.carrying.circle_of_three import Three
-from tests.node.world import World
+from tests.node.world import Person, World
 
 
 async def test_what_carriers_bring_is_told_of_once_also_after_a_crash(world: World) -> None:
@@ -38,6 +40,27 @@ async def test_what_waited_for_a_link_counts_and_what_is_said_on_it_does_not(wor
     await rita.until(lambda: any(one.over for one in rita.of(Missed)), time_passes=True)
     assert rita.of(Missed)[-1] == Missed(MANY, 1, over=True)
     assert len(rita.texts()) == 2 * MANY
+
+
+async def test_the_end_is_told_also_when_who_said_the_most_is_forgotten_midway(world: World) -> None:
+    rita, sam, olga = [await world.person(name) for name in ("Rita", "Sam", "Olga")]
+    for others, left in ((1, Missed(3, 1, over=True)), (0, Missed(0, 0, over=True))):
+        with_sam, with_olga = [await rita.befriend(one) for one in (sam, olga)]
+        before = len(rita.of(Missed))
+        await rita.house.stop()
+        await sam.say(with_sam, *["while you were away"] * MANY)
+        await olga.say(with_olga, *["and I"] * (3 * others))
+        await rita.house.start()
+        so_far = Missed(MANY + 3 * others, 1 + others, over=False)
+        await rita.until(partial(_told, rita, so_far), time_passes=True)
+        async with rita.house.store.transaction() as tx:
+            await rita.node.forget(tx, with_sam)
+        await rita.until(partial(_told, rita, left), time_passes=True)
+        assert [one for one in rita.of(Missed)[before:] if one.over] == [left]
+
+
+def _told(person: Person, missed: Missed) -> bool:
+    return person.of(Missed)[-1:] == [missed]
 
 
 async def test_a_few_messages_are_no_news(world: World) -> None:
