@@ -1,7 +1,7 @@
 """How many messages come that were said while there was no link: what a person is told of being away.
 
 A message is *missed* when a carrier brought it, or when the friend had sealed it before its hello on the link that is
-up. Each is counted on disk in the transaction in which it arrives, so that a crash neither loses the count nor has the
+up. The friend says itself which these are: it is believed until nothing of it comes for a while. Each is counted on disk in the transaction in which it arrives, so that a crash neither loses the count nor has the
 end told twice. Nothing says beforehand how many there will be: a block shows what is in it only when it is opened.
 """
 
@@ -30,6 +30,10 @@ QUIET: Final = 60.0
 """Seconds without a missed message after which that was all, unless a carrier has said that it holds more: a slow
 circuit takes a few for what is under way."""
 
+LIVE_AFTER: Final = 180.0
+"""Seconds without anything of a friend's after which what comes is said now, whatever number the friend has named: what
+is past a gap waits for a third of that."""
+
 
 class CatchingUp:
     """Of one node. `run` it, or nobody is told."""
@@ -38,19 +42,29 @@ class CatchingUp:
         self._around = around
         self._node_id = node_id
         self._waited: dict[PeerId, int] = {}
+        self._came_at: dict[PeerId, float] = {}
         self._news = asyncio.Event()
 
     def greeted(self, peer_id: PeerId, highest_sent: int) -> None:
         """A link is up, and the friend says up to which number it had sealed something before."""
         self._waited[peer_id] = highest_sent
+        self._came_at[peer_id] = self._around.clock.monotonic()
 
     def carried(self, peer_id: PeerId, seq: int) -> None:
         """Something of this number has come by a carrier."""
         self._waited[peer_id] = max(seq, self._waited.get(peer_id, 0))
+        self._came_at[peer_id] = self._around.clock.monotonic()
 
     async def arrived(self, tx: Transaction, peer_id: PeerId, seq: int, body: Body) -> None:
         """Something is shown to our owner: count it, if it is a message that was missed."""
-        if seq <= self._waited.get(peer_id, 0) and isinstance(body, Text | FileOffer | Location | Poll):
+        if seq > self._waited.get(peer_id, 0):
+            return
+        now = self._around.clock.monotonic()
+        if now - self._came_at[peer_id] >= LIVE_AFTER:
+            del self._waited[peer_id], self._came_at[peer_id]
+            return
+        self._came_at[peer_id] = now
+        if isinstance(body, Text | FileOffer | Location | Poll):
             await self._around.store.missed.add(tx, self._node_id, peer_id)
             tx.after_commit(self._news.set)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from chattor_bridge.node.catching_up import MANY, QUIET
+from chattor_bridge.node.catching_up import LIVE_AFTER, MANY, QUIET
 from chattor_bridge.node.happenings import Missed
 from tests.carrying.circle_of_three import Three
 from tests.node.world import Person, World
@@ -61,6 +61,20 @@ async def test_the_end_is_told_also_when_who_said_the_most_is_forgotten_midway(w
 
 def _told(person: Person, missed: Missed) -> bool:
     return person.of(Missed)[-1:] == [missed]
+
+
+async def test_a_friend_who_names_too_high_a_number_is_believed_until_it_is_quiet(world: World) -> None:
+    rita, sam = await world.person("Rita"), await world.person("Sam")
+    peer_id = await rita.befriend(sam)
+    rita.node.work.mailbox.catching_up.greeted(peer_id, 10**9)  # as its hello said
+    await sam.say(peer_id, *["at once"] * MANY)
+    await rita.until(partial(_told, rita, Missed(MANY, 1, over=False)), time_passes=True)
+    await world.clock.pass_slowly(LIVE_AFTER)
+    await sam.say(peer_id, *["later"] * MANY)
+    await rita.until(lambda: len(rita.texts()) == 2 * MANY)
+    await world.clock.pass_slowly(3 * QUIET)
+    assert [one for one in rita.of(Missed) if one.over] == [Missed(MANY, 1, over=True)]
+    assert rita.of(Missed)[-1].over
 
 
 async def test_a_few_messages_are_no_news(world: World) -> None:
