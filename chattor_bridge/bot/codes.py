@@ -17,6 +17,7 @@ from chattor_bridge.bot.request import Request
 from chattor_bridge.bridge.actions import ShowImage
 from chattor_bridge.bridge.content import literal
 from chattor_bridge.bridge.listener import Deed
+from chattor_bridge.counting import counted
 from chattor_bridge.durations import in_words, read_duration
 from chattor_bridge.errors import UsageError
 from chattor_bridge.node.ports import Transaction
@@ -225,7 +226,7 @@ def _state(code: CodeInfo, now: int) -> str:
     """What there is to know of a code, in brackets; nothing for an ordinary one at work."""
     facts = ["one-time"] if code.one_time else []
     if code.max_uses is not None and not code.one_time:
-        facts.append(f"{code.uses} of {code.max_uses} uses")
+        facts.append(f"{code.uses} of {counted(code.max_uses, 'use')}")
     if code.is_used_up:
         facts.append("used up")
     elif code.expires_at is not None:

@@ -9,6 +9,7 @@ from chattor_bridge.bot.request import Request
 from chattor_bridge.bridge.content import literal
 from chattor_bridge.bridge.listener import Deed
 from chattor_bridge.bridge.look import NAMELESS
+from chattor_bridge.counting import counted
 from chattor_bridge.errors import UsageError
 from chattor_bridge.ids import PeerId
 from chattor_bridge.node.node import Node
@@ -148,7 +149,7 @@ def _troubles(work: Sequence[WorkStatus], names: Mapping[PeerId, str]) -> str:
 def _trouble(item: WorkStatus, name: str) -> str:
     said = f"{WORK.get(item.what, item.what).format(name=name)}: {literal(item.reason)}"
     again = "" if item.next_try_in is None else f"; I try again in {max(1, round(item.next_try_in))} s"
-    return f"{said} ({item.failures} failures in a row{again})" if item.failures else said
+    return f"{said} ({counted(item.failures, 'failure')} in a row{again})" if item.failures else said
 
 
 def _localpart(user: str) -> str:

@@ -12,13 +12,14 @@ from chattor_bridge.bridge.erasure import Erasure
 from chattor_bridge.bridge.listener import Deed
 from chattor_bridge.bridge.permissions import Level
 from chattor_bridge.bridge.voice import Place
+from chattor_bridge.counting import counted
 from chattor_bridge.errors import NotFound, UsageError
 from chattor_bridge.ids import MatrixUserId
 from chattor_bridge.node.ports import Transaction
 
 QUESTION = (
-    "This removes {whose} Chattor node for good: its keys, {codes} friend codes, {contacts} contacts, and {queued} "
-    "messages that are still on their way. Nobody can bring it back. The contacts are not told; they see it offline. "
+    "This removes {whose} Chattor node for good: its keys, {codes}, {contacts}, and {queued} still on "
+    "the way. Nobody can bring it back. The contacts are not told; they see it offline. "
     "What was said stays in the Matrix rooms; I and the contacts leave them.\n\n"
     "To do it, write `{command}` within ten minutes."
 )
@@ -71,11 +72,12 @@ async def _question(tx: Transaction, request: Request, owner: MatrixUserId, whos
         raise NotFound("there is no such node any more")
     store = request.desk.store
     contacts = await store.contacts.of_node(tx, node.node_id)
+    queued = sum([await store.outbox.count(tx, node.node_id, contact.peer_id) for contact in contacts])
     return QUESTION.format(
         whose=whose,
-        codes=len(await store.doors.of_node(tx, node.node_id)),
-        contacts=len(contacts),
-        queued=sum([await store.outbox.count(tx, node.node_id, contact.peer_id) for contact in contacts]),
+        codes=counted(len(await store.doors.of_node(tx, node.node_id)), "friend code"),
+        contacts=counted(len(contacts), "contact"),
+        queued=counted(queued, "message"),
         command=command,
     )
 

@@ -8,6 +8,7 @@ from chattor_bridge.bridge.bridge import BridgeStatus
 from chattor_bridge.bridge.content import literal
 from chattor_bridge.bridge.listener import Deed
 from chattor_bridge.bridge.permissions import Level
+from chattor_bridge.counting import counted
 from chattor_bridge.ids import MatrixUserId
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.views import NodeStatus
@@ -34,17 +35,18 @@ async def nodes(request: Request) -> Deed:
 def _bridge(bridge: BridgeStatus, statuses: list[NodeStatus]) -> str:
     contacts, online = sum(status.contacts for status in statuses), sum(status.contacts_online for status in statuses)
     onions, published = sum(one.onions for one in statuses), sum(one.onions_published for one in statuses)
+    inbox, actions = counted(bridge.inbox, "event"), counted(bridge.actions, "thing")
     lines = [
         f"Nodes: {len(statuses)}, of them {sum(status.running for status in statuses)} running.",
         f"Contacts: {contacts}, of them {online} online.",
         f"Onion services: {onions}, of them {published} published.",
         f"On the way to contacts: {sum(status.queued for status in statuses)}.",
-        f"Waiting here: {bridge.inbox} events from the homeserver, {bridge.actions} things to do there.",
+        f"Waiting here: {inbox} from the homeserver, {actions} to do there.",
         f"Set aside: {bridge.parked}.",
     ]
     reasons = sorted({resting.reason for resting in bridge.resting.values()})
     if reasons:
-        lines.append(f"Standing still: {len(bridge.resting)} queues ({'; '.join(map(literal, reasons))}).")
+        lines.append(f"Standing still: {counted(len(bridge.resting), 'queue')} ({'; '.join(map(literal, reasons))}).")
     return "\n".join(f"- {line}" for line in lines)
 
 
@@ -53,11 +55,13 @@ def _line(status: NodeStatus, parked: int, *, allowed: bool) -> str:
         "stopped" if not status.running else "running" if allowed else "resting, because its owner has no permission"
     )
     failing = sum(1 for work in status.work if work.failures)
-    trouble = f", {failing} things not working" if failing else ""
+    trouble = f", {counted(failing, 'thing')} not working" if failing else ""
     aside = f", {parked} set aside" if parked else ""
     return (
-        f"- **{literal(status.owner)}**: {state}, {status.contacts} contacts ({status.contacts_online} online), "
-        f"{status.codes} codes ({status.codes_published} reachable), {status.queued} on the way{trouble}{aside}"
+        f"- **{literal(status.owner)}**: {state}, "
+        f"{counted(status.contacts, 'contact')} ({status.contacts_online} online), "
+        f"{counted(status.codes, 'code')} ({status.codes_published} reachable), "
+        f"{status.queued} on the way{trouble}{aside}"
     )
 
 

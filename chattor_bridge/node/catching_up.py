@@ -1,8 +1,9 @@
 """How many messages come that were said while there was no link: what a person is told of being away.
 
 A message is *missed* when a carrier brought it, or when the friend had sealed it before its hello on the link that is
-up. The friend says itself which these are: it is believed until nothing of it comes for a while. Each is counted on disk in the transaction in which it arrives, so that a crash neither loses the count nor has the
-end told twice. Nothing says beforehand how many there will be: a block shows what is in it only when it is opened.
+up. The friend says itself which these are: it is believed until nothing of it comes for a while. Each is counted on
+disk in the transaction in which it arrives, so that a crash neither loses the count nor has the end told twice. Nothing
+says beforehand how many there will be: a block shows what is in it only when it is opened.
 """
 
 from __future__ import annotations

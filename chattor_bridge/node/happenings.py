@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from chattor_bridge.counting import counted
 from chattor_bridge.ids import EventId, FileId, KnockId, PeerId
 from chattor_bridge.protocol.events import Event
 
@@ -157,9 +158,10 @@ class Missed:
         if not self.messages:
             return "All missed messages have come; who had sent them is no friend any more."
         who = "a friend" if self.friends == 1 else f"{self.friends} friends"
+        missed = counted(self.messages, "missed message")
         if self.over:
-            return f"{self.messages:,} missed messages have come, from {who}."
-        return f"Catching up: {self.messages:,} missed messages so far, from {who}."
+            return f"{missed} {'has' if self.messages == 1 else 'have'} come, from {who}."
+        return f"Catching up: {missed} so far, from {who}."
 
 
 @dataclass(frozen=True, slots=True)

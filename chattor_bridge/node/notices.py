@@ -52,7 +52,10 @@ def in_words(
     if type_name == UNREADABLE:
         return "A message came here that nobody can read any more. Ask for it again."
     if type_name == MISSING:
-        return f"Missing here: {fields.get('count', 'some')} messages that have not arrived."
+        count = fields.get("count")
+        if count == 1:
+            return "Missing here: 1 message that has not arrived."
+        return f"Missing here: {count or 'some'} messages that have not arrived."
     if type_name == SESSION_RENEWED:
         reason = _RENEWED.get(fields.get("reason"), "it was needed")
         return (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from contextlib import aclosing
 
+from chattor_bridge.counting import counted
 from chattor_bridge.terminal.client import ask, ask_once
 from chattor_bridge.terminal.control import Item, JsonObject
 from chattor_bridge.terminal.home import Home
@@ -44,10 +45,10 @@ def mailbox_lines(mailbox: JsonObject) -> list[str]:
     carried = mailbox["carried"]
     if carried:
         held, limit = (f"{mailbox[one] / 1_000_000:,.1f} MB" for one in ("held", "limit"))
-        friends = f"{len(carried)} friend{'s' * (len(carried) != 1)}"
+        friends = counted(len(carried), "friend")
         shelves = f"{mailbox['shelves']} of {mailbox['most_shelves']} shelves"
         lines = [f"mailbox   {held} held for {friends}, of {limit} at most, on {shelves}"]
-        lines += [f"          {neutralised(one['name'])}: {one['held']} blocks" for one in carried]
+        lines += [f"          {neutralised(one['name'])}: {counted(one['held'], 'block')}" for one in carried]
     else:
         lines = ["mailbox   for nobody yet: pair makes a code for that"]
     if (tor := mailbox["tor"]) is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 
+from chattor_bridge.counting import counted
 from chattor_bridge.terminal.client import ask_once
 from chattor_bridge.terminal.control import SHORT_ID, JsonObject
 from chattor_bridge.terminal.home import Home
@@ -97,7 +98,7 @@ def door_state(item: JsonObject) -> str:
     if item["once"]:
         facts.append("one-time")
     elif item["max_uses"] is not None:
-        facts.append(f"{item['uses']} of {item['max_uses']} uses")
+        facts.append(f"{item['uses']} of {counted(item['max_uses'], 'use')}")
     if item["max_uses"] is not None and item["uses"] >= item["max_uses"]:
         facts.append("used up")
     elif item["expires"] is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 
+from chattor_bridge.counting import counted
 from chattor_bridge.errors import Unavailable
 from chattor_bridge.ids import EventId, NodeId, PeerId
 from chattor_bridge.node.ports import Clock
@@ -18,7 +19,7 @@ INTERVAL = 3600.0
 DAY = 86_400
 
 TOO_MUCH = (
-    "[The oldest {count} messages of this friend were removed here: it has said more than this program keeps. If it "
+    "[Removed here: the oldest {count} of this friend, for it has said more than this program keeps. If it "
     "floods you, `chattor block` or `chattor forget` ends that]"
 )
 
@@ -68,7 +69,7 @@ class Forgetting:
                 peer_id,
                 event_id,
                 Direction.IN,
-                TOO_MUCH.format(count=count),
+                TOO_MUCH.format(count=counted(count, "message")),
                 sent_at=now,
                 stored_at=now,
             )

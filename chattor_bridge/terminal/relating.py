@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 
+from chattor_bridge.counting import counted
 from chattor_bridge.errors import NotFound, UsageError
 from chattor_bridge.ids import FileId, PeerId
 from chattor_bridge.node.node import Node
@@ -92,7 +93,7 @@ class Relating:
             if entry.kind != Poll.TYPE or entry.detail is None:
                 raise UsageError("this is no poll")
             if any(choice >= len(entry.detail["answers"]) for choice in choices):
-                raise UsageError(f"this poll has {len(entry.detail['answers'])} answers")
+                raise UsageError(f"this poll has {counted(len(entry.detail['answers']), 'answer')}")
             if len(choices) > entry.detail["choices"]:
                 raise UsageError(f"this poll lets you choose {entry.detail['choices']} at most")
             if await self._is_over(tx, entry):

@@ -126,7 +126,7 @@ async def test_delete_everything_asks_back_and_a_wrong_number_deletes_nothing(to
     portal = await town.befriend(friend)
     room = _management(town, portal)
     question = await town.ask(room, "delete-everything")
-    assert "1 contacts" in question
+    assert "1 contact," in question
     assert "ten minutes" in question
     for wrong in ("delete-everything yes", "delete-everything 0"):
         assert "ten minutes" in await town.ask(room, wrong)
@@ -234,8 +234,8 @@ async def test_an_administrator_sees_every_node_and_nothing_of_what_is_said(town
     assert "nodes" in await town.ask(room, "help", OPERATOR)
     text = await town.ask(room, "nodes", OPERATOR)
     assert "Nodes: 1, of them 1 running" in text
-    assert f"{ALICE}**: running, 1 contacts" in text
-    assert "1 codes" in text
+    assert f"{ALICE}**: running, 1 contact " in text
+    assert "1 code " in text
     for secret in ("Bob", "secret label", "chattor:"):
         assert secret not in text
 

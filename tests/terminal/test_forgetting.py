@@ -48,11 +48,11 @@ async def test_who_fills_the_history_loses_its_oldest_words_and_the_owner_is_tol
     await forgetting.forget()
     *_, told = kept = await _texts(store)
     assert [text.split()[0] for text in kept[:-1]] == ["3", "4", "5"]
-    assert "oldest 3 messages of this friend were removed" in told
+    assert "Removed here: the oldest 3 messages of this friend" in told
     assert rung.is_set()
     await _say(store, "and it goes on ".ljust(900, "x"))
     await forgetting.forget()  # each time
-    assert len([text for text in await _texts(store) if "were removed" in text]) == 2
+    assert len([text for text in await _texts(store) if "Removed here" in text]) == 2
 
 
 async def test_nobody_else_is_told_anything(store: Store) -> None:

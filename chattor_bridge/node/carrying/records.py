@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from chattor_bridge.counting import counted
 from chattor_bridge.ids import OnionKey, PeerId, ShelfId
 from chattor_bridge.protocol.carrying import Deposit
 from chattor_bridge.protocol.limits import BLOCK_SIZE, MAX_HELD_SHELVES, MAX_SHELF_BLOCKS, MAX_SHELVES
@@ -159,7 +160,7 @@ class CarryingInfo:
         lines = []
         if (carrier := self.carrier) is not None and (carrier.asked or carrier.shelves):
             if carrier.used:
-                lines.append(f"holds your mail on up to {carrier.shelves} shelves of {carrier.blocks} blocks")
+                lines.append(f"holds your mail on up to {_room(carrier.shelves, carrier.blocks)}")
             elif carrier.asked:
                 lines.append(
                     "holds your mail when another cannot" if carrier.shelves else "was asked to hold your mail"
@@ -167,13 +168,17 @@ class CarryingInfo:
             else:
                 lines.append("is willing to hold your mail")
         if (carriage := self.carriage) is not None:
+            held = counted(self.held, "block")
             if carriage.ended_at is not None:
-                lines.append(f"collects the last of its mail from you: {self.held} blocks, {in_megabytes(self.held)}")
+                lines.append(f"collects the last of its mail from you: {held}, {in_megabytes(self.held)}")
             elif carriage.shelves:
-                now = f"{self.held} blocks on {self.shelves} shelves now, {in_megabytes(self.held)}"
-                room = f"{carriage.shelves} shelves of {carriage.blocks} blocks"
-                most = in_megabytes(carriage.shelves * carriage.blocks)
-                lines.append(f"has its mail held by you: {now}, of up to {room}, {most}")
+                now = f"{held} on {counted(self.shelves, 'shelf', 'shelves')} now, {in_megabytes(self.held)}"
+                most = f"{_room(carriage.shelves, carriage.blocks)}, {in_megabytes(carriage.shelves * carriage.blocks)}"
+                lines.append(f"has its mail held by you: {now}, of up to {most}")
             else:
                 lines.append("asks you to hold its mail")
         return tuple(lines)
+
+
+def _room(shelves: int, blocks: int) -> str:
+    return f"{counted(shelves, 'shelf', 'shelves')} of {counted(blocks, 'block')}"

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+from chattor_bridge.counting import counted
 from chattor_bridge.errors import ChattorError, Unavailable, WrongStoreKey
 from chattor_bridge.ids import OnionKey
 from chattor_bridge.ops.doctor.files import DISK_NEEDED, MIB
@@ -39,7 +40,8 @@ class DatabaseCheck:
         if not found.made:
             yield fine("database", "there is none yet; the first start makes it")
             return
-        schema = "" if not found.outstanding else f"; the next start brings its schema {found.outstanding} steps on"
+        steps = counted(found.outstanding, "step")
+        schema = f"; the next start brings its schema {steps} on" if found.outstanding else ""
         yield fine("database", f"whole and durable, {found.nodes} at work here{schema}")
         if self._key is not None:
             yield fine("store key", "opens the database")
@@ -49,7 +51,7 @@ class DatabaseCheck:
     def _mail(self, found: Inspection) -> Iterator[Finding]:
         if not found.shelves:
             return
-        said = f"{found.held} blocks held for friends, on {found.shelves} of {MAX_CARRIED_SHELVES} shelves"
+        said = f"{counted(found.held, 'block')} held for friends, on {found.shelves} of {MAX_CARRIED_SHELVES} shelves"
         if found.shelves >= MAX_CARRIED_SHELVES:
             yield warning("mail", f"{said}: who asks now gets none", "end some: carry shows whose they are")
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.text import Text
 from textual.widgets import Static
 
+from chattor_bridge.counting import counted
 from chattor_bridge.terminal.control import JsonObject
 from chattor_bridge.terminal.tui.speech import shortened
 
@@ -31,7 +32,7 @@ def standing_line(status: JsonObject | None, *, here: bool) -> Text:
     facts = ["tor connected" if tor["ready"] else shortened(f"tor: {tor['summary']}", TOR_WIDTH)]
     facts.append(f"{status['online']} of {status['contacts']} online")
     if status["requests"]:
-        facts.append("1 request" if status["requests"] == 1 else f"{status['requests']} requests")
+        facts.append(counted(status["requests"], "request"))
     if status["unread"]:
         facts.append(f"{status['unread']} unread")
     if "missed" in status:
