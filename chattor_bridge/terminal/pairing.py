@@ -45,7 +45,7 @@ NOT_REACHED = (
     "the mailbox is not reached yet{because}: see that it is on, and that its code was made less than a day ago"
 )
 NOT_ACCEPTED = "the code has arrived there, and is not accepted yet: does chattor run --headless run there?"
-NOT_AGREED = "it is your friend now and was asked to hold your mail: its owner decides, for it is no mailbox"
+NOT_AGREED = "its owner has not agreed to hold your mail yet, and decides, for it is no mailbox"
 GOES_ON = "{said}. It goes on by itself; chattor carry shows when your mail is held"
 
 log = logging.getLogger(__name__)
@@ -89,13 +89,13 @@ class Pairing:
             knock_id = await self._node.add(tx, code, "", pair=True)
             tx.after_commit(lambda: self._bell.ring(Changed.REQUESTS))
         deadline = self._clock.monotonic() + wait
-        said = None
+        said: list[JsonObject] = []
         while not gone.is_set():
             news = self._bell.next()
             standing, missing = await self._standing(knock_id, before)
-            if standing != said:
+            if standing not in said:  # each step once, also when one was missed and is seen behind the next
                 yield Item(standing)
-                said = standing
+                said.append(standing)
             if not missing:
                 return
             left = deadline - self._clock.monotonic()

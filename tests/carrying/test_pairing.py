@@ -14,10 +14,12 @@ from chattor_bridge.node.happenings import ContactAdded, KnockReceived
 from chattor_bridge.node.views import RequestInfo
 from chattor_bridge.terminal import pairing
 from chattor_bridge.terminal.bell import Bell
-from chattor_bridge.terminal.exits import Exit
+from chattor_bridge.terminal.control import Item
+from chattor_bridge.terminal.exits import CommandError, Exit
 from chattor_bridge.terminal.pairing import CODE_LIFETIME, AcceptingPairs, Pairing
+from tests.carrying.circle_of_three import until
 from tests.carrying.test_programs import until_carry
-from tests.node.world import Person, World
+from tests.node.world import PATIENCE, Person, World
 from tests.terminal.resident import Program, Resident, residents
 
 
@@ -187,3 +189,31 @@ async def test_a_mailbox_accepts_who_has_a_one_time_code_and_nobody_else(world: 
         assert [friend.name for friend in await carl.node.contacts()] == ["Rita"]
     finally:
         accepting.cancel()
+
+
+async def test_that_it_is_a_friend_is_said_once(world: World) -> None:
+    """And not again by the complaint that it is no more yet."""
+    rita, carl = await world.person("Rita"), await world.person("Carl")
+    steps: list[str] = []
+
+    async def pair() -> None:
+        one = Pairing(rita.node, rita.house.store, world.clock, Bell(), headless=False)
+        async with aclosing(one.pair({"code": await carl.code(), "wait": 60}, asyncio.Event())) as answers:
+            async for answer in answers:
+                assert isinstance(answer, Item)
+                steps.append(answer.fields["state"])
+
+    pairing_ = asyncio.create_task(pair())
+    await carl.until(lambda: bool(carl.of(KnockReceived)))
+    await carl.accept()
+    await asyncio.wait_for(until(_none, lambda _: "friend" in steps), PATIENCE)
+    await world.clock.advance(61)
+    with pytest.raises(CommandError) as told:
+        await asyncio.wait_for(pairing_, PATIENCE)
+    assert "its owner has not agreed to hold your mail yet" in str(told.value)
+    assert "friend" not in str(told.value)
+    assert steps.count("friend") == 1
+
+
+async def _none() -> None:
+    pass
