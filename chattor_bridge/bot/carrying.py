@@ -14,7 +14,6 @@ from chattor_bridge.bot.request import Request
 from chattor_bridge.bridge.listener import Deed
 from chattor_bridge.errors import UsageError
 from chattor_bridge.node.ports import Transaction
-from chattor_bridge.protocol.limits import MAX_SHELF_BLOCKS, MAX_SHELVES
 
 USAGE: Final = "Say what, and which contact: carry ask 1, carry leave 1, carry offer 1 or carry stop 1."
 
@@ -65,8 +64,7 @@ async def carry(request: Request) -> Deed:
         elif what == "stop":
             await carrying.stop(tx, peer_id)
         else:
-            shelves, blocks = map(int, numbers) if numbers else (MAX_SHELVES, MAX_SHELF_BLOCKS)
-            await carrying.offer(tx, peer_id, shelves, blocks)
+            await carrying.offer(tx, peer_id, *map(int, numbers))
         await request.answer(tx, DONE[what])
 
     return deed

@@ -26,7 +26,9 @@ async def carry(arguments: argparse.Namespace, home: Home, output: Output) -> No
         return
     said = {"what": arguments.action, "contact": arguments.contact} if arguments.action else {}
     if arguments.action == "offer":
-        said |= {"shelves": arguments.shelves, "blocks": arguments.blocks}
+        said |= {"blocks": arguments.blocks}
+        if arguments.shelves is not None:
+            said |= {"shelves": arguments.shelves}
     items, in_all = await ask_once(home, "carry", **said)
     if arguments.action:
         output.show({"done": arguments.action}, DONE[arguments.action].format(list=home.command("carry")))

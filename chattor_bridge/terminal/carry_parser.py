@@ -66,9 +66,8 @@ def add_carrying(add: Add) -> None:
             action.add_argument(
                 "--shelves",
                 type=bounded(1, MAX_SHELVES),
-                default=MAX_SHELVES,
                 metavar="N",
-                help=f"one for each of its friends, 1 to {MAX_SHELVES} (default: all)",
+                help=f"one for each of its friends, 1 to {MAX_SHELVES} (default: all, and half of those left at most)",
             )
             action.add_argument(
                 "--blocks",

@@ -88,7 +88,7 @@ class Carrying:
                 case "leave":
                     await carrying.leave(tx, peer_id)
                 case "offer":
-                    shelves, blocks = arguments.number(args, "shelves"), arguments.number(args, "blocks")
+                    shelves, blocks = arguments.optional_number(args, "shelves"), arguments.number(args, "blocks")
                     await carrying.offer(tx, peer_id, shelves, blocks)
                 case "stop":
                     await carrying.stop(tx, peer_id)

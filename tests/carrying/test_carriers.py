@@ -9,16 +9,17 @@ from functools import partial
 
 import pytest
 
-from chattor_bridge.errors import OnionNotAuthorised, UsageError
+from chattor_bridge.errors import LimitReached, OnionNotAuthorised, UsageError
 from chattor_bridge.ids import OnionKey, PeerId, ShelfId
-from chattor_bridge.node.carrying.records import Target
+from chattor_bridge.node.carrying import agreements
+from chattor_bridge.node.carrying.records import CarryPolicy, Target
 from chattor_bridge.node.happenings import CARRY_ASKED, CARRY_ENDED, CARRY_OFFERED, EventArrived
 from chattor_bridge.protocol.carrying import ShelfOpen
 from chattor_bridge.protocol.deposit import DepositorEnd, auth_key
 from chattor_bridge.protocol.events import Unknown
 from chattor_bridge.protocol.limits import BLOCK_SIZE, SHELF_LIFETIME
 from chattor_bridge.storage.transaction import sql
-from tests.carrying.circle_of_three import Three, until_many
+from tests.carrying.circle_of_three import Three, until, until_many
 from tests.node.world import PATIENCE, Person, World
 
 
@@ -363,3 +364,71 @@ async def test_only_so_much_is_offered(three: Three) -> None:
         with pytest.raises(UsageError, match="can be offered"):
             async with three.carl.house.store.transaction() as tx:
                 await three.carl.node.carrying.offer(tx, three.with_carl, shelves, blocks)
+
+
+async def test_who_asks_later_gets_something_and_who_asks_last_is_told(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two shelves that the process has, the first gets one, and so does the second."""
+    monkeypatch.setattr(agreements, "MAX_CARRIED_SHELVES", 2)
+    carl, sam = await world.person("Carl"), await world.person("Sam")
+    others = [await world.person(name) for name in ("Rita", "Dora", "Eve")]
+    with_carl = [await one.befriend(carl) for one in others]
+    for one in others:
+        await one.befriend(sam)
+    for one, peer_id in zip(others[:2], with_carl[:2], strict=True):
+        async with one.house.store.transaction() as tx:
+            await one.node.carrying.ask(tx, peer_id)
+        async with carl.house.store.transaction() as tx:
+            await carl.node.carrying.offer(tx, peer_id)
+        await asyncio.wait_for(until(partial(_own_shelf, one), bool), PATIENCE)
+        [info] = await one.node.carrying.overview()
+        assert info.carrier is not None
+        assert info.carrier.shelves == 1
+    with pytest.raises(LimitReached, match="as many as it can"):
+        async with carl.house.store.transaction() as tx:
+            await carl.node.carrying.offer(tx, with_carl[2])
+    carl.node.carrying._policy = CarryPolicy(automatic=True)
+    async with others[2].house.store.transaction() as tx:
+        await others[2].node.carrying.ask(tx, with_carl[2])
+    await carl.until(lambda: any(_says(one, CARRY_ASKED, with_carl[2]) for one in carl.of(EventArrived)))
+    async with carl.house.store.transaction() as tx:
+        await carl.node.carrying.offer(tx, with_carl[0], 2)  # who has one may be offered another number
+
+
+async def test_those_for_whom_a_carrier_has_no_room_share_what_it_has(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    three = await Three.meet(world)
+    olga = await world.person("Olga")
+    with_olga = await three.rita.befriend(olga)
+    async with three.carl.house.store.transaction() as tx:
+        await three.carl.node.carrying.offer(tx, three.with_carl)
+    monkeypatch.setattr(agreements, "MAX_CARRIED_SHELVES", 0)
+    async with three.rita.house.store.transaction() as tx:
+        await three.rita.node.carrying.ask(tx, three.with_carl)
+    await until_many(three.shelves, 2)
+    [info] = await three.rita.node.carrying.overview()
+    assert info.in_words == ("is willing to hold your mail, and has had no room for it yet",)
+    monkeypatch.setattr(agreements, "MAX_CARRIED_SHELVES", 1)
+
+    async def targets() -> list[object]:
+        return [one.deposit for one in [*await three.targets(), *await _targets(olga, with_olga)]]
+
+    await world.clock.pass_until(until(targets, lambda found: len(found) == 2), step=3600)
+    assert len(set(await targets())) == 1
+    [info] = await three.rita.node.carrying.overview()
+    assert info.in_words == ("holds your mail on up to 16 shelves of 128 blocks",)
+    monkeypatch.setattr(agreements, "MAX_CARRIED_SHELVES", 2)
+    await world.clock.pass_until(until(targets, lambda found: len(set(found)) == 2), step=3600)
+
+
+async def _own_shelf(person: Person) -> bool:
+    async with person.house.store.transaction() as tx:
+        shelves = await person.house.store.carriers.shelves(tx, person.node_id)
+    return any(shelf.deposit is not None for shelf in shelves)
+
+
+def _says(arrived: EventArrived, what: str, peer_id: PeerId) -> bool:
+    body = arrived.event.body
+    return isinstance(body, Unknown) and body.type == what and arrived.peer_id == peer_id

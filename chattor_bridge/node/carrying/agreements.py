@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from chattor_bridge.errors import UsageError
+from chattor_bridge.errors import LimitReached, UsageError
 from chattor_bridge.failpoints import failpoint
 from chattor_bridge.ids import NodeId, PeerId, ShelfId
 from chattor_bridge.node.carrying.quota import Quota
@@ -48,6 +48,11 @@ from chattor_bridge.protocol.session import Session
 MOST_OWN_SHELVES: Final = 4 * MAX_SHELVES
 """Shelves at one carrier of which a note is kept, up to which it may name some that we know nothing of: twice as many
 as it can have open for us."""
+
+NO_SHELF: Final = (
+    f"this program hosts {MAX_CARRIED_SHELVES} shelves for friends, as many as it can: carry shows whose mail you "
+    "hold, and carry stop ends that for one"
+)
 
 _LONG_AGO: Final = 0
 """When a shelf was asked for that is to be asked for again at once."""
@@ -94,11 +99,18 @@ class Agreements(Settling):
         await self._store.carriers.put(tx, self._node_id, replace(carrier, asked=False, used=False))
         tx.after_commit(self._look_again)
 
-    async def offer(self, tx: Transaction, peer_id: PeerId, shelves: int, blocks: int) -> None:
-        """Carry for a friend, asked or unasked, or change how much. Raises: NotFound, UsageError."""
+    async def offer(
+        self, tx: Transaction, peer_id: PeerId, shelves: int | None = None, blocks: int = MAX_SHELF_BLOCKS
+    ) -> None:
+        """Carry for a friend, asked or unasked, or change how much; without ``shelves`` so that there is something for
+        those who ask later. Raises: NotFound, UsageError; LimitReached when there is no shelf."""
+        await self._mailbox.locked(tx, peer_id)
+        most = await self._fair(tx, peer_id, MAX_SHELVES)
+        if not most:
+            raise LimitReached(NO_SHELF)
+        shelves = most if shelves is None else shelves
         if not 1 <= shelves <= MAX_SHELVES or not 1 <= blocks <= MAX_SHELF_BLOCKS:
             raise UsageError(f"1 to {MAX_SHELVES} shelves can be offered, with 1 to {MAX_SHELF_BLOCKS} blocks on each")
-        await self._mailbox.locked(tx, peer_id)
         await self._store.carriages.put(tx, self._node_id, Carriage(peer_id, shelves, blocks))
         tx.after_commit(self._look_again)
 
@@ -139,8 +151,18 @@ class Agreements(Settling):
             carriages = {one.peer_id: one for one in await self._store.carriages.of_node(tx, self._node_id)}
             held = {peer_id: await self._store.carriages.count(tx, self._node_id, peer_id) for peer_id in carriages}
             shelves = Counter(one.peer_id for one in await self._store.carriages.shelves(tx, self._node_id))
+            ours = [one for one in await self._store.carriers.shelves(tx, self._node_id) if one.superseded_at is None]
+        answered = {one.carrier_id for one in ours if one.deposit is not None}
+        unheard = {one.carrier_id for one in ours} - answered
         return [
-            CarryingInfo(peer_id, carriers.get(peer_id), carriages.get(peer_id), held.get(peer_id, 0), shelves[peer_id])
+            CarryingInfo(
+                peer_id,
+                carriers.get(peer_id),
+                carriages.get(peer_id),
+                held.get(peer_id, 0),
+                shelves[peer_id],
+                is_ready=peer_id not in unheard,
+            )
             for peer_id in peers
             if peer_id in carriers or peer_id in carriages
         ]
@@ -211,12 +233,21 @@ class Agreements(Settling):
                 await self._store.carriages.put(tx, self._node_id, replace(carriage, offered=False))
             return None  # our owner knows already
         policy = self._policy
-        if policy.automatic:
-            await self._store.carriages.put(tx, self._node_id, Carriage(peer_id, policy.shelves, policy.blocks))
+        shelves = await self._fair(tx, peer_id, policy.shelves) if policy.automatic else 0
+        if shelves:
+            await self._store.carriages.put(tx, self._node_id, Carriage(peer_id, shelves, policy.blocks))
             tx.after_commit(lambda: failpoint("carry-agreed"))
             return Unknown(CARRY_BEGUN, {})
         await self._store.carriages.put(tx, self._node_id, Carriage(peer_id, 0, 0, offered=True))
         return Unknown(CARRY_ASKED, {})
+
+    async def _fair(self, tx: Transaction, peer_id: PeerId, most: int) -> int:
+        """How many shelves a friend is offered when nobody says how many: up to ``most``, of those of the process that
+        it has not itself, half of what the others leave; the last one too, and none when there is none."""
+        hosted, _ = await self._store.carriages.count_shelves(tx)
+        shelves = await self._store.carriages.shelves(tx, self._node_id, peer_id)
+        left = MAX_CARRIED_SHELVES - hosted + sum(shelf.closed_at is None for shelf in shelves)
+        return min(most, max(1, left // 2)) if left > 0 else 0
 
     async def _offered(self, tx: Transaction, peer_id: PeerId, shelves: int, blocks: int) -> Unknown | None:
         carrier = await self._store.carriers.get(tx, self._node_id, peer_id) or Carrier(peer_id)

@@ -136,13 +136,15 @@ class HeldInAll:
 @dataclass(frozen=True, slots=True)
 class CarryingInfo:
     """What is agreed with one friend, in both directions; ``held`` blocks of its mail are here, and ``shelves`` of its
-    shelves, those included that are closed and not empty."""
+    shelves, those included that are closed and not empty. ``is_ready``: this friend has not left every shelf that we
+    asked it for unanswered."""
 
     peer_id: PeerId
     carrier: Carrier | None
     carriage: Carriage | None
     held: int
     shelves: int
+    is_ready: bool = True
 
     @property
     def carries(self) -> bool:
@@ -159,7 +161,9 @@ class CarryingInfo:
         """The same for people, a line for each direction in which there is something."""
         lines = []
         if (carrier := self.carrier) is not None and (carrier.asked or carrier.shelves):
-            if carrier.used:
+            if carrier.used and not self.is_ready:
+                lines.append("is willing to hold your mail, and has had no room for it yet")
+            elif carrier.used:
                 lines.append(f"holds your mail on up to {_room(carrier.shelves, carrier.blocks)}")
             elif carrier.asked:
                 lines.append(

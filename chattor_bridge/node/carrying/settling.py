@@ -164,6 +164,7 @@ class Settling:
             is_unanswered = shelf.deposit is None and contact.heard_at - shelf.opened_at >= ANSWER_PATIENCE
             if is_unanswered and await self._say(tx, carrier_id, ShelfOpen(shelf.shelf_id, shelf.capability)):
                 await self._store.carriers.save_shelf(tx, self._node_id, replace(shelf, opened_at=now))
+                await self._lend(tx, shelf, open_shelves)
                 continue
             is_old = now - shelf.opened_at >= LINK_ONION_LIFETIME and shelf.deposit is not None
             if is_old and await self._open_own(tx, carrier_id, shelf.senders) is not None:
@@ -188,6 +189,15 @@ class Settling:
             elif last is not None:
                 last = replace(last, senders=(*last.senders, friend.peer_id))
                 await self._store.carriers.save_shelf(tx, self._node_id, last)
+
+    async def _lend(self, tx: Transaction, unanswered: OwnShelf, shelves: list[OwnShelf]) -> None:
+        """Let those for whom the carrier has had no shelf for long share the last one that there is."""
+        answered = [number for number, shelf in enumerate(shelves) if shelf.deposit is not None]
+        if answered:
+            last = shelves[answered[-1]]
+            last = replace(last, senders=tuple(dict.fromkeys((*last.senders, *unanswered.senders))))
+            shelves[answered[-1]] = last
+            await self._store.carriers.save_shelf(tx, self._node_id, last)
 
     async def _open_own(self, tx: Transaction, carrier_id: PeerId, senders: tuple[PeerId, ...]) -> OwnShelf | None:
         random = self._around.random
