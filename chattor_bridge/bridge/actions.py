@@ -141,11 +141,12 @@ class ClosePortal(_Sends):
 @dataclass(frozen=True, slots=True)
 class TellWaiting(_Sends):
     """Say in a portal that what was said there is still on its way, unless it is not any more by then; ``carried``:
-    by how many friends of the friend, which is said instead."""
+    by how many friends of the friend, which is said instead. Also when it was more before, if it ``falls``."""
 
     node: str
     peer: str
     carried: int = 0
+    falls: bool = False
 
 
 @dataclass(frozen=True, slots=True)

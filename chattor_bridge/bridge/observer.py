@@ -16,13 +16,14 @@ from chattor_bridge.bridge.ghosts import Household
 from chattor_bridge.bridge.lane_names import owner_lane, portal_lane
 from chattor_bridge.bridge.listener import Announcer
 from chattor_bridge.bridge.records import EventLink, Portal, Topic
-from chattor_bridge.bridge.statuses import FAILED, SUCCESS, holders, take_back_if_nothing_waits
+from chattor_bridge.bridge.statuses import FAILED, SUCCESS, is_news, take_back_if_nothing_waits
 from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.bridge.voice import Place, Voice
 from chattor_bridge.errors import NotFound
 from chattor_bridge.ids import EventId, FileId, MatrixUserId, NodeId, PeerId
 from chattor_bridge.node.happenings import (
     VERIFICATION_FAILED,
+    CarriersLost,
     CodeClosed,
     ContactAdded,
     ContactPictured,
@@ -125,6 +126,8 @@ class NodeObserver:
                 await self._delivered(tx, node_id, peer_id, event_id)
             case EventCarried(peer_id, _, carriers):
                 await self._carried(tx, node_id, peer_id, carriers)
+            case CarriersLost(peer_id, carriers):
+                await self._carried(tx, node_id, peer_id, carriers, falls=True)
             case EventFailed(peer_id, event_id, reason):
                 await self._failed(tx, await self._conversations.portal(tx, owner, node_id, peer_id), event_id, reason)
             case ContactRenamed(peer_id) | ContactPictured(peer_id):
@@ -216,14 +219,17 @@ class NodeObserver:
             report = actions.ReportStatus(link.room_id, link.matrix_event_id, SUCCESS, portal.ghost)
             await self._voice.arrange(tx, portal_lane(portal), report)
 
-    async def _carried(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, carriers: int) -> None:
-        """Friends of the friend hold something: said instead of that it waits here, and again when there are more."""
+    async def _carried(
+        self, tx: Transaction, node_id: NodeId, peer_id: PeerId, carriers: int, *, falls: bool = False
+    ) -> None:
+        """Friends of the friend hold something: said instead of that it waits here, and again when there are more; or
+        the friend has none any more that could, which whoever relies on them has to know."""
         portal = await self._store.portals.by_peer(tx, node_id, peer_id)
         if portal is None or portal.room_id is None:
             return
         said = await self._store.portal_notices.of_room(tx, portal.room_id, Topic.WAITING)
-        if all(holders(one) < carriers for one in said):
-            action = actions.TellWaiting(node_id.hex(), peer_id.hex(), carriers)
+        if is_news(said, carriers, falls=falls):
+            action = actions.TellWaiting(node_id.hex(), peer_id.hex(), carriers, falls)
             await self._voice.arrange(tx, portal_lane(portal), action)
 
     async def _failed(self, tx: Transaction, portal: Portal, event_id: EventId, reason: str) -> None:

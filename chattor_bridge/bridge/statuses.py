@@ -59,8 +59,8 @@ class Statuses:
         self._looks = Looks(store)
 
     async def tell_waiting(self, action: actions.TellWaiting, pending: PendingAction) -> Deed:
-        """Once for all that waits, and again only to say that friends hold it now, or more of them; beside that, the
-        status of each message."""
+        """Once for all that waits, and again only to say that friends hold it now, or more of them, or fewer; beside
+        that, the status of each message."""
         node_id, peer_id = NodeId(bytes.fromhex(action.node)), PeerId(bytes.fromhex(action.peer))
         async with self._store.transaction() as tx:
             portal = await self._store.portals.by_peer(tx, node_id, peer_id)
@@ -72,7 +72,7 @@ class Statuses:
         here = list(dict.fromkeys(link.matrix_event_id for link in waiting if link.room_id == room_id))
         if not waiting and pending.attempts == 0:
             return nothing
-        if any(holders(one) >= action.carried for one in said):
+        if not is_news(said, action.carried, falls=action.falls):
             return lambda tx: self._report_pending(tx, portal, room_id, here)
         name = content.literal((await self._looks.of(portal)).name)
         hold = f"A friend of {name} holds" if action.carried == 1 else f"{action.carried} friends of {name} hold"
@@ -146,9 +146,10 @@ class Statuses:
         return nothing
 
 
-def holders(notice: PortalNotice) -> int:
-    """How many friends hold what waits, as this notice says."""
-    return int(notice.subject) if notice.subject.isdecimal() else 0
+def is_news(said: Sequence[PortalNotice], carriers: int, *, falls: bool) -> bool:
+    """Whether so many friends hold what waits is more than these notices say; fewer, if it ``falls``."""
+    before = [int(notice.subject) if notice.subject.isdecimal() else 0 for notice in said]
+    return any(one > carriers for one in before) if falls else all(one < carriers for one in before)
 
 
 async def take_back_if_nothing_waits(store: BridgeStore, voice: Voice, tx: Transaction, portal: Portal) -> None:

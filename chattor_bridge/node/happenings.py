@@ -199,6 +199,14 @@ class EventCarried:
 
 
 @dataclass(frozen=True, slots=True)
+class CarriersLost:
+    """The friend has named fewer carriers than before: what waits for it is at so many of its ``carriers`` at most."""
+
+    peer_id: PeerId
+    carriers: int
+
+
+@dataclass(frozen=True, slots=True)
 class EventFailed:
     """An event of ours will not arrive; ``reason`` is a sentence for a person."""
 
@@ -262,6 +270,7 @@ Happening = (
     | EventsExpired
     | EventDelivered
     | EventCarried
+    | CarriersLost
     | EventFailed
     | FileArrived
     | FileSent

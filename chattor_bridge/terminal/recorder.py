@@ -7,6 +7,7 @@ from collections.abc import Callable
 from chattor_bridge.ids import EventId, NodeId, PeerId
 from chattor_bridge.node.files import Files
 from chattor_bridge.node.happenings import (
+    CarriersLost,
     CodeClosed,
     ContactAdded,
     ContactPictured,
@@ -78,6 +79,8 @@ class Recorder:
             case ContactsMerged(peer_id, former):
                 await history.move(tx, node_id, former, peer_id)
                 changes = [Changed.EVERYTHING]
+            case CarriersLost(peer_id):  # at how many each message is, is on disk
+                changes = [ContactChanged(peer_id)]
             case ContactRenamed() | ContactPictured():
                 changes = [Changed.CONTACTS]
             case KnockGone() | KnockLeft():

@@ -10,7 +10,7 @@ import pytest_asyncio
 from chattor_bridge.bridge import waiting
 from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.bridge.statuses import RETRY_MARK, STATUS
-from chattor_bridge.node.happenings import EventCarried, EventDelivered
+from chattor_bridge.node.happenings import CarriersLost, EventCarried, EventDelivered
 from tests.bridge.fake_homeserver import BOT, WAIT, Room
 from tests.bridge.test_relations import reply_to
 from tests.bridge.town import ALICE, FRIEND_NAME, Town
@@ -77,6 +77,13 @@ async def test_what_waits_is_told_of_once_and_taken_back_when_it_has_arrived(
                 await town.bridge.observer.record(tx, portal.node_id, carried)
         await town.idle()
         assert len(notices(room, holders)) == 1
+    for carriers, says in ((1, "A friend of"), (1, "A friend of"), (0, "What you wrote is kept here")):
+        before = len(notices(room, says))
+        async with town.store.transaction() as tx:
+            await town.bridge.observer.record(tx, portal.node_id, CarriersLost(portal.peer_id, carriers))
+        await town.idle()
+        assert says in room.bodies(BOT)[-1]
+        assert len(notices(room, says)) <= before + 1
     await friend.come_back()
     await friend.ears.wait_until(lambda: friend.ears.texts() == ["one", "two", "three"], WAIT)
     await town.homeserver.until(lambda: room.receipts.get(BOT) == sent[2])

@@ -13,7 +13,7 @@ from chattor_bridge.errors import LimitReached, OnionNotAuthorised, UsageError
 from chattor_bridge.ids import OnionKey, PeerId, ShelfId
 from chattor_bridge.node.carrying import agreements
 from chattor_bridge.node.carrying.records import CarryPolicy, Target
-from chattor_bridge.node.happenings import CARRY_ASKED, CARRY_ENDED, CARRY_OFFERED, EventArrived
+from chattor_bridge.node.happenings import CARRY_ASKED, CARRY_ENDED, CARRY_OFFERED, CarriersLost, EventArrived
 from chattor_bridge.protocol.carrying import ShelfOpen
 from chattor_bridge.protocol.deposit import DepositorEnd, auth_key
 from chattor_bridge.protocol.events import Unknown
@@ -42,6 +42,7 @@ async def test_both_are_told_what_was_agreed_and_when_it_ends(three: Three) -> N
         await three.carl.node.carrying.stop(tx, three.with_carl)
     await three.rita.until(lambda: (CARRY_ENDED, {"ours": False}) in _notices(three.rita))
     await until_many(three.targets, 0)  # Sam is told that there is no place any more
+    assert three.sam.of(CarriersLost) == [CarriersLost(three.with_sam, 0)]
     with pytest.raises(UsageError, match="do not carry"):
         async with three.carl.house.store.transaction() as tx:
             await three.carl.node.carrying.stop(tx, three.with_carl)

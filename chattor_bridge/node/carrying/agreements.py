@@ -17,7 +17,7 @@ from chattor_bridge.ids import NodeId, PeerId, ShelfId
 from chattor_bridge.node.carrying.quota import Quota
 from chattor_bridge.node.carrying.records import Carriage, Carrier, CarryingInfo, HeldShelf, OwnShelf
 from chattor_bridge.node.carrying.settling import Settling, without
-from chattor_bridge.node.happenings import CARRY_ASKED, CARRY_BEGUN, CARRY_ENDED, CARRY_OFFERED
+from chattor_bridge.node.happenings import CARRY_ASKED, CARRY_BEGUN, CARRY_ENDED, CARRY_OFFERED, CarriersLost
 from chattor_bridge.node.mailbox import Mailbox
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.records import Contact
@@ -195,7 +195,10 @@ class Agreements(Settling):
                     closed = replace(held, closed_at=self._around.clock.now())
                     await self._store.carriages.save_shelf(tx, self._node_id, closed)
             case Shelves(deposits):
+                before = len(await self._store.deposits.targets(tx, self._node_id, peer_id))
                 await self._store.deposits.set_targets(tx, self._node_id, peer_id, deposits)
+                if len(deposits) < before:
+                    await self._around.observer.record(tx, self._node_id, CarriersLost(peer_id, len(deposits)))
         return None
 
     async def begin_anew(self, tx: Transaction, peer_id: PeerId, session: Session) -> None:
