@@ -420,6 +420,10 @@ MAX_CARRIERS: Final = 2
 MAX_SHELVES: Final = 16
 """Shelves of one recipient at one carrier: each is an onion of its own there, and a tor serves some sixty well."""
 
+MAX_SHELVES_OPENED: Final = 48
+"""Shelves that a carrier opens for one recipient in a day: all of them, and all anew after a resync, and room. Each is
+an onion that it publishes."""
+
 MAX_SHELF_BLOCKS: Final = 128
 """Blocks on one shelf: 2 MiB, or some 2,000 short messages."""
 

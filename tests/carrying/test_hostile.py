@@ -305,6 +305,26 @@ async def _ask_for_shelf(three: Three, shelf_id: ShelfId) -> None:
     await three.rita.until(lambda: said in three.rita.delivered())
 
 
+async def test_whoever_closes_shelves_and_opens_others_has_few_onions_published_in_a_day(
+    three: Three, world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(agreements, "MAX_SHELVES_OPENED", 3)
+    three.carl.node.carrying._opened.clear()
+
+    async def opened(shelf_id: ShelfId) -> bool:
+        await _ask_for_shelf(three, shelf_id)
+        is_open = any(shelf.shelf_id == shelf_id for shelf in await three.held_shelves())
+        async with three.rita.house.store.transaction() as tx:
+            said = await three.rita.node.send(tx, three.with_carl, ShelfClose(shelf_id))
+        await three.rita.until(lambda: said in three.rita.delivered())
+        return is_open
+
+    assert [await opened(ShelfId(secrets.token_bytes(16))) for _ in range(6)] == [True] * 3 + [False] * 3
+    assert sum("more shelves opened than one may" in one.message for one in caplog.records) == 3
+    await world.clock.pass_slowly(DAY, step=3600)
+    assert await opened(ShelfId(secrets.token_bytes(16)))
+
+
 async def test_shelves_that_are_closed_and_full_count_too(three: Three, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever closes full shelves and opens others would fill the disk."""
     monkeypatch.setattr(agreements, "MAX_HELD_SHELVES", 3)

@@ -6,6 +6,7 @@ Implements docs/protocol/carriers.md, "Agreeing" and "Shelves".
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +15,7 @@ from typing import Final
 from chattor_bridge.errors import LimitReached, UsageError
 from chattor_bridge.failpoints import failpoint
 from chattor_bridge.ids import NodeId, PeerId, ShelfId
+from chattor_bridge.node.allowance import Allowance
 from chattor_bridge.node.carrying.quota import Quota
 from chattor_bridge.node.carrying.records import Carriage, Carrier, CarryingInfo, HeldShelf, OwnShelf
 from chattor_bridge.node.carrying.settling import Settling, without
@@ -41,9 +43,12 @@ from chattor_bridge.protocol.limits import (
     MAX_HELD_SHELVES,
     MAX_SHELF_BLOCKS,
     MAX_SHELVES,
+    MAX_SHELVES_OPENED,
 )
 from chattor_bridge.protocol.primitives import KEY_SIZE
 from chattor_bridge.protocol.session import Session
+
+log = logging.getLogger(__name__)
 
 MOST_OWN_SHELVES: Final = 4 * MAX_SHELVES
 """Shelves at one carrier of which a note is kept, up to which it may name some that we know nothing of: twice as many
@@ -78,6 +83,7 @@ class Agreements(Settling):
         self._policy = around.carry_policy
         self.quota = Quota(around, node_id)
         self._look_again = look_again
+        self._opened: dict[PeerId, Allowance] = {}
 
     # --- what our owner wants ----------------------------------------------------------------------------------------
 
@@ -300,6 +306,10 @@ class Agreements(Settling):
             return
         hosted, kept = await self._store.carriages.count_shelves(tx)
         if hosted >= MAX_CARRIED_SHELVES or kept >= MAX_HELD_SHELVES:
+            return
+        opened = self._opened.setdefault(peer_id, Allowance(self._around.clock, MAX_SHELVES_OPENED))
+        if opened.spend(0) or opened.spend(1):
+            log.warning("a friend wants more shelves opened than one may have in a day; it has to wait")
             return
         random = self._around.random
         shelf = HeldShelf(
