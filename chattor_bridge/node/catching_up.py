@@ -3,7 +3,8 @@
 A message is *missed* when a carrier brought it, or when the friend had sealed it before its hello on the link that is
 up. The friend says itself which these are: it is believed until nothing of it comes for a while. Each is counted on
 disk in the transaction in which it arrives, so that a crash neither loses the count nor has the end told twice. Nothing
-says beforehand how many there will be: a block shows what is in it only when it is opened.
+says beforehand how many there will be: a block shows what is in it only when it is opened. How many blocks there are,
+carriers say.
 """
 
 from __future__ import annotations
@@ -69,36 +70,36 @@ class CatchingUp:
             await self._around.store.missed.add(tx, self._node_id, peer_id)
             tx.after_commit(self._news.set)
 
-    async def so_far(self, tx: Transaction) -> Missed | None:
-        """What has come, if it is worth a word."""
-        return _so_far(await self._around.store.missed.of_node(tx, self._node_id))
+    async def so_far(self, tx: Transaction, collecting: int) -> Missed | None:
+        """What has come, if it is worth a word; carriers hold so many blocks more."""
+        return _so_far(await self._around.store.missed.of_node(tx, self._node_id), collecting)
 
-    async def run(self, is_collecting: Callable[[], bool]) -> None:
-        """Tell of it, until cancelled. ``is_collecting``: whether carriers hold more. Raises: DatabaseUnavailable."""
+    async def run(self, collecting: Callable[[], int]) -> None:
+        """Tell of it, until cancelled. ``collecting``: how many blocks are to come. Raises: DatabaseUnavailable."""
         self._news.set()  # what came before we were stopped
         while True:
             await self._news.wait()
             self._news.clear()
-            await self._follow(is_collecting)
+            await self._follow(collecting)
 
-    async def _follow(self, is_collecting: Callable[[], bool]) -> None:
+    async def _follow(self, collecting: Callable[[], int]) -> None:
         """From the first that has come to the last. What was told of is told as over, whoever is forgotten meanwhile:
         what that friend had said does not count any more."""
         clock, before, since, told = self._around.clock, 0, 0.0, False
-        while (came := await self._tell(before)) or told:
+        while (came := await self._tell(before, collecting())) or told:
             told = told or came >= MANY
             if came != before:
                 before, since = came, clock.monotonic()
-            elif not is_collecting() and clock.monotonic() - since >= QUIET:
+            elif not collecting() and clock.monotonic() - since >= QUIET:
                 await self._end(told=told)
                 return
             await clock.sleep(TOLD_EVERY if came >= MANY else SOON)
 
-    async def _tell(self, before: int) -> int:
+    async def _tell(self, before: int, collecting: int) -> int:
         """Say how many have come, if it is more than ``before``; how many."""
         async with self._around.store.transaction() as tx:
             counts = await self._around.store.missed.of_node(tx, self._node_id)
-            missed = _so_far(counts)
+            missed = _so_far(counts, collecting)
             if missed is not None and missed.messages != before:
                 await self._around.observer.record(tx, self._node_id, missed)
         return sum(counts.values())
@@ -112,6 +113,6 @@ class CatchingUp:
                 await self._around.observer.record(tx, self._node_id, missed)
 
 
-def _so_far(counts: dict[PeerId, int]) -> Missed | None:
+def _so_far(counts: dict[PeerId, int], collecting: int) -> Missed | None:
     messages = sum(counts.values())
-    return Missed(messages, len(counts), over=False) if messages >= MANY else None
+    return Missed(messages, len(counts), over=False, blocks=collecting) if messages >= MANY else None

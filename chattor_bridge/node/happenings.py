@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from chattor_bridge.counting import counted
 from chattor_bridge.ids import EventId, FileId, KnockId, PeerId
+from chattor_bridge.node.carrying.records import in_megabytes
 from chattor_bridge.protocol.events import Event
 
 UNREADABLE: Final = "node.unreadable"
@@ -146,11 +147,13 @@ class EventArrived:
 @dataclass(frozen=True, slots=True)
 class Missed:
     """So many messages of so many friends have come that were said while there was no link; ``over``: these were all,
-    otherwise more may come. Counted from the first of them on."""
+    otherwise more may come. Counted from the first of them on. Carriers have said that they hold so many ``blocks``
+    more; what is in them shows when they are opened."""
 
     messages: int
     friends: int
     over: bool
+    blocks: int = field(default=0, compare=False)
 
     @property
     def in_words(self) -> str:
@@ -161,7 +164,8 @@ class Missed:
         missed = counted(self.messages, "missed message")
         if self.over:
             return f"{missed} {'has' if self.messages == 1 else 'have'} come, from {who}."
-        return f"Catching up: {missed} so far, from {who}."
+        more = f"; about {in_megabytes(self.blocks)} of mail more are held for you" if self.blocks else ""
+        return f"Catching up: {missed} so far, from {who}{more}."
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,7 +147,7 @@ class Node(Codes, Parting, Disclosure, Disappearing):
         requests, outgoing = await self.requests(), await self.outgoing()
         onions, published = self.work.hostings.counts
         async with self._store.transaction() as tx:
-            missed = await self.work.mailbox.catching_up.so_far(tx)
+            missed = await self.work.mailbox.catching_up.so_far(tx, self.work.mailbox.collecting)
         return NodeStatus(
             node_id=self.node_id,
             owner=self._owner,

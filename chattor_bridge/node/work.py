@@ -264,7 +264,7 @@ class NodeWork:
             self._spread = True
 
     async def _catch_up(self) -> None:
-        await self.mailbox.catching_up.run(lambda: self.mailbox.collecting > 0)
+        await self.mailbox.catching_up.run(lambda: self.mailbox.collecting)
 
     def work_status(self) -> tuple[WorkStatus, ...]:
         """What every worker is doing."""

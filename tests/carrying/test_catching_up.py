@@ -77,6 +77,28 @@ async def test_a_friend_who_names_too_high_a_number_is_believed_until_it_is_quie
     assert rita.of(Missed)[-1].over
 
 
+async def test_how_much_more_carriers_hold_is_told_too() -> None:
+    assert Missed(MANY, 1, over=False, blocks=123).in_words == (
+        "Catching up: 20 missed messages so far, from a friend; about 2.0 MB of mail more are held for you."
+    )
+    assert Missed(MANY, 1, over=False).in_words == "Catching up: 20 missed messages so far, from a friend."
+
+
+async def test_what_carriers_say_they_hold_is_in_what_is_told(world: World) -> None:
+    rita, sam = await world.person("Rita"), await world.person("Sam")
+    peer_id = await rita.befriend(sam)
+    await rita.house.stop()
+    await sam.say(peer_id, *["while you were away"] * MANY)
+    await rita.house.start()
+    rita.node.work.mailbox.collecting = 5  # as a carrier has said
+    await rita.until(lambda: bool(rita.of(Missed)), time_passes=True)
+    missed = (await rita.node.status()).missed
+    assert missed is not None
+    assert rita.of(Missed)[0].blocks == missed.blocks == 5
+    rita.node.work.mailbox.collecting = 0
+    await rita.until(lambda: rita.of(Missed)[-1].over, time_passes=True)
+
+
 async def test_a_few_messages_are_no_news(world: World) -> None:
     rita, sam = await world.person("Rita"), await world.person("Sam")
     peer_id = await rita.befriend(sam)
