@@ -47,7 +47,15 @@ class SqlDeposits(Table):
         return [self._read(node_id, peer_id, row) for row in rows]
 
     async def to_leave(
-        self, tx: Transaction, node_id: NodeId, target: Target, *, after: int, left_before: int, limit: int
+        self,
+        tx: Transaction,
+        node_id: NodeId,
+        target: Target,
+        *,
+        after: int,
+        left_before: int,
+        left_after: int,
+        limit: int,
     ) -> list[OutboxEntry]:
         rows = await sql(tx).fetch(
             "SELECT o.seq, o.event_id, o.envelope, o.created_at FROM outbox o "
@@ -55,13 +63,15 @@ class SqlDeposits(Table):
             "LEFT JOIN deposited d ON d.node_id = o.node_id AND d.peer_id = o.peer_id AND d.seq = o.seq "
             "AND d.target_id = $3 "
             "WHERE o.node_id = $1 AND o.peer_id = $2 AND o.seq > $6 "
-            "AND (d.seq IS NULL OR d.left_at < $4 OR d.number < t.acknowledged) ORDER BY o.seq LIMIT $5",
+            "AND (d.seq IS NULL OR d.left_at < $4 OR d.left_at > $7 OR d.number < t.acknowledged) "
+            "ORDER BY o.seq LIMIT $5",
             node_id,
             target.peer_id,
             target.target_id,
             left_before,
             limit,
             after,
+            left_after,
         )
         return [
             OutboxEntry(target.peer_id, row["seq"], EventId(row["event_id"]), row["envelope"], b"", row["created_at"])

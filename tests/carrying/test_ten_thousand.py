@@ -99,7 +99,7 @@ async def test_by_two_carriers_in_parallel(world: World) -> None:
         async with sender.house.store.transaction() as tx:
             targets = await deposits.targets(tx, sender.node_id, peer_id)
             left = [
-                await deposits.to_leave(tx, sender.node_id, target, after=0, left_before=0, limit=1)
+                await deposits.to_leave(tx, sender.node_id, target, after=0, left_before=0, left_after=1 << 62, limit=1)
                 for target in targets
             ]
         return None if len(targets) < 2 else sum(map(len, left))

@@ -90,7 +90,10 @@ async def test_blocks_are_numbered_for_ever_and_removed_when_collected(store: St
         assert await store.carriages.after(tx, NODE, PEER, SHELF, 0, 10) == [HeldBlock(SHELF, 4, b"four")]
         assert await store.carriages.count(tx, NODE, PEER) == 2
         assert await store.carriages.count(tx, NODE, PEER, SHELF) == 1
-        assert await store.carriages.expire(tx, NODE, 11) == 1
+        assert await store.carriages.expire(tx, NODE, 11, 12) == 1
+        await store.carriages.keep(tx, NODE, PEER, SECOND, [b"by a wrong clock"], 1_000)
+        assert await store.carriages.expire(tx, NODE, 11, 12) == 0
+        assert await store.carriages.expire(tx, NODE, 13, 14) == 2
         assert await store.carriages.count(tx, NODE, PEER, SECOND) == 0
         with pytest.raises(NotFound):
             await store.carriages.keep(tx, NODE, PEER, ShelfId(bytes(16)), [b"nowhere"], 12)
@@ -147,9 +150,11 @@ async def _left(store: Store, tx: Transaction, target: Target, seqs: list[int], 
 
 
 async def _to_leave(
-    store: Store, tx: Transaction, target: Target, *, after: int = 0, left_before: int = 0
+    store: Store, tx: Transaction, target: Target, *, after: int = 0, left_before: int = 0, left_after: int = 10**9
 ) -> list[int]:
-    entries = await store.deposits.to_leave(tx, NODE, target, after=after, left_before=left_before, limit=10)
+    entries = await store.deposits.to_leave(
+        tx, NODE, target, after=after, left_before=left_before, left_after=left_after, limit=10
+    )
     return [entry.seq for entry in entries]
 
 
@@ -160,7 +165,7 @@ async def test_what_was_left_is_left_once_at_each_place(store: Store) -> None:
         one, other = sorted(await store.deposits.targets(tx, NODE, PEER), key=lambda one: one.deposit != DEPOSIT)
         assert one == Target(PEER, target_id(DEPOSIT.onion), DEPOSIT)
         assert await _to_leave(store, tx, one) == [1, 2, 3]
-        [entry] = await store.deposits.to_leave(tx, NODE, one, after=1, left_before=0, limit=1)
+        [entry] = await store.deposits.to_leave(tx, NODE, one, after=1, left_before=0, left_after=1, limit=1)
         assert (entry.seq, entry.envelope) == (2, b"envelope 2")
         assert await _left(store, tx, one, [1, 2], 100) == [1, 1]
         assert await _to_leave(store, tx, one) == [3]
@@ -168,6 +173,7 @@ async def test_what_was_left_is_left_once_at_each_place(store: Store) -> None:
         assert await _to_leave(store, tx, other) == [1]
         assert [await store.deposits.places(tx, NODE, PEER, EventId(numbered(seq))) for seq in (1, 2, 4)] == [1, 2, 0]
         assert await _to_leave(store, tx, one, left_before=101) == [1, 2, 3]
+        assert await _to_leave(store, tx, one, left_after=99) == [1, 2, 3]
 
 
 async def test_what_was_left_before_something_that_arrived_was_lost(store: Store) -> None:

@@ -20,6 +20,7 @@ from chattor_bridge.node.views import Phase, Trouble
 from chattor_bridge.protocol.blocks import fitting, seal_block
 from chattor_bridge.protocol.deposit import DepositorEnd, Stored, auth_key
 from chattor_bridge.protocol.limits import (
+    CLOCK_TOLERANCE,
     DEPOSIT_TIMEOUT,
     FULL_SHELF_WAIT,
     SHELF_LIFETIME,
@@ -176,7 +177,13 @@ class Depositing:
         store, now = self._around.store, self._around.clock.now()
         async with store.transaction() as tx:
             return await store.deposits.to_leave(
-                tx, self._node_id, self._target, after=after, left_before=now - SHELF_LIFETIME, limit=BATCH
+                tx,
+                self._node_id,
+                self._target,
+                after=after,
+                left_before=now - SHELF_LIFETIME,
+                left_after=now + CLOCK_TOLERANCE,
+                limit=BATCH,
             )
 
     async def _keys(self) -> tuple[bytes, bytes, int]:

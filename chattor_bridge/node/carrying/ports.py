@@ -77,8 +77,9 @@ class Carriages(Protocol):
     async def collected(
         self, tx: Transaction, node_id: NodeId, peer_id: PeerId, shelf_id: ShelfId, up_to: int
     ) -> None: ...
-    async def expire(self, tx: Transaction, node_id: NodeId, kept_before: int) -> int:
-        """Remove blocks kept before that; how many."""
+    async def expire(self, tx: Transaction, node_id: NodeId, kept_before: int, now: int) -> int:
+        """Remove blocks kept before that; how many. What was kept later than ``now``, by a clock that was wrong, was
+        kept now."""
 
     async def count_all(self, tx: Transaction, node_id: NodeId) -> tuple[int, int]:
         """Blocks on all shelves of this node, and of all nodes; nobody else counts until the end of ``tx``."""
@@ -96,10 +97,19 @@ class Deposits(Protocol):
 
     async def targets(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> list[Target]: ...
     async def to_leave(
-        self, tx: Transaction, node_id: NodeId, target: Target, *, after: int, left_before: int, limit: int
+        self,
+        tx: Transaction,
+        node_id: NodeId,
+        target: Target,
+        *,
+        after: int,
+        left_before: int,
+        left_after: int,
+        limit: int,
     ) -> list[OutboxEntry]:
-        """Entries of the outbox, with a number above ``after``, that were not left there, or before that time, or were
-        lost there: one that was left later has been acknowledged. In order, ``limit`` at most, without their events."""
+        """Entries of the outbox, with a number above ``after``, that were not left there, or before that time, or after
+        the other, by a clock that was wrong, or were lost there: one that was left later has been acknowledged. In
+        order, ``limit`` at most, without their events."""
 
     async def left(
         self, tx: Transaction, node_id: NodeId, target: Target, entries: Sequence[OutboxEntry], at: int

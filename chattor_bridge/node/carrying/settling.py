@@ -65,7 +65,8 @@ class Settling:
         async with self._store.transaction() as tx:
             peers = [one.peer_id for one in await self._store.contacts.of_node(tx, self._node_id)]
             carriages = await self._store.carriages.of_node(tx, self._node_id)
-            await self._store.carriages.expire(tx, self._node_id, self._around.clock.now() - SHELF_LIFETIME)
+            now = self._around.clock.now()
+            await self._store.carriages.expire(tx, self._node_id, now - SHELF_LIFETIME, now)
         for carriage in carriages:
             async with self._store.transaction() as tx:
                 await self._settle_carriage(tx, carriage.peer_id)
