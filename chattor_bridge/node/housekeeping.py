@@ -147,7 +147,10 @@ class Housekeeping:
                     tx.after_commit(self._look_again)
             for knock_id in await knocks.expire_pending(tx, self._node_id, expired_before, now):
                 await self._around.observer.record(tx, self._node_id, KnockGone(knock_id, NOT_ANSWERED))
-            for knock in await knocks.outgoing(tx, self._node_id):
+            for listed in await knocks.outgoing(tx, self._node_id):
+                knock = await knocks.get_outgoing(tx, listed.knock_id)
+                if knock is None:  # answered just now
+                    continue
                 if knock.created_at > now:  # by a clock that was wrong
                     await knocks.save_outgoing(tx, replace(knock, created_at=now))
                 elif knock.state is not KnockState.FAILED and knock.created_at < expired_before:

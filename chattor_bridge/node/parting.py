@@ -14,7 +14,7 @@ from chattor_bridge.failpoints import failpoint
 from chattor_bridge.ids import KnockId, PeerId
 from chattor_bridge.node.part import NodePart
 from chattor_bridge.node.ports import Transaction
-from chattor_bridge.node.records import Contact, Retired
+from chattor_bridge.node.records import Retired
 from chattor_bridge.protocol.events import Retire
 
 
@@ -36,7 +36,9 @@ class Parting(NodePart):
 
     async def forget(self, tx: Transaction, peer_id: PeerId) -> None:
         """End a friendship for good, erasing its keys, its session and what waits in its outbox. Raises: NotFound."""
-        contact = await self._locked_with_other(tx, peer_id)
+        # Those at whom we have shelves that this friend may use, and the one it was to become one with.
+        await self._store.contacts.lock_all(tx, self.node_id)
+        contact = await self.work.mailbox.locked(tx, peer_id)
         await self.work.merging.let_go(tx, contact)
         await self._store.expiring.begin_all(tx, self.node_id, peer_id, self.work.mailbox.now())  # nobody reads it now
         await self.work.carrying.agreements.part(tx, peer_id)
@@ -86,13 +88,6 @@ class Parting(NodePart):
             await self._store.doors.retire(tx, door.door_id, self._around.clock.now())
         tx.after_commit(self.work.look_again)
         return len(contacts)
-
-    async def _locked_with_other(self, tx: Transaction, peer_id: PeerId) -> Contact:
-        """A contact, locked after or before the one it is to become one with, as everybody locks the two."""
-        contact = await self._store.contacts.get(tx, self.node_id, peer_id)
-        if contact is not None and contact.merging is not None and contact.merging < peer_id:
-            await self._store.contacts.for_update(tx, self.node_id, contact.merging)
-        return await self.work.mailbox.locked(tx, peer_id)
 
     async def block_request(self, tx: Transaction, knock_id: KnockId) -> None:
         """Hear no more of whoever left this request: it is gone from the list, and when its node comes again it is

@@ -59,6 +59,7 @@ async def test_whatever_changes_all_contacts_is_in_nobodys_way(world: World) -> 
     await _in_order_meanwhile(anna, friends, lambda anna, tx: anna.node.set_profile_name(tx, "Ann"))
     await _in_order_meanwhile(anna, friends, lambda anna, tx: anna.node.merge(tx, friends[-1], friends[0]))
     await _in_order_meanwhile(anna, friends, lambda anna, tx: anna.node.retire_all(tx))
+    await _in_order_meanwhile(anna, friends, lambda anna, tx: anna.node.forget(tx, friends[-1]))
 
 
 async def test_two_that_are_in_each_others_way_both_come_to_an_end(

@@ -169,6 +169,28 @@ async def test_concurrent_writers_take_turns_on_one_contact(store: Store) -> Non
     assert contact.alias == "60"
 
 
+async def test_concurrent_writers_take_turns_on_one_request_of_ours(store: Store) -> None:
+    async with store.transaction() as tx:
+        await store.nodes.add(tx, records.node())
+        await store.knocks.add_outgoing(tx, replace(records.outgoing(), attempts=0))
+
+    async def turn() -> None:
+        for _ in range(10):
+            async with store.transaction() as tx:
+                knock = await store.knocks.get_outgoing(tx, records.KNOCK)
+                assert knock is not None
+                await asyncio.sleep(0)
+                await store.knocks.save_outgoing(tx, replace(knock, attempts=knock.attempts + 1))
+
+    async with asyncio.timeout(BOUND), asyncio.TaskGroup() as group:
+        for _ in range(6):
+            group.create_task(turn())
+    async with store.transaction() as tx:
+        knock = await store.knocks.get_outgoing(tx, records.KNOCK)
+    assert knock is not None
+    assert knock.attempts == 60
+
+
 async def test_everybody_gets_a_turn(store: Store) -> None:
     """Also beside somebody who begins the next transaction as soon as one has ended."""
     taken = 0
