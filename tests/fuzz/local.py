@@ -46,7 +46,15 @@ from chattor_bridge.packaged import packaged_directory
 from chattor_bridge.protocol.events import Event, decode_event, encode_event
 from chattor_bridge.storage import StoreKey
 from chattor_bridge.storage.sealing import Sealer, identity_from_key_check
-from chattor_bridge.terminal.control import decode_answer, decode_request
+from chattor_bridge.terminal.control import (
+    Done,
+    Item,
+    Request,
+    decode_answer,
+    decode_request,
+    encode_answer,
+    encode_request,
+)
 from chattor_bridge.terminal.output import neutralised, neutralised_lines
 from chattor_bridge.terminal.settings import load_settings
 from chattor_bridge.terminal.tui.commonmark import in_lines, plain_lines
@@ -96,9 +104,12 @@ def _screen(data: bytes) -> None:
 
 
 def _request(data: bytes) -> None:
-    for decode in (decode_request, decode_answer):
-        with suppress(ChattorError):
-            decode(data)
+    with suppress(ChattorError):
+        request = decode_request(data)
+        assert decode_request(encode_request(request)) == request
+    with suppress(ChattorError):
+        answer = decode_answer(data)
+        assert decode_answer(encode_answer(answer)) == answer
 
 
 def _transaction(data: bytes) -> None:
@@ -254,6 +265,15 @@ _MESSAGES = (
     b'{"msgtype": "m.image", "body": "x", "filename": "a/b.ogg", "info": {"mimetype": "a/b", "w": 1, "duration": 2}}',
 )
 
+_LINES = (
+    encode_request(Request("send", {"contact": "1", "text": "x"})),
+    encode_answer(Item({"contact": 1})),
+    encode_answer(Done({})),
+    b'{"error":{"code":1,"message":"x"}}',
+)
+_REGISTRATION = json.dumps(
+    registration.generate("example.org", "http://localhost", "chattorbot").as_document()
+).encode()
 _DECRYPTED = (
     b'{"type": "m.room.message", "room_id": "!r", "content": {"body": "\\ud83d", "msgtype": "m.text"}}',
     b'{"type": "m.room.encrypted", "room_id": "!r", "content": {}}',
@@ -291,7 +311,7 @@ TARGETS = (
     Target("markdown", _markdown, _TEXTS),
     Target("terminal", _terminal, (b"\x1b[31mred\x07 \xe2\x80\xaeback", b"a\r\nb\tc\xef\xbf\xbd")),
     Target("screen", _screen, _TEXTS),
-    Target("control_line", _request, (b'{"command": "send", "arguments": {"contact": "1"}}\n', b'{"error": "x"}\n')),
+    Target("control_line", _request, _LINES),
     Target("transaction", _transaction, (b'{"events": [{"content": {"body": "\\ud83d"}}], "ephemeral": []}', b"[]")),
     Target("matrix_message", _said, _MESSAGES),
     Target("decrypted_message", _decrypted, _DECRYPTED),
@@ -304,10 +324,6 @@ TARGETS = (
     Target("command", _command, (b"!chattor code new for Bob", b"add chattor:" + b"a" * 58 + b" hello", b"rename 2w")),
     Target("configuration", _configuration, (_SHORT, _EXAMPLE)),
     Target("terminal_settings", _terminal_settings, (_TERMINAL, b"history: {keep_days: 30}\n")),
-    Target(
-        "registration",
-        _registration,
-        (b"id: chattor-bridge\nas_token: aaaaaaaaaaaaaaaaaaaaa\nnamespaces: {users: []}\n",),
-    ),
+    Target("registration", _registration, (_REGISTRATION,)),
     Target("store_key", _store_key, (b"00" * 32 + b"\n",)),
 )

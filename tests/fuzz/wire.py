@@ -14,22 +14,27 @@ from chattor_bridge.ids import OnionKey
 from chattor_bridge.protocol import cbor
 from chattor_bridge.protocol.door import Bundle
 from chattor_bridge.protocol.events import EpochAccept, EpochOffer, Unknown, decode_event, encode_event
-from chattor_bridge.protocol.frames import ResyncAnswer, ResyncDone, ResyncStart, decode_frames, encode_frame
+from chattor_bridge.protocol.frames import Hello, ResyncAnswer, ResyncDone, ResyncStart, decode_frames, encode_frame
 from chattor_bridge.protocol.framing import FrameSplitter, frame
 from chattor_bridge.protocol.friendcode import FriendCode
 from chattor_bridge.protocol.introduction import read_introduction
+from chattor_bridge.protocol.knock import KnockReady
 from chattor_bridge.protocol.limits import (
+    BUNDLE_LIFETIME,
     ENVELOPE_SIZES,
     INTRODUCTION_SIZE,
+    LINK_SIZES,
     MAX_INNER,
 )
-from chattor_bridge.protocol.link import Link, Pattern
+from chattor_bridge.protocol.link import FrameReceived, Pattern
+from chattor_bridge.protocol.negotiation import CAPABILITIES, PROTOCOL_VERSIONS
 from chattor_bridge.protocol.padding import pad, unpad
 from chattor_bridge.protocol.primitives import (
     KEY_SIZE,
     aead_seal,
     ed25519_public,
     ed25519_sign,
+    kem_public,
     labelled,
     x25519_public,
 )
@@ -40,7 +45,7 @@ from chattor_bridge.protocol.signals import encode_signal, read_signal
 from chattor_bridge.protocol.verification import Run, Step, commit
 from chattor_bridge.protocol.window import Ack, ReceiveWindow
 from tests.fuzz.target import Target, from_vectors, texts_from_vectors
-from tests.protocol.links import Friendship
+from tests.protocol.links import HELLO, Friendship
 from tests.protocol.sources import NOW, Source, meeting, session_pair
 
 _NONCE = bytes(12)
@@ -97,19 +102,38 @@ def _ack(data: bytes) -> None:
         assert all(ack.covers(first) and ack.covers(last) for first, last in ack.covered())
 
 
-@functools.cache
-def _door_seed() -> bytes:
-    return Source("fuzzed door")(32)
+_ONION_SEED = meeting().secrets.onion_seed
+"""Of the door in these tests."""
+
+
+def _signed(bundle: bytes) -> bytes:
+    """A door's message, with anything for its bundle."""
+    return cbor.encode({"bundle": bundle, "signature": ed25519_sign(_ONION_SEED, "door", bundle)})
 
 
 def _bundle(data: bytes) -> None:
     """As a door could sign it."""
-    seed = _door_seed()
-    door = OnionKey(ed25519_public(seed))
-    message = cbor.encode({"bundle": data, "signature": ed25519_sign(seed, "door", data)})
-    for each in (message, data):
+    door = OnionKey(ed25519_public(_ONION_SEED))
+    for each in (_signed(data), data):
         with suppress(PeerMisbehaved):
             assert Bundle.verify(each, door, now=NOW).door == door
+
+
+def _bundle_seeds() -> tuple[bytes, ...]:
+    source = Source("fuzzed bundle")
+    bundle = Bundle(
+        door=OnionKey(ed25519_public(_ONION_SEED)),
+        identity=x25519_public(source(32)),
+        ephemeral=x25519_public(source(32)),
+        kem=kem_public(source(64)),
+        nonce=source(32),
+        work_bits=0,
+        effort_bits=0,
+        expires=NOW + BUNDLE_LIFETIME,
+        versions=PROTOCOL_VERSIONS,
+        capabilities=CAPABILITIES,
+    )
+    return (cbor.Fields(cbor.decode(bundle.sign(_ONION_SEED)), "door message").bytes("bundle"),)
 
 
 def _at_a_door(data: bytes) -> None:
@@ -125,6 +149,14 @@ def _at_a_door(data: bytes) -> None:
 
 
 def _from_a_door(data: bytes) -> None:
+    """What comes to a knocker, and what the door that it means could sign; to do the work of it is not the point."""
+    with suppress(PeerMisbehaved):
+        bundle = Bundle.verify(_signed(data), OnionKey(ed25519_public(_ONION_SEED)), now=NOW)
+        if bundle.work_bits + bundle.effort_bits == 0:
+            meet = meeting(work_bits=0)
+            meet.knocking.start()
+            [ready] = meet.knocking.receive(frame(_signed(data)))
+            assert isinstance(ready, KnockReady)
     meet = meeting(work_bits=0)
     meet.knocking.start()
     with suppress(PeerMisbehaved):
@@ -234,19 +266,21 @@ def _handshake(data: bytes) -> None:
 
 
 def _established(data: bytes) -> None:
-    """What a friend can put into an authentic message of a link."""
-    friendship = Friendship()
-    dialling, answering = friendship.dial(Pattern.KK), friendship.answer(Pattern.KK)
-    answering.receive(dialling.data_to_send())
-    dialling.receive(answering.data_to_send())
-    _feed(dialling, answering, data)
-
-
-def _feed(sender: Link, receiver: Link, data: bytes) -> None:
-    assert sender._secured is not None
-    for plaintext in (data, pad(data, 1_008) if len(data) < 1_008 else data[:1_008]):
+    """What a friend can put into an authentic message of a link, before its hello and after."""
+    for is_greeted in (False, True):
+        dialling, answering = Friendship().dial(Pattern.KK), Friendship().answer(Pattern.KK)
+        answering.receive(dialling.data_to_send())
+        dialling.receive(answering.data_to_send())
+        if is_greeted:
+            dialling.send(HELLO)
+            answering.receive(dialling.data_to_send())
+        room = LINK_SIZES[0] - _TAG_SIZE
+        assert dialling._secured is not None
         with suppress(PeerMisbehaved):
-            receiver.receive(frame(sender._secured.seal(plaintext)))
+            for event in answering.receive(frame(dialling._secured.seal(pad(data[: room - 1], room)))):
+                assert isinstance(event, FrameReceived)
+                assert isinstance(event.frame, Hello) is not is_greeted
+                is_greeted = True
 
 
 def _outer_seeds() -> tuple[bytes, ...]:
@@ -273,9 +307,9 @@ TARGETS = (
     Target("signal", _signal, from_vectors("signals.json", "bytes")),
     Target("event", _event, from_vectors("events.json", "bytes")),
     Target("ack", _ack, tuple(cbor.encode(each) for each in ([0], [5], [5, 7, 9], [0, 2, 2, 4, 100]))),
-    Target("bundle", _bundle, from_vectors("knock.json", "door_message")),
+    Target("bundle", _bundle, _bundle_seeds()),
     Target("at_a_door", _at_a_door, tuple(b"\x01" + each for each in from_vectors("knock.json", "hello", "knock"))),
-    Target("from_a_door", _from_a_door, from_vectors("knock.json", "door_message", "receipt")),
+    Target("from_a_door", _from_a_door, (*_bundle_seeds(), *from_vectors("knock.json", "door_message", "receipt"))),
     Target("introduction", _introduction, _introduction_seeds()),
     Target("stored_session", _stored_session, _stored_pair()),
     Target("envelope", _envelope, (*_outer_seeds(), *from_vectors("session.json", "envelope"))),
