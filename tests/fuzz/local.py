@@ -69,9 +69,9 @@ WIDTH = 40
 
 _HARMLESS = {
     *("a", "blockquote", "br", "code", "del", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre"),
-    *("strong", "ul"),
+    *("span", "strong", "ul"),
 }
-_ATTRIBUTES = {"a": {"href", "title"}, "code": {"class"}, "ol": {"start"}}
+_ATTRIBUTES = {"a": {"href", "title"}, "code": {"class"}, "ol": {"start"}, "span": {"data-mx-spoiler"}}
 
 
 def _html(data: bytes) -> None:
@@ -248,6 +248,7 @@ _EXAMPLE = (packaged_directory("config") / "example-config.yaml").read_bytes()
 _SHORT = b"homeserver: {address: 'http://localhost:8008', domain: example.org}\npermissions: {example.org: user}\n"
 _TERMINAL = (packaged_directory("config") / "example-chattor.yaml").read_bytes()
 _TEXTS = (
+    b"so ||he *dies*||, and | and ||| and ||",
     b"Hello, **Bob** and *you*: `code`, [a link](https://example.org) ~~gone~~",
     b"- one\n- two\n  1. three\n\n> quoted\n\n```python\nprint()\n```\n# Title\n\\*not\\*",
 )
