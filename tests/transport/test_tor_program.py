@@ -21,6 +21,7 @@ from chattor_bridge.transport.tor import process as process_module
 from chattor_bridge.transport.tor.binary import OLDEST_TOR, TorVersion, tor_version, usable_tor
 from chattor_bridge.transport.tor.control import Control
 from chattor_bridge.transport.tor.process import TorProcess
+from chattor_bridge.transport.tor.socks import connect_through
 from chattor_bridge.transport.tor.vanguards import Vanguards, vanguards_of
 
 NO_NETWORK = (
@@ -201,6 +202,20 @@ async def test_a_tor_that_keeps_dying_is_started_again_and_again_visibly(tmp_pat
             assert "signal 9" in tor.status.problem
             await _reach(tor, lambda status: status.state is TorState.CONNECTING)
             assert tor.status.restarts == restarts
+    finally:
+        await transport.stop()
+
+
+@pytest.mark.tor
+@pytest.mark.parametrize("address", ["example.org", "203.0.113.9"])
+async def test_our_tor_leads_to_onions_and_nowhere_else(tmp_path: Path, address: str) -> None:
+    tor = ManagedTor(TorSettings(tmp_path / "tor", extra_torrc=NO_NETWORK))
+    transport = TorTransport(tor)
+    await transport.start()
+    try:
+        assert isinstance(tor.socks, Path)
+        with pytest.raises(TorUnavailable, match="configured not to make this connection"):
+            await connect_through(tor.socks, address, 80, isolation="x", timeout=WITHIN)
     finally:
         await transport.stop()
 
