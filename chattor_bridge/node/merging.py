@@ -102,6 +102,8 @@ class Merging:
             await self._store.contacts.lock_all(tx, self._node_id)
             survivor = await self._mailbox.locked(tx, contact.peer_id)
             former = await self._mailbox.locked(tx, other.peer_id)
+            if not _may_merge(survivor, former):  # or not any more, since they were read
+                continue
             if survivor.merge_done or not await self._must_still_say(tx, former.peer_id):
                 there[survivor.peer_id] = await self._become_one(tx, survivor, former)
                 del there[former.peer_id]
@@ -165,6 +167,12 @@ class Merging:
                 sealed = session.seal(entry.event, random=self._around.random, now=now, ack=session.received.ack())
                 said = Said(EventId(entry.event_id), entry.event, sealed)
                 await self._mailbox.put_said(tx, survivor, said, entry.file_id)
+
+
+def _may_merge(survivor: Contact, former: Contact) -> bool:
+    """One that is blocked or over would take the other with it."""
+    ended = any(contact.blocked or contact.retired is not None for contact in (survivor, former))
+    return not ended and agreed(survivor, former)
 
 
 def _body(entry: OutboxEntry) -> object:

@@ -66,9 +66,11 @@ class Parting(NodePart):
     async def retire(self, tx: Transaction, peer_id: PeerId) -> None:
         """End a friendship because somebody else may have our keys: the friend is told, and nothing goes between the
         two once it has heard. A blocked friend is not told. Raises: NotFound."""
+        await self._store.contacts.lock_all(tx, self.node_id)  # also the one it was to become one with
         contact = await self.work.mailbox.locked(tx, peer_id)
         if contact.retired is not None:
             return
+        await self.work.merging.let_go(tx, contact)
         if contact.blocked:
             await self._store.contacts.save(tx, await self.work.mailbox.end(tx, contact))
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from functools import partial
 
 import pytest
@@ -10,15 +11,18 @@ import pytest
 from chattor_bridge.errors import NotFound, UsageError
 from chattor_bridge.ids import EventId, OnionKey, PeerId
 from chattor_bridge.node.carrying.records import Carriage
+from chattor_bridge.node.claims import agreed
 from chattor_bridge.node.happenings import (
     MERGE_ASKED,
     MERGE_UNPROVEN,
     MERGED,
+    RETIRED,
     ContactsMerged,
     EventArrived,
     FileArrived,
     FileSent,
 )
+from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.records import Contact
 from chattor_bridge.protocol.events import Body, Merge, MergeDone, Text, Unknown
 from chattor_bridge.protocol.primitives import ed25519_public
@@ -324,6 +328,61 @@ async def test_forgetting_one_ends_the_merge_and_leaves_the_other(crossed: Cross
     await anna.until(lambda: anna.texts() == ["hello"], time_passes=True)
     assert not merged(anna)
     assert not merged(ben)
+
+
+@pytest.mark.parametrize("ended", ["survivor", "former"])
+@pytest.mark.parametrize("by_whom", ["us", "the friend"])
+async def test_a_retired_friendship_becomes_one_with_no_other(crossed: Crossed, ended: str, by_whom: str) -> None:
+    """Everything was said, and something was in the way of it. Else the other friendship would end with it, unsaid."""
+    anna, ben, survivor, former = crossed
+    gone, left = (survivor, former) if ended == "survivor" else (former, survivor)
+    for person in (anna, ben):
+        person.house.diary.refuses = lambda happening: isinstance(happening, ContactsMerged)
+    await merge(anna, survivor, former)
+    await merge(ben, survivor, former)
+    for person in (anna, ben):
+        await person.until(lambda person=person: person.house.diary.refused > 0, time_passes=True)  # type: ignore[misc]
+    ends, hears = (anna, ben) if by_whom == "us" else (ben, anna)
+    async with ends.house.store.transaction() as tx:
+        await ends.node.retire(tx, gone)
+    await hears.until(lambda: told(hears, RETIRED) == [gone], time_passes=True)
+    for person in (anna, ben):
+        person.house.diary.refuses = lambda happening: False
+    await anna.say(left, "one")
+    await ben.say(left, "two")
+    await ben.until(lambda: ben.texts() == ["one"], time_passes=True)
+    await anna.until(lambda: anna.texts() == ["two"], time_passes=True)
+    await anna.house.world.clock.pass_slowly(600)
+    assert not merged(anna)
+    assert not merged(ben)
+    assert (await stored(ends, left)).merging is None
+
+
+@pytest.mark.engines("postgres")
+async def test_one_that_is_blocked_meanwhile_is_not_merged(crossed: Crossed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the two were found to be one, and before they are locked to be made that."""
+    anna, ben, survivor, former = crossed
+    await merge(anna, survivor, former)
+    await ben.until(lambda: len(told(ben, MERGE_ASKED)) == 2)
+    settle, blocked = anna.node.work.merging.settle, asyncio.Event()
+
+    async def block() -> None:
+        async with anna.house.store.transaction() as tx:
+            await anna.node.block(tx, former)
+
+    async def settle_late(tx: Transaction, contacts: Sequence[Contact]) -> list[Contact]:
+        both = {contact.peer_id: contact for contact in contacts}
+        if not blocked.is_set() and agreed(both[survivor], both[former]):
+            await asyncio.create_task(block())
+            blocked.set()
+        return await settle(tx, contacts)
+
+    monkeypatch.setattr(anna.node.work.merging, "settle", settle_late)
+    await merge(ben, survivor)
+    await anna.until(blocked.is_set, time_passes=True)
+    await anna.house.world.clock.pass_slowly(60)
+    assert not merged(anna)
+    assert {one.peer_id: one.blocked for one in await anna.node.contacts()} == {survivor: False, former: True}
 
 
 async def test_a_file_on_its_way_goes_on_in_the_friendship_that_remains(crossed: Crossed) -> None:
