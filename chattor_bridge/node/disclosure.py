@@ -30,7 +30,7 @@ class Disclosure(NodePart):
             everybody = Preferences(record.shares).sharing(shared, on=on)
             await self._store.nodes.save(tx, replace(record, shares=everybody.shares))
             tx.after_commit(self.work.look_again)
-            peers = [contact.peer_id for contact in await self._store.contacts.of_node(tx, self.node_id)]
+            peers = [contact.peer_id for contact in await self._store.contacts.lock_all(tx, self.node_id)]
         else:
             peers = [peer_id]
         for each in peers:

@@ -13,6 +13,7 @@ from chattor_bridge.errors import DatabaseUnavailable
 from chattor_bridge.ids import NodeId, PeerId
 from chattor_bridge.node.carrying.records import Carrier
 from chattor_bridge.node.ports import Transaction
+from chattor_bridge.node.preferences import Shared
 from chattor_bridge.node.records import Contact
 from tests.node.world import PATIENCE, Person, World
 
@@ -58,6 +59,7 @@ async def test_whatever_changes_all_contacts_is_in_nobodys_way(world: World) -> 
     anna, friends = await _crowd(world)
     await _in_order_meanwhile(anna, friends, lambda anna, tx: anna.node.set_profile_name(tx, "Ann"))
     await _in_order_meanwhile(anna, friends, lambda anna, tx: anna.node.merge(tx, friends[-1], friends[0]))
+    await _in_order_meanwhile(anna, friends, lambda anna, tx: anna.node.share(tx, None, Shared.TYPING, on=True))
     await _in_order_meanwhile(anna, friends, lambda anna, tx: anna.node.retire_all(tx))
     await _in_order_meanwhile(anna, friends, lambda anna, tx: anna.node.forget(tx, friends[-1]))
 
