@@ -87,6 +87,7 @@ class Connection:
         carry: Carry,
         on_greeted: Callable[[Connection], None],
         on_moved: Callable[[], None],
+        on_renewed: Callable[[Connection], None],
         on_signal: Callable[[bytes], None],
     ) -> None:
         """``allowance``: what the friend may have us store. ``before``: where our half of the session stood before the
@@ -95,7 +96,8 @@ class Connection:
         the friend is to host for both. ``carry`` makes the two ends of what friends carry for each other.
         ``on_greeted`` is called once the friend's hello has come: only then is it certain who is there and that it is
         now. It may `end` this connection or another. ``on_moved`` is called when the friend hosts another onion than
-        before, or has learnt of one of ours. ``on_signal`` is called with what the friend signals."""
+        before, or has learnt of one of ours; ``on_renewed`` when the session was renewed on this link. ``on_signal`` is
+        called with what the friend signals."""
         self._around = around
         self.peer_id = peer_id
         self._mailbox = mailbox
@@ -107,7 +109,9 @@ class Connection:
         self._on_moved = on_moved
         self._on_signal = on_signal
         self._insist = Insist(around, trouble)
-        self._resync = Resyncing(around, node_id, peer_id, mailbox, link.handshake_hash, before)
+        self._resync = Resyncing(
+            around, node_id, peer_id, mailbox, link.handshake_hash, before, on_renewed=lambda: on_renewed(self)
+        )
         self._greeting = Greeting(
             around, node_id, peer_id, mailbox, self._resync, settles=settles, asks=asks, on_moved=self._moved
         )

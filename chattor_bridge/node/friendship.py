@@ -76,6 +76,7 @@ class Friendship:
         self._on_greeted = on_greeted
         self._on_link = on_link
         self._live: list[Connection] = []
+        self._at_work: set[Connection] = set()
         self._up, self._down = asyncio.Event(), asyncio.Event()
         self._down.set()
         self._alarm = Alarm(around.clock)
@@ -308,13 +309,16 @@ class Friendship:
             carry=self._carry,
             on_greeted=partial(self._adopt, decides=keys.role == Role.KNOCKER, on_proven=on_proven),
             on_moved=self._on_change,
+            on_renewed=self._renewed_on,
             on_signal=self.signalling.heard,
         )
 
     async def _work(self, connection: Connection, events: Sequence[LinkEvent]) -> str:
+        self._at_work.add(connection)
         try:
             return await connection.run(events)
         finally:
+            self._at_work.discard(connection)
             self._renewed = self._renewed or connection.renewed
             if connection in self._live:
                 self._live.remove(connection)
@@ -341,6 +345,12 @@ class Friendship:
         self._on_greeted(self.peer_id)
         for other in self._live[:-1] if decides else self._live[:-MAX_LINKS]:
             other.end("replaced")
+
+    def _renewed_on(self, connection: Connection) -> None:
+        """Every other link has named the session before in its hello, or was about to: on it the friend would go on
+        with that one, and neither would understand the other."""
+        for other in self._at_work - {connection}:
+            other.end("renewed")
 
     def _tell(self, *, up: bool) -> None:
         self._on_link()

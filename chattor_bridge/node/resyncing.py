@@ -8,6 +8,7 @@ of either session is sent or taken on it: the next link begins with the hellos o
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
@@ -49,13 +50,17 @@ class Resyncing:
         mailbox: Mailbox,
         handshake_hash: bytes,
         before: Standing,
+        *,
+        on_renewed: Callable[[], None],
     ) -> None:
+        """``on_renewed`` is called after a commit by which another session is in use."""
         self._around = around
         self._node_id = node_id
         self._peer_id = peer_id
         self._mailbox = mailbox
         self._handshake_hash = handshake_hash
         self._before = before
+        self._on_renewed = on_renewed
         self._one_at_a_time = asyncio.Lock()
         self._due: Reason | None = None
         self._starting: Starting | None = None
@@ -206,6 +211,7 @@ class Resyncing:
         await self._reseal(tx, new, given_up=reason is Reason.GIVEN_UP)
         await self._mailbox.renewed(tx, self._peer_id, new)
         await self._tell(tx, SESSION_RENEWED, new, {"reason": reason.value})
+        tx.after_commit(self._on_renewed)
         return replace(contact, session=new.serialize())
 
     async def _reseal(self, tx: Transaction, new: Session, *, given_up: bool) -> None:

@@ -348,6 +348,38 @@ async def test_an_end_that_got_lost_is_made_up_for_by_the_next_hello(friends: Fr
     await puppet.hear(EnvelopeFrame)
 
 
+@pytest.mark.parametrize(
+    ("who", "greeted"),
+    [("knocker", False), ("owner", False), ("owner", True)],  # a knocker ends the first when it is greeted on another
+)
+async def test_another_link_on_which_the_session_before_was_named_is_ended(
+    friends: Friends, who: str, *, greeted: bool
+) -> None:
+    """On it nothing that is said would be understood, for as long as it lives."""
+    anna, ben, peer_id = friends
+    person, friend = (anna, ben) if who == "knocker" else (ben, anna)
+    puppet = await Puppet.of(friend)
+    another = Puppet(puppet.contact, person.house.world.clock)
+    await person.until(lambda: not person.online(peer_id))
+    async with person.house.store.transaction() as tx:
+        await person.node.renew_session(tx, peer_id)
+    await _greet(person, puppet)
+    start = await puppet.hear(ResyncStart)
+    await another.dial(person)
+    assert (await another.hear(Hello)).session_id == another.session.session_id
+    if greeted:
+        await another.say(another.hello())
+        await another.hear(ResyncStart)
+    said, _ = answer(
+        start, puppet.session, puppet.handshake_hash, random=secrets.token_bytes, now=puppet.contact.created_at
+    )
+    await puppet.say(said)
+    await puppet.hear(ResyncDone)
+    assert await another.hear(Bye) == Bye("renewed")
+    for one in (puppet, another):
+        await one.close()
+
+
 async def test_a_second_start_on_one_link_ends_it(friends: Friends, puppet: Puppet) -> None:
     anna, _, _ = friends
     await _greet(anna, puppet)
