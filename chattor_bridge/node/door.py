@@ -114,6 +114,7 @@ class Door:
 
     async def _put(self, tx: Transaction, knock: PendingKnock) -> str:
         store, now = self._around.store, self._around.clock.now()
+        await store.knocks.decide_pending(tx, knock.node_id)
         door = await store.doors.for_update(tx, knock.door_id)
         if await store.contacts.by_static(tx, knock.node_id, knock.peer_static) is not None:
             return KNOWN

@@ -214,6 +214,7 @@ class Node(Codes, Parting, Disclosure, Disappearing):
 
         Raises: NotFound when there is no such request (any more).
         """
+        await self._store.knocks.decide_pending(tx, self.node_id)
         pending = await self._store.knocks.get_pending(tx, knock_id)
         if pending is None or pending.node_id != self.node_id or pending.blocked:
             raise NotFound("no such request; it may have been withdrawn or answered")

@@ -77,6 +77,9 @@ class Knocks(Protocol):
         """Add, or replace in place the pending knock of the same node and ``peer_static``, keeping that row's
         ``knock_id``, ``received_at``, ``seen`` and ``ignored``. Returns the id under which it stands."""
 
+    async def decide_pending(self, tx: Transaction, node_id: NodeId) -> None:
+        """Let only one transaction at a time, until it ends, decide what becomes of the requests of a node."""
+
     async def get_pending(self, tx: Transaction, knock_id: KnockId) -> PendingKnock | None: ...
     async def pending(self, tx: Transaction, node_id: NodeId) -> list[PendingKnock]:
         """Those with the most effort first, the older first of equals; ignored ones included."""

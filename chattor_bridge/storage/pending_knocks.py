@@ -38,6 +38,9 @@ class SqlPendingKnocks(Table):
             )
         return knock_id
 
+    async def decide_pending(self, tx: Transaction, node_id: NodeId) -> None:
+        await sql(tx).serialise(f"requests of {node_id.hex()}")
+
     async def get_pending(self, tx: Transaction, knock_id: KnockId) -> PendingKnock | None:
         row = await sql(tx).fetch_row("SELECT * FROM pending_knocks WHERE knock_id = $1", knock_id)
         return None if row is None else self._read_pending(row)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 
 import pytest
 
 from chattor_bridge.errors import AlreadyExists, FriendCodeError, LimitReached, NotFound, UsageError
-from chattor_bridge.ids import KnockId, OnionKey
+from chattor_bridge.ids import KnockId, NodeId, OnionKey, PeerId
 from chattor_bridge.node.codes import MAX_CODES
 from chattor_bridge.node.door import Door
 from chattor_bridge.node.happenings import ContactAdded, KnockFailed, KnockLeft, KnockReceived
 from chattor_bridge.node.knocking import Knocking
-from chattor_bridge.node.records import KnockState
+from chattor_bridge.node.ports import Transaction
+from chattor_bridge.node.records import Contact, KnockState
 from chattor_bridge.protocol.answered_knock import KnockArrived
 from chattor_bridge.protocol.friendcode import FriendCode
 from chattor_bridge.protocol.limits import KNOCK_LIFETIME, MAX_OUTGOING_KNOCKS
@@ -83,6 +85,44 @@ async def test_an_owner_may_accept_before_the_receipt_got_through(
     await anna.until(lambda: anna.online(peer_id), time_passes=True)
     assert [added.peer_id for added in anna.of(ContactAdded)] == [peer_id]
     assert await anna.node.outgoing() == []
+    assert await ben.node.requests() == []
+
+
+@pytest.mark.engines("postgres")
+async def test_a_request_that_comes_again_while_it_is_accepted_is_known(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its receipt was lost. The door saw neither the request nor the friend, and said that the code was used up."""
+    anna, ben = await world.person("Anna"), await world.person("Ben")
+    async with ben.house.store.transaction() as tx:
+        code = await ben.node.create_code(tx, "test", max_uses=1)
+    await ben.node.code_published(code.door_id)
+    stored, by_static = Door._store, ben.house.store.contacts.by_static
+    accepting: asyncio.Task[PeerId] | None = None
+
+    async def lose_the_first(self: Door, arrived: KnockArrived) -> str:
+        first = not ben.of(KnockReceived)
+        status = await stored(self, arrived)
+        if first:
+            raise ConnectionError("the house lost its power before the receipt left")
+        return status
+
+    async def accept_then(tx: Transaction, node_id: NodeId, peer_static: bytes) -> Contact | None:
+        nonlocal accepting
+        found = await by_static(tx, node_id, peer_static)
+        if accepting is None and ben.of(KnockReceived):
+            accepting = asyncio.create_task(ben.accept())
+            await asyncio.wait({accepting}, timeout=0.5)  # seconds in which it is done, or comes to what it waits for
+        return found
+
+    monkeypatch.setattr(Door, "_store", lose_the_first)
+    monkeypatch.setattr(ben.house.store.contacts, "by_static", accept_then)
+    await anna.add(code.code)
+    await anna.until(lambda: bool(anna.of(ContactAdded) or anna.of(KnockFailed)), time_passes=True)
+    assert accepting is not None
+    peer_id = await accepting
+    await anna.until(lambda: anna.online(peer_id), time_passes=True)
+    assert anna.of(KnockFailed) == []
     assert await ben.node.requests() == []
 
 
