@@ -302,7 +302,7 @@ class Node(Codes, Parting, Disclosure, Disappearing):
             raise UsageError(
                 "the session with this friend was renewed less than a day ago; that can be done once a day"
             )
-        session.renewal.wanted = Reason.ASKED
+        session.renewal.want(Reason.ASKED)
         await self._store.contacts.save(tx, replace(contact, session=session.serialize()))
         tx.after_commit(lambda: self.work.renew(peer_id))
 

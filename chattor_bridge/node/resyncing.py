@@ -109,7 +109,7 @@ class Resyncing:
                 session = Session.deserialize(contact.session)
                 allowed = not session.renewal.too_early(self._around.clock.now())
                 if allowed:
-                    session.renewal.wanted = reason
+                    session.renewal.want(reason)
                 else:
                     await self._refuse(tx, session)
                 await self._save(tx, contact, session)

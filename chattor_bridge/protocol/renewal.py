@@ -37,6 +37,12 @@ class Renewal:
         """Keep a serialized session beside this one; the oldest beyond the last few is forgotten."""
         self.candidates = (*self.candidates, session)[-MAX_RESYNC_CANDIDATES:]
 
+    def want(self, reason: Reason) -> None:
+        """The session is to be renewed for this reason, too. Nothing takes the place of that something was given up:
+        it would be sealed anew, though its sender was told that it is not sent."""
+        if self.wanted is not Reason.GIVEN_UP:
+            self.wanted = reason
+
     def too_early(self, now: int) -> bool:
         """Whether the last renewal was less than a day ago. A date in the future is a clock that was wrong."""
         return 0 <= now - self.at < RESYNC_INTERVAL

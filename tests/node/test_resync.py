@@ -231,7 +231,10 @@ async def test_what_was_under_way_is_sealed_anew_under_the_same_ids(world: World
     assert _told(ben, SESSION_RENEWED) == ["friend"]
 
 
-async def test_what_has_waited_for_a_month_is_given_up_and_what_has_not_arrives(world: World, friends: Friends) -> None:
+@pytest.mark.parametrize("asked", [False, True])
+async def test_what_has_waited_for_a_month_is_given_up_and_what_has_not_arrives(
+    world: World, friends: Friends, *, asked: bool
+) -> None:
     anna, ben, peer_id = friends
     await ben.house.stop()
     await anna.until(lambda: not anna.online(peer_id))
@@ -242,6 +245,9 @@ async def test_what_has_waited_for_a_month_is_given_up_and_what_has_not_arrives(
     world.clock.suspend(7_200)
     await anna.until(lambda: len(anna.of(EventFailed)) == len(old), time_passes=True)
     assert [(one.event_id, "30 days" in one.reason) for one in anna.of(EventFailed)] == [(one, True) for one in old]
+    if asked:  # for the same thing, for another reason
+        async with anna.house.store.transaction() as tx:
+            await anna.node.renew_session(tx, peer_id)
     await ben.house.start()
     await ben.until(partial(_has, ben, "new"), time_passes=True)
     await anna.until(lambda: bool(_told(anna, SESSION_RENEWED)), time_passes=True)
