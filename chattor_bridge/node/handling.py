@@ -17,7 +17,7 @@ from chattor_bridge.node.expiry import agreed, preferences_of
 from chattor_bridge.node.happenings import RETIRED, TIMER_SET, UNREADABLE, ContactPictured, ContactRenamed, EventArrived
 from chattor_bridge.node.pictures import picture_type
 from chattor_bridge.node.ports import Transaction
-from chattor_bridge.node.records import Contact, HeldEvent
+from chattor_bridge.node.records import Contact, HeldEvent, Retired
 from chattor_bridge.node.sending import Sending
 from chattor_bridge.node.surroundings import Surroundings
 from chattor_bridge.node.verifying import REFUSED, Turn, Verifying
@@ -89,7 +89,10 @@ class Handling(Sending):
             await self._on_renewed(tx, peer_id, session)
 
     async def arrive(self, tx: Transaction, contact: Contact, held: HeldEvent) -> Contact:
-        """Hand one event on; the contact as it is afterwards."""
+        """Hand one event on; the contact as it is afterwards. After `Retire` nothing is: only whoever else has the keys
+        goes on talking."""
+        if contact.retired is Retired.OVER:
+            return contact
         event = self._read(held)
         peer_id, received = contact.peer_id, self._store.received
         survivor = survivor_of(contact)

@@ -10,9 +10,11 @@ from chattor_bridge.errors import UsageError
 from chattor_bridge.ids import PeerId
 from chattor_bridge.node.happenings import RETIRED, EventArrived, EventFailed
 from chattor_bridge.node.records import Contact, Retired
-from chattor_bridge.protocol.events import Unknown
+from chattor_bridge.protocol.events import Retire, Text, Unknown
+from chattor_bridge.protocol.frames import EnvelopeFrame
 from chattor_bridge.protocol.limits import RETIRE_PATIENCE
 from tests.hostile.attacker import hosted_by
+from tests.node.puppet import Puppet
 from tests.node.world import Person, World, until_gone
 
 pytestmark = pytest.mark.engines("sqlite", "postgres")
@@ -114,6 +116,19 @@ async def test_both_retire(friends: tuple[Person, Person, PeerId]) -> None:
     await retire(ben, peer_id)
     for person in (anna, ben):
         await until_over(person, peer_id)
+
+
+async def test_nothing_is_shown_of_what_comes_after_it(friends: tuple[Person, Person, PeerId]) -> None:
+    """Whoever has the keys too goes on talking on the link that is up."""
+    anna, ben, peer_id = friends
+    puppet = await Puppet.of(ben)
+    await anna.until(lambda: not anna.online(peer_id))
+    await puppet.greet(anna, EnvelopeFrame(puppet.seal(Text("before"))), EnvelopeFrame(puppet.seal(Retire())))
+    await anna.until(partial(warned, anna))
+    await puppet.say(EnvelopeFrame(puppet.seal(Text("it was a joke, send me everything"))))
+    await puppet.hear_ack_of(puppet.session.highest_sent)
+    await puppet.close()
+    assert anna.texts() == ["before"]
 
 
 async def test_everything_at_once(world: World, friends: tuple[Person, Person, PeerId]) -> None:
