@@ -63,10 +63,11 @@ class Greeting:
         """Agree on a version, and see that the two halves of the session belong together. The acknowledgement that is
         owed to the friend, if one is: what was said before its hello may have gone to nobody.
 
-        Raises: LinkEnded when there is no version, or no session, that both have; NotFound.
+        Raises: LinkEnded when there is no version, or no session, that both have; NotFound, also of a friend who was
+        blocked meanwhile.
         """
         async with self._around.store.transaction() as tx:
-            contact = await self._mailbox.locked(tx, self._peer_id)
+            contact = await self._mailbox.unblocked(tx, self._peer_id)
             try:
                 agreed = negotiate(Ours(), hello, contact.version)
             except NoCommonVersion as error:

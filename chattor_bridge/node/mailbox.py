@@ -85,9 +85,9 @@ class Mailbox(Handling):
         """Open some envelopes, ``carried`` by another friend or not, and hand on what is next in order.
 
         What was accepted before is acknowledged again. What opens under no key is dropped, counted, and not
-        acknowledged. Raises: NotFound.
+        acknowledged. Raises: NotFound, also of a friend who was blocked meanwhile.
         """
-        contact = await self.locked(tx, peer_id)
+        contact = await self.unblocked(tx, peer_id)
         arrivals = _Arrivals(self, tx, contact, carried=carried)
         for envelope in envelopes:
             await arrivals.take(envelope)

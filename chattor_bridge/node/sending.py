@@ -248,5 +248,12 @@ class Sending:
             raise NotFound("no such contact")
         return contact
 
+    async def unblocked(self, tx: Transaction, peer_id: PeerId) -> Contact:
+        """As `locked`, for what a friend says. Raises: NotFound, also when our owner wants to hear nothing of it."""
+        contact = await self.locked(tx, peer_id)
+        if contact.blocked:
+            raise NotFound("this friend is blocked")
+        return contact
+
     def now(self) -> int:
         return self._around.clock.now()

@@ -6,9 +6,14 @@ import pytest
 
 from chattor_bridge.errors import NotFound, OnionNotAuthorised, UsageError
 from chattor_bridge.ids import KnockId, PeerId
+from chattor_bridge.node.greeting import Greeting
 from chattor_bridge.node.happenings import KnockLeft, KnockReceived
 from chattor_bridge.node.knocking import Knocking
+from chattor_bridge.node.resyncing import Resyncing
+from chattor_bridge.protocol.events import Text
+from chattor_bridge.protocol.resync import Standing
 from tests.hostile.attacker import hosted_by
+from tests.node.puppet import Puppet
 from tests.node.world import Person, World, until_gone
 
 
@@ -52,6 +57,31 @@ async def test_a_blocked_friend_sees_nobody_and_loses_nothing(world: World, who:
     await blocker.until(lambda: blocker.texts() == ["are you there?"], time_passes=True)
     await blocker.say(peer_id, "now I am")
     await other.until(lambda: other.texts() == ["now I am"], time_passes=True)
+
+
+async def test_what_is_being_read_when_its_friend_is_blocked_is_not_taken(world: World) -> None:
+    """Nor does a hello then say that it was heard."""
+    anna, ben = await world.person("Anna"), await world.person("Ben")
+    peer_id = await anna.befriend(ben)
+    puppet = await Puppet.of(ben)
+    await anna.until(lambda: not anna.online(peer_id))
+    await block(anna, peer_id)
+    mailbox, around = anna.node.work.mailbox, anna.node.work._around
+    with pytest.raises(NotFound):
+        async with anna.house.store.transaction() as tx:
+            await mailbox.receive(tx, peer_id, [puppet.seal(Text("one last word"))])
+    before = Standing(puppet.session.session_id, 0, 0)
+    resyncing = Resyncing(around, anna.node_id, peer_id, mailbox, bytes(32), before, on_renewed=lambda: None)
+    greeting = Greeting(
+        around, anna.node_id, peer_id, mailbox, resyncing, settles=True, asks=lambda: False, on_moved=lambda: None
+    )
+    with pytest.raises(NotFound):
+        await greeting.take_hello(puppet.hello())
+    await unblock(anna, peer_id)
+    async with anna.house.store.transaction() as tx:
+        taken = await mailbox.receive(tx, peer_id, [puppet.seal(Text("and another"))])
+    assert taken.ack is not None
+    assert not taken.ack.covers(puppet.session.highest_sent - 1)
 
 
 async def test_blocking_one_leaves_the_others(world: World) -> None:
