@@ -278,6 +278,23 @@ async def test_the_tor_of_a_killed_run_is_ended_by_the_next(tmp_path: Path) -> N
 
 
 @pytest.mark.tor
+async def test_a_tor_whose_run_was_killed_before_it_owned_it_is_ended_by_the_next(tmp_path: Path) -> None:
+    tor = ManagedTor(TorSettings(tmp_path / "tor", extra_torrc=NO_NETWORK))
+    tor.sockets.mkdir(mode=0o700, parents=True)
+    orphan = await TorProcess.launch((await usable_tor("tor", allow_old=False))[0], tor._torrc(), tmp_path / "tor")
+    try:
+        async with asyncio.timeout(WITHIN):
+            while not (tor.sockets / "control").exists():  # noqa: ASYNC110 - it has no event for being there
+                await asyncio.sleep(0.01)
+        transport = TorTransport(tor)
+        await asyncio.wait_for(transport.start(), WITHIN)
+        assert not _runs_tor(orphan.pid)
+        await transport.stop()
+    finally:
+        await orphan.stop()
+
+
+@pytest.mark.tor
 async def test_a_stopped_tor_is_gone(tmp_path: Path) -> None:
     process = await TorProcess.launch(
         (await usable_tor("tor", allow_old=False))[0], ["SocksPort 0", *NO_NETWORK], tmp_path / "tor"
