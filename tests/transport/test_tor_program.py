@@ -278,7 +278,11 @@ async def test_the_tor_of_a_killed_run_is_ended_by_the_next(tmp_path: Path) -> N
 
 
 @pytest.mark.tor
-async def test_a_tor_whose_run_was_killed_before_it_owned_it_is_ended_by_the_next(tmp_path: Path) -> None:
+@pytest.mark.parametrize("hangs", [False, True])
+async def test_a_tor_whose_run_was_killed_before_it_owned_it_is_ended_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hangs: bool
+) -> None:
+    monkeypatch.setattr(control_module, "COMMAND_TIMEOUT", 1.0 if hangs else WITHIN)
     tor = ManagedTor(TorSettings(tmp_path / "tor", extra_torrc=NO_NETWORK))
     tor.sockets.mkdir(mode=0o700, parents=True)
     orphan = await TorProcess.launch((await usable_tor("tor", allow_old=False))[0], tor._torrc(), tmp_path / "tor")
@@ -286,6 +290,8 @@ async def test_a_tor_whose_run_was_killed_before_it_owned_it_is_ended_by_the_nex
         async with asyncio.timeout(WITHIN):
             while not (tor.sockets / "control").exists():  # noqa: ASYNC110 - it has no event for being there
                 await asyncio.sleep(0.01)
+        if hangs:
+            os.kill(orphan.pid, signal.SIGSTOP)
         transport = TorTransport(tor)
         await asyncio.wait_for(transport.start(), WITHIN)
         assert not _runs_tor(orphan.pid)

@@ -8,9 +8,14 @@ and losing tor are therefore one case, with one mend.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import logging
+import os
 import re
+import signal
+import socket
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +23,7 @@ from pathlib import Path
 from chattor_bridge.errors import TorUnavailable, TorUnusable, UsageError
 from chattor_bridge.transport.doorway import socket_path
 from chattor_bridge.transport.tor.binary import usable_tor
-from chattor_bridge.transport.tor.control import Control
+from chattor_bridge.transport.tor.control import Control, ControlAbsent
 from chattor_bridge.transport.tor.process import DiskFull, TorProcess
 from chattor_bridge.transport.tor.status import TorState, TorStatus
 from chattor_bridge.transport.tor.supervised import IDLE, SupervisedTor, TorUser
@@ -35,6 +40,9 @@ FAREWELL = 1.0
 
 CONTROL_POLL = 0.1
 """Seconds between tries to connect to a control socket that is not there yet; tor has no event for it."""
+
+_UCRED_SIZE = struct.calcsize("3i")
+"""Bytes of the process, user and group ids that unix(7) tells of who listens."""
 
 SOCKS_FLAGS = ("ExtendedErrors", "IsolateSOCKSAuth", "KeepAliveIsolateSOCKSAuth", "OnionTrafficOnly")
 """Answers that tell offline from not authorised; a circuit per isolation, kept while it is used; and no way out of
@@ -154,7 +162,11 @@ class ManagedTor(SupervisedTor):
         until then publish our onions beside us."""
         try:
             orphan = await Control.connect(self._control_socket, lambda action, address: None)
+        except ControlAbsent:
+            return
         except TorUnavailable:
+            log.warning("the tor of an earlier run does not answer, and is killed")
+            await asyncio.to_thread(_kill_listener, self._control_socket)
             return
         try:
             await orphan.command("SIGNAL HALT")
@@ -175,6 +187,17 @@ class ManagedTor(SupervisedTor):
             VANGUARDS_LINE,
             *self._settings.extra_torrc,
         ]
+
+
+def _kill_listener(path: Path) -> None:
+    """Kill whoever listens at a socket in our own directory, and wait until it is gone; tor's lock goes with it."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asked, contextlib.suppress(OSError):
+        asked.settimeout(CONTROL_TIMEOUT)
+        asked.connect(str(path))
+        pid, _, _ = struct.unpack("3i", asked.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED_SIZE))
+        if pid > 0:  # 0 is one outside of the container that we are in, and would mean all of us
+            os.kill(pid, signal.SIGKILL)
+            asked.recv(1)  # until the kernel has closed its end
 
 
 class _Claim:
