@@ -30,7 +30,12 @@ class MatrixService:
         household = Household(bot, settings.domain)
         hearing = Hearing(clock)
         self._encryption = Encryption(
-            self._client, store, household, clock, only_cross_signed=settings.only_cross_signed
+            self._client,
+            store,
+            household,
+            clock,
+            only_cross_signed=settings.only_cross_signed,
+            encrypt_rooms=settings.encrypt_rooms,
         )
         self._accept = accept
         self._listener = Listener(settings, household, self._heard, hearing)

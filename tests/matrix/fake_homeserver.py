@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from aiohttp import web
 
@@ -47,8 +47,9 @@ class FakeHomeserver:
         self._runner: web.AppRunner | None = None
         self._news = asyncio.Condition()
 
-    def settings(self) -> MatrixSettings:
-        return settings(f"http://127.0.0.1:{self.port}", self.registration, 0)
+    def settings(self, *, encrypt_rooms: bool = False) -> MatrixSettings:
+        plain = settings(f"http://127.0.0.1:{self.port}", self.registration, 0)
+        return replace(plain, encrypt_rooms=encrypt_rooms)
 
     async def start(self) -> None:
         app = web.Application()

@@ -60,7 +60,7 @@ async def test_what_cannot_be_read_does_not_hold_up_the_keys_that_follow(server:
     """Anybody may send anything to the bot's device."""
     olm = "m.olm.v1.curve25519-aes-sha2"
     server.behave = key_server = KeyServer()
-    service = MatrixService(server.settings(), Intake().accept, SystemClock(), keys)
+    service = MatrixService(server.settings(encrypt_rooms=True), Intake().accept, SystemClock(), keys)
     await service.start()
     try:
         await server.until(lambda: len(key_server.syncs) > 1)

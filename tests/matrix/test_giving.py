@@ -37,7 +37,7 @@ class Bridge:
         self.server = server
         self.keys = keys
         server.behave = self.key_server = KeyServer()
-        settings = replace(server.settings(), only_cross_signed=only_cross_signed)
+        settings = replace(server.settings(encrypt_rooms=True), only_cross_signed=only_cross_signed)
         self._service = MatrixService(settings, Intake().accept, SystemClock(), keys)
         self.bot = self._service.homeserver.bot
 

@@ -33,7 +33,7 @@ ROOM, ALICE = RoomID("!room:example.test"), UserID("@alice:example.test")
 @asynccontextmanager
 async def _reading(server: FakeHomeserver, keys: Store) -> AsyncIterator[Ears]:
     server.behave = KeyServer()
-    service = MatrixService(server.settings(), Intake().accept, SystemClock(), keys)
+    service = MatrixService(server.settings(encrypt_rooms=True), Intake().accept, SystemClock(), keys)
     await service.start()
     try:
         yield service._encryption.ears

@@ -33,7 +33,7 @@ async def test_a_ghost_costs_what_it_says_and_one_request_a_day(
     """And nobody more for there being many."""
     monkeypatch.setattr(tending, "TENDING_PAUSE", 0)  # it spreads them over time, of which this has only so much
     clock, server.behave = FakeClock(), KeyServer()
-    service = MatrixService(server.settings(), Intake().accept, clock, keys)
+    service = MatrixService(server.settings(encrypt_rooms=True), Intake().accept, clock, keys)
     await service.start()
 
     async def syncs(seconds: float) -> Counter[str]:

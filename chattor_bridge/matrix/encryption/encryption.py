@@ -18,13 +18,9 @@ from chattor_bridge.ids import MatrixRoomId, MatrixUserId
 from chattor_bridge.matrix.client import Client
 from chattor_bridge.matrix.encryption.hearing import Ears
 from chattor_bridge.matrix.encryption.identity import Identity
-from chattor_bridge.matrix.encryption.keystore import SHARED, EncryptionStore
+from chattor_bridge.matrix.encryption.keystore import ROOM, SHARED, EncryptionStore
 from chattor_bridge.matrix.encryption.tending import Tending
 from chattor_bridge.node.ports import Clock
-
-ROOM = "room"
-"""Kind of the shared record that says how a room is encrypted. It is never taken back: no homeserver can make us speak
-in clear where we did not."""
 
 IDENTITIES_AT_HAND = 1_000
 """Ghosts whose keys are kept in memory, some 20 KB each; the one used longest ago goes."""
@@ -46,6 +42,7 @@ class Encryption:
         clock: Clock,
         *,
         only_cross_signed: bool,
+        encrypt_rooms: bool,
     ) -> None:
         self._client = client
         self._store = store
@@ -60,6 +57,8 @@ class Encryption:
         self._changes = 0
         self.on_keys: Callable[[], None] = lambda: None
         self.ears = Ears(bot, store, clock, lambda: self.on_keys(), self._publish_ghosts_again)
+        if encrypt_rooms:
+            self.ears.attend()
         self._tending = Tending(store, clock, household.bot, self._identity, self.ears.forget_old_keys)
 
     async def run(self) -> None:
@@ -79,6 +78,7 @@ class Encryption:
                 self._members.pop(MatrixRoomId(room_id), None)
             elif event.get("type") == "m.room.encryption":
                 self._clear.discard(MatrixRoomId(room_id))
+                self.ears.attend()
 
     async def settings(self, user: MatrixUserId, room_id: MatrixRoomId) -> JsonObject | None:
         """The content of the room's ``m.room.encryption``, ``None`` when it is not encrypted.
@@ -90,6 +90,7 @@ class Encryption:
         async with self._store.transaction() as tx:
             known = await self._store.room_keys.get(tx, SHARED, ROOM, room_id)
         if known is not None:
+            self.ears.attend()
             return known
         try:
             found = await self._client.call(user, Method.GET, Path.v3.rooms[room_id].state["m.room.encryption"])
@@ -102,6 +103,7 @@ class Encryption:
             return None
         async with self._store.transaction() as tx:
             await self._store.room_keys.put(tx, SHARED, ROOM, room_id, found)
+        self.ears.attend()
         return found
 
     async def encrypt(

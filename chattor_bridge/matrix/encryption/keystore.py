@@ -48,6 +48,10 @@ index of one, both named by session and speaker; and, shared by all accounts, so
 
 SHARED = ""
 
+ROOM = "room"
+"""Kind of the shared record that says how a room is encrypted. It is never taken back: no homeserver can make us speak
+in clear where we did not."""
+
 OLM_SESSIONS = 8
 """Olm sessions kept with one device. Two sides that open one at the same time have two; who makes more has lost its
 own, and only the newest are of use then."""
