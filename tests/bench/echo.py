@@ -1,7 +1,7 @@
 """The floor of throughput: an application service that says again what it hears, on mautrix and nothing else.
 
 It answers each event in a task of its own, or with ``in-order`` as its last argument those of a room one after the
-other, as keeping their order asks for.
+other, as keeping their order asks for. With ``unasked`` it is told a number, and says that many messages in order.
 """
 
 from __future__ import annotations
@@ -24,7 +24,11 @@ class _State(ASStateStore, MemoryStateStore):
         MemoryStateStore.__init__(self)
 
 
-async def run(registration: Path, homeserver: str, domain: str, port: int, *, in_order: bool) -> None:
+def answers(body: str, mode: str) -> list[str]:
+    return [f"unasked {number}" for number in range(int(body))] if mode == "unasked" else [body]
+
+
+async def run(registration: Path, homeserver: str, domain: str, port: int, mode: str) -> None:
     document = YAML(typ="safe", pure=True).load(registration)
     service = AppService(
         server=homeserver,
@@ -40,13 +44,14 @@ async def run(registration: Path, homeserver: str, domain: str, port: int, *, in
 
     async def echo(event: Event) -> None:
         room: RoomID = event.room_id
-        turn: AbstractAsyncContextManager[None] = turns[room] if in_order else nullcontext()
+        turn: AbstractAsyncContextManager[None] = nullcontext() if mode == "at-once" else turns[room]
         if isinstance(event, StateEvent) and event.type == EventType.ROOM_MEMBER:
             if event.content.membership == Membership.INVITE and event.state_key == service.bot_mxid:
                 await service.intent.join_room(room)
         elif isinstance(event, MessageEvent) and event.sender != service.bot_mxid:
             async with turn:  # a lock of asyncio lets those who wait pass in the order in which they came
-                await service.intent.send_text(room, event.content.body)
+                for text in answers(event.content.body, mode):
+                    await service.intent.send_text(room, text)
 
     service.matrix_event_handler(echo)
     await service.start("127.0.0.1", port)
@@ -55,4 +60,4 @@ async def run(registration: Path, homeserver: str, domain: str, port: int, *, in
 
 
 if __name__ == "__main__":
-    asyncio.run(run(Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4]), in_order="in-order" in sys.argv[5:]))
+    asyncio.run(run(Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4]), sys.argv[5]))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,8 @@ PATIENCE = 300.0
 
 AT_ONCE = 8
 """Messages on their way into Synapse at a time, as from several people who type; and as many conversations."""
+
+ECHO_USER = f"@{ECHO_BOT}:{DOMAIN}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ async def measure(directory: Path, messages: int) -> list[Figure]:
         async with laid(directory / "ground", transport, program, {}) as ground:
             echoed, echo_cost = await _echo(ground, directory, messages, rooms=1)
             in_turn, _ = await _echo(ground, directory, messages, rooms=1, mode="in-order")
+            unasked = await _unasked(ground, directory, messages)
             in_turns, _ = await _echo(ground, directory, messages, rooms=AT_ONCE, mode="in-order")
             there, there_cost = await _to_peer(ground, messages)
             friend = _Friend(ground.conversation.peer, ground.conversation.friend)
@@ -58,12 +61,14 @@ async def measure(directory: Path, messages: int) -> list[Figure]:
     return [
         Figure("a bare echo's messages (each heard and said)", echoed, "/s"),
         Figure("a bare echo, one request at a time", in_turn, "/s"),
-        Figure(f"the same in {AT_ONCE} rooms, one in each", in_turns, "/s"),
+        Figure("the same, of what nobody asked for", unasked, "/s"),
+        Figure(f"a bare echo in {AT_ONCE} rooms, one in each", in_turns, "/s"),
         Figure("a bare echo's processor time for each", echo_cost, "ms"),
         Figure("Matrix to peer, messages", there, "/s", echoed, "1.00"),
         Figure("Matrix to peer, processor time for each", there_cost, "ms", echo_cost, "5 ms"),
         Figure("peer to Matrix, messages in one conversation", back, "/s", echoed, "1.00"),
         Figure("beside the echo of one request at a time", back, "/s", in_turn, "1.00"),
+        Figure("beside one that says what nobody asked for", back, "/s", unasked, "1.00"),
         Figure("peer to Matrix, processor time for each", back_cost, "ms", echo_cost, "5 ms"),
         Figure(f"peers to Matrix, messages in {AT_ONCE} conversations", many, "/s", echoed, "1.00"),
         Figure(f"beside the echo in {AT_ONCE} rooms, one in each", many, "/s", in_turns, "1.00"),
@@ -82,40 +87,61 @@ async def _say(person: Person, said: Iterable[tuple[str, str]]) -> None:
     await asyncio.gather(*(one(*each) for each in said))
 
 
+@asynccontextmanager
+async def _echo_bot(
+    ground: Ground, directory: Path, mode: str, rooms: int
+) -> AsyncIterator[tuple[BridgeProcess, list[str]]]:
+    """The bare application service, and rooms in which it is with Alice."""
+    registration, address, port = ground.echo_registration, ground.synapse.address, ground.echo_port
+    arguments = ("-m", "tests.bench.echo", str(registration), address, DOMAIN, str(port), mode)
+    process = BridgeProcess(arguments, directory / "echo.log", {})
+    alice = ground.conversation.alice
+    await process.start()
+    try:
+        places = [await alice.open_chat(ECHO_USER) for _ in range(rooms)]
+        for room in places:
+            await alice.wait_for(partial(_joined, room, ECHO_USER), PATIENCE)
+        yield process, places
+    finally:
+        await process.stop()
+
+
 async def _echo(
     ground: Ground, directory: Path, messages: int, *, rooms: int, mode: str = "at-once"
 ) -> tuple[float, float]:
     """What Alice says in so many rooms, all of them as often, comes back."""
-    process = BridgeProcess(
-        (
-            *("-m", "tests.bench.echo", str(ground.echo_registration), ground.synapse.address, DOMAIN),
-            *(str(ground.echo_port), mode),
-        ),
-        directory / "echo.log",
-        {},
-    )
-    alice, bot = ground.conversation.alice, f"@{ECHO_BOT}:{DOMAIN}"
-    await process.start()
-    try:
-        places = [await alice.open_chat(bot) for _ in range(rooms)]
-        for room in places:
-            await alice.wait_for(partial(_joined, room, bot), PATIENCE)
-        missing = {f"echo {number}" for number in range(messages)}
-
-        def all_came(event: JsonObject) -> bool:
-            if event["sender"] == bot and event["room_id"] in places:
-                missing.discard(event["content"].get("body"))
-            return not missing
-
-        said = [(places[number % rooms], text) for number, text in enumerate(missing)]
+    alice = ground.conversation.alice
+    async with _echo_bot(ground, directory, mode, rooms) as (process, places):
+        texts = [f"echo {number}" for number in range(messages)]
+        said = [(places[number % rooms], text) for number, text in enumerate(texts)]
         before, began = processor_time(process.pid), time.perf_counter()
         saying = asyncio.create_task(_say(alice, said))
-        await alice.wait_for(all_came, PATIENCE)
+        await alice.wait_for(_all_of(texts, places), PATIENCE)
         took = time.perf_counter() - began
         await saying
         return messages / took, _each(process, before, messages)
-    finally:
-        await process.stop()
+
+
+async def _unasked(ground: Ground, directory: Path, messages: int) -> float:
+    """What it says in one room, in order, while nobody says anything to it."""
+    alice = ground.conversation.alice
+    async with _echo_bot(ground, directory, "unasked", 1) as (_, places):
+        began = time.perf_counter()
+        await alice.say(places[0], str(messages))
+        await alice.wait_for(_all_of([f"unasked {number}" for number in range(messages)], places), PATIENCE)
+        return messages / (time.perf_counter() - began)
+
+
+def _all_of(texts: Iterable[str], rooms: list[str]) -> Callable[[JsonObject], bool]:
+    """Whether the echo has said all of these in these rooms."""
+    missing = set(texts)
+
+    def all_came(event: JsonObject) -> bool:
+        if event["sender"] == ECHO_USER and event["room_id"] in rooms:
+            missing.discard(event["content"].get("body"))
+        return not missing
+
+    return all_came
 
 
 def _joined(room: str, user: str, event: JsonObject) -> bool:
