@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from chattor_bridge.errors import AuthenticationFailed
 from chattor_bridge.ids import PeerId
 from chattor_bridge.node.happenings import (
     EMOJI_INVITED,
@@ -22,6 +23,7 @@ from chattor_bridge.node.views import Verification
 from chattor_bridge.protocol.events import Unknown, VerifyAccept, VerifyDone, VerifyEvent, VerifyKey
 from chattor_bridge.protocol.limits import VERIFICATION_LIFETIME
 from chattor_bridge.protocol.primitives import x25519_public
+from chattor_bridge.protocol.verification import commit
 from tests.node.world import Person, World
 
 Friends = tuple[Person, Person, PeerId]
@@ -174,6 +176,17 @@ async def test_a_key_other_than_the_committed_one_is_a_failure(friends: Friends,
     key = VerifyKey(start.run_id, x25519_public(secrets.token_bytes(32)))
     with pytest.raises(Exception, match="committed"):
         anna.verifying.take(anna.contact, key)
+
+
+async def test_a_key_that_makes_the_emoji_the_same_for_everybody_is_a_failure(
+    friends: Friends, hands: tuple[_Hand, _Hand]
+) -> None:
+    """Of small order: whatever it is agreed with, the result is zero."""
+    anna, _ = hands
+    (start,) = anna.keep(anna.verifying.begin(anna.contact))
+    anna.keep(anna.verifying.take(anna.contact, VerifyAccept(start.run_id, commit(start.run_id, bytes(32)))))
+    with pytest.raises(AuthenticationFailed, match="nothing secret"):
+        anna.verifying.take(anna.contact, VerifyKey(start.run_id, bytes(32)))
 
 
 async def test_another_friendship_shows_other_emoji(hands: tuple[_Hand, _Hand]) -> None:

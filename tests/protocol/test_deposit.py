@@ -10,7 +10,7 @@ from chattor_bridge.errors import AuthenticationFailed, MalformedData, PeerMisbe
 from chattor_bridge.ids import OnionKey
 from chattor_bridge.protocol.carrying import Deposit
 from chattor_bridge.protocol.deposit import BlockReceived, CarrierEnd, DepositorEnd, Stored, auth_key
-from chattor_bridge.protocol.limits import BLOCK_SIZE, HANDSHAKE_SIZE, MAX_SHELF_BLOCKS
+from chattor_bridge.protocol.limits import BLOCK_SIZE, HANDSHAKE_SIZE, LINK_SIZES, MAX_SHELF_BLOCKS
 from chattor_bridge.protocol.primitives import x25519_public
 from tests.protocol.sources import Source, onion_key
 
@@ -149,6 +149,16 @@ def test_a_block_beyond_the_room_is_a_violation() -> None:
         carrier.receive(depositor.data_to_send())
     with pytest.raises(PeerMisbehaved):
         carrier.receive(b"")
+
+
+@pytest.mark.parametrize("size", [0, 1, BLOCK_SIZE - 1, BLOCK_SIZE + 1])
+def test_what_is_no_block_is_not_kept(size: int) -> None:
+    depositor, carrier = _established()
+    carrier.stored(0, 1)
+    depositor.receive(carrier.data_to_send())
+    depositor._say(bytes(size), LINK_SIZES[2])  # a depositor that does not measure
+    with pytest.raises(MalformedData):
+        carrier.receive(depositor.data_to_send())
 
 
 def test_a_carrier_that_speaks_before_it_has_said_what_room_there_is() -> None:

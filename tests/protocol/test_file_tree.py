@@ -134,6 +134,14 @@ def test_a_chunk_is_bound_to_the_file_its_size_and_the_root() -> None:
             other.check(chunk.index, chunk.sealed, chunk.path)
 
 
+@pytest.mark.parametrize("index", [-1, 3, 2**60])
+def test_a_chunk_that_the_file_does_not_have_is_malformed(index: int) -> None:
+    data = data_of(3 * CHUNK_SIZE)
+    [chunk] = offered(data).sealed_chunks(0, data, 2, 1)
+    with pytest.raises(MalformedData):
+        offered(data).content.check(index, chunk.sealed, chunk.path)
+
+
 def test_a_wrong_outline_is_noticed_at_once() -> None:
     content = offered(data_of(10)).content
     with pytest.raises(ValueError, match="outline"):
