@@ -103,6 +103,7 @@ class Agreements(Settling):
             raise UsageError("this friend does not carry for you, and was not asked to")
         await self._send(tx, peer_id, CarryEnd(RECIPIENT))
         await self._store.carriers.put(tx, self._node_id, replace(carrier, asked=False, used=False))
+        tx.after_commit(lambda: failpoint("carry-left"))
         tx.after_commit(self._look_again)
 
     async def offer(
@@ -200,6 +201,7 @@ class Agreements(Settling):
                 if held is not None and held.closed_at is None:
                     closed = replace(held, closed_at=self._around.clock.now())
                     await self._store.carriages.save_shelf(tx, self._node_id, closed)
+                    tx.after_commit(lambda: failpoint("shelf-closed"))
             case Shelves(deposits):
                 before = len(await self._store.deposits.targets(tx, self._node_id, peer_id))
                 await self._store.deposits.set_targets(tx, self._node_id, peer_id, deposits)
@@ -288,6 +290,7 @@ class Agreements(Settling):
         for shelf in await self._store.carriages.shelves(tx, self._node_id, carriage.peer_id):
             if shelf.closed_at is None:
                 await self._store.carriages.save_shelf(tx, self._node_id, replace(shelf, closed_at=now))
+        tx.after_commit(lambda: failpoint("carry-ended"))
         tx.after_commit(self._look_again)
 
     async def _open_held(self, tx: Transaction, peer_id: PeerId, shelf_id: ShelfId, capability: bytes) -> None:

@@ -6,6 +6,7 @@ Implements docs/protocol/carriers.md, "Collecting".
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from chattor_bridge.ids import NodeId, PeerId, ShelfId
@@ -21,10 +22,15 @@ class Handing:
     """What goes to one friend on one link. Blocks leave the disk when the friend has said that it has them, and not
     before, so the next link begins with whatever is still there."""
 
-    def __init__(self, around: Surroundings, node_id: NodeId, peer_id: PeerId) -> None:
+    def __init__(
+        self, around: Surroundings, node_id: NodeId, peer_id: PeerId, *, on_last: Callable[[], None] = lambda: None
+    ) -> None:
+        """``on_last`` is called when there is nothing left of what was held for a friend for whom nothing is held any
+        more."""
         self._around = around
         self._node_id = node_id
         self._peer_id = peer_id
+        self._on_last = on_last
         self._handed: dict[ShelfId, int] = {}
         self._uncollected: dict[ShelfId, list[int]] = {}
         self._told = False
@@ -56,10 +62,14 @@ class Handing:
     async def _read(self) -> list[Frame]:
         carriages, frames, handed = self._around.store.carriages, list[Frame](), dict(self._handed)
         async with self._around.store.transaction() as tx:
-            if await carriages.get(tx, self._node_id, self._peer_id) is None:
+            carriage = await carriages.get(tx, self._node_id, self._peer_id)
+            if carriage is None:
                 return []
+            is_over = carriage.ended_at is not None
+            held = 0 if self._told and not is_over else await carriages.count(tx, self._node_id, self._peer_id)
+            if is_over and not held:
+                tx.after_commit(self._on_last)
             if not self._told:
-                held = await carriages.count(tx, self._node_id, self._peer_id)
                 frames += [Holding(held)] if held else []
             turns = deque(shelf.shelf_id for shelf in await carriages.shelves(tx, self._node_id, self._peer_id))
             room = {one: MAX_BLOCKS_UNCOLLECTED - len(self._uncollected.get(one, [])) for one in turns}

@@ -208,6 +208,7 @@ class Settling:
         if not await self._say(tx, carrier_id, ShelfOpen(shelf.shelf_id, shelf.capability)):
             return None
         await self._store.carriers.open_shelf(tx, self._node_id, shelf)
+        tx.after_commit(lambda: failpoint("shelf-asked"))
         return shelf
 
     async def _end_shelf(self, tx: Transaction, shelf: OwnShelf, now: int) -> None:
@@ -217,6 +218,7 @@ class Settling:
         is_due = not shelf.closed and (now - shelf.superseded_at >= SHELF_LIFETIME or await self._is_left(tx, shelf))
         if is_due and await self._say(tx, shelf.carrier_id, ShelfClose(shelf.shelf_id)):
             await self._store.carriers.save_shelf(tx, self._node_id, replace(shelf, closed=True))
+            tx.after_commit(lambda: failpoint("shelf-given-up"))
         if now - shelf.superseded_at >= 2 * SHELF_LIFETIME:
             await self._store.carriers.remove_shelf(tx, self._node_id, shelf.shelf_id)
 
@@ -241,6 +243,7 @@ class Settling:
         told = await self._store.carriers.told(tx, self._node_id, peer_id) or _digest([])
         if digest != told and await self._say(tx, peer_id, Shelves(deposits)):
             await self._store.carriers.tell(tx, self._node_id, peer_id, digest)
+            tx.after_commit(lambda: failpoint("shelves-told"))
 
     async def _friends(self, tx: Transaction) -> list[Contact]:
         """Those heard last first."""

@@ -101,7 +101,7 @@ class CarryingWork:
             took=self._took,
             say=say,
         )
-        return Handing(self._around, self._node_id, peer_id), collecting
+        return Handing(self._around, self._node_id, peer_id, on_last=self.look_again), collecting
 
     def troubles(self) -> list[tuple[PeerId, Trouble]]:
         """What is the matter with leaving something for a friend."""
