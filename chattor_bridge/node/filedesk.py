@@ -6,6 +6,7 @@ Every method does database work only and belongs to a transaction its caller com
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -13,6 +14,7 @@ from typing import Final
 from chattor_bridge.errors import LimitReached, NotFound, UsageError
 from chattor_bridge.failpoints import failpoint
 from chattor_bridge.ids import EventId, FileId, NodeId, PeerId
+from chattor_bridge.node.allowance import Allowance
 from chattor_bridge.node.happenings import FileArrived, FileFailed, FileSent
 from chattor_bridge.node.mailbox import Mailbox
 from chattor_bridge.node.ports import Transaction
@@ -29,7 +31,14 @@ from chattor_bridge.protocol.files import (
     TOO_LARGE,
     TOO_MANY,
 )
-from chattor_bridge.protocol.limits import MAX_OFFERS, MAX_QUEUED, MAX_SLICES_KEPT, MAX_SLICES_WAITING, OFFER_LIFETIME
+from chattor_bridge.protocol.limits import (
+    MAX_OFFERS,
+    MAX_QUEUED,
+    MAX_SLICED_AGAIN,
+    MAX_SLICES_KEPT,
+    MAX_SLICES_WAITING,
+    OFFER_LIFETIME,
+)
 from chattor_bridge.protocol.session import Session
 from chattor_bridge.protocol.slices import is_slice, slice_count
 
@@ -47,6 +56,9 @@ IN_WORDS: Final = {
     TOO_MANY: "is one too many: other files have to go over first",
 }
 """The end of a sentence that begins with the file, for every reason there is."""
+
+DROPPED: Final = "dropped"
+"""Instead of the reason why it ended, of an incoming file of which there was no room for a slice."""
 
 REMEMBERED: Final = 7 * 86_400
 """Seconds for which a file that went over or failed is still listed."""
@@ -77,6 +89,7 @@ class FileDesk:
         self._mailbox = mailbox
         self._wake = wake
         self._look_again = look_again
+        self._again: dict[PeerId, Allowance] = {}
 
     # --- by our owner ------------------------------------------------------------------------------------------------
 
@@ -157,8 +170,10 @@ class FileDesk:
         if known is None or known.state.over:
             return False
         match body:
-            case FileAccept() if known.outgoing and known.state is TransferState.OFFERED:
-                await self._save(tx, known, TransferState.ACCEPTED)
+            case FileAccept() if known.outgoing:
+                if known.state is TransferState.OFFERED:
+                    await self._save(tx, known, TransferState.ACCEPTED)
+                await self._slice_again(tx, known)
             case FileDone() if known.outgoing:
                 await self._save(tx, known, TransferState.DONE)
                 await self._record(tx, FileSent(contact.peer_id, known.event_id, known.file_id))
@@ -169,14 +184,26 @@ class FileDesk:
         return False
 
     async def _take_slice(self, tx: Transaction, transfer: Transfer, number: int, data: bytes) -> None:
-        """Keep it, if this file can have it and there is room; else the file may still come on a stream."""
+        """Keep it, if this file can have it and there is room; else the file may still come on a stream, or in slices
+        again when there is."""
         if self._around.files is None or not is_slice(transfer.content, number, len(data)):
             return
         if await self._store.transfers.count_slices(tx, self._node_id, transfer.peer_id) >= MAX_SLICES_KEPT:
+            await self._store.transfers.save(tx, replace(transfer, reason=DROPPED))
             return
         kept = await self._store.transfers.keep_slice(tx, transfer, number, data)
         if kept == slice_count(transfer.content):
             tx.after_commit(self._look_again)
+
+    async def _slice_again(self, tx: Transaction, transfer: Transfer) -> None:
+        """The friend has not, or not any more, what went to it in slices: let it have them once more."""
+        waiting = await self._store.outbox.slices(tx, self._node_id)
+        if not transfer.slices or any(transfer.file_id == one.file_id for one in waiting):
+            return
+        allowance = self._again.setdefault(transfer.peer_id, Allowance(self._around.clock, MAX_SLICED_AGAIN))
+        if not allowance.spend(0) and not allowance.spend(1):
+            await self._store.transfers.note_sliced(tx, transfer, 0)
+            tx.after_commit(partial(self._wake, transfer.peer_id))
 
     async def taken_back(self, tx: Transaction, peer_id: PeerId, event_id: EventId) -> None:
         """The friend has taken the offer back: what came of the file is erased. The friend knows; nobody is told."""
@@ -200,6 +227,17 @@ class FileDesk:
             current = await self._locked(tx, offered.peer_id, offered.file_id)
             if current.state is TransferState.OFFERED:
                 await self._accept(tx, current)
+
+    async def ask_again(self, tx: Transaction, transfer: Transfer) -> None:
+        """Have the friend put a file into slices again of which there was no room for some, if there is now."""
+        current = await self._locked(tx, transfer.peer_id, transfer.file_id)
+        if current.state is not TransferState.ACCEPTED or current.reason != DROPPED:
+            return
+        kept = await self._store.transfers.count_slices(tx, self._node_id, current.peer_id)
+        if kept - current.slices + slice_count(current.content) <= MAX_SLICES_KEPT:
+            with suppress(LimitReached):  # too much waits for this friend: at one of the next looks
+                await self._send(tx, current.peer_id, FileAccept(current.file_id))
+                await self._store.transfers.save(tx, replace(current, reason=""))
 
     async def enclose(self, tx: Transaction, transfer: Transfer, slices: Sequence[bytes]) -> bool:
         """Put a file of ours into the outbox, unless it is there or over; whether there was room. Raises: NotFound."""

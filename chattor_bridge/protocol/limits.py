@@ -268,6 +268,10 @@ MAX_SLICED_FILE: Final = 1_048_576
 MAX_SLICES_WAITING: Final = 96
 """Slices that wait for one friend: three quarters of a shelf, so that there is room for what is said beside them."""
 
+MAX_SLICED_AGAIN: Final = 16
+"""Files of one friendship that are put into the outbox in slices once more, a day: an honest friend lacks room for a
+few at a time, and each is a megabyte to leave."""
+
 MAX_SLICES_KEPT: Final = 512
 """Slices of files of one friend that are kept and not put together: five times what it has on its way, 7 MB."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -267,6 +268,70 @@ async def test_what_the_friend_has_no_room_for_comes_on_a_stream(three: Three, m
     await three.rita.house.start()
     await three.sam.until(lambda: bool(three.sam.of(FileSent)), time_passes=True)
     assert [one.file_id for one in three.rita.of(FileArrived)] == [file_id]
+
+
+async def test_what_the_friend_had_no_room_for_is_carried_again_when_it_has(
+    three: Three, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it accepts the file then, or had accepted it before."""
+    monkeypatch.setattr(filedesk, "MAX_SLICES_KEPT", 3)
+    three.rita.house.auto_accept = 0
+    world = three.rita.house.world
+    first, second = [await offer(three.sam, three.with_sam, data_of(SMALL, name), name) for name in ("a", "b")]
+    await three.until_held(1 + 2 * 3)
+    three.sam.house.sources.closed = True  # nothing goes over on a stream
+
+    async def collect() -> None:
+        """Rita is there and Sam is not."""
+        await three.sam.house.stop()
+        await three.rita.house.start()
+        await three.until_held(0)
+
+    async def meet_and_part() -> None:
+        """They meet, Sam hears what Rita has to say, and she goes."""
+        await three.sam.house.start()
+        await three.rita.until(lambda: three.rita.online(three.with_sam), time_passes=True)
+        await world.clock.pass_until(until(partial(_queued, three), lambda queued: queued == 0))
+        await three.rita.house.stop()
+        three.sam.house.sources.closed = False
+        await world.clock.pass_until(until(lambda: carried(three), lambda slices: slices == 3))
+        await three.until_held(3)
+        three.sam.house.sources.closed = True
+
+    await collect()
+    await accept(three.rita, three.with_sam, second)
+    await meet_and_part()
+    await collect()  # and there is no room yet
+    await accept(three.rita, three.with_sam, first)
+    await three.rita.until(lambda: [one.file_id for one in three.rita.of(FileArrived)] == [first])
+    await meet_and_part()
+    await collect()
+    await three.rita.until(lambda: [one.file_id for one in three.rita.of(FileArrived)] == [first, second])
+    assert await content(three.rita, three.with_sam, second) == data_of(SMALL, "b")
+
+
+async def _queued(three: Three) -> int:
+    """How much waits at Rita's for Sam."""
+    return sum(contact.queued for contact in await three.rita.node.contacts() if contact.peer_id == three.with_sam)
+
+
+async def test_an_acceptance_said_again_has_a_file_carried_again_some_times_a_day(
+    three: Three, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(filedesk, "MAX_SLICED_AGAIN", 2)
+    file_id = await offer(three.sam, three.with_sam, data_of(SMALL))
+    desk, store = three.sam.node.work.desk, three.sam.house.store
+    again = 0
+    for _ in range(4):
+        async with store.transaction() as tx:
+            transfer = await store.transfers.get(tx, three.sam.node_id, three.with_sam, file_id)
+            assert transfer is not None
+            await store.transfers.note_sliced(tx, transfer, 3)
+            await desk._slice_again(tx, replace(transfer, slices=3))
+            now = await store.transfers.get(tx, three.sam.node_id, three.with_sam, file_id)
+            assert now is not None
+            again += now.slices == 0
+    assert again == 2
 
 
 async def test_what_is_withdrawn_is_not_shown_twice(three: Three) -> None:
