@@ -97,8 +97,7 @@ class Codes(NodePart):
         if grace == 0:
             await self._store.doors.retire(tx, door_id, now)
         else:
-            ends = now + grace if old.expires_at is None else min(old.expires_at, now + grace)
-            await self._store.doors.save(tx, replace(old, expires_at=ends))
+            await self._store.doors.save(tx, old.closing(now + grace))
         new = replace(
             old,
             door_id=DoorId(random(ID_SIZE)),
@@ -108,6 +107,7 @@ class Codes(NodePart):
             secret=random(SECRET_SIZE) if old.secret else b"",
             uses=0,
             parked=False,
+            closes_at=None,
         )
         return await self._add_code(tx, new)
 
@@ -142,7 +142,7 @@ class Codes(NodePart):
             created_at=door.created_at,
             published=self.work.hostings.is_published(onion),
             one_time=bool(door.secret),
-            expires_at=door.expires_at,
+            expires_at=door.ends_at,
             max_uses=door.max_uses,
             uses=door.uses,
             parked=door.parked,

@@ -143,8 +143,7 @@ class Door:
         """Count a request. After the last one the door stays for those whose receipt gets lost, but not for ever."""
         used = replace(door, uses=door.uses + 1)
         if used.is_used_up:
-            closes = now + USED_UP_GRACE
-            used = replace(used, expires_at=closes if door.expires_at is None else min(door.expires_at, closes))
+            used = used.closing(now + USED_UP_GRACE)
             if not door.secret:  # of a one-time code, the request tells that it was used
                 await self._around.observer.record(tx, door.node_id, CodeClosed(door.label, USED_UP))
         await self._around.store.doors.save(tx, used)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
@@ -31,7 +31,8 @@ class NodeRecord:
 class DoorRecord:
     """One friend code of ours. ``onion_seed`` and ``identity_key`` are 32 bytes each, *sealed*; so is ``secret``, 16
     bytes, which makes it a one-time code. ``uses`` counts the requests left there, of ``max_uses`` if that is bounded;
-    it closes at ``expires_at``. ``parked`` is off for now.
+    it expires at ``expires_at``, and closes at ``closes_at`` because it was used up or rotated. ``parked`` is off for
+    now.
     """
 
     door_id: DoorId
@@ -46,10 +47,20 @@ class DoorRecord:
     max_uses: int | None = None
     uses: int = 0
     parked: bool = False
+    closes_at: int | None = None
+
+    @property
+    def ends_at(self) -> int | None:
+        """When its time is over, for whichever reason; None for never."""
+        return min((at for at in (self.expires_at, self.closes_at) if at is not None), default=None)
 
     def has_expired(self, now: int) -> bool:
         """Whether its time is over, ``now`` being in seconds since the epoch."""
-        return self.expires_at is not None and self.expires_at <= now
+        return self.ends_at is not None and self.ends_at <= now
+
+    def closing(self, at: int) -> DoorRecord:
+        """As it is when it closes at that time, unless it does so before."""
+        return replace(self, closes_at=at if self.closes_at is None else min(self.closes_at, at))
 
     @property
     def is_used_up(self) -> bool:

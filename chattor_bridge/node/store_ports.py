@@ -43,7 +43,7 @@ class Nodes(Protocol):
 class Doors(Protocol):
     async def add(self, tx: Transaction, door: DoorRecord) -> None: ...
     async def save(self, tx: Transaction, door: DoorRecord) -> None:
-        """Save what may change: expiry, uses and whether it is parked."""
+        """Save what may change: when it ends, uses and whether it is parked."""
 
     async def for_update(self, tx: Transaction, door_id: DoorId) -> DoorRecord | None:
         """Read and lock until the end of the transaction, unless it is retired: uses are counted one by one."""

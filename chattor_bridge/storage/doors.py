@@ -17,7 +17,8 @@ class SqlDoors(Table):
         sealed = self._row(door.door_id)
         await sql(tx).execute(
             "INSERT INTO doors (door_id, node_id, label, onion_seed, identity_key, secret, created_at, retired_at, "
-            "expires_at, max_uses, uses, parked) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+            "expires_at, max_uses, uses, parked, closes_at) "
+            "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
             door.door_id,
             door.node_id,
             sealed.seal_text("label", door.label),
@@ -30,6 +31,7 @@ class SqlDoors(Table):
             door.max_uses,
             door.uses,
             door.parked,
+            door.closes_at,
         )
 
     async def save(self, tx: Transaction, door: DoorRecord) -> None:
@@ -37,13 +39,14 @@ class SqlDoors(Table):
         await update_one(
             sql(tx),
             "friend code",
-            "UPDATE doors SET expires_at = $2, max_uses = $3, uses = $4, parked = $5 "
+            "UPDATE doors SET expires_at = $2, max_uses = $3, uses = $4, parked = $5, closes_at = $6 "
             "WHERE door_id = $1 AND retired_at IS NULL",
             door.door_id,
             door.expires_at,
             door.max_uses,
             door.uses,
             door.parked,
+            door.closes_at,
         )
 
     async def retire(self, tx: Transaction, door_id: DoorId, at: int) -> None:
@@ -89,4 +92,5 @@ class SqlDoors(Table):
             max_uses=row["max_uses"],
             uses=row["uses"],
             parked=bool(row["parked"]),
+            closes_at=row["closes_at"],
         )

@@ -214,6 +214,30 @@ async def test_rotation_makes_a_new_door_and_keeps_friends(world: World, grace: 
     await ben.until(lambda: ben.texts() == ["still friends"], time_passes=True)
 
 
+@pytest.mark.parametrize("lifetime", [None, 30 * 24 * HOUR])
+@pytest.mark.parametrize("closing", ["used up", "rotated"])
+async def test_what_is_rotated_while_it_closes_has_its_bounds_and_not_its_end(
+    world: World, closing: str, lifetime: int | None
+) -> None:
+    anna, ben = await world.person("Anna"), await world.person("Ben")
+    old = await make(ben, lifetime=lifetime, max_uses=1)
+    if closing == "used up":
+        await anna.add(old.code)
+        await anna.until(lambda: bool(anna.of(KnockLeft)), time_passes=True)
+        ends = world.clock.now() + USED_UP_GRACE
+    else:
+        async with ben.house.store.transaction() as tx:
+            await ben.node.rotate_code(tx, old.door_id, grace=HOUR)
+        ends = world.clock.now() + HOUR
+    (again, *_) = await ben.node.codes()
+    assert again.door_id == old.door_id
+    assert again.expires_at is not None
+    assert again.expires_at <= ends
+    async with ben.house.store.transaction() as tx:
+        new = await ben.node.rotate_code(tx, old.door_id)
+    assert (new.expires_at, new.max_uses, new.uses) == (old.expires_at, 1, 0)
+
+
 async def test_rotating_a_one_time_code_changes_its_secret(world: World) -> None:
     ben = await world.person("Ben")
     old = await make(ben, one_time=True)

@@ -58,16 +58,21 @@ class Model:
     max_uses: int | None
     uses: int = 0
     parked: bool = False
+    closes_at: int | None = None
+
+    @property
+    def ends_at(self) -> int | None:
+        return min((at for at in (self.expires_at, self.closes_at) if at is not None), default=None)
 
     @property
     def used_up(self) -> bool:
         return self.max_uses is not None and self.uses >= self.max_uses
 
     def expired(self, now: int) -> bool:
-        return self.expires_at is not None and self.expires_at <= now
+        return self.ends_at is not None and self.ends_at <= now
 
     def ends_by(self, at: int) -> None:
-        self.expires_at = at if self.expires_at is None else min(self.expires_at, at)
+        self.closes_at = at if self.closes_at is None else min(self.closes_at, at)
 
 
 class Pipe:
@@ -291,7 +296,7 @@ class LifeOfCodes(RuleBasedStateMachine):
             for one in self.run(self.codes.codes())
         ]
         assert listed == [
-            (one.door_id, one.label, one.one_time, one.expires_at, one.max_uses, one.uses, one.parked)
+            (one.door_id, one.label, one.one_time, one.ends_at, one.max_uses, one.uses, one.parked)
             for one in self.there
             if not one.expired(now)
         ]

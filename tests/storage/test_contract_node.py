@@ -115,7 +115,7 @@ class TestDoors:
 
     async def test_bounds_and_uses_come_back_as_they_were_saved(self, store: Store) -> None:
         made = replace(records.door(code_secret=b"planted secret!!"), expires_at=9, max_uses=3)
-        changed = replace(made, expires_at=5, max_uses=2, uses=1, parked=True)
+        changed = replace(made, expires_at=5, max_uses=2, uses=1, parked=True, closes_at=4)
         async with store.transaction() as tx:
             await store.nodes.add(tx, records.node())
             await store.doors.add(tx, made)
