@@ -20,14 +20,16 @@ from tests.bench.figures import Figure, print_figures
 @dataclass(frozen=True, slots=True)
 class Scale:
     """How much is measured: ``messages`` for latency and throughput, ``nodes`` and ``friendships`` for memory, how many
-    friendships come up at a start and how many ghosts there are; ``file`` is the size of the one that goes over, in
-    bytes; ``blocks`` are left on a shelf, and ``missed`` messages collected."""
+    friendships come up at a start, how many ghosts there are and for how many seconds they are left alone before;
+    ``file`` is the size of the one that goes over, in bytes; ``blocks`` are left on a shelf, and ``missed`` messages
+    collected."""
 
     latency: int
     throughput: int
     nodes: int
     friendships: tuple[int, ...]
     ghosts: tuple[int, ...]
+    settling: float
     file: int
     blocks: int
     missed: int
@@ -39,18 +41,29 @@ WHOLE = Scale(
     nodes=20,
     friendships=(1, 10, 50),
     ghosts=(10, 100, 1_000),
+    settling=15.0,
     file=50_000_000,
     blocks=100,
     missed=10_000,
 )
-SMALLEST = Scale(latency=2, throughput=5, nodes=2, friendships=(1,), ghosts=(2,), file=500_000, blocks=4, missed=16)
+SMALLEST = Scale(
+    latency=2,
+    throughput=5,
+    nodes=2,
+    friendships=(1,),
+    ghosts=(2,),
+    settling=0.0,
+    file=500_000,
+    blocks=4,
+    missed=16,
+)
 
 PARTS: dict[str, Callable[[Path, Scale], Awaitable[list[Figure]]]] = {
     "latency": lambda directory, scale: latency.measure(directory, scale.latency),
     "throughput": lambda directory, scale: throughput.measure(directory, scale.throughput),
     "memory": lambda directory, scale: crowds.measure_memory(directory, scale.nodes, scale.friendships[-1]),
     "links": lambda directory, scale: crowds.measure_links(directory, scale.friendships),
-    "ghosts": lambda directory, scale: ghosts.measure(directory, scale.ghosts),
+    "ghosts": lambda directory, scale: ghosts.measure(directory, scale.ghosts, scale.settling),
     "carriers": lambda directory, scale: carriers.measure(directory, scale.blocks, scale.missed),
     "files": lambda directory, scale: files.measure(directory, scale.file),
     "tor-links": lambda directory, scale: links.measure(directory, scale.friendships),

@@ -31,14 +31,12 @@ from tests.synapse import ENVIRONMENT, Intake, new_ghost, prepare
 AT_ONCE = 4
 """Ghosts that are made side by side."""
 
-SETTLING = 15.0
-"""Seconds after which a homeserver is done with what the making of them has left it to do."""
-
 REQUESTS = 100
 """Of each kind that is measured."""
 
 
-async def measure(directory: Path, counts: tuple[int, ...]) -> list[Figure]:
+async def measure(directory: Path, counts: tuple[int, ...], settling: float) -> list[Figure]:
+    """``settling``: the seconds after which a homeserver is done with what the making of them has left it to do."""
     await ensure_synapse(ENVIRONMENT)
     homestead = prepare(directory)
     figures = []
@@ -55,6 +53,7 @@ async def measure(directory: Path, counts: tuple[int, ...]) -> list[Figure]:
             ghosts: list[MatrixUserId] = []
             for count in counts:
                 ghosts += await _made(service, person.user_id, count - len(ghosts))
+                await asyncio.sleep(settling)
                 figures += await _measured(service, ghosts)
         finally:
             await person.close()
@@ -80,7 +79,6 @@ async def _made(service: MatrixService, person: str, count: int) -> list[MatrixU
 async def _measured(service: MatrixService, ghosts: list[MatrixUserId]) -> list[Figure]:
     bot, client = service._encryption.ears._bot, service._client
     tending = service._encryption._tending
-    await asyncio.sleep(SETTLING)
     beside = f", {len(ghosts)} ghosts"
     stream = _Stream(bot)
     await stream.ask()
