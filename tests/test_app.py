@@ -19,6 +19,7 @@ import pytest
 from aiohttp import web
 
 from chattor_bridge import registration
+from chattor_bridge.app import _matrix_settings
 from chattor_bridge.cli import Exit, main
 from chattor_bridge.config import load_config
 
@@ -87,6 +88,12 @@ class Configured:
 @pytest.fixture
 def bridge(tmp_path: Path) -> Configured:
     return Configured(tmp_path)
+
+
+@pytest.mark.parametrize(("written", "only"), [("all", False), ("cross-signed", True)])
+def test_who_can_read_in_encrypted_rooms_is_as_configured(bridge: Configured, written: str, only: bool) -> None:
+    config = load_config(bridge.file, {"CHATTOR_ENCRYPTION_SHARE_KEYS_WITH": written})
+    assert _matrix_settings(config, bridge.registration).only_cross_signed is only
 
 
 async def logged(process: Process, words: str) -> str:

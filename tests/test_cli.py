@@ -48,6 +48,15 @@ def test_init_writes_three_private_files_that_fit_together(file: Path, capsys: p
     assert made.as_token not in said
 
 
+def test_init_takes_another_way_to_the_bridge(file: Path) -> None:
+    assert init(file, "--url", "http://bridge:29390") == Exit.DONE
+    config = load_config(file, {})
+    assert config.appservice.url == "http://bridge:29390"
+    assert (
+        registration.load(config.appservice.registration_file, "example.org", "chattorbot").url == "http://bridge:29390"
+    )
+
+
 def test_init_keeps_the_comments_of_the_template(file: Path) -> None:
     assert init(file) == Exit.DONE
     template = (Path(__file__).parents[1] / "config" / "example-config.yaml").read_text(encoding="utf-8")

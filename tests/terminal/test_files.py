@@ -120,13 +120,14 @@ async def test_a_file_from_one_person_to_another(tmp_path: Path) -> None:
             config.write_text(config.read_text().replace("auto_accept: 10", "auto_accept: 1"))
         alices, bobs = await alice.start(), await bob.start()
         await befriend(alice, alices, bob, bobs)
-        [offered] = await bob.get("file", "send", "1", str(song), "--caption", "listen!")
+        [offered] = await bob.get("file", "send", "1", str(song), "--caption", "listen!", "--voice")
         assert (offered["state"], offered["file_name"], offered["size"]) == ("offered", "a song.ogg", len(data))
         while not (listed := await alice.get("file", "list")):
             pass
         assert (listed[0]["state"], listed[0]["mime"], listed[0]["sent"]) == ("offered", "audio/ogg", False)
         [said] = [message for message in await alice.get("history", "1") if message["kind"] == "file"]
         assert (said["text"], said["file"]["file_name"], said["file"]["state"]) == ("listen!", "a song.ogg", "offered")
+        assert said["file"]["kind"] == "voice"
         shown = await alice.do("history", "1", json=False)
         assert "a song.ogg, 3.0 MB, offered] listen!" in shown.output
         target = tmp_path / "saved"
