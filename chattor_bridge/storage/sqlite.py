@@ -11,7 +11,6 @@ import asyncio
 import functools
 import logging
 import re
-import secrets
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -31,7 +30,7 @@ from chattor_bridge.errors import (
     NotFound,
 )
 from chattor_bridge.storage.engine import ACQUIRE_TIMEOUT, STOP_TIMEOUT, Dialect, EngineConnection, Row, finish
-from chattor_bridge.storage.sqlite_file import MARK_BITS, NOT_NOW, SqliteFile
+from chattor_bridge.storage.sqlite_file import NOT_NOW, SqliteFile
 
 log = logging.getLogger(__name__)
 
@@ -212,19 +211,18 @@ class SqliteEngine:
     async def claim(self) -> None:
         """The lock on the file has shut out everybody else since `start`. Mark the file, so that its log is not taken
         for that of another."""
-        mark = secrets.randbits(MARK_BITS)
         async with self.acquire():
             try:
-                await finish(asyncio.to_thread(self._mark, mark))
+                await finish(asyncio.to_thread(self._file.mark, self._mark))
             except ERRORS as error:
                 raise translate(error) from None
             except OSError as error:
                 raise DatabaseUnavailable(f"the database does not answer: {error.strerror}") from None
 
-    def _mark(self, mark: int) -> None:
+    def _mark(self, mark: int) -> bool:
         self._raw.execute(f"PRAGMA user_version = {mark}")
         (busy, *_) = self._raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        self._file.mark(None if busy else mark)  # somebody who reads keeps it in the log
+        return not busy  # with somebody who reads, it is in the log alone
 
     async def stop(self) -> None:
         database, self._database = self._database, None

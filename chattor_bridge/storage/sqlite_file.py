@@ -6,7 +6,9 @@ import contextlib
 import errno
 import fcntl
 import os
+import secrets
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 from chattor_bridge.errors import ChattorError, DatabaseUnavailable, DatabaseUnusable
@@ -25,7 +27,7 @@ MARK_BITS = 31
 """Of a random ``user_version``, which is signed."""
 
 MAX_LOCK_LENGTH = 64
-"""Bytes read of a lock file: a process id and a mark."""
+"""Bytes read of a lock file: a process id and two marks."""
 
 PASSING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 PASSING_CODES = frozenset(
@@ -60,7 +62,7 @@ class SqliteFile:
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
         self._lock: int | None = None
-        self._mark = ""
+        self._marks: tuple[int, ...] = ()
         self._identities: dict[Path, tuple[int, int]] = {}
         self._size = 0
 
@@ -77,6 +79,7 @@ class SqliteFile:
                 self._check()
             else:
                 self._make()
+            self._marks = () if self._has_log() else (self._marked(),)  # else what is in it may take its place
             self._size = 0
             self._identities = {self.path: _identity(self.path.stat())}
         except sqlite3.Error as error:
@@ -115,12 +118,14 @@ class SqliteFile:
             )
         self._size = size
 
-    def mark(self, mark: int | None) -> None:
-        """The database is marked so from now on, or with None nobody knows how: see `_require_own_log`."""
-        assert self._lock is not None
-        self._mark = "" if mark is None else str(mark)
-        self._sign()
-        os.fsync(self._lock)
+    def mark(self, write: Callable[[int], bool]) -> None:
+        """Have ``write`` mark the database; it says whether the mark is in the file, or perhaps in the log alone.
+
+        Whenever this process dies, the lock names the mark that the file has. See `_require_own_log`.
+        """
+        mark = secrets.randbits(MARK_BITS)
+        self._sign((*self._marks, mark) if self._marks else ())
+        self._sign((mark,) if write(mark) else ())
 
     def close(self) -> None:
         """Let the next process in."""
@@ -134,10 +139,10 @@ class SqliteFile:
         process, however it ends."""
         descriptor = os.open(self._beside(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
         try:
-            holder, _, mark = os.pread(descriptor, MAX_LOCK_LENGTH, 0).decode("ascii", "replace").partition("\n")
+            holder, _, marks = os.pread(descriptor, MAX_LOCK_LENGTH, 0).decode("ascii", "replace").partition("\n")
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._lock, self._mark = descriptor, mark.strip()
-            self._sign()
+            self._lock = descriptor
+            self._sign(tuple(int(mark) for mark in marks.split() if mark.isdecimal()))
         except BlockingIOError:
             os.close(descriptor)
             raise DatabaseUnusable(
@@ -149,22 +154,28 @@ class SqliteFile:
             os.close(descriptor)
             raise
 
-    def _sign(self) -> None:
-        """Write down who has the database, and its mark."""
+    def _sign(self, marks: tuple[int, ...]) -> None:
+        """Write down who has the database, and which of these marks it has; with none, any."""
         assert self._lock is not None
-        content = f"{os.getpid()}\n{self._mark}\n".encode()
+        content = f"{os.getpid()}\n{' '.join(map(str, marks))}\n".encode()
         os.pwrite(self._lock, content, 0)  # before it is cut: what stands there may be of use to somebody yet
         os.ftruncate(self._lock, len(content))
+        os.fsync(self._lock)
+        self._marks = marks
 
     def _require_own_log(self) -> None:
         """A log that a killed process left is played into whatever database it finds, also into a backup that was put
         there since. Raises: DatabaseUnusable."""
         log = self._beside("-wal")
-        if self._mark and log.exists() and log.stat().st_size and str(self._marked()) != self._mark:
+        if self._marks and self._has_log() and self._marked() not in self._marks:
             raise DatabaseUnusable(
                 f"the database {self.path} is not the one that {log} belongs to: if you have restored a backup, remove "
                 f"{log} and {self._beside('-shm')}, which are older; or {self._beside('.lock')}, if they came with it"
             )
+
+    def _has_log(self) -> bool:
+        log = self._beside("-wal")
+        return log.exists() and log.stat().st_size > 0
 
     def _marked(self) -> int:
         """The mark of the database, as far as it is not in the log alone. Not while SQLite has it open: see `_take`."""

@@ -9,12 +9,14 @@ import shutil
 import signal
 import sqlite3
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from chattor_bridge.errors import DatabaseUnavailable, DatabaseUnusable
 from chattor_bridge.storage import Store, StoreKey, open_store
+from chattor_bridge.storage.sqlite_file import SqliteFile
 from tests.storage import records
 from tests.storage.test_sqlite import BOUND, HOLD, ROOT, size
 
@@ -154,6 +156,33 @@ class TestBackup:
             reader.execute("SELECT * FROM migrations").fetchall()
             await killed(path, key)
             assert beside(path, ".lock").read_text().splitlines()[1:] == [""]
+
+
+def marks(path: Path) -> list[str]:
+    """That the lock beside it names."""
+    return beside(path, ".lock").read_text().split()[1:]
+
+
+def test_whenever_a_program_dies_its_lock_names_the_mark_of_the_file(path: Path) -> None:
+    """Or any, where it cannot tell."""
+    file = SqliteFile(path)
+    during: list[list[str]] = []
+
+    def write(mark: int, *, into_file: bool) -> bool:
+        during.append(marks(path))
+        assert during[-1] in ([], [*known, str(mark)])
+        return into_file
+
+    file.open()
+    try:
+        known = ["0"]
+        for into_file in (True, True, False, True, True):
+            file.mark(partial(write, into_file=into_file))
+            known = marks(path)
+            assert len(known) == into_file
+    finally:
+        file.close()
+    assert [len(each) for each in during] == [2, 2, 2, 0, 2]
 
 
 async def test_who_locks_it_at_the_start_is_named(path: Path, key: StoreKey) -> None:
