@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -18,6 +19,7 @@ from chattor_bridge.ops.tornet import TorNetwork
 from chattor_bridge.terminal.home import Home
 from chattor_bridge.transport.tor import ManagedTor, TorSettings, TorTransport
 from chattor_bridge.transport.tor import control as control_module
+from chattor_bridge.transport.tor.control import Control
 from tests.doctor.practice import NO_TOR, Practice, of, the_problem
 from tests.terminal.resident import Resident, residents
 from tests.transport.foreign import NO_NETWORK, ForeignTor
@@ -121,6 +123,28 @@ async def test_one_that_runs_and_hangs(
         await transport.stop()
     assert found.what == f"{which} is of no use (tor does not answer its control connection)"
     assert found.mend == "restart the program whose tor it is"
+
+
+@pytest.mark.tor
+async def test_one_that_was_connected_and_has_lost_its_network(
+    practice: Practice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = Control.command
+
+    async def connected_once(control: Control, line: str) -> list[str]:
+        answer = await command(control, line)
+        return [re.sub(r"PROGRESS=\d+", "PROGRESS=100", one) for one in answer]
+
+    practice.options["tor"] = {"torrc_lines": list(NO_NETWORK)}
+    transport = TorTransport(ManagedTor(TorSettings(practice.directory / "tor", extra_torrc=NO_NETWORK)))
+    await transport.start()
+    monkeypatch.setattr(Control, "command", connected_once)
+    try:
+        found = the_problem(await practice.examine(), "tor network")
+    finally:
+        await transport.stop()
+    assert "hears nothing from its network now" in found.what
+    assert "reaches the internet" in found.mend
 
 
 @pytest.mark.tor

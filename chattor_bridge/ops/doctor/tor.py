@@ -12,6 +12,7 @@ import re
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from chattor_bridge.config import TorOptions
@@ -216,11 +217,16 @@ async def _ask_running(options: TorOptions) -> tuple[Bootstrap, Vanguards] | Non
         return None
     try:
         said = " ".join(await control.command("GETINFO status/bootstrap-phase"))
+        heard = "network-liveness=up" in await control.command("GETINFO network-liveness")
         vanguards = await vanguards_of(control)
     finally:
         await control.close()
     progress = Bootstrap.parse(said)
-    return None if progress is None else (progress, vanguards)
+    if progress is None:
+        return None
+    if progress.percent >= DONE and not heard:  # it goes on to stand at 100 when its network is gone
+        progress = replace(progress, problem="it was connected, and hears nothing from its network now")
+    return progress, vanguards
 
 
 def _guarded(vanguards: Vanguards) -> Finding:
@@ -236,7 +242,7 @@ def _guarded(vanguards: Vanguards) -> Finding:
 def _judge(progress: Bootstrap, which: str) -> Finding:
     if _SKEW.search(progress.problem):
         return problem("clock", f"the clock of this machine is wrong, says tor ({progress.problem})", _SET_CLOCK)
-    if progress.percent >= DONE:
+    if progress.percent >= DONE and not progress.problem:
         return fine("tor network", f"{which} is connected")
     because = f" ({progress.problem})" if progress.problem else ""
     return problem("tor network", f"{which} stands at {progress.percent}%: {progress.summary}{because}", _UNBLOCK)
