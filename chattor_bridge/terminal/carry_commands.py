@@ -81,6 +81,10 @@ async def pair(arguments: argparse.Namespace, home: Home, output: Output) -> Non
     async with aclosing(ask(home, "pair", code=" ".join(arguments.code), wait=arguments.timeout)) as answers:
         async for answer in answers:
             if isinstance(answer, Item):
-                step = answer.fields
-                line = _PAIRING[step["state"]].format(name=neutralised(step["name"]))
-                output.show(step, f"{line} ({neutralised(step['reason'])})" if step["reason"] else line)
+                output.show(answer.fields, pairing_step(answer.fields))
+
+
+def pairing_step(step: JsonObject) -> str:
+    """How far pairing is, in words."""
+    line = _PAIRING[step["state"]].format(name=neutralised(step["name"]))
+    return f"{line} ({neutralised(step['reason'])})" if step["reason"] else line

@@ -13,6 +13,7 @@ from chattor_bridge.terminal.output import neutralised
 from chattor_bridge.terminal.tui.asking import (
     ask_alias,
     ask_file,
+    ask_mailbox,
     ask_merge,
     ask_note,
     ask_picture,
@@ -55,6 +56,7 @@ class Actions(Provider):
         yield Action("Add a friend", "ask somebody whose friend code you have", app.action_add)
         yield Action("Status", "tor, friends, what waits", app.action_status)
         yield Action("Carriers", "friends who hold your mail, and whose you hold", app.action_carriers)
+        yield Action("Pair with a mailbox", "a node of yours that holds your mail", partial(ask_mailbox, app))
         yield Action("Your name", "what friends see", app.action_profile)
         yield Action("Picture of yourself", "what friends see", partial(ask_picture, app))
         yield Action("Light or dark", "turn the colours", app.action_turn_theme)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chattor_bridge.durations import read_timer, timer_in_words
 from chattor_bridge.errors import UsageError
 from chattor_bridge.terminal import talk_parser
+from chattor_bridge.terminal.carry_commands import pairing_step
 from chattor_bridge.terminal.exits import CommandError, Exit
 from chattor_bridge.terminal.output import neutralised
 from chattor_bridge.terminal.portrait import portrait
@@ -168,6 +170,21 @@ def ask_code(app: ChattorApp) -> None:
         app.notify("Asked. F2 shows where it stands.", markup=False)
 
     app.ask(form, add)
+
+
+def ask_mailbox(app: ChattorApp) -> None:
+    """The code of a mailbox that is to hold our mail."""
+    form = Form(
+        "Have a mailbox of your own hold your mail while you are offline: a chattor run --headless that is always on",
+        Field("The code that chattor pair shows there", hint="chattor:…"),
+    )
+
+    async def pair(code: str) -> None:
+        async with aclosing(app.desk.pair(code)) as steps:
+            async for step in steps:
+                app.notify(pairing_step(step), markup=False)
+
+    app.ask(form, pair)
 
 
 async def ask_name(app: ChattorApp) -> None:

@@ -6,6 +6,7 @@ from base64 import b64encode
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
+from chattor_bridge.terminal.carry_parser import PAIR_WAIT
 from chattor_bridge.terminal.client import ask, ask_once
 from chattor_bridge.terminal.control import Item, JsonObject
 from chattor_bridge.terminal.home import Home
@@ -71,6 +72,10 @@ class Desk:
             await self._items("send", text=text, thread=message.order)
         else:
             await self._items("send", text=text, reply=message.order, thread=message.thread and message.order)
+
+    async def answer_in_thread(self, begun: Message, message: Message, text: str) -> None:
+        """Reply to ``message`` in the thread in which ``begun`` is, or which it begins."""
+        await self._items("send", text=text, reply=message.order, thread=begun.order)
 
     async def edit(self, message: Message, text: str) -> None:
         await self._items("edit", order=message.order, text=text)
@@ -162,6 +167,13 @@ class Desk:
     async def carry(self, what: str, contact: int, **much: int) -> None:
         """``what`` is ask, leave, offer or stop."""
         await self._items("carry", what=what, contact=str(contact), **much)
+
+    async def pair(self, code: str) -> AsyncGenerator[JsonObject, None]:
+        """Have the mailbox that made this code hold our mail; each step as it comes."""
+        async with aclosing(ask(self._home, "pair", code=code, wait=PAIR_WAIT)) as answers:
+            async for answer in answers:
+                if isinstance(answer, Item):
+                    yield answer.fields
 
     async def limit_carrying(self, megabytes: int) -> None:
         """How much to hold for all friends together, 0 for as much as can be."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.terminal.resident import residents
 from tests.terminal.test_chattor import two_friends
 from tests.terminal.tui.spectator import watched
 
@@ -38,3 +39,29 @@ async def test_two_friends_agree_and_end_it(tmp_path: Path) -> None:
         await alice.press("l")
         await alice.sees("is willing to hold your mail")
         await bob.sees("nothing is agreed")
+
+
+async def test_a_mailbox_is_paired(tmp_path: Path) -> None:
+    async with residents(tmp_path, "Mailbox", "Alice") as (mailbox, alice):
+        await (await mailbox.launch("run", "--headless")).saw("ready")
+        await alice.start()
+        [code] = await mailbox.get("pair")
+        async with watched(alice) as screen:
+            await screen.sees("No friends yet.")
+            await screen.press("f7")
+            await screen.sees("p pairs with a mailbox of your own")
+            await screen.press("p")
+            await screen.sees("Have a mailbox of your own hold your mail")
+            await screen.write("chattor:nonsense")
+            await screen.press("enter")
+            await screen.sees("This friend code is not complete")
+            await screen.press("ctrl+p")
+            await screen.write("pair with")
+            await screen.sees("Pair with a mailbox")
+            await screen.press("enter")
+            await screen.sees("Have a mailbox of your own hold your mail")
+            await screen.write(code["code"])
+            await screen.press("enter")
+            await screen.sees("Paired. Mailbox holds")
+            await screen.press("f7")
+            await screen.sees("holds your mail on up to 16 shelves")

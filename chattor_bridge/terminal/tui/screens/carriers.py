@@ -12,6 +12,7 @@ from chattor_bridge.terminal.carry_commands import DONE
 from chattor_bridge.terminal.control import JsonObject
 from chattor_bridge.terminal.exits import CommandError, Exit
 from chattor_bridge.terminal.output import neutralised
+from chattor_bridge.terminal.tui.asking import ask_mailbox
 from chattor_bridge.terminal.tui.records import Contact, Presence
 from chattor_bridge.terminal.tui.screens.panel import Field, Form, ListPanel
 
@@ -30,6 +31,7 @@ class CarriersScreen(ListPanel):
         Binding("o", "offer", "offer"),
         Binding("s", "do('stop')", "stop"),
         Binding("m", "limit", "most in all"),
+        Binding("p", "pair", "pair with a mailbox"),
     ]
 
     def __init__(self) -> None:
@@ -82,6 +84,9 @@ class CarriersScreen(ListPanel):
         field = Field("Megabytes; nothing for as much as the configuration allows", most=6)
         self.chattor.push_screen(Form(heading, field), filled)
 
+    def action_pair(self) -> None:
+        ask_mailbox(self.chattor)
+
     async def _offer(self, friend: Contact, shelves: str, blocks: str) -> None:
         await self._carry("offer", friend, shelves=_number(shelves), blocks=_number(blocks))
 
@@ -104,7 +109,7 @@ class CarriersScreen(ListPanel):
         ]
         if self.is_running:
             lines = [_lines(one, self._agreed.get(one.number)) for one in self._friends]
-            self.fill(lines, "No friends yet.", below=in_all["words"])
+            self.fill(lines, "No friends yet. p pairs with a mailbox of your own.", below=in_all["words"])
 
 
 def _lines(friend: Contact, agreed: JsonObject | None) -> Text:

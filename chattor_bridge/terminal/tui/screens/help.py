@@ -14,7 +14,7 @@ Everywhere
   F4        ask somebody whose friend code you have
   F5        how things stand
   F6        send a file
-  F7        friends who hold your mail while you are offline, and whose you hold
+  F7        who holds your mail, whose you hold; to pair with a mailbox
   ^up ^down the conversation above or below
   Tab       from the contacts to the messages, to the text, and on
   ^q        quit
@@ -39,7 +39,7 @@ In the messages
   1 to 9    vote in a poll; 0 votes for any number of answers by theirs; x ends yours
   s c       fetch and save a file; give it up
   g         go to what it answers
-  o         its thread by itself
+  o         its thread by itself, with all of this but t, g and o
   y         copy it
   Enter     back to writing
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from textual.app import ComposeResult
-from textual.widgets import Input
+from textual.binding import Binding
 
 from chattor_bridge.terminal.control import JsonObject
 from chattor_bridge.terminal.tui.records import Contact
@@ -11,10 +11,15 @@ from chattor_bridge.terminal.tui.said import Message
 from chattor_bridge.terminal.tui.screens.panel import Panel
 from chattor_bridge.terminal.tui.timeline import PAGE, Timeline
 from chattor_bridge.terminal.tui.widgets.acting import act_on
+from chattor_bridge.terminal.tui.widgets.aim import Aim, AimLine
+from chattor_bridge.terminal.tui.widgets.composer import Composer
 from chattor_bridge.terminal.tui.widgets.timeline import TimelineView
 
-MOST_TYPED = 4_000
-"""Characters of one line; the conversation takes long texts."""
+
+class ThreadComposer(Composer):
+    """Where one goes on with it."""
+
+    BINDINGS = [Binding("escape", "leave", "close", priority=True)]  # noqa: RUF012 - textual's way
 
 
 class ThreadScreen(Panel[None]):
@@ -27,16 +32,18 @@ class ThreadScreen(Panel[None]):
         self._contact = contact
         self._message = message
         self._timeline = Timeline()
-        self._view = TimelineView(without=("reply", "thread", "edit", "go", "open"))
-        self._input = Input(placeholder="Go on with this thread", max_length=MOST_TYPED, classes="field")
+        self._view = TimelineView(without=("thread", "go", "open"))
+        self._aim = AimLine()
+        self._composer = ThreadComposer()
         self.add_class("thread")
 
     def compose_body(self) -> ComposeResult:
         yield self._view
-        yield self._input
+        yield self._aim
+        yield self._composer
 
     def on_mount(self) -> None:
-        self.set_focus(self._input)
+        self.set_focus(self._composer)
         self.do(self._load())
 
     def changed(self, change: JsonObject) -> None:
@@ -47,10 +54,16 @@ class ThreadScreen(Panel[None]):
                 self._timeline.remove(event_id)
                 self._view.refresh_rows()
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        event.stop()
-        if event.value.strip():
-            self.do(self._say(event.value))
+    def on_composer_submitted(self, notice: Composer.Submitted) -> None:
+        notice.stop()
+        self.do(self._say(notice.text, self._aim.aim))
+
+    def on_composer_left(self, notice: Composer.Left) -> None:
+        notice.stop()
+        if self._aim.aim is None:
+            self.action_close()
+        else:
+            self._take_aim(None)
 
     def on_timeline_view_wanted(self, notice: TimelineView.Wanted) -> None:
         notice.stop()
@@ -63,7 +76,7 @@ class ThreadScreen(Panel[None]):
 
     def on_timeline_view_done(self, notice: TimelineView.Done) -> None:
         notice.stop()
-        self.set_focus(self._input)
+        self.set_focus(self._composer)
 
     def on_timeline_view_voted(self, notice: TimelineView.Voted) -> None:
         notice.stop()
@@ -72,12 +85,27 @@ class ThreadScreen(Panel[None]):
 
     def on_timeline_view_wished(self, notice: TimelineView.Wished) -> None:
         notice.stop()
-        act_on(self.chattor, notice.what, notice.message)
+        if notice.what in ("reply", "edit"):
+            self._take_aim(Aim(notice.what, notice.message))
+            self.set_focus(self._composer)
+        else:
+            act_on(self.chattor, notice.what, notice.message)
 
-    async def _say(self, text: str) -> None:
-        await self.chattor.desk.answer_message(self._message, text, thread=True)
-        if self._input.value == text:
-            self._input.value = ""
+    def _take_aim(self, aim: Aim | None) -> None:
+        self._aim.take(aim, self._composer, self._contact.shown)
+
+    async def _say(self, text: str, aim: Aim | None) -> None:
+        desk = self.chattor.desk
+        match aim:
+            case Aim("edit", message):
+                await desk.edit(message, text)
+            case Aim(_, message):
+                await desk.answer_in_thread(self._message, message, text)
+            case None:
+                await desk.answer_message(self._message, text, thread=True)
+        if self.is_running and self._composer.text == text:  # a quick writer may have gone on
+            self._take_aim(None)
+            self._composer.text = ""
 
     async def _load(self) -> None:
         page = await self.chattor.desk.thread(self._message, PAGE)

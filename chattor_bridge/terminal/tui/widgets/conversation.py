@@ -20,7 +20,7 @@ from chattor_bridge.terminal.tui.said import Message
 from chattor_bridge.terminal.tui.speech import shortened
 from chattor_bridge.terminal.tui.timeline import PAGE, Timeline
 from chattor_bridge.terminal.tui.widgets.acting import act_on
-from chattor_bridge.terminal.tui.widgets.aim import Aim, deliver
+from chattor_bridge.terminal.tui.widgets.aim import Aim, AimLine, deliver
 from chattor_bridge.terminal.tui.widgets.composer import Composer
 from chattor_bridge.terminal.tui.widgets.timeline import TimelineView
 
@@ -52,18 +52,16 @@ class Conversation(Vertical):
         self._drafts: dict[int, str] = {}
         self._marking: set[str] = set()
         self._paging = False
-        self._aim: Aim | None = None
         self._typing_told = -math.inf
         self._title = Static(id="title", markup=False)
-        self._aim_line = Static(id="aim", markup=False)
-        self._aim_line.display = False
+        self._aim = AimLine()
         self._view = TimelineView(id="timeline")
         self.composer = Composer(id="composer")
 
     def compose(self) -> ComposeResult:
         yield self._title
         yield self._view
-        yield self._aim_line
+        yield self._aim
         yield self.composer
 
     def on_mount(self) -> None:
@@ -76,7 +74,7 @@ class Conversation(Vertical):
 
     async def open(self, contact: Contact) -> None:
         """Show the conversation with this contact. Raises: CommandError."""
-        if self._contact is not None and self._aim is None:
+        if self._contact is not None and self._aim.aim is None:
             self._drafts[self._contact.number] = self.composer.text
         count = PAGE + contact.unread
         page = await self._app.desk.last(contact.number, count)
@@ -134,11 +132,11 @@ class Conversation(Vertical):
     def on_composer_submitted(self, notice: Composer.Submitted) -> None:
         notice.stop()
         if self._contact is not None:
-            self._do(self._send(self._contact.number, notice.text, self._aim))
+            self._do(self._send(self._contact.number, notice.text, self._aim.aim))
 
     def on_composer_left(self, notice: Composer.Left) -> None:
         notice.stop()
-        if self._aim is not None:
+        if self._aim.aim is not None:
             self._take_aim(None)
             return
         self._view.focus()
@@ -185,18 +183,7 @@ class Conversation(Vertical):
                 act_on(self._app, what, message)
 
     def _take_aim(self, aim: Aim | None) -> None:
-        """From now on the text is meant so. What was written stays, but for a message that is changed: that stands
-        there as it is."""
-        if aim is not None and aim.what == "edit":
-            self.composer.text = aim.message.text
-        elif self._aim is not None and self._aim.what == "edit":
-            self.composer.text = ""
-        self.composer.move_cursor(self.composer.document.end)
-        self._aim = aim
-        self._aim_line.display = aim is not None
-        if aim is not None and self._contact is not None:
-            words = f"{aim.words(self._contact.shown)}"
-            self._aim_line.update(Text(shortened(words, max(self.size.width - 14, 10)) + "  (Esc: not)"))
+        self._aim.take(aim, self.composer, "" if self._contact is None else self._contact.shown)
 
     async def _go_to(self, order: int) -> None:
         """Show the message with this order, fetched if it is not held."""
