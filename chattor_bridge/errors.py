@@ -7,6 +7,7 @@
     │   ├── ConfigError              a setting is wrong; names its path in the file
     │   ├── FriendCodeError          what was typed is not a friend code
     │   ├── NotFound                 no such node, contact, request or code
+    │   ├── FriendshipEnded          nothing can be said to this friend ever again
     │   ├── AlreadyExists            it is there already, and there can be only one
     │   ├── NotNow                   it is right and cannot be done at the moment; kept to be tried again
     │   └── LimitReached             a bound of docs/protocol/limits.md or of the configuration
@@ -51,6 +52,10 @@ class UsageError(ChattorError):
 
 class NotNow(UsageError):
     """What was asked for is right and cannot be done at the moment."""
+
+
+class FriendshipEnded(UsageError):
+    """It was ended for good, by either side, and its keys may be in other hands."""
 
 
 class ConfigError(UsageError):

@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from chattor_bridge.errors import LimitReached, NotFound, UsageError
+from chattor_bridge.errors import FriendshipEnded, LimitReached, NotFound, UsageError
 from chattor_bridge.ids import EventId, FileId, NodeId, PeerId
 from chattor_bridge.node.expiry import DISAPPEAR
 from chattor_bridge.node.happenings import EventDelivered, EventFailed
@@ -80,7 +80,7 @@ class Sending:
         if contact.retired is not None:
             if isinstance(event.body, Profile):
                 return  # our owner's new name is for friends
-            raise UsageError(f"this friendship was ended because its keys may be in other hands; {ASK_FOR_A_CODE}")
+            raise FriendshipEnded(f"this friendship was ended because its keys may be in other hands; {ASK_FOR_A_CODE}")
         if contact.blocked and not isinstance(event.body, Profile):
             raise UsageError("you have blocked this friend; unblock it to write to it")
         queued = await self._store.outbox.count(tx, self._node_id, peer_id)

@@ -133,6 +133,21 @@ async def test_what_could_not_be_sent_is_kept_and_tried_again(town: Town, friend
     assert (await town.bridge.status()).parked == 0
 
 
+@pytest.mark.parametrize(("how", "why"), [("retire", "was ended"), ("forget", "not among your contacts any more")])
+async def test_what_can_never_be_sent_is_not_kept_to_be_tried_again(
+    town: Town, friend: Peer, room: Room, how: str, why: str
+) -> None:
+    management = await town.open_management()
+    await town.ask(management, f"{how} 1 yes")
+    await town.say(room, "hello")
+    await town.homeserver.until(lambda: bool(notices(room, "could not be sent")))
+    await town.idle()
+    [notice] = notices(room, "could not be sent")
+    assert why in notice["content"]["body"]
+    assert "I keep it" not in notice["content"]["body"]
+    assert (await town.bridge.status()).parked == 0
+
+
 async def test_what_is_kept_can_be_given_up_and_fails_again_if_nothing_has_changed(
     town: Town, friend: Peer, room: Room
 ) -> None:

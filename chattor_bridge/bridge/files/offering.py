@@ -26,7 +26,7 @@ from chattor_bridge.bridge.listener import Deed
 from chattor_bridge.bridge.ports import Homeserver, TextConversion
 from chattor_bridge.bridge.records import EventLink, JsonObject, PendingAction, Portal
 from chattor_bridge.bridge.speech.answers import Answers
-from chattor_bridge.bridge.speech.sending import Sending, said_at
+from chattor_bridge.bridge.speech.sending import Sending, said_at, why_not
 from chattor_bridge.bridge.speech.targets import Targets
 from chattor_bridge.bridge.speech.words import NO_RELATION
 from chattor_bridge.bridge.store_ports import BridgeStore
@@ -36,7 +36,6 @@ from chattor_bridge.errors import (
     HomeserverRefused,
     HomeserverUnavailable,
     LimitReached,
-    NotNow,
     Undecryptable,
     UsageError,
 )
@@ -177,7 +176,7 @@ class Offering:
                     thread=related.thread,
                 )
             except UsageError as error:
-                raise NotNow(f"This could not be sent: {error}.") from error
+                raise why_not(error) from error
             events = [(sent, FileOffer.TYPE)]
             for piece in split_text(following):
                 sent = await node.send(tx, portal.peer_id, Text(piece), thread=related.thread)

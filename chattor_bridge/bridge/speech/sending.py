@@ -6,14 +6,15 @@ from collections.abc import Callable
 
 from chattor_bridge.bridge.records import EventLink, InboxItem, JsonObject, Portal
 from chattor_bridge.bridge.store_ports import BridgeStore
-from chattor_bridge.errors import NotNow, UsageError
+from chattor_bridge.errors import FriendshipEnded, NotFound, NotNow, UsageError
 from chattor_bridge.ids import EventId, MatrixEventId, NodeId, PeerId
 from chattor_bridge.node.host import NodeHost
 from chattor_bridge.node.node import Node
 from chattor_bridge.node.ports import Clock, Transaction
 from chattor_bridge.protocol.events import Body
 
-STOPPED = "This was not sent, because your Chattor node is stopped: write start to me first."
+STOPPED = "This was not sent, because your Chattor node is stopped: write !chattor start first."
+GONE = "This could not be sent: the friend of this conversation is not among your contacts any more."
 
 
 class Sending:
@@ -56,13 +57,13 @@ class Sending:
         """Send ``body`` as the ``part`` of the Matrix event in ``item``, or of another one (``of``) that was sent
         before; the other arguments are for its link.
 
-        Raises: NotNow, which says why it was not sent.
+        Raises: UsageError, which says why it was not sent: NotNow when it can be tried again.
         """
         node, time = self.node(portal), said_at(item.event, self._clock.now())
         try:
             sent = await node.send(tx, portal.peer_id, body, time=time, reply=reply, thread=thread)
         except UsageError as error:
-            raise NotNow(f"This could not be sent: {error}.") from error
+            raise why_not(error) from error
         event_id = of or MatrixEventId(item.event["event_id"])
         link = EventLink(
             portal.node_id, portal.peer_id, sent, part, item.room_id, event_id, True, body.TYPE, target, detail
@@ -73,6 +74,14 @@ class Sending:
     def announce(self, tx: Transaction, portal: Portal) -> None:
         """Something more is on its way to this friend, once this is committed."""
         tx.after_commit(lambda: self._on_sent(portal.node_id, portal.peer_id))
+
+
+def why_not(error: UsageError) -> UsageError:
+    """What becomes of words that the node refuses: they are kept to be tried again, unless no try can ever do."""
+    if isinstance(error, NotFound):
+        return UsageError(GONE)
+    said = f"This could not be sent: {error}."
+    return UsageError(said) if isinstance(error, FriendshipEnded) else NotNow(said)
 
 
 def said_at(event: JsonObject, now: int) -> int | None:
