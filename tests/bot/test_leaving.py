@@ -245,7 +245,7 @@ async def test_an_administrator_removes_somebody_who_is_told(town: Town, friend:
     alices = _management(town, portal)
     town.levels[OPERATOR] = Level.ADMIN
     room = await town.open_management(OPERATOR)
-    assert "nobody of that id" in await town.ask(room, "remove @nobody:example.test", OPERATOR)
+    assert "Nobody of that id" in await town.ask(room, "remove @nobody:example.test", OPERATOR)
     assert "by the full Matrix id" in await town.ask(room, "remove", OPERATOR)
     assert "is removed" in await _confirm(town, room, f"remove {ALICE}", OPERATOR)
     await town.homeserver.until(lambda: "runs this bridge has removed" in alices.bodies(BOT)[-1])
