@@ -10,6 +10,7 @@ import pytest
 
 from chattor_bridge.ids import FileId, PeerId
 from chattor_bridge.node import filedesk
+from chattor_bridge.node.carrying.enclosing import READING_PATIENCE
 from chattor_bridge.node.happenings import EventArrived, EventCarried, FileArrived, FileFailed, FileSent
 from chattor_bridge.node.records import TransferState
 from chattor_bridge.protocol.limits import CHUNK_SIZE, DEPOSIT_GATHERING, MAX_SLICED_FILE, OFFER_LIFETIME, SLICE_SIZE
@@ -201,6 +202,31 @@ async def test_what_is_read_for_ever_holds_up_no_word(three: Three) -> None:
     three.sam.house.sources.door.set()
     await three.until_held(5)
     await comes(three, file_id)
+
+
+async def test_files_that_hang_hold_up_neither_each_other_nor_a_word_nor_another_friend(
+    three: Three, world: World
+) -> None:
+    olga = await world.person("Olga")
+    with_olga = await three.sam.befriend(olga)
+    await olga.house.stop()
+    hanging = [f"hangs {number}" for number in range(10)]
+    for name in (*hanging, "good"):
+        await offer(three.sam, three.with_sam, data_of(SMALL, name), name)
+    await offer(three.sam, with_olga, data_of(SMALL), "for Olga")
+    three.sam.house.sources.hangs = tuple(f"reference of {name}" for name in hanging)
+    await world.clock.pass_until(until(three.held, bool))
+    await world.clock.pass_until(until(lambda: carried(three), lambda slices: slices == 3), step=1)
+    began = world.clock.monotonic()
+    encloses = three.sam.node.work.carrying._enclosing.enclose(with_olga)
+    await world.clock.pass_until(encloses, step=1)
+    assert await carried(three) == 6
+    assert world.clock.monotonic() - began <= 5
+    [words] = await three.sam.say(three.with_sam, "words")
+    await three.sam.until(lambda: any(one.event_id == words for one in three.sam.of(EventCarried)), time_passes=True)
+    assert world.clock.monotonic() - began < len(hanging) * READING_PATIENCE
+    three.sam.house.sources.hangs = ()
+    await world.clock.pass_until(until(lambda: carried(three), lambda slices: slices == 6 + 3 * len(hanging)))
 
 
 async def test_what_has_changed_since_is_not_carried(three: Three) -> None:

@@ -99,11 +99,13 @@ class Diary:
 
 class Shelf:
     """What is offered, in memory, by the name under which it stands. What is taken away is gone; what is ``closed``,
-    or all when that is true, cannot be read now, and who reads while the ``door`` is shut waits."""
+    or all when that is true, cannot be read now; who reads while the ``door`` is shut waits, and so does who reads what
+    ``hangs``."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.closed: bool | tuple[str, ...] = False
+        self.hangs: tuple[str, ...] = ()
         self.door = asyncio.Event()
         self.door.set()
 
@@ -120,6 +122,8 @@ class ShelvedFile:
 
     async def read(self, offset: int, length: int) -> bytes:
         await self._shelf.door.wait()
+        if self._reference in self._shelf.hangs:
+            await asyncio.Event().wait()
         closed = self._shelf.closed
         if closed is True or (closed and self._reference in closed):
             raise FileUnavailable("the shelf is closed")

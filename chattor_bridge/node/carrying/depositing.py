@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -12,7 +13,7 @@ from chattor_bridge.ids import NodeId, OnionKey, PeerId
 from chattor_bridge.node.carrying.records import Target
 from chattor_bridge.node.friendship import DIAL_TIMEOUT, Friendship
 from chattor_bridge.node.happenings import EventCarried
-from chattor_bridge.node.patience import Alarm, Backoff, describe, jitter, unless, within
+from chattor_bridge.node.patience import Alarm, describe, jitter, unless, within
 from chattor_bridge.node.ports import Stream
 from chattor_bridge.node.records import OutboxEntry
 from chattor_bridge.node.surroundings import Surroundings
@@ -61,6 +62,8 @@ class Depositing:
         self._target = target
         self._enclose = enclose
         self._alarm = Alarm(around.clock)
+        self._all_left = asyncio.Event()
+        self._unread = False
         self.trouble = Trouble(Phase.LISTENING)
 
     @property
@@ -93,7 +96,15 @@ class Depositing:
 
     async def _leave_for_long(self) -> None:
         """For as long as no link comes about."""
-        backoff, of_files = self._around.dialling(), self._around.dialling()
+        self._all_left.clear()
+        self._unread = False
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._put_files())
+            await self._leave_words()
+
+    async def _leave_words(self) -> None:
+        """What is in the outbox, and what is put there later."""
+        backoff = self._around.dialling()
         while True:
             try:
                 self.trouble.trying()
@@ -104,21 +115,28 @@ class Depositing:
                 await self._pause(describe(error) or "its carrier did not answer in time", backoff.next())
             else:
                 backoff.reset()
-                self.trouble.well(Phase.LISTENING)
-                await self._alarm.sleep(await self._put_files(of_files))
+                if not self._unread:
+                    self.trouble.well(Phase.LISTENING)
+                self._all_left.set()
+                await self._alarm.sleep(RECHECK)
                 await self._around.clock.sleep(jitter(self._around.random, 0, self._around.pace.deposit_gathering))
 
-    async def _put_files(self, backoff: Backoff) -> float:
-        """Put small files into the outbox, which rings the alarm; the seconds until the next look. One that cannot be
-        read holds up nothing that is said meanwhile."""
-        try:
-            await self._enclose(self.peer_id)
-        except (Unavailable, NotFound) as error:
-            wait = backoff.next()
-            self.trouble.failed(describe(error), self._around.clock.monotonic() + wait)
-            return wait
-        backoff.reset()
-        return RECHECK
+    async def _put_files(self) -> None:
+        """Put small files into the outbox, which rings the alarm, whenever all else is left. One that cannot be read,
+        or is read for long, holds up nothing that is said meanwhile."""
+        backoff = self._around.dialling()
+        while True:
+            await self._all_left.wait()
+            self._all_left.clear()
+            try:
+                await self._enclose(self.peer_id)
+            except (Unavailable, NotFound) as error:
+                self._unread = True
+                await self._pause(describe(error), backoff.next())
+                self._all_left.set()
+            else:
+                self._unread = False
+                backoff.reset()
 
     async def _pause(self, reason: str, seconds: float) -> None:
         self.trouble.failed(reason, self._around.clock.monotonic() + seconds)

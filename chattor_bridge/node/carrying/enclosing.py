@@ -23,18 +23,24 @@ from chattor_bridge.protocol.slices import cut
 
 TOO_SLOW: Final = "a file for this friend could not be read in time"
 
+QUICK: Final = 1.0
+"""Seconds for reading a small file while others wait for their turn: wherever it is, most take a small part of that."""
+
 READING_PATIENCE: Final = 30.0
-"""Seconds for reading a small file, wherever it is: so long others wait whose files are to be enclosed."""
+"""Seconds for one that took longer: it is read again beside the others, where only such files wait for each other."""
 
 
 class Enclosing:
-    """Of one node. One file at a time is in memory, whoever it is for."""
+    """Of one node. Two files at a time are in memory, whoever they are for: one of those that are read quickly, and one
+    of the others. So what hangs is in the way of what hangs."""
 
     def __init__(self, around: Surroundings, node_id: NodeId, desk: FileDesk) -> None:
         self._around = around
         self._node_id = node_id
         self._desk = desk
-        self._one_at_a_time = asyncio.Lock()
+        self._quick, self._slow = asyncio.Lock(), asyncio.Lock()
+        self._looking: dict[PeerId, asyncio.Lock] = {}
+        self._known_slow: dict[PeerId, set[bytes]] = {}
 
     async def enclose(self, peer_id: PeerId) -> None:
         """Put what is due for this friend into the outbox, as far as there is room; what is not is due the next time.
@@ -42,26 +48,49 @@ class Enclosing:
         Raises: NotFound; an Unavailable when a file could not be read, after all others.
         """
         settings = self._around.files
-        unread: Unavailable | None = None
         if settings is None:
             return
-        async with self._one_at_a_time:
-            for transfer, outline in await self._due(peer_id):
-                read = self._read(settings.sources, transfer, outline)
-                try:
-                    slices = await within(self._around.clock, READING_PATIENCE, read)
-                except (Unavailable, TimeoutError) as error:
-                    unread = error if isinstance(error, Unavailable) else FileUnavailable(TOO_SLOW)
+        async with self._looking.setdefault(peer_id, asyncio.Lock()):  # for each of its carriers
+            due = await self._due(peer_id)
+            slow = self._known_slow.get(peer_id, set()) & {transfer.part_id for transfer, _ in due}
+            self._known_slow[peer_id] = slow
+            unread: Unavailable | None = None
+            for one in due:
+                if one[0].part_id in slow:
                     continue
-                except FileChanged:
-                    slices = None
-                async with self._around.store.transaction() as tx:
-                    if slices is None:
-                        await self._desk.give_up(tx, transfer, FILE_CHANGED)
-                    elif not await self._desk.enclose(tx, transfer, slices):
-                        break  # whatever is offered later stays behind it
+                try:
+                    if not await self._put(settings.sources, *one, self._quick, QUICK):
+                        return  # whatever is offered later stays behind it
+                except TimeoutError:
+                    slow.add(one[0].part_id)
+                except Unavailable as error:
+                    unread = error
+            for one in [one for one in due if one[0].part_id in slow]:
+                try:
+                    if not await self._put(settings.sources, *one, self._slow, READING_PATIENCE):
+                        return
+                except TimeoutError:
+                    unread = FileUnavailable(TOO_SLOW)
+                except Unavailable as error:
+                    unread = error
         if unread is not None:
             raise unread
+
+    async def _put(
+        self, sources: FileSources, transfer: Transfer, outline: bytes, turn: asyncio.Lock, patience: float
+    ) -> bool:
+        """Put one file into the outbox, if it is still what was offered; whether there was room. Raises: NotFound,
+        TimeoutError, an Unavailable."""
+        async with turn:
+            try:
+                slices = await within(self._around.clock, patience, self._read(sources, transfer, outline))
+            except FileChanged:
+                slices = None
+            async with self._around.store.transaction() as tx:
+                if slices is not None:
+                    return await self._desk.enclose(tx, transfer, slices)
+                await self._desk.give_up(tx, transfer, FILE_CHANGED)
+        return True
 
     async def _due(self, peer_id: PeerId) -> list[tuple[Transfer, bytes]]:
         store = self._around.store
