@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from chattor_bridge.bridge.permissions import Level
 from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.ids import KnockId
 from chattor_bridge.wording import MANY_REQUESTS
@@ -79,6 +80,20 @@ async def test_a_cross_ignores_and_the_notice_says_so(town: Town, friend: Peer, 
     await town.homeserver.until(lambda: bool(_edits_of(room, notice)))
     assert "ignored" in _edits_of(room, notice)[0]
     assert [request.ignored for request in await town.bridge.host.nodes()[0].requests()] == [True]
+
+
+async def test_a_check_mark_of_somebody_who_may_not_use_the_bridge_any_more_accepts_nobody(
+    town: Town, friend: Peer
+) -> None:
+    room, notice = await _knocked(town, friend)
+    town.levels[ALICE] = Level.NONE
+    await _react(town, room, notice, "✅")
+    await town.idle()
+    assert _edits_of(room, notice) == []
+    (node,) = town.bridge.host.nodes()
+    async with town.store.transaction() as tx:
+        assert await town.store.contacts.of_node(tx, node.node_id) == []
+        assert len(await town.store.knocks.pending(tx, node.node_id)) == 1
 
 
 async def test_only_the_owners_reaction_counts_and_only_those_marks(town: Town, friend: Peer) -> None:

@@ -81,6 +81,24 @@ async def test_what_was_acknowledged_before_it_was_sent_is_sent_all_the_same(ann
     assert b"said afterwards" in opened.inner
 
 
+async def test_an_acknowledgement_of_a_session_that_was_renewed_takes_nothing_away(
+    anna: Person, puppet: Puppet
+) -> None:
+    """Its numbers mean other envelopes now: a link that began before would take away what nobody has."""
+    peer_id, mailbox, store = _peer(puppet), anna.node.work.mailbox, anna.house.store
+    await puppet.close()
+    await anna.until(lambda: not anna.online(peer_id))
+    await anna.say(peer_id, "waits")
+
+    async def waiting_after(session_id: bytes) -> int:
+        async with store.transaction() as tx:
+            await mailbox.delivered(tx, peer_id, Ack(MAX_SEQ), session_id)
+            return await store.outbox.count(tx, anna.node_id, peer_id)
+
+    assert await waiting_after(b"another session.") == await waiting_after(b"") > 0
+    assert await waiting_after(puppet.session.session_id) == 0
+
+
 async def test_an_envelope_too_far_ahead_is_not_taken_and_costs_no_friendship(anna: Person, puppet: Puppet) -> None:
     """More than may be missing is refused without an acknowledgement; what comes in order is served as ever."""
     ahead = [puppet.seal(Text(f"{number}")) for number in range(MAX_SKIPPED + 3)]
