@@ -13,7 +13,7 @@ from chattor_bridge.errors import UsageError
 from chattor_bridge.ids import PeerId
 from chattor_bridge.node.happenings import MISSING, SESSION_NOT_RENEWED, SESSION_RENEWED, EventArrived, EventFailed
 from chattor_bridge.protocol.events import Text, Unknown
-from chattor_bridge.protocol.frames import AckFrame, Bye, EnvelopeFrame, Hello, ResyncDone, ResyncStart
+from chattor_bridge.protocol.frames import AckFrame, Bye, EnvelopeFrame, Hello, ResyncAnswer, ResyncDone, ResyncStart
 from chattor_bridge.protocol.limits import QUEUED_LIFETIME, RESYNC_INTERVAL
 from chattor_bridge.protocol.resync import answer
 from chattor_bridge.protocol.session import Session
@@ -308,6 +308,25 @@ async def test_an_envelope_broken_inside_begins_a_resync(friends: Friends, puppe
     await puppet.hear(ResyncStart)
 
 
+async def test_less_than_a_day_after_the_last_one_the_link_goes_on_without(friends: Friends) -> None:
+    anna, ben, peer_id = friends
+    async with anna.house.store.transaction() as tx:
+        await anna.node.renew_session(tx, peer_id)
+    await _until_both_are_told(anna, ben)
+    await ben.until(lambda: ben.online(peer_id), time_passes=True)
+    puppet = await Puppet.of(ben)
+    await anna.until(lambda: not anna.online(peer_id))
+    await _greet(anna, puppet)
+    seq = puppet.session.highest_sent + 1
+    broken = puppet.session._seal_outer(secrets.token_bytes(12), [seq, bytes(40), bytes(924), None], 1_000)
+    await puppet.say(EnvelopeFrame(broken), EnvelopeFrame(puppet.seal(Text("the true one"))))
+    await puppet.hear_ack_of(seq)
+    assert not any(isinstance(frame, ResyncStart) for frame in puppet._frames)
+    await anna.until(lambda: bool(_told(anna, SESSION_NOT_RENEWED)))
+    assert anna.texts() == ["the true one"]
+    await puppet.close()
+
+
 async def test_what_opens_under_no_key_never_does(friends: Friends, puppet: Puppet) -> None:
     anna, _, _ = friends
     await _greet(anna, puppet)
@@ -352,6 +371,7 @@ async def test_an_end_that_got_lost_is_made_up_for_by_the_next_hello(friends: Fr
     puppet.session = candidate
     await _greet(anna, puppet)
     await puppet.hear(EnvelopeFrame)
+    assert _told(anna, SESSION_NOT_RENEWED) == []  # she waits for the friend, and does not find the two contradictory
 
 
 @pytest.mark.parametrize(
@@ -384,6 +404,22 @@ async def test_another_link_on_which_the_session_before_was_named_is_ended(
     assert await another.hear(Bye) == Bye("renewed")
     for one in (puppet, another):
         await one.close()
+
+
+async def test_what_waits_behind_a_gap_is_handed_on(friends: Friends, puppet: Puppet) -> None:
+    """The gap never closes under its old numbers."""
+    anna, _, _ = friends
+    await _greet(anna, puppet)
+    puppet.seal(Text("comes again in the new session"))
+    await puppet.say(EnvelopeFrame(puppet.seal(Text("behind it"))))
+    await puppet.hear_ack_of(puppet.session.highest_sent)
+    assert anna.texts() == []
+    starting = puppet.start_resync()
+    await puppet.say(starting.frame)
+    said = await puppet.hear(ResyncAnswer)
+    starting.finish(said, puppet.session, random=secrets.token_bytes, now=puppet.contact.created_at)
+    await puppet.say(ResyncDone())
+    await anna.until(partial(_has, anna, "behind it"))
 
 
 async def test_a_second_start_on_one_link_ends_it(friends: Friends, puppet: Puppet) -> None:
