@@ -83,6 +83,9 @@ async def test_two_people_who_can_reach_nothing_but_tor_talk_and_try_nothing_els
         await bob.get("send", "1", "ftp://[2001:db8::9]/ and 203.0.113.9:80")
         await bob_hears.saw("text", timeout=PATIENCE)
         await alice_hears.saw("text", timeout=PATIENCE)
+        (page := tmp_path / "page.html").write_bytes(b"<img src=https://example.org/picture.png>" * 5_000)
+        *_, sent = await bob.get("file", "send", "1", str(page), "--wait")
+        assert sent["state"] == "done"
         assert await alices.stop() == await bobs.stop() == 0
         assert await room.attempts() == []
 
