@@ -229,6 +229,7 @@ async def test_what_was_under_way_is_sealed_anew_under_the_same_ids(world: World
     await anna.until(lambda: set(said) <= set(anna.delivered()), time_passes=True)
     assert [event_id for event_id in anna.delivered() if event_id in said] == said
     assert _told(ben, SESSION_RENEWED) == ["friend"]
+    assert [person.node.work.counters.unreadable for person in (anna, ben)] == [0, 0]  # that offer was not said again
 
 
 @pytest.mark.parametrize("asked", [False, True])
