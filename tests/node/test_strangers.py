@@ -6,6 +6,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -28,6 +29,7 @@ from chattor_bridge.protocol.limits import (
 from chattor_bridge.protocol.link import Link, LinkKeys, Pattern
 from chattor_bridge.protocol.primitives import ed25519_public
 from chattor_bridge.protocol.session import Session
+from tests.node.puppet import Puppet
 from tests.node.world import PATIENCE, Person, World, read_to_end
 
 GARBAGE = {
@@ -149,6 +151,24 @@ async def test_a_friend_without_the_session_key_is_not_let_in(world: World) -> N
             await stream.write(Link.dial(keys, onion, secrets.token_bytes).data_to_send())
             assert await read_to_end(stream) == b""
     assert (await anna.node.status()).counters.strangers == len(attempts)
+
+
+async def test_a_knock_is_not_accepted_again_under_another_key(world: World) -> None:
+    """Until the friend has shown that it learnt of the answer it may accept again, but as nobody else."""
+    anna, ben = await world.person("Anna"), await world.person("Ben")
+    peer_id = await anna.befriend(ben)
+    puppet = await Puppet.of(ben)
+    await anna.until(lambda: not anna.online(peer_id))
+    async with anna.house.store.transaction() as tx:
+        contact = await anna.house.store.contacts.for_update(tx, anna.node_id, peer_id)
+        assert contact is not None
+        await anna.house.store.contacts.save(tx, replace(contact, established=False))
+    true, puppet.contact = puppet.contact, replace(puppet.contact, own_static=secrets.token_bytes(32))
+    with pytest.raises(EOFError):
+        await puppet.dial(anna, Pattern.IK)
+    puppet.contact = true
+    await puppet.dial(anna, Pattern.IK)
+    await puppet.close()
 
 
 async def test_nothing_sent_to_one_nodes_onion_reaches_or_reveals_another(world: World) -> None:
