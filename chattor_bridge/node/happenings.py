@@ -164,7 +164,7 @@ class Missed:
         missed = counted(self.messages, "missed message")
         if self.over:
             return f"{missed} {'has' if self.messages == 1 else 'have'} come, from {who}."
-        more = f"; about {in_megabytes(self.blocks)} of mail more are held for you" if self.blocks else ""
+        more = f"; carriers hold about {in_megabytes(self.blocks)} more" if self.blocks else ""
         return f"Catching up: {missed} so far, from {who}{more}."
 
 

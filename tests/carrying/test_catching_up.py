@@ -79,7 +79,7 @@ async def test_a_friend_who_names_too_high_a_number_is_believed_until_it_is_quie
 
 async def test_how_much_more_carriers_hold_is_told_too() -> None:
     assert Missed(MANY, 1, over=False, blocks=123).in_words == (
-        "Catching up: 20 missed messages so far, from a friend; about 2.0 MB of mail more are held for you."
+        "Catching up: 20 missed messages so far, from a friend; carriers hold about 2.0 MB more."
     )
     assert Missed(MANY, 1, over=False).in_words == "Catching up: 20 missed messages so far, from a friend."
 
