@@ -16,7 +16,7 @@ from chattor_bridge.ids import NodeId, PeerId
 from chattor_bridge.node.handling import BeginAnew, Handling, TakeCarrying, TakeFile, derived_id
 from chattor_bridge.node.happenings import MISSING, EventArrived
 from chattor_bridge.node.ports import Transaction
-from chattor_bridge.node.records import Contact, HeldEvent
+from chattor_bridge.node.records import Contact, HeldEvent, Retired
 from chattor_bridge.node.surroundings import Surroundings
 from chattor_bridge.node.views import Counters
 from chattor_bridge.protocol.events import CarryEvent, Event, Merge, ShelfEvent, Unknown, decode_event
@@ -210,6 +210,8 @@ class _Arrivals:
             self._mailbox.catching_up.carried(self._contact.peer_id, opened.seq)
         held: HeldEvent | None = HeldEvent(self._contact.peer_id, opened.seq, opened.inner, self._mailbox.now())
         event = _decoded(opened.inner)
+        if self._contact.retired is Retired.OVER:  # see `arrive`: what is between the nodes speaks to people, too
+            held = event = None
         if event is not None:
             self.costly += isinstance(event.body, Merge | CarryEvent | ShelfEvent)
             try:

@@ -10,9 +10,11 @@ from chattor_bridge.errors import UsageError
 from chattor_bridge.ids import PeerId
 from chattor_bridge.node.happenings import RETIRED, EventArrived, EventFailed
 from chattor_bridge.node.records import Contact, Retired
+from chattor_bridge.node.watching import GAP_PATIENCE
+from chattor_bridge.protocol.control import VerifyStart
 from chattor_bridge.protocol.events import Retire, Text, Unknown
 from chattor_bridge.protocol.frames import EnvelopeFrame
-from chattor_bridge.protocol.limits import RETIRE_PATIENCE
+from chattor_bridge.protocol.limits import RETIRE_PATIENCE, VERIFICATION_ID_SIZE
 from tests.hostile.attacker import hosted_by
 from tests.node.puppet import Puppet
 from tests.node.world import Person, World, until_gone
@@ -129,6 +131,23 @@ async def test_nothing_is_shown_of_what_comes_after_it(friends: tuple[Person, Pe
     await puppet.hear_ack_of(puppet.session.highest_sent)
     await puppet.close()
     assert anna.texts() == ["before"]
+
+
+async def test_no_notice_is_shown_of_what_comes_after_it(friends: tuple[Person, Person, PeerId]) -> None:
+    """Neither what comes between the nodes and speaks to people too, nor that something is missing."""
+    anna, ben, peer_id = friends
+    puppet = await Puppet.of(ben)
+    await anna.until(lambda: not anna.online(peer_id))
+    await puppet.greet(anna, EnvelopeFrame(puppet.seal(Retire())))
+    await anna.until(partial(warned, anna))
+    invitation = puppet.seal(VerifyStart(b"v" * VERIFICATION_ID_SIZE))
+    puppet.seal(Text("never sent"))
+    await puppet.say(EnvelopeFrame(invitation), EnvelopeFrame(puppet.seal(Text("behind"))))
+    await puppet.hear_ack_of(puppet.session.highest_sent)
+    await anna.house.world.clock.pass_slowly(2 * GAP_PATIENCE)
+    await puppet.close()
+    assert warned(anna)
+    assert (await stored(anna, peer_id)).verification is None
 
 
 async def test_everything_at_once(world: World, friends: tuple[Person, Person, PeerId]) -> None:
