@@ -119,6 +119,8 @@ class MainScreen(Screen[None]):
     async def open(self, contact: Contact) -> None:
         """Show the conversation with this contact, ready to write. Raises: CommandError."""
         await self._conversation.open(contact)
+        if (newest := self.roster.get(contact.number)) is not None:  # it may have come or gone while this was read
+            self._conversation.contact_changed(newest)
         self._show_sides()
         self._show_contacts()
         self._conversation.composer.focus()
