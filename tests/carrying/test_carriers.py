@@ -17,7 +17,7 @@ from chattor_bridge.node.happenings import CARRY_ASKED, CARRY_ENDED, CARRY_OFFER
 from chattor_bridge.protocol.carrying import ShelfOpen
 from chattor_bridge.protocol.deposit import DepositorEnd, auth_key
 from chattor_bridge.protocol.events import Unknown
-from chattor_bridge.protocol.limits import BLOCK_SIZE, SHELF_LIFETIME
+from chattor_bridge.protocol.limits import BLOCK_SIZE, LINK_ONION_LIFETIME, SHELF_LIFETIME
 from chattor_bridge.storage.transaction import sql
 from tests.carrying.circle_of_three import Three, until, until_many
 from tests.node.world import PATIENCE, Person, World
@@ -422,6 +422,26 @@ async def test_those_for_whom_a_carrier_has_no_room_share_what_it_has(
     assert info.in_words == ("holds your mail on up to 16 shelves of 128 blocks",)
     monkeypatch.setattr(agreements, "MAX_CARRIED_SHELVES", 2)
     await world.clock.pass_until(until(targets, lambda found: len(set(found)) == 2), step=3600)
+
+
+async def test_a_shelf_that_is_just_being_replaced_is_lent_to_nobody(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its replacement would be asked for again and again, and take the place of others'."""
+    monkeypatch.setattr(agreements, "MAX_CARRIED_SHELVES", 1)
+    three = await Three.meet(world)
+    await three.rita.befriend(await world.person("Olga"))
+    async with three.carl.house.store.transaction() as tx:
+        await three.carl.node.carrying.offer(tx, three.with_carl, 2)  # one more than there is
+    async with three.rita.house.store.transaction() as tx:
+        await three.rita.node.carrying.ask(tx, three.with_carl)
+    await until_many(three.shelves, 2)
+    await asyncio.wait_for(until(partial(_own_shelf, three.rita), bool), PATIENCE)
+    async with three.rita.house.store.transaction() as tx:  # a month later: one is old, and one was never answered
+        await sql(tx).execute("UPDATE own_shelves SET opened_at = opened_at - $1", LINK_ONION_LIFETIME)
+    await three.rita.node.carrying.settle()
+    [old] = [shelf for shelf in await three.shelves() if shelf.deposit is not None]
+    assert old.superseded_at is not None
 
 
 async def _own_shelf(person: Person) -> bool:

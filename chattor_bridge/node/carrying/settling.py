@@ -161,15 +161,16 @@ class Settling:
                 open_shelves.append(kept)
         if contact is None or carrier is None or not carrier.used:
             return
-        for shelf in open_shelves:
+        for number, shelf in enumerate(open_shelves):
             is_unanswered = shelf.deposit is None and contact.heard_at - shelf.opened_at >= ANSWER_PATIENCE
             if is_unanswered and await self._say(tx, carrier_id, ShelfOpen(shelf.shelf_id, shelf.capability)):
                 await self._store.carriers.save_shelf(tx, self._node_id, replace(shelf, opened_at=now))
                 await self._lend(tx, shelf, open_shelves)
                 continue
             is_old = now - shelf.opened_at >= LINK_ONION_LIFETIME and shelf.deposit is not None
-            if is_old and await self._open_own(tx, carrier_id, shelf.senders) is not None:
+            if is_old and (opened := await self._open_own(tx, carrier_id, shelf.senders)) is not None:
                 await self._store.carriers.save_shelf(tx, self._node_id, replace(shelf, superseded_at=now))
+                open_shelves[number] = opened  # who shares from here on shares this one
         await self._place(tx, carrier, friends, open_shelves)
 
     async def _place(
