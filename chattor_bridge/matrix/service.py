@@ -51,7 +51,7 @@ class MatrixService:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def _heard(self, txn_id: str, events: Sequence[JsonObject], ephemeral: Sequence[JsonObject]) -> None:
-        self._encryption.heard(events)
+        await self._encryption.heard(events)
         await self._accept(txn_id, events, ephemeral)
 
     @property

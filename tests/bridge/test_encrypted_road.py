@@ -194,6 +194,28 @@ async def test_who_has_left_is_given_no_more_keys(travelled: tuple[Road, Peer]) 
     assert len({first, second, third}) == 3
 
 
+async def test_who_comes_back_with_another_device_reads_what_is_said_from_then_on(
+    travelled: tuple[Road, Peer],
+) -> None:
+    """While somebody shares no room with the bridge, nobody tells it of their devices."""
+    road, friend = travelled
+    alice, room_id, _ = await _befriended(travelled)
+    peer_id = await friend.friend(WAIT)
+    carol = await road.person()
+    assert isinstance(carol, NioPerson)
+    await alice.nio.room_invite(room_id, carol.user_id)
+    await carol.wait_for(lambda event: event["room_id"] == room_id, WAIT)
+    await friend.send(peer_id, "for both")
+    await _shown(carol, "for both")
+    await carol.nio.room_leave(room_id)
+    phone = await road.login_again(carol)
+    assert isinstance(phone, NioPerson)
+    await alice.nio.room_invite(room_id, carol.user_id)
+    await phone.wait_for(lambda event: event["room_id"] == room_id, WAIT)
+    await friend.send(peer_id, "for the phone")
+    assert (await _shown(phone, "for the phone"))["decrypted"]
+
+
 async def test_a_key_that_never_comes_is_told_of_and_holds_up_nothing_for_ever(
     travelled: tuple[Road, Peer], monkeypatch: pytest.MonkeyPatch
 ) -> None:

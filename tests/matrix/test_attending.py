@@ -82,7 +82,7 @@ async def bot(server: FakeHomeserver, keys: Store) -> AsyncIterator[Bot]:
 
 
 async def test_a_room_that_becomes_encrypted_has_it_listen(bot: Bot) -> None:
-    bot.encryption.heard([BECAME_ENCRYPTED])
+    await bot.encryption.heard([BECAME_ENCRYPTED])
     assert not bot.encryption.ears.caught_up.is_set()
     await bot.has_waited(0, 0, SYNC_TIMEOUT)
     assert bot.encryption.ears.caught_up.is_set()

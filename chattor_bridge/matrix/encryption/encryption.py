@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from mautrix.api import Method, Path
-from mautrix.types import TrustState
+from mautrix.types import TrustState, UserID
 
 from chattor_bridge.bridge.ghosts import Household
 from chattor_bridge.bridge.records import JsonObject
@@ -18,7 +18,7 @@ from chattor_bridge.ids import MatrixRoomId, MatrixUserId
 from chattor_bridge.matrix.client import Client
 from chattor_bridge.matrix.encryption.hearing import Ears
 from chattor_bridge.matrix.encryption.identity import Identity
-from chattor_bridge.matrix.encryption.keystore import ROOM, SHARED, EncryptionStore
+from chattor_bridge.matrix.encryption.keystore import ROOM, SHARED, EncryptionStore, KeyStore
 from chattor_bridge.matrix.encryption.tending import Tending
 from chattor_bridge.node.ports import Clock
 
@@ -27,6 +27,9 @@ IDENTITIES_AT_HAND = 1_000
 
 ROOMS_AT_HAND = 1_000
 """Rooms whose members are remembered, the oldest forgotten first."""
+
+HERE = ("join", "invite")
+"""Who is in a room, or may read what is said before they come."""
 
 ALGORITHM = "m.megolm.v1.aes-sha2"
 
@@ -67,18 +70,31 @@ class Encryption:
             group.create_task(self.ears.run())
             group.create_task(self._tending.run(self.ears.caught_up))
 
-    def heard(self, events: Iterable[Mapping[str, Any]]) -> None:
-        """Forget what these events may have changed: who is in a room, and whether it is encrypted."""
+    async def heard(self, events: Iterable[Mapping[str, Any]]) -> None:
+        """Forget what these events may have changed: who is in a room, whether it is encrypted, and what devices those
+        have who come. Raises: DatabaseUnavailable."""
+        came: set[str] = set()
         for event in events:
-            room_id = event.get("room_id")
-            if not isinstance(room_id, str) or "state_key" not in event:
+            room_id, state_key, content = event.get("room_id"), event.get("state_key"), event.get("content")
+            if not isinstance(room_id, str) or not isinstance(state_key, str):
                 continue
             if event.get("type") == "m.room.member":
                 self._changes += 1
                 self._members.pop(MatrixRoomId(room_id), None)
+                if isinstance(content, dict) and content.get("membership") in HERE:
+                    came.add(state_key)
             elif event.get("type") == "m.room.encryption":
                 self._clear.discard(MatrixRoomId(room_id))
                 self.ears.attend()
+        await self._forget_devices(came)
+
+    async def _forget_devices(self, people: Iterable[str]) -> None:
+        """For as long as they shared no room with the bot, nobody has told us of a change."""
+        keys = KeyStore(self._store, self._household.bot, reads=False)
+        for person in people:
+            if await keys.knows(UserID(person)):
+                await keys.forget_person(UserID(person))
+        await keys.save()
 
     async def settings(self, user: MatrixUserId, room_id: MatrixRoomId) -> JsonObject | None:
         """The content of the room's ``m.room.encryption``, ``None`` when it is not encrypted.
@@ -155,7 +171,7 @@ class Encryption:
             members = [
                 MatrixUserId(event["state_key"])
                 for event in answer.get("chunk", [])
-                if event.get("content", {}).get("membership") in ("join", "invite")
+                if event.get("content", {}).get("membership") in HERE
                 and not self._household.is_ours(event["state_key"])
             ]
             if before != self._changes:  # somebody came or went meanwhile
