@@ -416,12 +416,19 @@ async def test_those_for_whom_a_carrier_has_no_room_share_what_it_has(
     async def targets() -> list[object]:
         return [one.deposit for one in [*await three.targets(), *await _targets(olga, with_olga)]]
 
-    await world.clock.pass_until(until(targets, lambda found: len(found) == 2), step=3600)
+    await world.clock.pass_until(until(targets, lambda found: len(found) == 2), step=6 * 3600)
     assert len(set(await targets())) == 1
     [info] = await three.rita.node.carrying.overview()
     assert info.in_words == ("holds your mail on up to 16 shelves of 128 blocks",)
     monkeypatch.setattr(agreements, "MAX_CARRIED_SHELVES", 2)
-    await world.clock.pass_until(until(targets, lambda found: len(set(found)) == 2), step=3600)
+    await world.clock.pass_until(until(targets, lambda found: len(set(found)) == 2), step=6 * 3600)
+    [lent] = [shelf for shelf in await three.shelves() if len(shelf.senders) == 2]
+    async with three.rita.house.store.transaction() as tx:  # a month later: it is old
+        aged = replace(lent, opened_at=lent.opened_at - LINK_ONION_LIFETIME)
+        await three.rita.house.store.carriers.save_shelf(tx, three.rita.node_id, aged)
+    await three.rita.node.carrying.settle()
+    open_now = [shelf for shelf in await three.shelves() if shelf.superseded_at is None]
+    assert sorted(shelf.senders for shelf in open_now) == sorted([(three.with_sam,), (with_olga,)])
 
 
 async def test_a_shelf_that_is_just_being_replaced_is_lent_to_nobody(

@@ -168,7 +168,7 @@ class Settling:
                 await self._lend(tx, shelf, open_shelves)
                 continue
             is_old = now - shelf.opened_at >= LINK_ONION_LIFETIME and shelf.deposit is not None
-            if is_old and (opened := await self._open_own(tx, carrier_id, shelf.senders)) is not None:
+            if is_old and (opened := await self._open_own(tx, carrier_id, _to_move(shelf, open_shelves))) is not None:
                 await self._store.carriers.save_shelf(tx, self._node_id, replace(shelf, superseded_at=now))
                 open_shelves[number] = opened  # who shares from here on shares this one
         await self._place(tx, carrier, friends, open_shelves)
@@ -271,6 +271,12 @@ def without(shelf: OwnShelf, senders: Sequence[PeerId], now: int) -> OwnShelf:
 
 def _digest(deposits: Sequence[Deposit]) -> bytes:
     return hash256("node/shelves", cbor.encode([one.to_fields() for one in deposits]))
+
+
+def _to_move(shelf: OwnShelf, shelves: Sequence[OwnShelf]) -> tuple[PeerId, ...]:
+    """Whom the next shelf is for: not those to whom this one was lent until they had their own."""
+    own = {other.senders[0] for other in shelves if other is not shelf and other.senders and other.deposit is not None}
+    return tuple(sender for sender in shelf.senders if sender not in own)
 
 
 def _deposits(sender: PeerId, shelves: Sequence[OwnShelf]) -> tuple[Deposit, ...]:
