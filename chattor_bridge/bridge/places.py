@@ -10,7 +10,8 @@ from chattor_bridge.bridge.ghosts import MARK_KEY
 from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.errors import UsageError
 from chattor_bridge.protocol.events import Location
-from chattor_bridge.protocol.limits import MAX_ACCURACY, MAX_LATITUDE, MAX_LONGITUDE, MAX_PLACE, MICRO
+from chattor_bridge.protocol.limits import MAX_ACCURACY, MAX_LATITUDE, MAX_LONGITUDE, MAX_PLACE
+from chattor_bridge.wording import MICRO
 
 _NUMBER = r"-?[0-9]{1,3}(?:\.[0-9]{1,20})?"
 _GEO = re.compile(

@@ -145,9 +145,6 @@ MAX_LATITUDE: Final = 90_000_000
 MAX_LONGITUDE: Final = 180_000_000
 """Highest longitude, east or west, in degrees times 1,000,000."""
 
-MICRO: Final = 1_000_000
-"""Parts of a degree in which a place is said: a tenth of a metre at most."""
-
 MAX_ACCURACY: Final = 20_038_000
 """Metres by which a place may be off: the other side of the earth."""
 

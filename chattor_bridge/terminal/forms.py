@@ -21,8 +21,8 @@ from chattor_bridge.protocol.events import (
     Unknown,
     Vote,
 )
-from chattor_bridge.protocol.limits import MICRO
 from chattor_bridge.terminal.ports import JsonObject
+from chattor_bridge.wording import MICRO
 
 STYLES = frozenset({"emote", "notice"})
 """Kinds of text that are shown in another way."""

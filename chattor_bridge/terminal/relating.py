@@ -11,7 +11,7 @@ from chattor_bridge.ids import FileId, PeerId
 from chattor_bridge.node.node import Node
 from chattor_bridge.node.ports import Clock, Transaction
 from chattor_bridge.protocol.events import Body, Delete, Edit, Event, Location, Poll, PollEnd, Reaction, Vote
-from chattor_bridge.protocol.limits import MAX_ANSWERS, MICRO
+from chattor_bridge.protocol.limits import MAX_ANSWERS
 from chattor_bridge.terminal import arguments
 from chattor_bridge.terminal.addressing import find_contact
 from chattor_bridge.terminal.bell import Bell, ContactChanged, MessageChanged
@@ -20,6 +20,7 @@ from chattor_bridge.terminal.control import Answer, Done, Item, JsonObject
 from chattor_bridge.terminal.forms import form_of
 from chattor_bridge.terminal.ports import Direction, HistoryEntry, TerminalStore
 from chattor_bridge.terminal.recorder import MOST_CHANGES, take_back
+from chattor_bridge.wording import MICRO
 
 NOT_KNOWN = "your friend's program does not know {what}: say it in words"
 

@@ -6,8 +6,9 @@ import argparse
 import re
 from decimal import Decimal
 
-from chattor_bridge.protocol.limits import MAX_ACCURACY, MAX_ANSWERS, MICRO
+from chattor_bridge.protocol.limits import MAX_ACCURACY, MAX_ANSWERS
 from chattor_bridge.terminal.parsing import MAX_ORDER, MAX_WAIT, Add, bounded
+from chattor_bridge.wording import MICRO
 
 DEFAULT_WAIT = 60
 """Seconds that `send --wait` waits: a link over Tor comes up well within them when the friend is online."""

@@ -87,10 +87,11 @@ async def test_what_is_no_mailbox_makes_no_code(directory: Path) -> None:
 
 async def test_codes_that_will_not_do(directory: Path) -> None:
     async with residents(directory, "Rita", "Mailbox") as (rita, mailbox):
-        assert (await refusal(rita, "pair", "x"))[0] == Exit.NOT_RUNNING
+        assert (await refusal(rita, "pair", "x"))[0] == Exit.REFUSED
         await mailbox_of(mailbox)
-        await rita.start()
         code = (await mailbox.get("pair"))[0]["code"]
+        assert (await refusal(rita, "pair", code))[0] == Exit.NOT_RUNNING
+        await rita.start()
         assert (await refusal(mailbox, "pair", code))[1] == "chattor: this is a friend code of your own\n"
         assert (await refusal(rita, "pair", code[:-1]))[0] == Exit.REFUSED
         assert (await rita.get("pair", "-", stdin=f"{code}\n"))[-1]["state"] == "paired"
@@ -122,7 +123,7 @@ async def test_a_mailbox_that_is_off_is_paired_when_it_is_back_whatever_happens_
         code = (await mailbox.get("pair"))[0]["code"]
         await headless.stop()
         ritas = await rita.start()
-        ended, complaint = await refusal(rita, "pair", code, "--timeout", "0")
+        ended, complaint = await refusal(rita, "pair", code, "--timeout", "1")
         assert (ended, "see that it is on" in complaint, "goes on by itself" in complaint) == (5, True, True)
         await ritas.stop(signal.SIGKILL)
         await rita.start()

@@ -258,7 +258,7 @@ async def test_a_registration_that_is_missing(tmp_path: Path) -> None:
     practice = Practice.alone(tmp_path)
     practice.write()
     (tmp_path / "registration.yaml").unlink()
-    assert "chattor-bridge registration" in the_problem(await practice.look(), "registration").what
+    assert "chattor-bridge registration" in the_problem(await practice.look(), "registration").mend
 
 
 @synapse

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -28,6 +29,13 @@ def cluster() -> Iterator[PostgresCluster]:
     """A server of its own, for everybody else's would suffer too."""
     with running_cluster() as cluster:
         yield cluster
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A directory with a short name: it holds sockets."""
+    with tempfile.TemporaryDirectory(prefix="chattor-") as place:
+        yield Path(place)
 
 
 @pytest.fixture
@@ -112,10 +120,8 @@ async def test_a_database_server_that_only_lets_us_read_while_both_talk(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small disk, for which one has to be root")
-async def test_a_disk_that_is_full_while_both_talk(tmp_path: Path, small_disk: Path) -> None:
+async def test_a_disk_that_is_full_while_both_talk(place: Path, small_disk: Path) -> None:
     """With the log on it too; once the bridge is killed meanwhile."""
-    place = tmp_path / "bridge"
-    place.mkdir()
     (place / "bridge.log").symlink_to(small_disk / "bridge.log")
     settings = {
         "CHATTOR_DATABASE_URL": f"sqlite:{small_disk / 'bridge.db'}",
