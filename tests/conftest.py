@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+pytest.register_assert_rewrite("tests.kill.stage")  # it asserts, and is to say what it found
+
 pytest_plugins = ("tests.postgres", "tests.synapse", "tests.tornet")
 
 RERUNS = 2
