@@ -46,9 +46,7 @@ from chattor_bridge.protocol.frames import (
     ResyncStart,
     SignalFrame,
 )
-from chattor_bridge.protocol.limits import (
-    COSTLY,
-)
+from chattor_bridge.protocol.limits import COSTLY
 from chattor_bridge.protocol.link import Established, Link, LinkEvent
 from chattor_bridge.protocol.negotiation import CAPABILITIES, PROTOCOL_VERSIONS
 from chattor_bridge.protocol.renewal import Reason

@@ -74,8 +74,8 @@ class Backoff:
 class Alarm:
     """Ends a pause before its time."""
 
-    def __init__(self, around_clock: Clock) -> None:
-        self._clock = around_clock
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._rung = asyncio.Event()
 
     def ring(self) -> None:

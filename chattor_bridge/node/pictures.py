@@ -1,4 +1,4 @@
-"""Pictures of people: what kinds there are, and a node's own. See docs/protocol/events.md, "profile"."""
+"""Pictures of people: what kinds there are. See docs/protocol/events.md, "profile"."""
 
 from __future__ import annotations
 

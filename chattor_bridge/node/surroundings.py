@@ -18,12 +18,14 @@ from chattor_bridge.protocol.limits import EFFORT_BITS, WORK_BITS
 
 T = TypeVar("T")
 
+GiveUp = tuple[type[Exception], ...]
+
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """The ports of a process's nodes, how patient they are, and the onions they share. ``work_bits`` and
-    ``effort_bits`` are what our doors ask of a knocker's stamp and proof. Without ``files`` none is
-    offered or taken."""
+    ``effort_bits`` are what our doors ask of a knocker's stamp and proof. Without ``files`` none is offered or
+    taken."""
 
     store: NodeStore
     transport: Transport
@@ -73,6 +75,3 @@ class Surroundings:
                 delay = backoff.next()
                 on_failure(error, delay)
             await self.clock.sleep(delay)
-
-
-GiveUp = tuple[type[Exception], ...]

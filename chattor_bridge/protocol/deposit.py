@@ -179,7 +179,7 @@ class DepositorEnd(_End):
 
 
 class CarrierEnd(_End):
-    """C at its own shelf: `begin` once the handshake is through, then `stored` after each block."""
+    """C at its own shelf: answers the handshake, then says of each block that it was `stored`."""
 
     def __init__(self, static: bytes, onion: OnionKey, capability: bytes, random: RandomBytes) -> None:
         """``static`` is the X25519 private key of the shelf."""

@@ -1,4 +1,4 @@
-"""Every bound of friend code, knock and session, with its unit and its reason (docs/protocol/limits.md)."""
+"""Every bound of the protocol, with its unit and its reason (docs/protocol/limits.md)."""
 
 from __future__ import annotations
 

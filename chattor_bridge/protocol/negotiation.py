@@ -21,7 +21,7 @@ CAPABILITIES: Final = EVENT_TYPES
 
 
 class Offer(Protocol):
-    """What one side speaks; `frames.Hello` and `knock.Introduction` are offers."""
+    """What one side speaks; `frames.Hello` and `introduction.Introduction` are offers."""
 
     @property
     def versions(self) -> Sequence[int]: ...

@@ -44,9 +44,9 @@ from chattor_bridge.storage.transaction import SqlTransaction, Transactions
 @dataclass(frozen=True, slots=True)
 class Inspection:
     """What was found. ``made`` is whether there is a schema at all, ``outstanding`` how many steps of it the next
-    start will take. ``nodes`` is how many are at work, ``doors`` the onions behind those friend codes
-    that are open, none without a key. ``shelves`` are open for mail of friends; of ``blocks``, which they may have,
-    ``held`` are there."""
+    start will take. ``nodes`` is how many are at work, ``doors`` the onions behind those friend codes that are open,
+    none without a key. ``shelves`` are open for mail of friends; of ``blocks``, which they may have, ``held`` are
+    there."""
 
     made: bool
     outstanding: int

@@ -1,4 +1,4 @@
-"""Reactions of the owner, and what he takes back."""
+"""Reactions of the owner, and what they take back."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Reactions:
         return deed
 
     def taken_back(self, portal: Portal, item: InboxItem, redacted: str) -> Deed:
-        """The owner removed something: what he said is taken back at the friend's, all pieces of it, whatever it was.
+        """The owner removed something: what they said is taken back at the friend's, all pieces of it, whatever it was.
         What was never sent is nobody's business."""
 
         async def deed(tx: Transaction) -> None:

@@ -1,4 +1,4 @@
-"""Polls of the owner, and what he chooses in the friend's."""
+"""Polls of the owner, and what they choose in the friend's."""
 
 from __future__ import annotations
 

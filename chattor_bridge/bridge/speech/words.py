@@ -89,8 +89,8 @@ class Words:
         return deed
 
     async def edit(self, portal: Portal, item: InboxItem, body: JsonObject) -> Deed:
-        """The owner changes what he said. A text that went out in pieces is changed piece by piece: pieces that are too
-        many are taken back, and those that are new follow at the end."""
+        """The owner changes what they said. A text that went out in pieces is changed piece by piece: pieces that are
+        too many are taken back, and those that are new follow at the end."""
         event_id = MatrixEventId(item.event["event_id"])
         new = body.get("m.new_content")
         if isinstance(new, dict) and carries_file("m.room.message", new):
@@ -127,7 +127,7 @@ class Words:
         return deed
 
     def _recaption(self, portal: Portal, item: InboxItem, body: JsonObject, caption: str) -> Deed:
-        """The owner changes what he wrote beside a file."""
+        """The owner changes what they wrote beside a file."""
         event_id = MatrixEventId(item.event["event_id"])
 
         async def deed(tx: Transaction) -> None:

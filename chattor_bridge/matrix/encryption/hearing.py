@@ -67,6 +67,9 @@ MOST_SKIPPED = 100
 """Messages of a Megolm session that are noted as missed before one that came, as many as a session usually has. Their
 numbers are the sender's to choose, up to four billion, and each that is noted is kept."""
 
+MAX_ASKED = 1_000
+"""Keys we remember having asked for, the oldest forgotten first: each is some 100 bytes."""
+
 NOT_YET = "the key of an encrypted message has not come yet"
 
 SYNC = "sync"
@@ -76,6 +79,8 @@ KEYS_ONLY = json.dumps(
     {"room": {"rooms": []}, "presence": {"types": []}, "account_data": {"types": []}}, separators=(",", ":")
 )
 """The filter of a sync that brings nothing but what concerns devices."""
+
+Save = Callable[[Transaction], Any]
 
 _log = logging.getLogger(__name__)
 
@@ -339,12 +344,6 @@ class Ears:
         if self._heard_up_to >= received_at + KEY_PATIENCE:
             raise Undecryptable(NEVER_CAME)
         raise KeyMissing(NOT_YET)
-
-
-Save = Callable[[Transaction], Any]
-
-MAX_ASKED = 1_000
-"""Keys we remember having asked for, the oldest forgotten first: each is some 100 bytes."""
 
 
 def _now() -> datetime:

@@ -59,8 +59,7 @@ class CarryingWork:
         run_stream: Callable[[Coroutine[Any, Any, None]], Awaitable[None]],
     ) -> None:
         """``friendship`` finds the live half of a contact; ``wake`` is called when something was put into its outbox;
-        ``run_stream`` runs a stream's handler in the node's
-        tasks."""
+        ``run_stream`` runs a stream's handler in the node's tasks."""
         self._around = around
         self._node_id = node_id
         self._mailbox = mailbox

@@ -17,6 +17,9 @@ from chattor_bridge.errors import Unusable
 STOP_TIMEOUT = 20.0
 """Seconds a program gets to stop after SIGTERM before it is killed; its own steps are bounded below that."""
 
+POLL = 0.1
+"""Seconds between two looks into a log file."""
+
 BRIDGE = (sys.executable, "-m", "chattor_bridge.cli")
 CHATTOR = (sys.executable, "-m", "chattor_bridge.terminal.app")
 
@@ -62,10 +65,6 @@ class Program:
     def _last_words(self) -> str:
         lines = self._log.read_text(errors="replace").strip().splitlines()
         return lines[-1] if lines else "it said nothing"
-
-
-POLL = 0.1
-"""Seconds between two looks into a log file."""
 
 
 async def run(command: Sequence[str], environment: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""What the command palette does about a contact that takes some lines to fill in."""
+"""What the command palette does that takes some lines to fill in: about a contact, a code, a mailbox, oneself."""
 
 from __future__ import annotations
 

@@ -44,9 +44,9 @@ COMPARED = {"verified": " · ✓ verified", "mismatch": " · ⚠ A COMPARISON FA
 class Conversation(Vertical):
     """Loads, pages, sends and marks as read; what it shows is a `Timeline`."""
 
-    def __init__(self, desk_app: ChattorApp) -> None:
+    def __init__(self, app: ChattorApp) -> None:
         super().__init__(id="conversation")
-        self._app = desk_app
+        self._app = app
         self._contact: Contact | None = None
         self._timeline = Timeline()
         self._drafts: dict[int, str] = {}
