@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chattor_bridge.counting import counted
+from chattor_bridge.counting import counted, sized
 from chattor_bridge.ids import PeerId
 from chattor_bridge.node.carrying.records import Carriage, Carrier, CarryingInfo
 from chattor_bridge.node.happenings import MISSING, Missed
@@ -13,6 +13,12 @@ from chattor_bridge.terminal.carry_commands import mailbox_lines
 def test_one_is_no_plural() -> None:
     assert [counted(number, "shelf", "shelves") for number in (0, 1, 2)] == ["0 shelves", "1 shelf", "2 shelves"]
     assert [counted(number, "message") for number in (1, 1200)] == ["1 message", "1,200 messages"]
+
+
+def test_a_size_is_never_a_thousand_of_its_unit() -> None:
+    sizes = {0: "0 bytes", 1: "1 byte", 999: "999 bytes", 1000: "1.0 kB", 999_949: "999.9 kB", 999_950: "1.0 MB"}
+    sizes |= {12_345_678: "12.3 MB", 999_950_000: "1.0 GB", 64 * 2**30: "68.7 GB", 2**40: "1099.5 GB"}
+    assert {size: sized(size) for size in sizes} == sizes
 
 
 def test_nobody_is_told_of_one_shelves() -> None:

@@ -9,9 +9,10 @@ from chattor_bridge.bot.numbers import Kind, Numbers
 from chattor_bridge.bot.parser import Command
 from chattor_bridge.bot.request import Request
 from chattor_bridge.bridge.content import literal
-from chattor_bridge.bridge.files.words import called, in_bytes
+from chattor_bridge.bridge.files.words import called
 from chattor_bridge.bridge.listener import Deed
 from chattor_bridge.bridge.look import NAMELESS
+from chattor_bridge.counting import sized
 from chattor_bridge.errors import UsageError
 from chattor_bridge.node.node import Node
 from chattor_bridge.node.ports import Transaction
@@ -106,7 +107,7 @@ async def _under_way(request: Request) -> list[TransferInfo]:
 
 
 def _line(one: TransferInfo, friend: str) -> str:
-    what = f"{called(one.name)} ({in_bytes(one.size)}) {'to' if one.outgoing else 'from'} **{friend}**"
+    what = f"{called(one.name)} ({sized(one.size)}) {'to' if one.outgoing else 'from'} **{friend}**"
     match one.state:
         case TransferState.OFFERED:
             state = "offered, and not accepted yet"

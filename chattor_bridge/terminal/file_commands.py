@@ -8,6 +8,7 @@ import time
 from contextlib import aclosing
 from typing import Final
 
+from chattor_bridge.counting import sized
 from chattor_bridge.terminal.client import ask, ask_once
 from chattor_bridge.terminal.control import SHORT_ID, Item, JsonObject
 from chattor_bridge.terminal.home import Home
@@ -15,8 +16,6 @@ from chattor_bridge.terminal.output import Output, neutralised, table
 
 BAR: Final = 24
 """Columns of a progress bar."""
-
-_UNITS: Final = ("B", "kB", "MB", "GB")
 
 
 async def file(arguments: argparse.Namespace, home: Home, output: Output) -> None:
@@ -79,16 +78,6 @@ async def _list(arguments: argparse.Namespace, home: Home, output: Output) -> No
         output.say(f"No files. {home.command('file send NAME PATH')} offers one.")
 
 
-def size_in_words(size: int) -> str:
-    """A number of bytes for a person."""
-    value, unit = float(size), _UNITS[0]
-    for larger in _UNITS[1:]:
-        if value < 1_000:
-            break
-        value, unit = value / 1_000, larger
-    return f"{size} B" if unit == "B" else f"{value:.1f} {unit}"
-
-
 def _row(item: JsonObject) -> list[str]:
     way = "to" if item["sent"] else "from"
     state = str(item["state"])
@@ -101,7 +90,7 @@ def _row(item: JsonObject) -> list[str]:
         _short(item),
         f"{way} {neutralised(item['name'])}",
         neutralised(item["file_name"]),
-        size_in_words(item["size"]),
+        sized(item["size"]),
         state + reason,
     ]
 
@@ -134,7 +123,7 @@ class Progress:
             self._began = now, int(item["done"])
         rate = ""
         if self._began is not None and now > self._began[0]:
-            rate = f"  {size_in_words(int((int(item['done']) - self._began[1]) / (now - self._began[0])))}/s"
+            rate = f"  {sized(int((int(item['done']) - self._began[1]) / (now - self._began[0])))}/s"
         filled = _percent(item) * BAR // 100
         waiting = "" if item["streams"] or item["state"] != "accepted" else "  waiting for your friend"
         line = f"[{'#' * filled}{'.' * (BAR - filled)}] {_percent(item):3} %{rate}{waiting}"

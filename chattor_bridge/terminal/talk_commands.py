@@ -6,9 +6,9 @@ import argparse
 from collections import Counter
 from contextlib import aclosing
 
+from chattor_bridge.counting import sized
 from chattor_bridge.terminal.client import ask, ask_once
 from chattor_bridge.terminal.control import SHORT_ID, Item, JsonObject
-from chattor_bridge.terminal.file_commands import size_in_words
 from chattor_bridge.terminal.home import Home
 from chattor_bridge.terminal.output import Output, local_time, neutralised, neutralised_lines
 
@@ -154,7 +154,7 @@ def _said(message: JsonObject) -> str:
         case "file":
             offered = message["file"]
             what = f"[file {offered['file'][:SHORT_ID]}: {neutralised(offered['file_name'])}, "
-            return f"{what}{size_in_words(offered['size'])}, {offered['state']}] {text}".rstrip()
+            return f"{what}{sized(offered['size'])}, {offered['state']}] {text}".rstrip()
         case _:
             return text
 

@@ -19,7 +19,7 @@ from chattor_bridge.bridge.display import Display
 from chattor_bridge.bridge.early import Early
 from chattor_bridge.bridge.files.content import Description, Shape, file_name, shown_type, written
 from chattor_bridge.bridge.files.notes import Note, Notes
-from chattor_bridge.bridge.files.words import called, in_bytes, outcome
+from chattor_bridge.bridge.files.words import called, outcome
 from chattor_bridge.bridge.ghosts import transaction_id
 from chattor_bridge.bridge.lane_names import portal_lane
 from chattor_bridge.bridge.listener import Deed, nothing
@@ -29,6 +29,7 @@ from chattor_bridge.bridge.rooms import ROOM_LOST
 from chattor_bridge.bridge.sender import Sender
 from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.bridge.voice import Place, Voice
+from chattor_bridge.counting import sized
 from chattor_bridge.errors import (
     AuthenticationFailed,
     FileUnavailable,
@@ -101,13 +102,13 @@ class Taking:
         if file.state is not TransferState.OFFERED:
             return nothing
         limit = await self._homeserver.upload_limit()
-        said = {"name": called(file.name), "size": in_bytes(file.size)}
+        said = {"name": called(file.name), "size": sized(file.size)}
 
         async def deed(tx: Transaction) -> None:
             try:
                 if limit is not None and file.size > limit:
                     await node.files.cancel(tx, file.peer_id, file.file_id)
-                    text = TOO_LARGE.format(**said, limit=in_bytes(limit))
+                    text = TOO_LARGE.format(**said, limit=sized(limit))
                 elif file.size > self._unasked:
                     text = ASKS.format(**said)
                 else:

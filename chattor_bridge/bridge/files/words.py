@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from chattor_bridge.bridge.content import literal
+from chattor_bridge.counting import sized
 from chattor_bridge.node.filedesk import in_words
 from chattor_bridge.node.records import Transfer, TransferState
 from chattor_bridge.node.views import TransferInfo
@@ -17,24 +18,12 @@ def called(name: str) -> str:
     return f"“{literal(name)}”"
 
 
-def in_bytes(size: int) -> str:
-    """A size for people, in powers of ten: ``12.3 MB``."""
-    if size < 1000:
-        return f"{size} bytes"
-    amount, unit = size / 1e3, "kB"
-    for larger in ("MB", "GB"):
-        if amount < 999.95:
-            break
-        amount, unit = amount / 1e3, larger
-    return f"{amount:.1f} {unit}"
-
-
 def how_far(one: TransferInfo) -> str:
     """What is said of a file that is on its way."""
     way = "Sending" if one.outgoing else "Fetching"
     percent = 100 * one.done // one.size if one.size else 0
     waits = f" ({literal(one.reason)})" if one.reason and not one.streams else ""
-    return f"⏳ {way} {called(one.name)}: {percent} % of {in_bytes(one.size)}{waits}"
+    return f"⏳ {way} {called(one.name)}: {percent} % of {sized(one.size)}{waits}"
 
 
 def outcome(one: Transfer) -> str | None:

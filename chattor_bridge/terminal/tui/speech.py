@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from chattor_bridge.terminal.file_commands import size_in_words
+from chattor_bridge.counting import sized
 from chattor_bridge.terminal.output import neutralised
 from chattor_bridge.terminal.tui.commonmark import COVER, in_lines, plain_lines
 from chattor_bridge.terminal.tui.ink import Ink
@@ -114,7 +114,7 @@ def _said(message: Message, name: str, width: int, ink: Ink, revealed: bool) -> 
 
 def _file(file: File, width: int, ink: Ink, *, sent: bool) -> Iterator[tuple[str, Text]]:
     """What it is, and how far."""
-    what = " · ".join(filter(None, (neutralised(file.name), size_in_words(file.size), neutralised(file.mime))))
+    what = " · ".join(filter(None, (neutralised(file.name), sized(file.size), neutralised(file.mime))))
     for line in plain_lines(what, width, ink.title):
         yield "▤", line
     if file.state == "accepted":

@@ -105,7 +105,7 @@ def test_a_file_says_what_it_is_and_how_far(file: File, sent: bool, line: str) -
 
 def test_a_file_without_words_or_bytes_or_a_kind() -> None:
     empty = File("ab", "[b]x[/b]\x1b", "", size=0, state="accepted", streams=1)
-    assert below("", kind="file", file=empty) == ["▤ [b]x[/b]\\x1b · 0 B", "  " + "█" * 20 + " 100 %"]
+    assert below("", kind="file", file=empty) == ["▤ [b]x[/b]\\x1b · 0 bytes", "  " + "█" * 20 + " 100 %"]
 
 
 def test_what_did_not_arrive_is_said_where_it_belongs() -> None:
