@@ -64,14 +64,14 @@ class SqlActions(Table):
 
     async def begun(self, tx: Transaction, order: int) -> None:
         if order in self._begun:  # the attempt before this one failed when the database could not be written
-            await self._count(tx, order)
+            await self._attempted(tx, order)
         self._begun.add(order)
 
     async def failed(self, tx: Transaction, order: int) -> None:
-        await self._count(tx, order)
+        await self._attempted(tx, order)
         tx.after_commit(lambda: self._begun.discard(order))
 
-    async def _count(self, tx: Transaction, order: int) -> None:
+    async def _attempted(self, tx: Transaction, order: int) -> None:
         await sql(tx).execute("UPDATE actions SET attempts = attempts + 1 WHERE position = $1", order)
 
     async def interrupted(self, tx: Transaction) -> None:

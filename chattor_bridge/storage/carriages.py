@@ -8,8 +8,8 @@ from chattor_bridge.errors import NotFound
 from chattor_bridge.ids import NodeId, PeerId, ShelfId
 from chattor_bridge.node.carrying.records import Carriage, HeldBlock, HeldShelf
 from chattor_bridge.node.ports import Transaction
-from chattor_bridge.storage.engine import Dialect, Row
-from chattor_bridge.storage.table import MAX_INTEGER, SealedRow, Table, update_one
+from chattor_bridge.storage.engine import Row
+from chattor_bridge.storage.table import MAX_INTEGER, SealedRow, Table, locking, update_one
 from chattor_bridge.storage.transaction import sql
 
 
@@ -84,9 +84,7 @@ class SqlCarriages(Table):
         self, tx: Transaction, node_id: NodeId, peer_id: PeerId, shelf_id: ShelfId
     ) -> HeldShelf | None:
         query = "SELECT * FROM held_shelves WHERE node_id = $1 AND peer_id = $2 AND shelf_id = $3"
-        if sql(tx).dialect is Dialect.POSTGRES:
-            query += " FOR NO KEY UPDATE"  # blocks refer to it
-        row = await sql(tx).fetch_row(query, node_id, peer_id, shelf_id)
+        row = await sql(tx).fetch_row(locking(tx, query), node_id, peer_id, shelf_id)
         return None if row is None else self._read_shelf(node_id, row)
 
     async def remove_shelf(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, shelf_id: ShelfId) -> None:

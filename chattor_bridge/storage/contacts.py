@@ -5,8 +5,8 @@ from __future__ import annotations
 from chattor_bridge.ids import NodeId, OnionKey, PeerId
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.records import Contact, Retired, Role
-from chattor_bridge.storage.engine import Dialect, Row
-from chattor_bridge.storage.table import SealedRow, Table, read_words, update_one, write_words
+from chattor_bridge.storage.engine import Row
+from chattor_bridge.storage.table import SealedRow, Table, locking, read_words, update_one, write_words
 from chattor_bridge.storage.transaction import sql
 
 
@@ -44,16 +44,12 @@ class SqlContacts(Table):
 
     async def for_update(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> Contact | None:
         query = "SELECT * FROM contacts WHERE node_id = $1 AND peer_id = $2"
-        if sql(tx).dialect is Dialect.POSTGRES:
-            query += " FOR NO KEY UPDATE"  # rows that refer to this one may still be added meanwhile
-        row = await sql(tx).fetch_row(query, node_id, peer_id)
+        row = await sql(tx).fetch_row(locking(tx, query), node_id, peer_id)
         return None if row is None else self._read(row)
 
     async def lock_all(self, tx: Transaction, node_id: NodeId) -> list[Contact]:
         query = "SELECT * FROM contacts WHERE node_id = $1 ORDER BY peer_id"
-        if sql(tx).dialect is Dialect.POSTGRES:
-            query += " FOR NO KEY UPDATE"
-        return [self._read(row) for row in await sql(tx).fetch(query, node_id)]
+        return [self._read(row) for row in await sql(tx).fetch(locking(tx, query), node_id)]
 
     async def remove(self, tx: Transaction, node_id: NodeId, peer_id: PeerId) -> None:
         """Raises: NotFound."""

@@ -82,7 +82,7 @@ class SqlDeposits(Table):
         self, tx: Transaction, node_id: NodeId, target: Target, entries: Sequence[OutboxEntry], at: int
     ) -> list[int]:
         places = []
-        for seq, event_id, envelope in ((entry.seq, entry.event_id, entry.envelope) for entry in entries):
+        for entry in entries:
             number = await sql(tx).fetch_value(
                 f"UPDATE deposit_targets SET last_number = last_number + 1 WHERE {_THIS} "  # noqa: S608
                 "AND EXISTS (SELECT 1 FROM outbox WHERE node_id = $1 AND peer_id = $2 AND seq = $4 AND envelope = $5) "
@@ -90,8 +90,8 @@ class SqlDeposits(Table):
                 node_id,
                 target.peer_id,
                 target.target_id,
-                seq,
-                envelope,
+                entry.seq,
+                entry.envelope,
             )
             if number is None:
                 places.append(0)
@@ -103,11 +103,11 @@ class SqlDeposits(Table):
                 node_id,
                 target.peer_id,
                 target.target_id,
-                seq,
+                entry.seq,
                 number,
                 at,
             )
-            places.append(await self.places(tx, node_id, target.peer_id, event_id))
+            places.append(await self.places(tx, node_id, target.peer_id, entry.event_id))
         return places
 
     async def places(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, event_id: EventId) -> int:

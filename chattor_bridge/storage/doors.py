@@ -5,8 +5,8 @@ from __future__ import annotations
 from chattor_bridge.ids import DoorId, NodeId
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.records import DoorRecord
-from chattor_bridge.storage.engine import Dialect, Row
-from chattor_bridge.storage.table import SealedRow, Table, update_one
+from chattor_bridge.storage.engine import Row
+from chattor_bridge.storage.table import SealedRow, Table, locking, update_one
 from chattor_bridge.storage.transaction import sql
 
 
@@ -62,9 +62,7 @@ class SqlDoors(Table):
 
     async def for_update(self, tx: Transaction, door_id: DoorId) -> DoorRecord | None:
         query = "SELECT * FROM doors WHERE door_id = $1 AND retired_at IS NULL"
-        if sql(tx).dialect is Dialect.POSTGRES:
-            query += " FOR NO KEY UPDATE"  # knocks that refer to this one may still be added meanwhile
-        row = await sql(tx).fetch_row(query, door_id)
+        row = await sql(tx).fetch_row(locking(tx, query), door_id)
         return None if row is None else self._read(row)
 
     async def of_node(self, tx: Transaction, node_id: NodeId) -> list[DoorRecord]:

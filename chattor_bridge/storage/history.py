@@ -8,15 +8,12 @@ from collections.abc import Sequence
 from chattor_bridge.ids import EventId, NodeId, PeerId
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.storage.engine import Row
-from chattor_bridge.storage.table import SealedRow, Table
+from chattor_bridge.storage.table import MAX_INTEGER, SealedRow, Table
 from chattor_bridge.storage.transaction import sql
 from chattor_bridge.terminal.ports import Direction, HistoryEntry, JsonObject
 
 FORGOTTEN_AT_ONCE = 1_000
 """Entries looked at for one statement that forgets them."""
-
-MAX_ORDER = 2**63 - 1
-"""Above every order: what a signed 64-bit column holds."""
 
 MOVED_AT_ONCE = 500
 """Entries in memory while they are sealed for another friend: some megabytes at most."""
@@ -169,7 +166,7 @@ class SqlHistory(Table):
         before: int | None = None,
         thread: EventId | None = None,
     ) -> list[HistoryEntry]:
-        which, values = _of(peer_id, thread, node_id, MAX_ORDER if before is None else before, count)
+        which, values = _of(peer_id, thread, node_id, MAX_INTEGER if before is None else before, count)
         rows = await sql(tx).fetch(
             f"SELECT * FROM history WHERE node_id = $1 AND position < $2 AND target IS NULL{which} "  # noqa: S608
             "ORDER BY position DESC LIMIT $3",

@@ -7,8 +7,8 @@ from chattor_bridge.ids import NodeId
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.preferences import Shared
 from chattor_bridge.node.records import NodeRecord
-from chattor_bridge.storage.engine import Dialect, Row
-from chattor_bridge.storage.table import SealedRow, Table, read_words, update_one, write_words
+from chattor_bridge.storage.engine import Row
+from chattor_bridge.storage.table import SealedRow, Table, locking, read_words, update_one, write_words
 from chattor_bridge.storage.transaction import sql
 
 
@@ -53,9 +53,7 @@ class SqlNodes(Table):
 
     async def for_update(self, tx: Transaction, node_id: NodeId) -> NodeRecord:
         query = "SELECT * FROM nodes WHERE node_id = $1"
-        if sql(tx).dialect is Dialect.POSTGRES:
-            query += " FOR NO KEY UPDATE"  # everything of the node refers to it
-        row = await sql(tx).fetch_row(query, node_id)
+        row = await sql(tx).fetch_row(locking(tx, query), node_id)
         if row is None:
             raise NotFound("there is no such node")
         return self._read(row)

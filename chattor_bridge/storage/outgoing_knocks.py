@@ -5,8 +5,8 @@ from __future__ import annotations
 from chattor_bridge.ids import KnockId, NodeId, PeerId
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.records import KnockAttempt, KnockState, OutgoingKnock
-from chattor_bridge.storage.engine import Dialect, Row
-from chattor_bridge.storage.table import SealedRow, Table, update_one
+from chattor_bridge.storage.engine import Row
+from chattor_bridge.storage.table import SealedRow, Table, locking, update_one
 from chattor_bridge.storage.transaction import sql
 
 
@@ -38,9 +38,7 @@ class SqlOutgoingKnocks(Table):
 
     async def get_outgoing(self, tx: Transaction, knock_id: KnockId) -> OutgoingKnock | None:
         query = "SELECT * FROM outgoing_knocks WHERE knock_id = $1"
-        if sql(tx).dialect is Dialect.POSTGRES:
-            query += " FOR NO KEY UPDATE"  # attempts refer to it
-        row = await sql(tx).fetch_row(query, knock_id)
+        row = await sql(tx).fetch_row(locking(tx, query), knock_id)
         return None if row is None else self._read_outgoing(row)
 
     async def remove_outgoing(self, tx: Transaction, knock_id: KnockId) -> None:

@@ -18,6 +18,7 @@ from typing import TypeVar
 
 from chattor_bridge.errors import FileUnavailable
 from chattor_bridge.protocol.chunks import SEALED_SIZE
+from chattor_bridge.storage.key import FILE_MODE, sync_directory
 
 T = TypeVar("T")
 
@@ -82,12 +83,8 @@ class DiskParts:
         """The directory entry is on disk too, or a crash could lose what the database says is there."""
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(self._path(part_id), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            directory = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
+            descriptor = os.open(self._path(part_id), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)
+            sync_directory(self._directory)
         except OSError as error:
             raise FileUnavailable(f"the directory for incoming files cannot be used: {error.strerror}") from error
         return descriptor

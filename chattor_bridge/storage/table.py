@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from chattor_bridge.errors import NotFound
 from chattor_bridge.node.ports import Transaction
-from chattor_bridge.storage.engine import Row
+from chattor_bridge.storage.engine import Dialect, Row
 from chattor_bridge.storage.sealing import Part, Sealer
 from chattor_bridge.storage.transaction import SqlTransaction, sql
 
@@ -47,6 +47,12 @@ class SealedRow:
 
     def open_text(self, column: str, sealed: bytes) -> str:
         return self._sealer.open_text(sealed, self._table, column, *self._key)
+
+
+def locking(tx: Transaction, query: str) -> str:
+    """``query`` so that what it finds stays as it is until the transaction ends, while rows that refer to it may still
+    be added. SQLite has one writer at a time and needs nothing for that."""
+    return f"{query} FOR NO KEY UPDATE" if sql(tx).dialect is Dialect.POSTGRES else query
 
 
 async def update_one(tx: SqlTransaction, what: str, query: str, *args: object) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from chattor_bridge.ids import EventId, FileId, NodeId, PeerId
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.records import Transfer, TransferState
-from chattor_bridge.storage.engine import Dialect, Row
-from chattor_bridge.storage.table import SealedRow, Table, update_one
+from chattor_bridge.storage.engine import Row
+from chattor_bridge.storage.table import SealedRow, Table, locking, update_one
 from chattor_bridge.storage.transaction import sql
 
 _COLUMNS = (
@@ -78,9 +78,7 @@ class SqlTransfers(Table):
 
     async def get(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, file_id: FileId) -> Transfer | None:
         query = f"SELECT {_COLUMNS} FROM transfers WHERE node_id = $1 AND peer_id = $2 AND file_id = $3"  # noqa: S608
-        if sql(tx).dialect is Dialect.POSTGRES:
-            query += " FOR UPDATE"
-        row = await sql(tx).fetch_row(query, node_id, peer_id, file_id)
+        row = await sql(tx).fetch_row(locking(tx, query), node_id, peer_id, file_id)
         return None if row is None else self._read(row)
 
     async def of_node(self, tx: Transaction, node_id: NodeId, *, over: bool) -> list[Transfer]:
