@@ -84,7 +84,11 @@ class DiskParts:
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = os.open(self._path(part_id), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)
-            sync_directory(self._directory)
+            try:
+                sync_directory(self._directory)
+            except OSError:
+                os.close(descriptor)
+                raise
         except OSError as error:
             raise FileUnavailable(f"the directory for incoming files cannot be used: {error.strerror}") from error
         return descriptor

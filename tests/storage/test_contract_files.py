@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import replace
 from pathlib import Path
 
@@ -214,3 +215,20 @@ async def test_a_disk_that_is_full_is_said_to_be(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(FileUnavailable, match="directory"):
         await DiskParts(tmp_path / "file").open(b"p" * 16)
+
+
+async def test_a_disk_that_fails_costs_no_descriptors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(directory: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    def descriptors() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    parts = DiskParts(tmp_path)
+    await (await parts.open(b"p" * 16)).close()  # whatever threads need is open from now on
+    monkeypatch.setattr("chattor_bridge.storage.parts.sync_directory", fail)
+    before = descriptors()
+    for _ in range(3):
+        with pytest.raises(FileUnavailable, match="Input/output error"):
+            await parts.open(b"p" * 16)
+    assert descriptors() == before
