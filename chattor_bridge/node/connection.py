@@ -23,7 +23,7 @@ from chattor_bridge.node.ending import RENEWED, LinkEnded
 from chattor_bridge.node.greeting import Greeting
 from chattor_bridge.node.insisting import Insist
 from chattor_bridge.node.mailbox import Mailbox, Taken
-from chattor_bridge.node.patience import heed_cancellation, within
+from chattor_bridge.node.patience import FAREWELL_TIMEOUT, heed_cancellation, within
 from chattor_bridge.node.ports import Stream
 from chattor_bridge.node.resyncing import Resyncing
 from chattor_bridge.node.surroundings import Surroundings
@@ -60,9 +60,6 @@ Carry = Callable[[Callable[[Collected], None]], tuple[Handing, Collecting]]
 LONG_READ: Final = 0.005
 """Seconds of work on what was read at once: several times what a message full of envelopes takes, and a fifth of one
 full of the smallest frames."""
-
-FAREWELL_TIMEOUT: Final = 1.0
-"""Seconds a last word may take to leave; the closed stream says the same, only less clearly."""
 
 
 class Connection:

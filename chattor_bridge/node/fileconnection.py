@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from chattor_bridge.errors import OnionUnreachable, PeerMisbehaved, Unavailable
-from chattor_bridge.node.patience import within
+from chattor_bridge.node.patience import FAREWELL_TIMEOUT, within
 from chattor_bridge.node.ports import Clock, Stream
 from chattor_bridge.protocol.filestream import Ended, FileEvent, FileStream
 from chattor_bridge.protocol.limits import FILE_STREAM_TIMEOUT
-
-FAREWELL_TIMEOUT = 1.0
-"""Seconds a last word may take to leave."""
 
 
 class FileStreamEnded(Unavailable):

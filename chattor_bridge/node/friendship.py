@@ -19,7 +19,7 @@ from chattor_bridge.ids import NodeId, OnionKey, PeerId
 from chattor_bridge.node.allowance import Allowance
 from chattor_bridge.node.connection import Carry, Connection
 from chattor_bridge.node.mailbox import Mailbox, Taken
-from chattor_bridge.node.patience import Alarm, describe, jitter, unless, within
+from chattor_bridge.node.patience import DIAL_TIMEOUT, Alarm, describe, jitter, unless, within
 from chattor_bridge.node.ports import Stream
 from chattor_bridge.node.records import Contact, Retired, Role
 from chattor_bridge.node.signalling import Signalling
@@ -33,9 +33,6 @@ from chattor_bridge.protocol.session import Session
 from chattor_bridge.protocol.signals import Signal, Typing
 
 log = logging.getLogger(__name__)
-
-DIAL_TIMEOUT: Final = 120.0
-"""Seconds for opening a stream to an onion: tor itself gives up after two minutes."""
 
 GOOD_LINK: Final = 60.0
 """Seconds a link must have lived for its end to be an accident, after which the back-off begins anew."""

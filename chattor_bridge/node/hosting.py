@@ -170,10 +170,6 @@ class _Hosting:
 
     async def _withdraw(self, publication: Publication) -> None:
         try:
-            await within(self._around.clock, WITHDRAW_TIMEOUT, _withdraw(publication))
+            await within(self._around.clock, WITHDRAW_TIMEOUT, publication.withdraw())
         except (TimeoutError, TorUnavailable) as error:
             self.trouble.reason = describe(error)
-
-
-async def _withdraw(publication: Publication) -> None:
-    await publication.withdraw()

@@ -18,7 +18,7 @@ from chattor_bridge.ids import KnockId, OnionKey
 from chattor_bridge.node.door import CLOSED, FULL, KNOWN, STORED
 from chattor_bridge.node.happenings import KnockFailed, KnockLeft
 from chattor_bridge.node.hosting import Hostings
-from chattor_bridge.node.patience import Alarm, describe, jitter, within
+from chattor_bridge.node.patience import DIAL_TIMEOUT, Alarm, describe, jitter, within
 from chattor_bridge.node.ports import Stream
 from chattor_bridge.node.records import KnockAttempt, KnockState, OutgoingKnock
 from chattor_bridge.node.surroundings import Surroundings
@@ -30,9 +30,6 @@ from chattor_bridge.protocol.limits import DOOR_STREAM_TIMEOUT, EFFORT_BITS, MAX
 from chattor_bridge.protocol.primitives import ed25519_public, hash256, x25519_public
 
 log = logging.getLogger(__name__)
-
-DIAL_TIMEOUT: Final = 120.0
-"""Seconds for opening a stream to a door: tor itself gives up after two minutes."""
 
 USED_UP: Final = "this friend code has been used up or has expired; ask for a new one"
 

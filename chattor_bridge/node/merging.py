@@ -12,7 +12,7 @@ from functools import partial
 from typing import Final
 
 from chattor_bridge.errors import MalformedData, UsageError
-from chattor_bridge.ids import EventId, NodeId, PeerId
+from chattor_bridge.ids import NodeId, PeerId
 from chattor_bridge.node.claims import agreed
 from chattor_bridge.node.happenings import MERGED, ContactsMerged, EventArrived
 from chattor_bridge.node.mailbox import Mailbox
@@ -165,7 +165,7 @@ class Merging:
                     continue  # between the two nodes, about the friendship that ends
                 now = self._mailbox.now()
                 sealed = session.seal(entry.event, random=self._around.random, now=now, ack=session.received.ack())
-                said = Said(EventId(entry.event_id), entry.event, sealed)
+                said = Said(entry.event_id, entry.event, sealed)
                 await self._mailbox.put_said(tx, survivor, said, entry.file_id)
 
 

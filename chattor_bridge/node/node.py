@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from chattor_bridge.errors import AlreadyExists, LimitReached, NotFound, UsageError
+from chattor_bridge.errors import AlreadyExists, LimitReached, UsageError
 from chattor_bridge.failpoints import failpoint
-from chattor_bridge.ids import EventId, KnockId, OnionKey, PeerId
+from chattor_bridge.ids import EventId, KnockId, PeerId
 from chattor_bridge.node.carrying.agreements import Agreements
 from chattor_bridge.node.codes import Codes
 from chattor_bridge.node.disappearing import Disappearing
@@ -215,9 +215,7 @@ class Node(Codes, Parting, Disclosure, Disappearing):
         Raises: NotFound when there is no such request (any more).
         """
         await self._store.knocks.decide_pending(tx, self.node_id)
-        pending = await self._store.knocks.get_pending(tx, knock_id)
-        if pending is None or pending.node_id != self.node_id or pending.blocked:
-            raise NotFound("no such request; it may have been withdrawn or answered")
+        pending = await self._request(tx, knock_id)
         record = await self._store.nodes.for_update(tx, self.node_id)  # whoever renames us meanwhile tells this one too
         contact = Contact(
             peer_id=pending.peer_id,
@@ -226,7 +224,7 @@ class Node(Codes, Parting, Disclosure, Disappearing):
             own_static=self._around.random(KEY_SIZE),
             peer_static=pending.peer_static,
             hosted_seed=None,
-            peer_onion=OnionKey(pending.peer_onion),
+            peer_onion=pending.peer_onion,
             session=pending.session,
             peer_name=pending.name,
             alias="",
@@ -253,9 +251,7 @@ class Node(Codes, Parting, Disclosure, Disappearing):
 
         Raises: NotFound.
         """
-        pending = await self._store.knocks.get_pending(tx, knock_id)
-        if pending is None or pending.node_id != self.node_id or pending.blocked:
-            raise NotFound("no such request; it may have been withdrawn or answered")
+        await self._request(tx, knock_id)
         await self._store.knocks.ignore_pending(tx, knock_id)
 
     # --- contacts ----------------------------------------------------------------------------------------------------

@@ -94,9 +94,7 @@ class Parting(NodePart):
     async def block_request(self, tx: Transaction, knock_id: KnockId) -> None:
         """Hear no more of whoever left this request: it is gone from the list, and when its node comes again it is
         told what one is told whose request waits already. Raises: NotFound."""
-        pending = await self._store.knocks.get_pending(tx, knock_id)
-        if pending is None or pending.node_id != self.node_id or pending.blocked:
-            raise NotFound("no such request; it may have been withdrawn or answered")
+        await self._request(tx, knock_id)
         await self._store.knocks.block_pending(tx, knock_id)
 
     async def unblock_request(self, tx: Transaction, knock_id: KnockId) -> None:

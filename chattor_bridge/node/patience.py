@@ -10,13 +10,19 @@ import asyncio
 import traceback
 from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from chattor_bridge.errors import ChattorError
 from chattor_bridge.node.ports import Clock, RandomBytes
 from chattor_bridge.protocol.limits import DEPOSIT_GATHERING, DEPOSIT_WAIT, DEPOSIT_WAIT_JITTER
 
 T = TypeVar("T")
+
+DIAL_TIMEOUT: Final = 120.0
+"""Seconds for opening a stream to an onion: tor itself gives up after two minutes."""
+
+FAREWELL_TIMEOUT: Final = 1.0
+"""Seconds a last word may take to leave; the closed stream says the same, only less clearly."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,10 @@ FAILED_AT_ONCE: Final = 64
 
 GIVEN_UP: Final = "your friend could not be reached for 30 days. Send it again if it still matters"
 
-ASK_FOR_A_CODE: Final = "meet or call, exchange a new friend code, and become friends anew"
+ENDED: Final = (
+    "this friendship was ended because its keys may be in other hands; meet or call, exchange a new friend code, and "
+    "become friends anew"
+)
 
 
 class Sending:
@@ -80,7 +83,7 @@ class Sending:
         if contact.retired is not None:
             if isinstance(event.body, Profile):
                 return  # our owner's new name is for friends
-            raise FriendshipEnded(f"this friendship was ended because its keys may be in other hands; {ASK_FOR_A_CODE}")
+            raise FriendshipEnded(ENDED)
         if contact.blocked and not isinstance(event.body, Profile):
             raise UsageError("you have blocked this friend; unblock it to write to it")
         queued = await self._store.outbox.count(tx, self._node_id, peer_id)
@@ -222,11 +225,10 @@ class Sending:
 
     async def end(self, tx: Transaction, contact: Contact) -> Contact:
         """The friendship is over: what waits for the friend has failed. The contact as it is to be stored."""
-        reason = f"this friendship was ended because its keys may be in other hands; {ASK_FOR_A_CODE}"
         while batch := await self._store.outbox.after(tx, self._node_id, contact.peer_id, 0, FAILED_AT_ONCE):
             await self._store.outbox.remove(tx, self._node_id, contact.peer_id, [(batch[0].seq, batch[-1].seq)])
             for entry in batch:
-                failed = EventFailed(contact.peer_id, entry.event_id, reason)
+                failed = EventFailed(contact.peer_id, entry.event_id, ENDED)
                 await self._around.observer.record(tx, self._node_id, failed)
         tx.after_commit(self._on_change)
         return replace(contact, retired=Retired.OVER)

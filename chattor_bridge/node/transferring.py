@@ -20,8 +20,8 @@ from chattor_bridge.ids import FileId, NodeId, OnionKey, PeerId
 from chattor_bridge.node.fetching import FetchingFile
 from chattor_bridge.node.fileconnection import FileConnection, FileStreamEnded
 from chattor_bridge.node.filedesk import DROPPED, FileDesk
-from chattor_bridge.node.friendship import DIAL_TIMEOUT, REDIAL
-from chattor_bridge.node.patience import describe, jitter, within
+from chattor_bridge.node.friendship import REDIAL
+from chattor_bridge.node.patience import DIAL_TIMEOUT, describe, jitter, within
 from chattor_bridge.node.ports import Stream, Transaction
 from chattor_bridge.node.records import Contact, Transfer, TransferState
 from chattor_bridge.node.serving import ServingFile
@@ -327,7 +327,7 @@ class Transferring:
             contact = await self._store.contacts.get(tx, self._node_id, transfer.peer_id)
         if contact is None or contact.peer_onion is None:
             raise NotFound("this friend hosts no onion now")
-        onion, session = OnionKey(contact.peer_onion), Session.deserialize(contact.session)
+        onion, session = contact.peer_onion, Session.deserialize(contact.session)
         await self._follow(transfer.peer_id, onion)
         keys = LinkKeys(
             contact.own_static, contact.peer_static, session.link_psk, Pattern.KK, contact.role, Purpose.FILE

@@ -11,9 +11,9 @@ from chattor_bridge.errors import NotFound, OnionUnreachable, PeerMisbehaved, Un
 from chattor_bridge.failpoints import failpoint
 from chattor_bridge.ids import NodeId, OnionKey, PeerId
 from chattor_bridge.node.carrying.records import Target
-from chattor_bridge.node.friendship import DIAL_TIMEOUT, Friendship
+from chattor_bridge.node.friendship import Friendship
 from chattor_bridge.node.happenings import EventCarried
-from chattor_bridge.node.patience import Alarm, describe, jitter, unless, within
+from chattor_bridge.node.patience import DIAL_TIMEOUT, Alarm, describe, jitter, unless, within
 from chattor_bridge.node.ports import Stream
 from chattor_bridge.node.records import OutboxEntry
 from chattor_bridge.node.surroundings import Surroundings
