@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from markdown_it import MarkdownIt
 from markdown_it.rules_inline.state_inline import Delimiter, StateInline
 
 MARKER = "|"
+
+
+def enable(parser: MarkdownIt) -> None:
+    """Have the parser make ``spoiler_open`` and ``spoiler_close`` of what two bars enclose."""
+    parser.inline.add_terminator_char(MARKER)
+    parser.inline.ruler.after("strikethrough", "spoiler", tokenize)
+    parser.inline.ruler2.after("strikethrough", "spoiler", join)
 
 
 def tokenize(state: StateInline, silent: bool) -> bool:

@@ -57,9 +57,7 @@ class _Parser(MarkdownIt):
 def _make_parser() -> MarkdownIt:
     parser = _Parser("commonmark", {"html": False, "breaks": True, "maxNesting": MAXIMUM_NESTING})
     parser.enable("strikethrough").disable("image")
-    parser.inline.add_terminator_char(spoilers.MARKER)
-    parser.inline.ruler.after("strikethrough", "spoiler", spoilers.tokenize)
-    parser.inline.ruler2.after("strikethrough", "spoiler", spoilers.join)
+    spoilers.enable(parser)
     parser.add_render_rule("spoiler_open", lambda *_: '<span data-mx-spoiler="">')
     parser.add_render_rule("spoiler_close", lambda *_: "</span>")
     parser.add_render_rule("s_open", lambda *_: "<del>")

@@ -40,9 +40,7 @@ COVER = "▒"
 def _make_parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False, "breaks": True, "maxNesting": MAXIMUM_NESTING})
     parser.enable("strikethrough").disable(["image", "html_block", "html_inline", "reference"])
-    parser.inline.add_terminator_char(spoilers.MARKER)
-    parser.inline.ruler.after("strikethrough", "spoiler", spoilers.tokenize)
-    parser.inline.ruler2.after("strikethrough", "spoiler", spoilers.join)
+    spoilers.enable(parser)
     return parser
 
 
