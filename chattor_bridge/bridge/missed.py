@@ -7,15 +7,13 @@ over, so looking once too often changes nothing.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import secrets
-from contextlib import suppress
 
 from chattor_bridge.bridge.intake import Intake
 from chattor_bridge.bridge.ports import Homeserver
 from chattor_bridge.bridge.store_ports import BridgeStore
-from chattor_bridge.node.patience import Backoff, describe, heed_cancellation, within
+from chattor_bridge.node.patience import Alarm, Backoff, describe, heed_cancellation
 from chattor_bridge.node.ports import Clock
 
 LOOK_INTERVAL = 3600.0
@@ -38,18 +36,16 @@ class MissedReceipts:
         self._store = store
         self._homeserver = homeserver
         self._intake = intake
-        self._clock = clock
-        self._look = asyncio.Event()
+        self._alarm = Alarm(clock)
 
     def look(self) -> None:
         """Look now. Cheap, never blocks."""
-        self._look.set()
+        self._alarm.ring()
 
     async def run(self) -> None:
         """Look at once, and then whenever there is reason to, until cancelled."""
         backoff = Backoff(FIRST_RETRY, LAST_RETRY, secrets.token_bytes)
         while True:
-            self._look.clear()
             try:
                 await self._fetch()
             except Exception as error:
@@ -59,8 +55,7 @@ class MissedReceipts:
             else:
                 backoff.reset()
                 pause = LOOK_INTERVAL
-            with suppress(TimeoutError):
-                await within(self._clock, pause, self._look.wait())
+            await self._alarm.sleep(pause)
 
     async def _fetch(self) -> None:
         async with self._store.transaction() as tx:

@@ -7,9 +7,7 @@ after a while, for a friend who is not there, is told of once; when it has arriv
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from contextlib import suppress
 
 from chattor_bridge.bridge.actions import TellWaiting
 from chattor_bridge.bridge.lane_names import portal_lane
@@ -18,7 +16,7 @@ from chattor_bridge.bridge.voice import Voice
 from chattor_bridge.errors import Unavailable
 from chattor_bridge.ids import NodeId, PeerId
 from chattor_bridge.node.host import NodeHost
-from chattor_bridge.node.patience import describe, within
+from chattor_bridge.node.patience import Alarm, describe
 from chattor_bridge.node.ports import Clock
 
 GRACE = 15.0
@@ -26,6 +24,9 @@ GRACE = 15.0
 
 RETRY = 5.0
 """Seconds after which a look that the database did not allow is tried again."""
+
+NOTHING_DUE = 3600.0
+"""Seconds of a pause that only what is said ends."""
 
 log = logging.getLogger(__name__)
 
@@ -39,19 +40,18 @@ class Waiting:
         self._voice = voice
         self._clock = clock
         self._due: dict[tuple[NodeId, PeerId], float] = {}
-        self._news = asyncio.Event()
+        self._alarm = Alarm(clock)
 
     def said(self, node_id: NodeId, peer_id: PeerId) -> None:
         """Something is on its way to this friend. Never blocks."""
         self._due.setdefault((node_id, peer_id), self._clock.monotonic() + GRACE)
-        self._news.set()
+        self._alarm.ring()
 
     async def run(self) -> None:
         """Until cancelled."""
         while not await self._recalled():
             await self._clock.sleep(RETRY)
         while True:
-            self._news.clear()
             now = self._clock.monotonic()
             for friend in [friend for friend, at in self._due.items() if at <= now]:
                 del self._due[friend]
@@ -60,9 +60,8 @@ class Waiting:
                 except Unavailable as error:
                     log.info("what waits cannot be looked at yet: %s", describe(error))
                     self._due[friend] = now + RETRY
-            pause = min(self._due.values(), default=now + 3600.0) - self._clock.monotonic()
-            with suppress(TimeoutError):
-                await within(self._clock, max(pause, 0.0), self._news.wait())
+            due = min(self._due.values(), default=now + NOTHING_DUE)
+            await self._alarm.sleep(max(due - self._clock.monotonic(), 0.0))
 
     async def _recalled(self) -> bool:
         """Look at what an earlier run has left on its way. False when the database does not answer."""

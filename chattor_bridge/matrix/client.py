@@ -37,6 +37,8 @@ ANSWER_TIMEOUT = 90.0
 PATIENCE = 30.0
 """Seconds one request may spend waiting because the homeserver said "too many requests" before its caller is told."""
 
+LEAST_WAIT = 0.05
+"""Seconds before the next try at least, however soon it lets us come again."""
 
 CONNECTIONS = 64
 """Connections to the homeserver at once: rooms are worked on side by side, and a homeserver serves thousands."""
@@ -47,7 +49,6 @@ and no message may have to wait for it. Who finds all taken for `CONNECT_TIMEOUT
 
 LIST = ""
 """Under which name an answer that is a list, and no object as almost all are, comes back."""
-
 
 MAX_COMPLAINT = 64 * 1024
 """Bytes read of an answer that is no success: what is wrong is said in fewer."""
@@ -235,7 +236,7 @@ class Client:
                 if wait is None or self._clock.monotonic() + wait > deadline:
                     raise
                 _log.info("The homeserver asks us to wait %.1f s.", wait)
-                await self._clock.sleep(max(wait, 0.05))
+                await self._clock.sleep(max(wait, LEAST_WAIT))
 
     async def _begin(
         self,

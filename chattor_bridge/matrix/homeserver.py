@@ -185,8 +185,7 @@ class MatrixHomeserver:
         return event_id
 
     async def said_by(self, user: MatrixUserId, room_id: MatrixRoomId, sender: MatrixUserId) -> list[JsonObject]:
-        page_filter = json.dumps({"senders": [sender], "lazy_load_members": True})
-        query = {"dir": "b", "limit": str(MOST_READ_BACK), "filter": page_filter}
+        query = _backwards(sender, MOST_READ_BACK)
         answer = await self._client.call(user, Method.GET, Path.v3.rooms[room_id].messages, query=query)
         said = [event for event in answer.get("chunk", []) if "state_key" not in event]
         return [{**event, "room_id": room_id} for event in reversed(said)]
@@ -194,8 +193,7 @@ class MatrixHomeserver:
     async def find_sent(
         self, user: MatrixUserId, room_id: MatrixRoomId, key: str, value: str, since: int
     ) -> MatrixEventId | None:
-        page_filter = f'{{"senders":["{user}"],"lazy_load_members":true}}'
-        query = {"dir": "b", "limit": str(SEARCH_PAGE), "filter": page_filter}
+        query = _backwards(user, SEARCH_PAGE)
         while True:
             answer = await self._client.call(user, Method.GET, Path.v3.rooms[room_id].messages, query=query)
             for event in answer.get("chunk", []):
@@ -287,6 +285,12 @@ class MatrixHomeserver:
             versions = answer.get("capabilities", {}).get("m.room_versions", {})
             self._room_version = _text(versions, "default")
         return self._room_version
+
+
+def _backwards(sender: MatrixUserId, limit: int) -> dict[str, str]:
+    """The query for what a user has said in a room, the last first."""
+    page_filter = json.dumps({"senders": [sender], "lazy_load_members": True})
+    return {"dir": "b", "limit": str(limit), "filter": page_filter}
 
 
 def _text(answer: JsonObject, name: str) -> str:

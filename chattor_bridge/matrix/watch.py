@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -28,6 +28,7 @@ from chattor_bridge.matrix.answers import HomeserverTrouble
 from chattor_bridge.matrix.client import Client
 from chattor_bridge.matrix.discretion import without_content
 from chattor_bridge.matrix.hearing import Hearing
+from chattor_bridge.node.patience import Backoff, unless
 from chattor_bridge.node.ports import Clock
 
 FIRST_RETRY = 1.0
@@ -88,7 +89,7 @@ class Watch:
 
     async def run(self) -> None:
         """Watch until cancelled."""
-        retry = FIRST_RETRY
+        backoff = Backoff(FIRST_RETRY, LAST_RETRY, secrets.token_bytes)
         while True:
             self._amiss.clear()
             try:
@@ -97,11 +98,10 @@ class Watch:
                 _log.error("The watch over the homeserver stumbled: %s", without_content(error))
                 self._set(Connection.UNREACHABLE, f"unexpected {type(error).__name__}")
             if self.status.connection is Connection.CONNECTED:
-                retry = FIRST_RETRY
+                backoff.reset()
                 await self._until_something_is_amiss()
             else:
-                await self._clock.sleep(retry * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
-                retry = min(retry * 2, LAST_RETRY)
+                await self._clock.sleep(backoff.next())
 
     async def _ping(self) -> tuple[Connection, str]:
         try:
@@ -125,18 +125,8 @@ class Watch:
     async def _until_something_is_amiss(self) -> None:
         """Until a request failed, an echo is missing, or the next ping is due."""
         ping_due = self._clock.monotonic() + PING_INTERVAL
-        amiss = asyncio.ensure_future(self._amiss.wait())
-        try:
-            while self._clock.monotonic() < ping_due and not self._hearing.check():
-                pause = asyncio.ensure_future(self._clock.sleep(CHECK_INTERVAL))
-                try:
-                    await asyncio.wait((amiss, pause), return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    pause.cancel()
-                if amiss.done():
-                    return
-        finally:
-            amiss.cancel()
+        while not self._amiss.is_set() and self._clock.monotonic() < ping_due and not self._hearing.check():
+            await unless(self._amiss, self._clock.sleep(CHECK_INTERVAL))
 
     def _set(self, connection: Connection, detail: str) -> None:
         if (connection, detail) == (self.status.connection, self.status.detail):

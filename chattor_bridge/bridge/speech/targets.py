@@ -10,8 +10,9 @@ from chattor_bridge.bridge.records import EventLink, JsonObject, Portal
 from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.ids import EventId, MatrixEventId
 from chattor_bridge.node.ports import Transaction
+from chattor_bridge.protocol.events import Delete, Edit, PollEnd, Reaction, Vote
 
-CHANGES = frozenset({"edit", "delete", "reaction", "vote", "poll_end"})
+CHANGES = frozenset(body.TYPE for body in (Edit, Delete, Reaction, Vote, PollEnd))
 """Types of events that stand for nothing of their own."""
 
 
@@ -42,7 +43,7 @@ class Targets:
         """The links of what this Matrix event shows, in order of part: those of the first version if it is an edit, and
         none if it shows nothing of its own."""
         links = await self.linked(tx, portal, target)
-        edit = next((one for one in links if one.kind == "edit" and one.target is not None), None)
+        edit = next((one for one in links if one.kind == Edit.TYPE and one.target is not None), None)
         if edit is not None and edit.target is not None:
             first = await self._store.event_links.by_event(tx, portal.node_id, portal.peer_id, edit.target)
             links = await self.linked(tx, portal, first[0].matrix_event_id) if first else []
