@@ -14,6 +14,9 @@ from chattor_bridge.terminal.reading_commands import READ_BATCH
 from chattor_bridge.terminal.tui.records import Contact, Request
 from chattor_bridge.terminal.tui.said import File, Message
 
+EMOTE = "/me "
+"""What a text begins with that says what its writer does, as in every chat."""
+
 
 class Desk:
     """Asks the daemon of this home. Every method raises CommandError when that refuses, or is not there."""
@@ -62,20 +65,19 @@ class Desk:
             named = [{"peer": one.peer, "event_id": one.event_id} for one in messages[start : start + READ_BATCH]]
             await ask_once(self._home, "read", messages=named)
 
-    async def send(self, contact: int, text: str, kind: str | None = None) -> None:
-        """``kind`` is emote or notice, or nothing."""
-        await self._items("send", contact=str(contact), text=text, kind=kind)
+    async def send(self, contact: int, text: str) -> None:
+        await self._say(text, contact=str(contact))
 
     async def answer_message(self, message: Message, text: str, *, thread: bool) -> None:
         """Reply to it, in its thread if it is in one; with ``thread`` begin a thread with it, or go on in its own."""
         if thread:
-            await self._items("send", text=text, thread=message.order)
+            await self._say(text, thread=message.order)
         else:
-            await self._items("send", text=text, reply=message.order, thread=message.thread and message.order)
+            await self._say(text, reply=message.order, thread=message.thread and message.order)
 
     async def answer_in_thread(self, begun: Message, message: Message, text: str) -> None:
         """Reply to ``message`` in the thread in which ``begun`` is, or which it begins."""
-        await self._items("send", text=text, reply=message.order, thread=begun.order)
+        await self._say(text, reply=message.order, thread=begun.order)
 
     async def edit(self, message: Message, text: str) -> None:
         await self._items("edit", order=message.order, text=text)
@@ -202,6 +204,10 @@ class Desk:
         """``what`` is block, unblock, forget, retire or resync."""
         key = "who" if what in ("block", "unblock") else "contact"
         await self._items(what, **{key: str(contact)})
+
+    async def _say(self, text: str, **where: object) -> None:
+        kind = "emote" if text.startswith(EMOTE) else None
+        await self._items("send", text=text.removeprefix(EMOTE), kind=kind, **where)
 
     async def _items(self, operation: str, **arguments: object) -> list[JsonObject]:
         items, _ = await ask_once(self._home, operation, **arguments)

@@ -14,9 +14,6 @@ from chattor_bridge.terminal.tui.widgets.composer import Composer
 
 HOW_TO_LEAVE = "  (Esc: not)"
 
-EMOTE = "/me "
-"""What a text begins with that says what its writer does, as in every chat."""
-
 _WORDS = {"reply": "↪ answering", "thread": "⌥ in the thread of", "edit": "~ changing"}
 
 
@@ -59,8 +56,6 @@ class AimLine(Static):
 async def deliver(desk: Desk, contact: int, text: str, aim: Aim | None) -> None:
     """Say it. Raises: CommandError when the daemon refuses."""
     match aim:
-        case None if text.startswith(EMOTE):
-            await desk.send(contact, text.removeprefix(EMOTE), "emote")
         case None:
             await desk.send(contact, text)
         case Aim("edit", message):
