@@ -44,7 +44,7 @@ def find_contact(contacts: Sequence[ContactInfo], word: str) -> tuple[int, Conta
             everyone, word, [lambda one: one[1].alias, lambda one: one[1].name], lambda one: f"number {one[0]}"
         )
     if found is None:
-        raise NotFound("no such contact: see chattor contacts")
+        raise NotFound("no such contact: see `chattor contacts`")
     return found
 
 
@@ -79,7 +79,7 @@ def _find(
         things, word, [name], lambda one: f"id {ident(one).hex()[:SHORT_ID]}"
     )
     if found is None:
-        raise NotFound(f"no such {what}: see {where}")
+        raise NotFound(f"no such {what}: see `{where}`")
     return found
 
 

@@ -37,6 +37,8 @@ async def ask(home: Home, operation: str, **arguments: object) -> AsyncGenerator
             yield answer
             if isinstance(answer, Done):
                 return
+    except CommandError as error:
+        raise CommandError(error.code, home.named(str(error))) from error
     except ConnectionError as error:
         raise _stopped() from error
     except (MalformedData, ValueError) as error:

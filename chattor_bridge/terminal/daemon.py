@@ -39,7 +39,7 @@ from chattor_bridge.terminal.forgetting import Forgetting
 from chattor_bridge.terminal.friends import Friends
 from chattor_bridge.terminal.home import Home
 from chattor_bridge.terminal.notices import Notices
-from chattor_bridge.terminal.output import Output, neutralised
+from chattor_bridge.terminal.output import Output, neutralised, table
 from chattor_bridge.terminal.pairing import AcceptingPairs, Pairing
 from chattor_bridge.terminal.paths import PathSources
 from chattor_bridge.terminal.person import PersonAnswers
@@ -110,9 +110,14 @@ async def make_identity(home: Home, name: str | None, output: Output) -> None:
         f"You are {neutralised(name)} now, in {home.directory}.",
         f"Back up {home.key}: without it nothing that is stored here can be read again.",
         "",
-        f"{home.command('run'):<40} be online; leave it running and use another terminal for the rest",
-        f"{home.command('code new'):<40} make a friend code to hand to somebody",
-        f"{home.command('add CODE'):<40} ask the owner of a friend code to be your friend",
+        *table(
+            [
+                [home.command("run"), "be online; leave it running and use another terminal for the rest"],
+                [home.command("code new"), "make a friend code to hand to somebody"],
+                [home.command("add CODE"), "ask the owner of a friend code to be your friend"],
+            ],
+            indent="",
+        ),
     )
 
 

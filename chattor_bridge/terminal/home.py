@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from shlex import quote
 
 from chattor_bridge.errors import AddressInUse, UsageError
 from chattor_bridge.terminal.exits import CommandError, Exit
@@ -64,7 +66,12 @@ class Home:
         """A `chattor` command line for this home, as a person would type it."""
         if self.directory == Path(DEFAULT_HOME).expanduser() or os.environ.get(HOME_VARIABLE) == str(self.directory):
             return f"chattor {words}"
-        return f"chattor --home {self.directory} {words}"
+        return f"chattor --home {quote(str(self.directory))} {words}"
+
+    def named(self, text: str) -> str:
+        """A sentence of the daemon's, with each command in it that stands between backticks as it is typed for this
+        home."""
+        return re.sub(r"`chattor ([^`]+)`", lambda found: self.command(found[1]), text)
 
     @contextmanager
     def locked(self) -> Iterator[None]:

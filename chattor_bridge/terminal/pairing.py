@@ -38,15 +38,15 @@ NO_MAILBOX = (
     "chattor pair there, and here chattor pair and the code that it shows"
 )
 FULL = (
-    "this mailbox has {shelves} shelves, as many as one can: chattor carry shows whose they are, and chattor "
-    "carry stop NAME ends some"
+    "this mailbox has {shelves} shelves, as many as one can: `chattor carry` shows whose they are, and `chattor carry "
+    "stop NAME` ends some"
 )
 NOT_REACHED = (
     "the mailbox is not reached yet{because}: see that it is on, and that its code was made less than a day ago"
 )
 NOT_ACCEPTED = "the code has arrived there, and is not accepted yet: does chattor run --headless run there?"
 NOT_AGREED = "its owner has not agreed to hold your mail yet, and decides, for it is no mailbox"
-GOES_ON = "{said}. It goes on by itself; chattor carry shows when your mail is held"
+GOES_ON = "{said}. It goes on by itself; `chattor carry` shows when your mail is held"
 
 log = logging.getLogger(__name__)
 

@@ -142,7 +142,7 @@ async def _new_code(world: World, person: Person) -> str:
 async def test_a_full_mailbox_says_so(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     carl = await world.person("Carl")
     monkeypatch.setattr(pairing, "MAX_CARRIED_SHELVES", 0)
-    with pytest.raises(LimitReached, match="as many as one can: chattor carry shows whose"):
+    with pytest.raises(LimitReached, match="as many as one can: `chattor carry` shows whose"):
         await _new_code(world, carl)
 
 

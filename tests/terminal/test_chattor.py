@@ -451,7 +451,7 @@ async def test_a_long_text_becomes_several_messages_and_loses_nothing(friends: F
 @pytest.mark.parametrize(
     ("words", "stdin", "complaint"),
     [
-        (("send", "nobody", "hello"), None, "no such contact"),
+        (("send", "nobody", "hello"), None, "alice contacts"),
         (("send", "1"), "", "nothing to send"),
         (("send", "1"), " \n ", "nothing to send"),
         (("send", "1"), "x" * (64 * 1024 + 1), "64 KiB at most"),
@@ -460,7 +460,7 @@ async def test_a_long_text_becomes_several_messages_and_loses_nothing(friends: F
         (("history", "2"), None, "no such contact"),
         (("add", "chattor:nonsense"), None, "friend code"),
         (("add",), "", "friend code"),
-        (("accept", "nobody"), None, "no such request"),
+        (("accept", "nobody"), None, "alice requests"),
         (("ignore", "ffff"), None, "no such request"),
         (("code", "retire", "nothing"), None, "no such friend code"),
         (("rename", "1", "x" * 65), None, "alias"),

@@ -37,7 +37,7 @@ class Answers:
                 yield Item(request.arguments)
                 yield Done({"end": True})
             case "refuse":
-                raise NotFound("no such contact")
+                raise NotFound("no such contact: see `chattor contacts`")
             case "later":
                 raise TorUnavailable("tor is not connected")
             case "break":
@@ -96,6 +96,13 @@ async def test_errors_arrive_with_their_code(home: Home, operation: str, code: E
         with pytest.raises(CommandError, match=words) as caught:
             await ask_once(home, operation)
         assert caught.value.code is code
+
+
+async def test_a_refusal_names_commands_as_they_are_typed_for_this_home(home: Home) -> None:
+    async with serving(home):
+        with pytest.raises(CommandError) as caught:
+            await ask_once(home, "refuse")
+    assert str(caught.value) == f"no such contact: see chattor --home {home.directory} contacts"
 
 
 async def test_a_failure_nobody_foresaw_is_logged_without_its_words(
@@ -218,3 +225,4 @@ def test_the_plain_command_is_shown_for_the_default_home(monkeypatch: pytest.Mon
     assert Home(tmp_path).command("run") == f"chattor --home {tmp_path} run"
     monkeypatch.setenv("CHATTOR_HOME", str(tmp_path))
     assert Home(tmp_path).command("run") == "chattor run"
+    assert Home(tmp_path / "my home").command("run") == f"chattor --home '{tmp_path}/my home' run"
