@@ -81,7 +81,7 @@ async def run_bridge(
 
     Raises: WrongStoreKey, DatabaseUnusable (at the start, or when it is lost later), TorUnusable, AddressInUse.
     """
-    key = StoreKey.find(config.store_key_file, os.environ)
+    key = StoreKey.find(config.store_key_file, os.environ, config.database.url)
     clock = SystemClock()
     readiness = _Readiness(f"@{registration.bot_localpart}:{registration.domain}")
     async with AsyncExitStack() as stack:

@@ -177,7 +177,18 @@ async def test_a_wrong_store_key_is_refused(bridge: Configured, monkeypatch: pyt
     assert "64 hexadecimal digits" in await bridge.refused()
     monkeypatch.delenv("CHATTOR_STORE_KEY")
     bridge.config.store_key_file.unlink()
-    assert "there is no store key" in await bridge.refused()
+    assert "there is no store key" in (complaint := await bridge.refused())
+    assert "backup" in complaint
+
+
+async def test_a_store_key_that_nothing_needs_yet_is_made_with_the_command_that_is_named(bridge: Configured) -> None:
+    bridge.config.store_key_file.unlink()
+    complaint = await bridge.refused()
+    assert "backup" not in complaint
+    made = await asyncio.create_subprocess_shell(complaint.partition("make a new one with ")[2])
+    assert await made.wait() == 0
+    async with bridge.running() as process:
+        await logged(process, "nodes at work")
 
 
 async def test_a_database_of_a_newer_version_is_refused(bridge: Configured) -> None:

@@ -11,6 +11,7 @@ import secrets
 import stat
 from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 
 from chattor_bridge.errors import AlreadyExists, WrongStoreKey
 
@@ -26,6 +27,10 @@ FORBIDDEN_MODE = 0o077
 
 MAX_FILE_LENGTH = 200
 """Bytes read of a key file: 64 hexadecimal digits, and room for the white space an editor may add."""
+
+
+MAKE = f"od -An -v -tx1 -N{KEY_LENGTH} /dev/urandom"
+"""Writes a key's text form, with tools that every machine has."""
 
 
 class StoreKey:
@@ -58,10 +63,18 @@ class StoreKey:
             raise WrongStoreKey(f"a store key is {2 * KEY_LENGTH} hexadecimal digits, and this is not one") from None
 
     @classmethod
-    def find(cls, path: Path, environment: Mapping[str, str]) -> StoreKey:
-        """The key of the environment, or else of the file. Raises: WrongStoreKey."""
+    def find(cls, path: Path, environment: Mapping[str, str], database: str) -> StoreKey:
+        """The key of the environment, or else of the file, for the database at this address. Raises: WrongStoreKey."""
         text = environment.get(KEY_VARIABLE)
-        return cls.load(path) if text is None else cls.parse(text)
+        if text is not None:
+            return cls.parse(text)
+        scheme, _, file = database.partition(":")
+        if scheme == "sqlite" and not os.path.lexists(file) and not os.path.lexists(path):
+            raise WrongStoreKey(
+                f"there is no store key at {path}, nor a database that it would open: make a new one with "
+                f"(umask 077; {MAKE} > {quote(str(path))})"
+            )
+        return cls.load(path)
 
     @classmethod
     def load(cls, path: Path) -> StoreKey:

@@ -174,7 +174,10 @@ async def test_a_database_of_a_newer_version(practice: Practice) -> None:
 
 async def test_a_key_that_is_missing(practice: Practice) -> None:
     (practice.directory / "store.key").unlink()
-    assert "there is no store key" in the_problem(await practice.examine(), "store key").what
+    assert "make a new one" in the_problem(await practice.examine(), "store key").mend
+    await make_database(practice)
+    assert "there is no store key" in (found := the_problem(await practice.examine(), "store key")).what
+    assert "backup" in found.mend
 
 
 async def test_the_key_of_another_database(practice: Practice) -> None:

@@ -38,7 +38,7 @@ async def _examine(config: BridgeConfig, file: Path, onions: bool, patience: flo
         yield finding
     key: StoreKey | None = None
     try:
-        key = StoreKey.find(config.store_key_file, os.environ)
+        key = StoreKey.find(config.store_key_file, os.environ, config.database.url)
     except WrongStoreKey as error:
         yield from_error("store key", error)
     database = DatabaseCheck(config.database.url, key)
