@@ -133,6 +133,8 @@ def describe_status(status: NodeStatus, contacts: Sequence[ContactInfo]) -> str:
     ]
     if status.missed is not None:
         lines.append(status.missed.in_words)
+    if dropped := status.counters.in_words:
+        lines.append(f"Dropped since your node started: {dropped}.")
     text = "\n".join(f"- {line}" for line in lines)
     names = {contact.peer_id: literal(contact.alias or contact.name or NAMELESS) for contact in contacts}
     troubles = _troubles([work for work in status.work if work.amiss], names)

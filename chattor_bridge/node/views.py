@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from chattor_bridge.counting import counted
 from chattor_bridge.ids import DoorId, EventId, FileId, KnockId, NodeId, PeerId
 from chattor_bridge.node.happenings import Missed
 from chattor_bridge.node.preferences import Preferences
@@ -201,6 +202,18 @@ class Counters:
     undecryptable: int = 0
     unreadable: int = 0
     duplicates: int = 0
+
+    @property
+    def in_words(self) -> str:
+        """What was dropped, for its owner; empty when nothing was. Duplicates come after every break of a link, and
+        say nothing."""
+        dropped = [
+            (self.door_refused, "caller", "at friend codes who broke the rules"),
+            (self.strangers, "caller", "who could not say who they are"),
+            (self.undecryptable, "message", "that no key opened"),
+            (self.unreadable, "message", "that nobody can read"),
+        ]
+        return ", ".join(f"{counted(number, what)} {why}" for number, what, why in dropped if number)
 
 
 @dataclass(frozen=True, slots=True)

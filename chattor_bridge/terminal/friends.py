@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import asdict
 from itertools import count
 
 from chattor_bridge.errors import MalformedData, NotFound
@@ -11,7 +12,7 @@ from chattor_bridge.ids import PeerId
 from chattor_bridge.node.happenings import Missed
 from chattor_bridge.node.node import Node
 from chattor_bridge.node.ports import Clock
-from chattor_bridge.node.views import CodeInfo, ContactInfo
+from chattor_bridge.node.views import CodeInfo, ContactInfo, Counters
 from chattor_bridge.terminal import arguments
 from chattor_bridge.terminal.addressing import find_code, find_contact, find_request, numbered, shown_name
 from chattor_bridge.terminal.carrying import Carrying
@@ -273,6 +274,7 @@ class Friends:
                 "queued": status.queued,
                 "unread": unread,
                 **({} if status.missed is None else {"missed": missed_item(status.missed)}),
+                **_dropped(status.counters),
                 **({} if (mailbox := await self._carrying.mailbox()) is None else {"mailbox": mailbox}),
                 "uptime": int(self._clock.monotonic() - self._started_at),
                 "trouble": [
@@ -352,3 +354,9 @@ def code_item(code: CodeInfo) -> JsonObject:
 def missed_item(missed: Missed) -> JsonObject:
     """How far catching up is, as `status` shows it."""
     return {"messages": missed.messages, "friends": missed.friends, "over": missed.over, "words": missed.in_words}
+
+
+def _dropped(counters: Counters) -> JsonObject:
+    """What was dropped, as `status` shows it, when anything was."""
+    words = counters.in_words
+    return {"dropped": {**asdict(counters), "words": words}} if words else {}

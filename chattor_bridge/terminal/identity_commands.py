@@ -55,6 +55,8 @@ def status_lines(state: JsonObject) -> list[str]:
     ]
     if "missed" in state:
         lines.append(f"{'missed':<10}{state['missed']['words']}")
+    if "dropped" in state:
+        lines.append(f"{'dropped':<10}{state['dropped']['words']}")
     if "mailbox" in state:
         lines += carry_commands.mailbox_lines(state["mailbox"])
     for trouble in state["trouble"]:

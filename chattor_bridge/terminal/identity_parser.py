@@ -62,7 +62,9 @@ def add_identity(add: Add) -> None:
         ' "trouble": []}\n'
         'An object of trouble is {"what": "friend", "name": "Bob", "reason": "…", "failures": 2, "next_try_in": 60}.\n'
         'Times are in seconds. While messages come that were missed there is "missed": {"messages": 1200,\n'
-        '"friends": 3, "over": false, "words": "…"}. A node that holds mail for friends has besides,\n'
+        '"friends": 3, "over": false, "words": "…"}. What was dropped since it started, once there is any, is\n'
+        '"dropped": {"door_refused": 3, "strangers": 0, "undecryptable": 0, "unreadable": 0, "duplicates": 1,\n'
+        '"words": "…"}. A node that holds mail for friends has besides,\n'
         "in bytes of its disk:\n"
         ' "mailbox": {"headless": true, "carried": [{"contact": 1, "name": "Bob", "held": 3}], "held": 49152,\n'
         ' "limit": 200998912, "shelves": 2, "most_shelves": 48, "tor": {"ready": true, "summary": "Done"},\n'

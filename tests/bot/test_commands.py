@@ -7,6 +7,7 @@ import struct
 
 import pytest
 
+from chattor_bridge.protocol.friendcode import FriendCode
 from tests.bridge.fake_homeserver import BOT, WAIT, Room
 from tests.bridge.town import ALICE, FRIEND_NAME, Town, code_in
 from tests.peer import Peer
@@ -142,6 +143,18 @@ async def test_profile_shows_and_changes_the_name(town: Town, friend: Peer) -> N
     assert "Alice" in await town.ask(room, "profile")
     assert "Alicia" in await town.ask(room, "profile Alicia")
     assert "Alicia" in await town.ask(room, "status")
+
+
+async def test_status_says_what_was_dropped(town: Town) -> None:
+    room = await _started(town)
+    code = code_in(await town.ask(room, "code new friends"))
+    assert "Dropped" not in await town.ask(room, "status")
+    door = FriendCode.parse(code).door
+    stream = await town.network.transport().dial(door, client_key=None, isolation="stranger", timeout=WAIT)
+    await stream.write(b"GET / HTTP/1.1\r\n\r\n")
+    assert await stream.read() == b""
+    await stream.close()
+    assert "Dropped since your node started: 1 caller at friend codes" in await town.ask(room, "status")
 
 
 async def test_notices_and_what_is_no_text_start_nothing(town: Town) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from chattor_bridge.protocol.friendcode import FriendCode
+from chattor_bridge.transport.memory import MemoryNetwork
 from tests.terminal.resident import WAIT, Program, Resident, befriend, residents, state_of
 
 MESSAGE_KEYS = {"order", "contact", "name", "peer", "event_id", "sent", "kind", "text", "time", "stored", "state"}
@@ -349,6 +351,21 @@ async def test_names_codes_and_requests_are_managed(friends: Friends) -> None:
         "uptime": status["uptime"],
         "trouble": status["trouble"],
     }
+
+
+async def test_status_says_what_was_dropped(friends: Friends, tmp_path: Path) -> None:
+    [code] = await friends.alice.get("code", "new")
+    assert "dropped" not in (await friends.alice.get("status"))[0]
+    door = FriendCode.parse(code["code"]).door
+    transport = MemoryNetwork(tmp_path / "net").transport()
+    stream = await transport.dial(door, client_key=None, isolation="stranger", timeout=WAIT)
+    await stream.write(b"GET / HTTP/1.1\r\n\r\n")
+    assert await stream.read() == b""
+    await stream.close()
+    [status] = await friends.alice.get("status")
+    words = "1 caller at friend codes who broke the rules"
+    assert (status["dropped"]["door_refused"], status["dropped"]["words"]) == (1, words)
+    assert f"dropped   {words}\n" in (await friends.alice.do("status", json=False)).output
 
 
 async def test_a_friend_is_blocked_unblocked_and_forgotten(friends: Friends) -> None:
