@@ -157,14 +157,17 @@ class NodeHost:
 
     def _set(self, node: Node, *, running: bool) -> None:
         node.work.record = replace(node.work.record, running=running)
+        log.info("a node was %s by its owner", "resumed" if running else "stopped")
         self._look.set()
 
     def _welcome(self, node: Node) -> None:
         self._nodes[node.node_id] = node
+        log.info("a node was made; there are %d", len(self._nodes))
         self._look.set()
 
     def _dismiss(self, node: Node) -> None:
         self._nodes.pop(node.node_id, None)
+        log.info("a node was removed with all that belonged to it; there are %d", len(self._nodes))
         self._look.set()
 
     async def _run(self) -> None:

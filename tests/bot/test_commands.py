@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import struct
 
 import pytest
@@ -155,6 +156,22 @@ async def test_status_says_what_was_dropped(town: Town) -> None:
     assert await stream.read() == b""
     await stream.close()
     assert "Dropped since your node started: 1 caller at friend codes" in await town.ask(room, "status")
+
+
+async def test_the_log_tells_of_nodes_and_not_whose_they_are(town: Town, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        room = await _started(town)
+        await town.ask(room, "logout")
+        await town.ask(room, "start")
+        asked = await town.ask(room, "delete-everything")
+        await town.ask(room, asked.partition("write `")[2].partition("`")[0])
+    said = [record.getMessage() for record in caplog.records if record.name == "chattor_bridge.node.host"]
+    assert said == [
+        "a node was made; there are 1",
+        "a node was stopped by its owner",
+        "a node was resumed by its owner",
+        "a node was removed with all that belonged to it; there are 0",
+    ]
 
 
 async def test_notices_and_what_is_no_text_start_nothing(town: Town) -> None:
