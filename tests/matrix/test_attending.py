@@ -1,4 +1,5 @@
-"""A bot with no encrypted room has no request wait at the homeserver, where every message would wake it."""
+"""A bot with no encrypted room has no request wait at the homeserver, where every message wakes it; one that has waits
+cheaply."""
 
 from __future__ import annotations
 
@@ -13,13 +14,14 @@ from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.errors import HomeserverUnavailable, KeyMissing
 from chattor_bridge.ids import MatrixRoomId
 from chattor_bridge.matrix.encryption.encryption import Encryption
-from chattor_bridge.matrix.encryption.hearing import SYNC_TIMEOUT
+from chattor_bridge.matrix.encryption.hearing import KEYS_ONLY, SYNC_TIMEOUT
 from chattor_bridge.matrix.service import MatrixService
 from chattor_bridge.node.clock import SystemClock
+from chattor_bridge.ops.synapse import ensure_synapse
 from chattor_bridge.storage import Store
 from tests.matrix.fake_homeserver import FakeHomeserver
 from tests.matrix.key_server import KeyServer
-from tests.synapse import WAIT, Intake
+from tests.synapse import ENVIRONMENT, WAIT, Intake
 
 ROOM = MatrixRoomId("!room:example.test")
 
@@ -123,3 +125,25 @@ async def test_it_listens_from_the_start_where_rooms_are_to_be_encrypted(server:
 async def _open(bot: Bot, received_at: int) -> None:
     async with bot.encryption.ears.opened(SAID, received_at):
         pass
+
+
+WANTED = """
+import json, sys
+from unittest.mock import MagicMock
+from synapse.api.filtering import FilterCollection
+
+chosen = FilterCollection(MagicMock(), json.loads(sys.argv[1]))
+print(*(name for name in dir(chosen) if name.startswith("blocks_all") and not getattr(chosen, name)()))
+"""
+"""Asks Synapse's own code what there is that a filter does not refuse as a whole."""
+
+
+@pytest.mark.synapse
+async def test_a_request_that_waits_for_keys_has_synapse_read_nothing_else() -> None:
+    """It is woken by every message in every room of the bot, and begins from its start each time."""
+    await ensure_synapse(ENVIRONMENT)
+    process = await asyncio.create_subprocess_exec(
+        *(str(ENVIRONMENT / "bin" / "python"), "-c", WANTED, KEYS_ONLY), stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await process.communicate()
+    assert (process.returncode, output.decode().split()) == (0, [])

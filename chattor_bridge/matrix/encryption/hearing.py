@@ -75,10 +75,25 @@ NOT_YET = "the key of an encrypted message has not come yet"
 SYNC = "sync"
 """Kind of the record that says up to where the stream of keys was read."""
 
+_NOTHING: JsonObject = {"types": []}
+
 KEYS_ONLY = json.dumps(
-    {"room": {"rooms": []}, "presence": {"types": []}, "account_data": {"types": []}}, separators=(",", ":")
+    {
+        "room": {
+            "rooms": [],
+            "timeline": {**_NOTHING, "limit": 1},
+            "state": _NOTHING,
+            "ephemeral": _NOTHING,
+            "account_data": _NOTHING,
+        },
+        "presence": _NOTHING,
+        "account_data": _NOTHING,
+    },
+    separators=(",", ":"),
 )
-"""The filter of a sync that brings nothing but what concerns devices."""
+"""The filter of a sync that brings nothing but what concerns devices. That no room is wanted says all there is to say,
+but of a room in which something happened Synapse then reads a hundred events, in search of one that is wanted, unless
+none of any type is."""
 
 Save = Callable[[Transaction], Any]
 
