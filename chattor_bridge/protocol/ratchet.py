@@ -164,14 +164,17 @@ class Ratchet:
         self._note_skipped(now)
         return plaintext
 
-    def forget_old(self, now: int) -> None:
-        """Erase the keys of messages that were skipped 35 days ago or earlier."""
+    def forget_old(self, now: int) -> bool:
+        """Erase the keys of messages that were skipped 35 days ago or earlier; those that a clock which was ahead has
+        dated age from now on. Whether that changed the state."""
+        ahead = {key for key, at in self._skipped_at.items() if at > now}
         old = {key for key, at in self._skipped_at.items() if at + SKIPPED_KEY_LIFETIME <= now}
-        if not old:
-            return
+        for key in ahead:
+            self._skipped_at[key] = now
         for key in old:
             del self._ratchet.kept[key]
             del self._skipped_at[key]
+        return bool(ahead or old)
 
     @property
     def skipped(self) -> int:

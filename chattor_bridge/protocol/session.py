@@ -345,10 +345,8 @@ class Session:
 
     def forget_old(self, now: int) -> bool:
         """Erase the keys whose time is over. Whether that changed the state, which must be stored then."""
-        before = self.skipped, len(self.epochs.keys)
-        self._ratchet.forget_old(now)
-        self.epochs.forget_old(self.received.cumulative, now)
-        return before != (self.skipped, len(self.epochs.keys))
+        skipped = self._ratchet.forget_old(now)
+        return self.epochs.forget_old(self.received.cumulative, now) or skipped
 
     def _note(self, epoch: int, seq: int, ack: Ack | None, now: int) -> None:
         if ack is not None:

@@ -198,6 +198,20 @@ def test_old_keys_are_erased_without_a_word_from_the_friend(both: dict[SessionRo
     assert session.forget_old(NOW + EPOCH_KEY_LIFETIME) is False
 
 
+def test_what_came_under_a_clock_that_was_ahead_does_not_keep_old_keys_until_then() -> None:
+    later = NOW + 10 * EPOCH_KEY_LIFETIME
+    epochs = Epochs.begin(bytes(32), "knocker", NOW)
+    epochs.offered(bytes(64), b"offer")
+    epochs.finish(bytes(32), b"offer", b"accept", now=later)
+    epochs.opened(1, 3, up_to=1, now=later)  # number 2 is missing, and may be sealed under epoch 0
+    assert sorted(epochs.keys) == [0, 1]
+    assert epochs.forget_old(1, NOW) is True  # to be stored: from now on it ages
+    assert epochs.forget_old(1, NOW + EPOCH_KEY_LIFETIME - 1) is False
+    assert sorted(epochs.keys) == [0, 1]
+    assert epochs.forget_old(1, NOW + EPOCH_KEY_LIFETIME) is True
+    assert sorted(epochs.keys) == [1]
+
+
 def test_keys_that_have_done_their_work_are_erased(both: dict[SessionRole, Side]) -> None:
     knocker, owner, offer = _offering(both)
     seed = _epochs(knocker).negotiation
@@ -293,6 +307,7 @@ def test_whoever_changes_offer_or_accept_shares_no_epoch(both: dict[SessionRole,
         {"sending": 1},
         {"counted": -1},
         {"negotiation": [bytes(63), b"offer"]},
+        {"negotiation": [bytes(64), bytes(2_049)]},
         {"negotiation": []},
         {"negotiation": 1},
     ],
