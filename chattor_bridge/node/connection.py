@@ -25,7 +25,7 @@ from chattor_bridge.node.insisting import Insist
 from chattor_bridge.node.mailbox import Mailbox, Taken
 from chattor_bridge.node.patience import FAREWELL_TIMEOUT, heed_cancellation, within
 from chattor_bridge.node.ports import Stream
-from chattor_bridge.node.resyncing import Resyncing
+from chattor_bridge.node.resyncing import Attempts, Resyncing
 from chattor_bridge.node.surroundings import Surroundings
 from chattor_bridge.node.views import Trouble
 from chattor_bridge.node.watching import Watching
@@ -76,6 +76,7 @@ class Connection:
         trouble: Trouble,
         *,
         allowance: Allowance,
+        attempts: Attempts,
         before: Standing,
         settles: bool,
         asks: Callable[[], bool],
@@ -85,14 +86,14 @@ class Connection:
         on_renewed: Callable[[Connection], None],
         on_signal: Callable[[bytes], None],
     ) -> None:
-        """``allowance``: what the friend may have us store. ``before``: where our half of the session stood before the
-        stream was opened; the friend's hello, being younger, cannot know less. ``settles``: this link shows that the
-        friend has learnt of the friendship, so that the accepting handshake is not answered any more. ``asks``: whether
-        the friend is to host for both. ``carry`` makes the two ends of what friends carry for each other.
-        ``on_greeted`` is called once the friend's hello has come: only then is it certain who is there and that it is
-        now. It may `end` this connection or another. ``on_moved`` is called when the friend hosts another onion than
-        before, or has learnt of one of ours; ``on_renewed`` when the session was renewed on this link. ``on_signal`` is
-        called with what the friend signals."""
+        """``allowance``: what the friend may have us store. ``attempts``: what is known of resyncs on its other links.
+        ``before``: where our half of the session stood before the stream was opened; the friend's hello, being younger,
+        cannot know less. ``settles``: this link shows that the friend has learnt of the friendship, so that the
+        accepting handshake is not answered any more. ``asks``: whether the friend is to host for both. ``carry`` makes
+        the two ends of what friends carry for each other. ``on_greeted`` is called once the friend's hello has come:
+        only then is it certain who is there and that it is now. It may `end` this connection or another. ``on_moved``
+        is called when the friend hosts another onion than before, or has learnt of one of ours; ``on_renewed`` when the
+        session was renewed on this link. ``on_signal`` is called with what the friend signals."""
         self._around = around
         self.peer_id = peer_id
         self._mailbox = mailbox
@@ -105,7 +106,15 @@ class Connection:
         self._on_signal = on_signal
         self._insist = Insist(around, trouble)
         self._resync = Resyncing(
-            around, node_id, peer_id, mailbox, link.handshake_hash, before, on_renewed=lambda: on_renewed(self)
+            around,
+            node_id,
+            peer_id,
+            mailbox,
+            link.handshake_hash,
+            before,
+            attempts,
+            on_renewed=lambda: on_renewed(self),
+            on_superseded=partial(self.end, "replaced"),
         )
         self._greeting = Greeting(
             around, node_id, peer_id, mailbox, self._resync, settles=settles, asks=asks, on_moved=self._moved
@@ -165,6 +174,7 @@ class Connection:
 
     def end(self, bye: str) -> None:
         """End soon, with this last word."""
+        self._resync.give_up()
         if not self._ended.done():
             self._ended.set_result(bye)
 
@@ -195,6 +205,7 @@ class Connection:
             failure = _first(failures)
             bye = ""
         finally:
+            self._resync.give_up()
             await self._say_bye(bye)
             await self._stream.close()
         heed_cancellation()
@@ -337,10 +348,12 @@ class Connection:
         self._writing.wake()
 
     async def _say_bye(self, reason: str) -> None:
-        """A last word, if the link can still carry one."""
+        """A last word, if the link can still carry one; before a long absence, what is on disk is acknowledged too."""
         if not reason:
             return
         try:
+            if reason == "closing":
+                self._writing.send_ack()
             self._link.send(Bye(reason))
             await within(self._around.clock, FAREWELL_TIMEOUT, self._flush())
         except (UsageError, PeerMisbehaved, OnionUnreachable, TimeoutError):

@@ -22,6 +22,7 @@ from chattor_bridge.node.mailbox import Mailbox, Taken
 from chattor_bridge.node.patience import DIAL_TIMEOUT, Alarm, describe, jitter, unless, within
 from chattor_bridge.node.ports import Stream
 from chattor_bridge.node.records import Contact, Retired, Role
+from chattor_bridge.node.resyncing import Attempts
 from chattor_bridge.node.signalling import Signalling
 from chattor_bridge.node.surroundings import Surroundings
 from chattor_bridge.node.views import Phase, Trouble
@@ -85,6 +86,7 @@ class Friendship:
         self._followed: list[float] = []
         self.trouble = Trouble()
         self._allowance = Allowance(around.clock)
+        self._attempts = Attempts(around.clock)
         self.signalling = Signalling(around.clock, self._signalled)
 
     @property
@@ -134,6 +136,7 @@ class Friendship:
 
     def renew(self) -> None:
         """Our owner wants the session renewed; it is on disk, and happens on the next link if there is none now."""
+        self._attempts.try_again()
         for connection in self._live:
             connection.renew()
 
@@ -300,6 +303,7 @@ class Friendship:
             stream,
             self.trouble,
             allowance=self._allowance,
+            attempts=self._attempts,
             before=before,
             settles=keys.pattern is Pattern.KK,
             asks=self._asks,

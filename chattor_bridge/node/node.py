@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from chattor_bridge.errors import AlreadyExists, LimitReached, UsageError
+from chattor_bridge.errors import AlreadyExists, FriendshipEnded, LimitReached, UsageError
 from chattor_bridge.failpoints import failpoint
 from chattor_bridge.ids import EventId, KnockId, PeerId
 from chattor_bridge.node.carrying.agreements import Agreements
@@ -290,9 +290,11 @@ class Node(Codes, Parting, Disclosure, Disappearing):
     async def renew_session(self, tx: Transaction, peer_id: PeerId) -> None:
         """Begin the session with a friend anew, on the link that is up or on the next one.
 
-        Raises: NotFound; UsageError when it was done less than a day ago.
+        Raises: NotFound; UsageError when it was done less than a day ago, or the friendship is over.
         """
         contact = await self.work.mailbox.locked(tx, peer_id)
+        if contact.retired is not None:
+            raise FriendshipEnded("this friendship was ended; there is nothing to renew")
         session = Session.deserialize(contact.session)
         if session.renewal.too_early(self._around.clock.now()):
             raise UsageError(

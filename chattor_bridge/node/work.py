@@ -205,12 +205,14 @@ class NodeWork:
 
     async def _retire(self, tx: Transaction, contacts: Sequence[Contact]) -> list[Contact]:
         """Those whose friendship is not over. One that our owner has ended is, once the friend has heard of it or has
-        had the time to."""
+        had the time to; one that the friend has ended is at once."""
         left = []
         for contact in contacts:
             if contact.retired is Retired.SAYING and await self._has_heard(tx, contact):
                 contact = await self.mailbox.end(tx, await self.mailbox.locked(tx, contact.peer_id))
                 await self._around.store.contacts.save(tx, contact)
+                self.mailbox.parted(tx, contact)
+            elif contact.retired is Retired.OVER and contact.peer_id in self._friendships:
                 self.mailbox.parted(tx, contact)
             if contact.retired is not Retired.OVER:
                 left.append(contact)

@@ -109,6 +109,15 @@ class Writing:
         self._signals[signal.TYPE] = signal
         self._signals_due.set()
 
+    def send_ack(self) -> bool:
+        """Queue the acknowledgement that is due; whether there was one. Once a resync has begun it would mean nothing
+        to the friend."""
+        ack, self._ack_due = self._ack_due, None
+        if ack is None or self._resync.muted:
+            return False
+        self._link.send(AckFrame(ack))
+        return True
+
     async def begin_resync(self) -> None:
         """Begin a resync, if one is due."""
         for frame in await self._insist(self._resync.begin):
@@ -120,13 +129,9 @@ class Writing:
         while True:
             await self._due.wait()
             self._due.clear()
-            ack, self._ack_due = self._ack_due, None
             if self.greeted:
                 await self.begin_resync()
-            if ack is not None and self._resync.muted:
-                ack = None
-            if ack is not None:
-                self._link.send(AckFrame(ack))
+            acknowledged = self.send_ack()
             sent = await self._fill() if self.greeted and not self._resync.muted else 0
             if self.greeted and self._onions_due:
                 self._onions_due = False
@@ -140,7 +145,7 @@ class Writing:
                 continue
             await self._stream.write(data)
             self.spoke_at = self._around.clock.monotonic()
-            if ack is not None:
+            if acknowledged:
                 failpoint("ack-written")
                 if self._owed and self.greeted:
                     self._owed = False

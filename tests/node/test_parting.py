@@ -9,7 +9,7 @@ from chattor_bridge.ids import KnockId, PeerId
 from chattor_bridge.node.greeting import Greeting
 from chattor_bridge.node.happenings import KnockLeft, KnockReceived
 from chattor_bridge.node.knocking import Knocking
-from chattor_bridge.node.resyncing import Resyncing
+from chattor_bridge.node.resyncing import Attempts, Resyncing
 from chattor_bridge.protocol.events import Text
 from chattor_bridge.protocol.resync import Standing
 from tests.hostile.attacker import hosted_by
@@ -71,7 +71,17 @@ async def test_what_is_being_read_when_its_friend_is_blocked_is_not_taken(world:
         async with anna.house.store.transaction() as tx:
             await mailbox.receive(tx, peer_id, [puppet.seal(Text("one last word"))])
     before = Standing(puppet.session.session_id, 0, 0)
-    resyncing = Resyncing(around, anna.node_id, peer_id, mailbox, bytes(32), before, on_renewed=lambda: None)
+    resyncing = Resyncing(
+        around,
+        anna.node_id,
+        peer_id,
+        mailbox,
+        bytes(32),
+        before,
+        Attempts(around.clock),
+        on_renewed=lambda: None,
+        on_superseded=lambda: None,
+    )
     greeting = Greeting(
         around, anna.node_id, peer_id, mailbox, resyncing, settles=True, asks=lambda: False, on_moved=lambda: None
     )

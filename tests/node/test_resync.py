@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import pytest
@@ -15,12 +16,13 @@ from chattor_bridge.node.happenings import MISSING, SESSION_NOT_RENEWED, SESSION
 from chattor_bridge.protocol.events import Text, Unknown
 from chattor_bridge.protocol.frames import AckFrame, Bye, EnvelopeFrame, Hello, ResyncAnswer, ResyncDone, ResyncStart
 from chattor_bridge.protocol.limits import QUEUED_LIFETIME, RESYNC_INTERVAL
+from chattor_bridge.protocol.primitives import x25519_public
 from chattor_bridge.protocol.resync import answer
 from chattor_bridge.protocol.session import Session
 from chattor_bridge.protocol.window import Ack
 from chattor_bridge.storage.alone import OnlyCopy
 from tests.node.puppet import Puppet
-from tests.node.world import House, Person, World
+from tests.node.world import PATIENCE, House, Person, World
 from tests.postgres import Copies
 
 
@@ -277,6 +279,12 @@ async def _greet(anna: Person, puppet: Puppet) -> None:
     await puppet.greet(anna, AckFrame(puppet.session.received.ack()))
 
 
+def _broken(session: Session) -> EnvelopeFrame:
+    """An envelope that is authentic outside and wrong inside."""
+    outer = [session.highest_sent + 1, bytes(40), bytes(924), None]
+    return EnvelopeFrame(session._seal_outer(secrets.token_bytes(12), outer, 1_000))
+
+
 _WRONG: dict[str, Callable[[Hello], Hello]] = {
     "forgot what it sent": lambda hello: replace(hello, highest_sent=hello.highest_sent - 1),
     "forgot what it acknowledged": lambda hello: replace(hello, highest_received=hello.highest_received - 1),
@@ -302,10 +310,7 @@ async def test_contradicting_hellos_begin_a_resync_and_nothing_else(friends: Fri
 async def test_an_envelope_broken_inside_begins_a_resync(friends: Friends, puppet: Puppet) -> None:
     anna, _, _ = friends
     await _greet(anna, puppet)
-    session = puppet.session
-    seq = session.highest_sent + 1
-    broken = session._seal_outer(secrets.token_bytes(12), [seq, bytes(40), bytes(924), None], 1_000)
-    await puppet.say(EnvelopeFrame(broken))
+    await puppet.say(_broken(puppet.session))
     await puppet.hear(ResyncStart)
 
 
@@ -318,10 +323,8 @@ async def test_less_than_a_day_after_the_last_one_the_link_goes_on_without(frien
     puppet = await Puppet.of(ben)
     await anna.until(lambda: not anna.online(peer_id))
     await _greet(anna, puppet)
-    seq = puppet.session.highest_sent + 1
-    broken = puppet.session._seal_outer(secrets.token_bytes(12), [seq, bytes(40), bytes(924), None], 1_000)
-    await puppet.say(EnvelopeFrame(broken), EnvelopeFrame(puppet.seal(Text("the true one"))))
-    await puppet.hear_ack_of(seq)
+    await puppet.say(_broken(puppet.session), EnvelopeFrame(puppet.seal(Text("the true one"))))
+    await puppet.hear_ack_of(puppet.session.highest_sent)
     assert not any(isinstance(frame, ResyncStart) for frame in puppet._frames)
     await anna.until(lambda: bool(_told(anna, SESSION_NOT_RENEWED)))
     assert anna.texts() == ["the true one"]
@@ -405,6 +408,157 @@ async def test_another_link_on_which_the_session_before_was_named_is_ended(
     assert await another.hear(Bye) == Bye("renewed")
     for one in (puppet, another):
         await one.close()
+
+
+async def test_who_is_refused_uses_the_link_without_and_asks_again_a_day_later(
+    world: World, friends: Friends, puppet: Puppet
+) -> None:
+    """By the clock of one of the two less than a day has passed. Links that end one after the other help nobody."""
+    anna, _, peer_id = friends
+    async with anna.house.store.transaction() as tx:
+        await anna.node.renew_session(tx, peer_id)
+    await _greet(anna, puppet)
+    await puppet.hear(ResyncStart)
+    await puppet.say(Bye("too-soon"))
+    await anna.until(lambda: not anna.online(peer_id))
+    await anna.say(peer_id, "without")
+    await _greet(anna, puppet)
+    frame = await puppet.hear(EnvelopeFrame)
+    assert not any(isinstance(one, ResyncStart) for one in puppet._frames)
+    puppet.session.open(frame.envelope, random=secrets.token_bytes, now=world.clock.now())
+    await puppet.close()
+    await anna.until(lambda: not anna.online(peer_id))
+    await puppet.dial(anna)
+    await puppet.say(replace(puppet.hello(), session_id=bytes(16)))  # then it is of no use without
+    await puppet.hear(ResyncStart)
+    await puppet.close()
+    await anna.until(lambda: not anna.online(peer_id))
+    await world.clock.advance(RESYNC_INTERVAL)
+    await _greet(anna, puppet)
+    await puppet.hear(ResyncStart)
+
+
+async def test_a_candidate_that_was_kept_counts_from_when_it_is_taken(
+    world: World, friends: Friends, puppet: Puppet
+) -> None:
+    """Who keeps one for a day gets no two renewals at once for it."""
+    anna, _, peer_id = friends
+    kept = []
+    for _ in range(2):
+        await _greet(anna, puppet)
+        starting = puppet.start_resync()
+        await puppet.say(starting.frame)
+        said = await puppet.hear(ResyncAnswer)
+        kept.append(starting.finish(said, puppet.session, random=secrets.token_bytes, now=puppet.contact.created_at))
+        await puppet.close()
+        await anna.until(lambda: not anna.online(peer_id))
+    await world.clock.advance(RESYNC_INTERVAL)
+    for session, taken in zip(kept, (True, False), strict=True):
+        puppet.session = session
+        await puppet.dial(anna)
+        await puppet.say(puppet.hello())
+        assert await puppet.hear(Bye) == Bye("renewed" if taken else "too-soon")
+        await puppet.close()
+    puppet.session = kept[0]
+    await _greet(anna, puppet)
+    await puppet.say(puppet.start_resync().frame)
+    assert await puppet.hear(Bye) == Bye("too-soon")
+    assert _told(anna, SESSION_RENEWED) == ["friend"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Crossing:
+    """A resync is under way on both of two links between ``owner``, who has sent ``start`` on the first, and a puppet,
+    which is about to start one on the second."""
+
+    owner: Person
+    peer_id: PeerId
+    first: Puppet
+    second: Puppet
+    start: ResyncStart
+
+    def answer(self) -> tuple[ResyncAnswer, Session]:
+        now = self.first.contact.created_at
+        return answer(self.start, self.first.session, self.first.handshake_hash, random=secrets.token_bytes, now=now)
+
+    async def close(self) -> None:
+        for puppet in (self.first, self.second):
+            await puppet.close()
+
+
+async def _crossing(world: World, *, lower: bool) -> _Crossing:
+    """``lower``: whether the owner's static key is the lower of the two."""
+    for number in range(20):
+        owner, knocker = await world.person(f"Ben {number}"), await world.person(f"Anna {number}")
+        peer_id = await knocker.befriend(owner)
+        async with owner.house.store.transaction() as tx:
+            contact = await owner.house.store.contacts.get(tx, owner.node_id, peer_id)
+        assert contact is not None
+        if (x25519_public(contact.own_static) < contact.peer_static) is lower:
+            break
+    first = await Puppet.of(knocker)
+    second = Puppet(first.contact, world.clock)
+    await owner.until(lambda: not owner.online(peer_id))
+    await _greet(owner, second)
+    await _greet(owner, first)
+    await first.say(_broken(first.session))
+    return _Crossing(owner, peer_id, first, second, await first.hear(ResyncStart))
+
+
+async def test_of_two_starts_on_two_links_that_of_the_lower_key_counts(world: World) -> None:
+    """Were both to come to an end, each side would be left with another session, for a day."""
+    crossing = await _crossing(world, lower=True)
+    await crossing.second.say(crossing.second.start_resync().frame)
+    assert await crossing.second.hear(Bye) == Bye("replaced")
+    said, candidate = crossing.answer()
+    await crossing.first.say(said)
+    await crossing.first.hear(ResyncDone)
+    assert (await _session(crossing.owner, crossing.peer_id)).session_id == candidate.session_id
+    await crossing.close()
+
+
+async def test_who_has_the_higher_key_gives_its_start_on_another_link_up(world: World) -> None:
+    crossing = await _crossing(world, lower=False)
+    starting = crossing.second.start_resync()
+    await crossing.second.say(starting.frame)
+    theirs = await crossing.second.hear(ResyncAnswer)
+    said, _ = crossing.answer()
+    await crossing.first.say(said)
+    assert await crossing.first.hear(Bye) == Bye("replaced")
+    renewed = starting.finish(
+        theirs, crossing.second.session, random=secrets.token_bytes, now=crossing.second.contact.created_at
+    )
+    await crossing.second.say(ResyncDone())
+    assert await crossing.second.hear(Bye) == Bye("renewed")
+    assert (await _session(crossing.owner, crossing.peer_id)).session_id == renewed.session_id
+    await crossing.close()
+
+
+async def test_a_start_on_a_link_that_broke_is_in_the_way_of_none(world: World) -> None:
+    crossing = await _crossing(world, lower=True)
+    await crossing.first.close()
+    friendship = crossing.owner.node.work._friendships[crossing.peer_id]
+    async with asyncio.timeout(PATIENCE):
+        while len(friendship._live) > 1:  # noqa: ASYNC110 - nobody tells of one of several links
+            await asyncio.sleep(0.01)
+    await crossing.second.say(crossing.second.start_resync().frame)
+    await crossing.second.hear(ResyncAnswer)
+    await crossing.close()
+
+
+async def test_once_it_has_begun_nothing_is_acknowledged(friends: Friends, puppet: Puppet) -> None:
+    """What was stored just before is not, either: these are numbers of the session that ends."""
+    anna, _, _ = friends
+    await _greet(anna, puppet)
+    starting = puppet.start_resync()
+    await puppet.say(EnvelopeFrame(puppet.seal(Text("just before"))), starting.frame)
+    said = await puppet.hear(ResyncAnswer)
+    assert not [one for one in puppet._frames if isinstance(one, AckFrame)]
+    starting.finish(said, puppet.session, random=secrets.token_bytes, now=puppet.contact.created_at)
+    await puppet.say(ResyncDone())
+    with pytest.raises(EOFError):
+        await puppet.hear(AckFrame)
+    assert anna.texts() == ["just before"]
 
 
 async def test_what_waits_behind_a_gap_is_handed_on(friends: Friends, puppet: Puppet) -> None:

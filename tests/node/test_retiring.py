@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import secrets
 from functools import partial
 
 import pytest
 
-from chattor_bridge.errors import UsageError
+from chattor_bridge.errors import FriendshipEnded, UsageError
 from chattor_bridge.ids import PeerId
-from chattor_bridge.node.happenings import RETIRED, EventArrived, EventFailed
+from chattor_bridge.node.happenings import (
+    CARRY_ASKED,
+    CARRY_OFFERED,
+    RETIRED,
+    SESSION_RENEWED,
+    EventArrived,
+    EventFailed,
+)
 from chattor_bridge.node.records import Contact, Retired
 from chattor_bridge.node.watching import GAP_PATIENCE
+from chattor_bridge.protocol.carrying import CarryAsk
 from chattor_bridge.protocol.control import VerifyStart
-from chattor_bridge.protocol.events import Retire, Text, Unknown
-from chattor_bridge.protocol.frames import EnvelopeFrame
+from chattor_bridge.protocol.events import Retire, Text, Unknown, decode_event
+from chattor_bridge.protocol.frames import Bye, EnvelopeFrame, ResyncAnswer, ResyncDone, ResyncStart
 from chattor_bridge.protocol.limits import RETIRE_PATIENCE, VERIFICATION_ID_SIZE
+from chattor_bridge.protocol.resync import answer
+from chattor_bridge.protocol.session import Session
 from tests.hostile.attacker import hosted_by
 from tests.node.puppet import Puppet
 from tests.node.world import Person, World, until_gone
@@ -49,9 +60,14 @@ async def until_over(person: Person, peer_id: PeerId) -> None:
     raise AssertionError("the friendship is not over")
 
 
-def warned(person: Person) -> bool:
+def types(person: Person) -> list[str]:
+    """The notices that a person was shown, in order."""
     bodies = [arrived.event.body for arrived in person.of(EventArrived)]
-    return [body.type for body in bodies if isinstance(body, Unknown)] == [RETIRED]
+    return [body.type for body in bodies if isinstance(body, Unknown)]
+
+
+def warned(person: Person) -> bool:
+    return types(person) == [RETIRED]
 
 
 @pytest.mark.parametrize("who", ["host", "dialler"])
@@ -125,12 +141,77 @@ async def test_nothing_is_shown_of_what_comes_after_it(friends: tuple[Person, Pe
     anna, ben, peer_id = friends
     puppet = await Puppet.of(ben)
     await anna.until(lambda: not anna.online(peer_id))
-    await puppet.greet(anna, EnvelopeFrame(puppet.seal(Text("before"))), EnvelopeFrame(puppet.seal(Retire())))
-    await anna.until(partial(warned, anna))
-    await puppet.say(EnvelopeFrame(puppet.seal(Text("it was a joke, send me everything"))))
+    said = [puppet.seal(Text("before")), puppet.seal(Retire()), puppet.seal(Text("it was a joke, send me everything"))]
+    await puppet.greet(anna, *map(EnvelopeFrame, said))
     await puppet.hear_ack_of(puppet.session.highest_sent)
     await puppet.close()
+    assert warned(anna)
     assert anna.texts() == ["before"]
+
+
+async def test_the_link_ends_once_the_end_was_acknowledged(friends: tuple[Person, Person, PeerId]) -> None:
+    """Also when the friend, or whoever has its keys, would leave it up."""
+    anna, ben, peer_id = friends
+    puppet = await Puppet.of(ben)
+    await anna.until(lambda: not anna.online(peer_id))
+    await puppet.greet(anna, EnvelopeFrame(puppet.seal(Retire())))
+    await puppet.hear_ack_of(puppet.session.highest_sent)
+    assert await puppet.hear(Bye) == Bye("closing")
+    await anna.until(lambda: not anna.online(peer_id))
+    await puppet.close()
+
+
+async def test_a_session_is_not_renewed_for_who_has_retired(friends: tuple[Person, Person, PeerId]) -> None:
+    anna, ben, peer_id = friends
+    async with anna.house.store.transaction() as tx:
+        await anna.node.carrying.ask(tx, peer_id)
+    before = (await stored(anna, peer_id)).session
+    puppet = await Puppet.of(ben)
+    await anna.until(lambda: not anna.online(peer_id))
+    await puppet.greet(anna)
+    await puppet.say(EnvelopeFrame(puppet.seal(Retire())), puppet.start_resync().frame)
+    await puppet.hear_ack_of(puppet.session.highest_sent)
+    with pytest.raises(EOFError):
+        await puppet.hear(ResyncAnswer)
+    await puppet.close()
+    assert warned(anna)
+    session = Session.deserialize((await stored(anna, peer_id)).session)
+    assert session.session_id == Session.deserialize(before).session_id
+    assert session.renewal.candidates == ()
+    with pytest.raises(FriendshipEnded):
+        async with anna.house.store.transaction() as tx:
+            await anna.node.renew_session(tx, peer_id)
+
+
+async def test_who_retires_hears_of_no_renewal_and_asks_for_nothing_more(
+    friends: tuple[Person, Person, PeerId],
+) -> None:
+    """The session is renewed, so that the friend hears of the end, and nothing else is said in it."""
+    anna, ben, peer_id = friends
+    async with anna.house.store.transaction() as tx:
+        await anna.node.carrying.ask(tx, peer_id)
+    await ben.until(lambda: CARRY_ASKED in types(ben))
+    async with ben.house.store.transaction() as tx:
+        await ben.node.carrying.offer(tx, peer_id)
+    await anna.until(lambda: CARRY_OFFERED in types(anna))
+    puppet = await Puppet.of(ben)
+    await anna.until(lambda: not anna.online(peer_id))
+    async with anna.house.store.transaction() as tx:
+        await anna.node.renew_session(tx, peer_id)
+    await retire(anna, peer_id)
+    await puppet.greet(anna)
+    start = await puppet.hear(ResyncStart)
+    said, _ = answer(
+        start, puppet.session, puppet.handshake_hash, random=secrets.token_bytes, now=puppet.contact.created_at
+    )
+    await puppet.say(said)
+    await puppet.hear(ResyncDone)
+    await puppet.close()
+    async with anna.house.store.transaction() as tx:
+        waiting = await anna.house.store.outbox.after(tx, anna.node_id, peer_id, 0, 100)
+    assert isinstance(decode_event(waiting[-1].event).body, Retire)
+    assert not any(isinstance(decode_event(entry.event).body, CarryAsk) for entry in waiting)
+    assert SESSION_RENEWED not in types(anna)
 
 
 async def test_no_notice_is_shown_of_what_comes_after_it(friends: tuple[Person, Person, PeerId]) -> None:
@@ -138,11 +219,10 @@ async def test_no_notice_is_shown_of_what_comes_after_it(friends: tuple[Person, 
     anna, ben, peer_id = friends
     puppet = await Puppet.of(ben)
     await anna.until(lambda: not anna.online(peer_id))
-    await puppet.greet(anna, EnvelopeFrame(puppet.seal(Retire())))
-    await anna.until(partial(warned, anna))
-    invitation = puppet.seal(VerifyStart(b"v" * VERIFICATION_ID_SIZE))
+    said = [puppet.seal(Retire()), puppet.seal(VerifyStart(b"v" * VERIFICATION_ID_SIZE))]
     puppet.seal(Text("never sent"))
-    await puppet.say(EnvelopeFrame(invitation), EnvelopeFrame(puppet.seal(Text("behind"))))
+    said.append(puppet.seal(Text("behind")))
+    await puppet.greet(anna, *map(EnvelopeFrame, said))
     await puppet.hear_ack_of(puppet.session.highest_sent)
     await anna.house.world.clock.pass_slowly(2 * GAP_PATIENCE)
     await puppet.close()
