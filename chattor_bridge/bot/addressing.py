@@ -16,6 +16,8 @@ from chattor_bridge.node.views import ContactInfo
 async def only(request: Request, tx: Transaction, contacts: Sequence[ContactInfo], verb: str) -> ContactInfo:
     """The contact that is all that follows ``verb``. Raises: UsageError, NotFound."""
     contact, rest = await meant(request, tx, contacts, f"Say which contact: {verb} 1. contacts shows the numbers.")
+    if rest and request.heard.portal is not None:
+        raise UsageError(f"Here {verb} is about the friend of this conversation. Write just !chattor {verb}.")
     if rest:
         raise UsageError(f"{verb} takes a contact and nothing more.")
     return contact

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 
 from chattor_bridge.bot import (
     acting,
@@ -20,7 +23,7 @@ from chattor_bridge.bot import (
     rooms,
     verifying,
 )
-from chattor_bridge.bot.parser import Command, Commands
+from chattor_bridge.bot.parser import PORTAL_LEAD, Command, Commands
 from chattor_bridge.bot.request import Request
 from chattor_bridge.bridge.actions import Leave, OpenManagement, Say, Welcome
 from chattor_bridge.bridge.bridge import Desk
@@ -29,7 +32,7 @@ from chattor_bridge.bridge.listener import Deed, Heard, nothing
 from chattor_bridge.bridge.permissions import Level
 from chattor_bridge.bridge.speaking import ACCEPT_MARK, IGNORE_MARK
 from chattor_bridge.bridge.voice import Place
-from chattor_bridge.errors import Unavailable, UsageError
+from chattor_bridge.errors import NotNow, Unavailable, UsageError
 from chattor_bridge.ids import MatrixEventId, MatrixRoomId, MatrixUserId
 from chattor_bridge.node.ports import Transaction
 
@@ -55,8 +58,15 @@ ONLY_TEXT = (
     "this is to be the picture that contacts see: set it in your Matrix profile, and write profile avatar."
 )
 
-PORTAL_LEAD = "!chattor "
-"""What has to stand before a command in the room of a conversation: without it, it is said to the friend."""
+LED = "Here commands begin with !chattor."
+TYPED_HERE = "Here it is !chattor {usage}."
+"""In the room of a conversation, behind a refusal that names commands as they are typed in the room with the bot."""
+
+HELP_TAIL = "`help add` explains a command with examples. In the room of a conversation begin with `!chattor`."
+HELP_THERE = (
+    "What you can do here, about your friend and this conversation:\n\n{commands}\n\n`help rename` explains one. All "
+    "else that I can do works here too, begun in the same way; `help` in the room with me alone lists it."
+)
 
 ACCEPT_MARKS = frozenset({ACCEPT_MARK, "\N{HEAVY CHECK MARK}", "\N{BALLOT BOX WITH CHECK}"})
 IGNORE_MARKS = frozenset({IGNORE_MARK, "\N{HEAVY MULTIPLICATION X}", "\N{NEGATIVE SQUARED CROSS MARK}"})
@@ -119,7 +129,34 @@ class Bot:
             command, rest = self._commands.parse(heard.text, "" if heard.portal is None else PORTAL_LEAD)
         if not self._may_run(command, heard.sender):
             raise UsageError(FOR_ADMINS if self._may_use(heard.sender) else NOT_ALLOWED_ANY_MORE)
-        return await command.run(Request(self._desk, heard, rest))
+        request = Request(self._desk, heard, rest)
+        if heard.portal is None:
+            return await command.run(request)
+        return await self._run_there(command, replace(request, phrased=self._commands.led))
+
+    async def _run_there(self, command: Command, request: Request) -> Deed:
+        """In the room of a conversation, where a command as it is typed to the bot would be said to the friend."""
+        with self._refusing_there(command):
+            deed = await command.run(request)
+
+        async def there(tx: Transaction) -> None:
+            with self._refusing_there(command):
+                await deed(tx)
+
+        return there
+
+    @contextmanager
+    def _refusing_there(self, command: Command) -> Iterator[None]:
+        try:
+            yield
+        except NotNow:
+            raise
+        except UsageError as error:
+            said = str(error)
+            if PORTAL_LEAD in said or not self._commands.names_one(said):
+                raise
+            tail = TYPED_HERE.format(usage=command.usage_there) if command.counts_contacts else LED
+            raise UsageError(f"{said.removesuffix('.')}. {tail}") from error
 
     async def reacted(self, sender: MatrixUserId, place: Place, target: MatrixEventId, emoji: str) -> Deed:
         sign = emoji.replace(VARIATION_SELECTOR, "")
@@ -155,7 +192,12 @@ class Bot:
             shown = [each for each in (command, *related) if self._may_run(each, request.owner)]
             if not shown:
                 raise UsageError(FOR_ADMINS)
-            return request.answering("\n\n".join(_explain(each) for each in shown))
+            there = request.heard.portal is not None
+            return request.answering("\n\n".join(_explain(each, there=there) for each in shown))
+        if request.heard.portal is not None:
+            here = [each for each in self._commands.all if each.there is not None]
+            lines = "\n".join(f"- `{each.usage_there}`: {each.about}" for each in here)
+            return request.answering(HELP_THERE.format(commands=lines))
         groups: dict[str, list[Command]] = defaultdict(list)
         for command in self._commands.all:
             if not self._may_run(command, request.owner):
@@ -165,8 +207,7 @@ class Bot:
             f"**{group}**\n\n" + "\n".join(f"- `{each.usage}`: {each.about}" for each in members)
             for group, members in groups.items()
         ]
-        tail = "`help add` explains a command with examples. In the room of a conversation begin with `!chattor`."
-        return request.answering("\n\n".join([*text, tail]))
+        return request.answering("\n\n".join([*text, HELP_TAIL]))
 
     def _may_run(self, command: Command, user: MatrixUserId) -> bool:
         may = self._desk.level_of(user).grants(command.level)
@@ -179,10 +220,14 @@ class Bot:
         return GREETING if self._desk.host.node_of(owner) is None else WELCOME_BACK
 
 
-def _explain(command: Command) -> str:
-    text = [f"`{command.usage}`: {command.about}."]
+def _explain(command: Command, *, there: bool) -> str:
+    """All about a command, as it is typed in the room with the bot or ``there``, in that of a conversation."""
+    text = [f"`{command.usage_there if there else command.usage}`: {command.about}."]
     if command.details:
         text.append(command.details)
-    if command.examples:
-        text.append("For example: " + ", ".join(f"`{example}`" for example in command.examples))
+    examples = command.examples
+    if there and command.counts_contacts:
+        examples = [example for example in examples if example.startswith(PORTAL_LEAD)]
+    if examples:
+        text.append("For example: " + ", ".join(f"`{example}`" for example in examples))
     return "\n\n".join(text)

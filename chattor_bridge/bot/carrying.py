@@ -18,7 +18,7 @@ from chattor_bridge.node.ports import Transaction
 USAGE: Final = "Say what, and which contact: carry ask 1, carry leave 1, carry offer 1 or carry stop 1."
 
 NOBODY: Final = (
-    "Nobody holds your mail, and you hold nobody's. `carry ask 1` asks a contact; contacts shows the numbers. Your "
+    "Nobody holds your mail, and you hold nobody's. `carry ask 1` asks a contact; `contacts` shows the numbers. Your "
     "node is always on, so what matters more is whom you can help: `carry offer 1`."
 )
 
@@ -103,5 +103,6 @@ COMMANDS = (
             "carry limit 50",
             "!chattor carry stop",
         ),
+        there="[ask|leave|offer|stop]",
     ),
 )

@@ -141,7 +141,7 @@ async def retire_code(request: Request) -> Deed:
     codes = await node.codes()
 
     async def deed(tx: Transaction) -> None:
-        if not request.rest:
+        if not request.rest:  # there may be only one, and this has no way back
             raise UsageError("Say which code: code retire and its number. code list shows them.")
         code = await _find(tx, request, codes)
         await node.retire_code(tx, code.door_id)
@@ -155,6 +155,8 @@ async def retire_code(request: Request) -> Deed:
 async def _find(tx: Transaction, request: Request, codes: list[CodeInfo]) -> CodeInfo:
     if not request.rest and len(codes) == 1:
         return codes[0]
+    if codes and not request.rest:
+        raise UsageError("Say which code, by its number or label. code list shows them.")
     return await Numbers(request.desk.store).find(
         tx,
         request.node.node_id,

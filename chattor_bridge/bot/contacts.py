@@ -226,6 +226,7 @@ COMMANDS = (
         details="Nobody but you sees it. Without NAME they are called as they call themselves. In the room of a "
         "conversation leave NUMBER out.",
         examples=("rename 1 Ada from the choir", "!chattor rename Ada"),
+        there="NAME",
     ),
     Command(
         "block",
@@ -236,8 +237,17 @@ COMMANDS = (
         details="They see you offline. What they send meanwhile arrives when you write unblock. In the room of a "
         "conversation leave NUMBER out. As a reply to the notice of a request, it blocks the request.",
         examples=("block 1", "!chattor block"),
+        there="",
     ),
-    Command("unblock", "NUMBER", GROUP, "be there for a blocked contact again", unblock, examples=("unblock 1",)),
+    Command(
+        "unblock",
+        "NUMBER",
+        GROUP,
+        "be there for a blocked contact again",
+        unblock,
+        examples=("unblock 1",),
+        there="",
+    ),
     Command(
         "forget",
         "NUMBER",
@@ -246,6 +256,7 @@ COMMANDS = (
         forget,
         details="To be contacts again, one of you needs a friend code of the other.",
         examples=("forget 1", f"forget 1 {SURE}"),
+        there="",
     ),
     Command(
         "merge",
@@ -257,6 +268,7 @@ COMMANDS = (
         "when your friend was first, one of the two numbers is enough, or none in the room of a conversation. What you "
         "said and what waits goes on in one room, and the other says where.",
         examples=("merge 1 2", "!chattor merge"),
+        there="[NUMBER]",
     ),
     Command(
         "retire",
@@ -266,6 +278,7 @@ COMMANDS = (
         retire,
         details="For example when a device or a backup was stolen. Your friends are told, and need a new friend code.",
         examples=("retire 1", f"retire {ALL} {SURE}"),
+        there="",
     ),
     Command(
         "resync",
@@ -276,5 +289,6 @@ COMMANDS = (
         details="It begins anew by itself when it has to, for example after a database was restored; you need this "
         "only when messages stay away although both of you are online. Nothing that waits is lost. Once a day at most.",
         examples=("resync 1", "!chattor resync"),
+        there="",
     ),
 )

@@ -32,7 +32,9 @@ async def disappearing(request: Request) -> Deed:
             return
         timer = contact.preferences.timer
         said = f"disappears after {timer_in_words(timer)}" if timer else "stays"
-        await request.answer(tx, f"What you and **{name}** say {said}. `disappearing … 1d` or `… off` changes it.")
+        await request.answer(
+            tx, f"What you and **{name}** say {said}. `disappearing … 1d` or `disappearing … off` changes it."
+        )
 
     return deed
 
@@ -49,5 +51,6 @@ COMMANDS = (
         "change it, and both are told. It is agreed between the two programs; a contact can keep a copy all the same, "
         "and your homeserver keeps what is removed for some days.",
         examples=("disappearing 1 1d", "disappearing 1 off", "!chattor disappearing 30m"),
+        there="[TIME|off]",
     ),
 )

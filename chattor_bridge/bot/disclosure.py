@@ -117,6 +117,7 @@ COMMANDS = (
         details="Receipts are on and the others off, until you want it otherwise. Nobody is told that you changed it. "
         "`all` is for every contact you have and will have. In the room of a conversation leave NUMBER out.",
         examples=("privacy", "privacy 1 typing on", "privacy all receipts off", "!chattor privacy presence on"),
+        there="[receipts|typing|presence on|off]",
     ),
     Command(
         "mute",
@@ -127,9 +128,16 @@ COMMANDS = (
         details="What they write comes as notices, which clients show without a sound and without counting them. "
         "Pictures and files cannot be notices and ring as before.",
         examples=("mute 1", "!chattor mute"),
+        there="",
     ),
     Command(
-        "unmute", "NUMBER", GROUP, "hear a muted contact again", partial(mute, muted=False), examples=("unmute 1",)
+        "unmute",
+        "NUMBER",
+        GROUP,
+        "hear a muted contact again",
+        partial(mute, muted=False),
+        examples=("unmute 1",),
+        there="",
     ),
     Command(
         "note",
@@ -139,5 +147,6 @@ COMMANDS = (
         note,
         details="It is encrypted where it is kept, and nobody else sees it. `-` as TEXT takes it away.",
         examples=("note 1 Met at the choir", "note 1", "!chattor note -"),
+        there="[TEXT]",
     ),
 )

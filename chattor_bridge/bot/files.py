@@ -119,7 +119,14 @@ def _line(one: TransferInfo, friend: str) -> str:
 
 
 COMMANDS = (
-    Command("files", "", GROUP, "files on their way, to friends and from them", list_files),
+    Command(
+        "files",
+        "",
+        GROUP,
+        "files on their way, to friends and from them",
+        list_files,
+        there="",
+    ),
     Command(
         "files accept",
         "[NUMBER]",
@@ -128,6 +135,7 @@ COMMANDS = (
         accept,
         details="Small ones are fetched unasked. In the room of a conversation no number is needed while there is one.",
         examples=("files accept", "files accept 2"),
+        there="[NUMBER]",
     ),
     Command(
         "files cancel",
@@ -137,5 +145,6 @@ COMMANDS = (
         cancel,
         examples=("files cancel 2",),
         aliases=("files decline",),
+        there="[NUMBER]",
     ),
 )

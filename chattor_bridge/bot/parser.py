@@ -22,6 +22,14 @@ Handler = Callable[[Request], Awaitable[Deed]]
 MOST_WORDS = 2
 """Words in the longest command name."""
 
+PORTAL_LEAD = "!chattor "
+"""What has to stand before a command in the room of a conversation: without it, it is said to the friend."""
+
+_CODE = re.compile(r"(?<!\\)`([^`]+)`")
+_NUMBER = re.compile(r" (?:1|…)(?= |\Z)")
+"""What stands for a contact in what we say."""
+_WORD_OF_COMMAND = re.compile(r"[a-z-]+")
+
 _LEAD = re.compile(r"\A\s*(?:!chattor\b|[!/](?=\w))?\s*", re.IGNORECASE)
 _WORD = re.compile(r"\S+")
 
@@ -30,7 +38,8 @@ _WORD = re.compile(r"\S+")
 class Command:
     """``name`` is its words; ``arguments`` how its usage goes on; ``about`` one line for the list; ``details`` and
     ``examples`` for its own help. ``group`` is the heading it stands under. It is there for users of ``level`` and
-    above, and with ``everybody_with_a_node`` also for who has a node and may not use the bridge any more."""
+    above, and with ``everybody_with_a_node`` also for who has a node and may not use the bridge any more. ``there`` is
+    how its usage goes on in the room of a conversation, whose friend it is about; None when it is about none."""
 
     name: str
     arguments: str
@@ -42,10 +51,21 @@ class Command:
     aliases: Sequence[str] = ()
     level: Level = Level.USER
     everybody_with_a_node: bool = False
+    there: str | None = None
 
     @property
     def usage(self) -> str:
         return f"{self.name} {self.arguments}".strip()
+
+    @property
+    def usage_there(self) -> str:
+        """In the room of a conversation."""
+        return self.usage if self.there is None else f"{self.name} {self.there}".strip()
+
+    @property
+    def counts_contacts(self) -> bool:
+        """Whether it begins with the number of a contact, which it does not in the room of a conversation."""
+        return self.there is not None and "NUMBER" in self.arguments and "NUMBER" not in self.there
 
 
 class Commands:
@@ -68,6 +88,25 @@ class Commands:
             if name in self._by_name:
                 return self._by_name[name], typed[words[count - 1].end() :].strip()
         raise UsageError(self._advice(typed, [word[0].lower() for word in words], lead))
+
+    def led(self, text: str) -> str:
+        """``text``, CommonMark of ours, as it is said in the room of a conversation: each command that stands in it as
+        code is as it is typed there."""
+        return _CODE.sub(self._led, text)
+
+    def _led(self, code: re.Match[str]) -> str:
+        words = code[1].split(" ")
+        for count in range(min(MOST_WORDS, len(words)), 0, -1):
+            command = self._by_name.get(" ".join(words[:count]))
+            if command is not None:
+                typed = _NUMBER.sub("", code[1], count=1) if command.counts_contacts else code[1]
+                return f"`{PORTAL_LEAD}{typed}`"
+        return code[0]
+
+    def names_one(self, text: str) -> bool:
+        """Whether a word of this text could be meant as a command."""
+        names = {command.name.split()[0] for command in self.all}
+        return any(word in names for word in _WORD_OF_COMMAND.findall(text))
 
     def find(self, name: str) -> Command:
         """The command of this name. Raises: UsageError."""

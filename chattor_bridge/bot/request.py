@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from chattor_bridge.bridge.bridge import Desk
@@ -14,11 +15,13 @@ from chattor_bridge.node.ports import Transaction
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """``rest`` is what was typed after the words of the command, trimmed."""
+    """``rest`` is what was typed after the words of the command, trimmed; ``phrased`` puts an answer as it has to read
+    where it is given."""
 
     desk: Desk
     heard: Heard
     rest: str
+    phrased: Callable[[str], str] = str
 
     @property
     def owner(self) -> MatrixUserId:
@@ -48,7 +51,7 @@ class Request:
 
     async def answer(self, tx: Transaction, text: str) -> None:
         """Answer where it was asked, in CommonMark."""
-        await self.desk.voice.say(tx, self.heard.place, text)
+        await self.desk.voice.say(tx, self.heard.place, self.phrased(text))
 
     def answering(self, text: str) -> Deed:
         """The deed of answering and nothing else."""

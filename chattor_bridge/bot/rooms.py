@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 from urllib.parse import quote
 
-from chattor_bridge.bot.addressing import called, meant
+from chattor_bridge.bot.addressing import called, meant, only
 from chattor_bridge.bot.contacts import SURE
 from chattor_bridge.bot.parser import Command
 from chattor_bridge.bot.request import Request
@@ -29,9 +29,7 @@ async def chat(request: Request) -> Deed:
     conversations = request.desk.conversations
 
     async def deed(tx: Transaction) -> None:
-        contact, rest = await meant(request, tx, contacts, _WHICH.format(verb="chat"))
-        if rest:
-            raise UsageError("chat takes a contact and nothing more.")
+        contact = await only(request, tx, contacts, "chat")
         portal = await conversations.portal(tx, request.owner, node.node_id, contact.peer_id)
         await conversations.open(tx, portal)
         name = called(contact)
@@ -129,6 +127,7 @@ COMMANDS = (
         unbridge,
         details="What was said stays there for you to read. In the room of a conversation leave NUMBER out.",
         examples=("unbridge 1", "!chattor unbridge"),
+        there="",
     ),
     Command(
         "delete",
@@ -138,6 +137,7 @@ COMMANDS = (
         delete,
         details="Homeservers may forget a room nobody is in. Nothing is taken back from your friend.",
         examples=("delete 1", f"delete 1 {SURE}"),
+        there="",
     ),
     Command(
         "space",

@@ -85,5 +85,6 @@ COMMANDS = (
         details="Without a further word, shows the safety number to compare. emoji shows both of you seven pictures, "
         "while both are there; match or mismatch says what you found. In the room of a conversation leave NUMBER out.",
         examples=("verify 1", "verify 1 emoji", "!chattor verify match"),
+        there="[emoji|match|mismatch]",
     ),
 )

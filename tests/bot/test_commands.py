@@ -231,3 +231,44 @@ async def test_a_refusal_is_a_sentence_that_says_what_to_do_next(town: Town, fri
     assert await town.ask(management, "hlep") == "⚠ I do not know that command. Did you mean help?"
     assert await town.ask(room, "!chattor hlep") == "⚠ I do not know that command. Did you mean !chattor help?"
     assert "Write !chattor help" in await town.ask(room, "!chattor")
+
+
+async def test_help_in_a_conversation_lists_what_is_about_it_as_it_is_typed_there(town: Town, friend: Peer) -> None:
+    room = await town.befriend(friend)
+    text = await town.ask(room, "!chattor help")
+    typed = [line.partition("`")[2].partition("`")[0] for line in text.splitlines() if line.startswith("- ")]
+    assert {"!chattor rename NAME", "!chattor forget", "!chattor verify [emoji|match|mismatch]"} <= set(typed)
+    assert all(each.startswith("!chattor ") for each in typed)
+    assert "delete-everything" not in text
+    explained = await town.ask(room, "!chattor help disappearing")
+    assert "`!chattor disappearing [TIME|off]`" in explained
+    assert explained.endswith("For example: `!chattor disappearing 30m`")
+    assert "`!chattor code new Ada --once`" in await town.ask(room, "!chattor help code new")
+
+
+async def test_answers_in_a_conversation_name_commands_as_they_are_typed_there(town: Town, friend: Peer) -> None:
+    room = await town.befriend(friend)
+    management = await town.open_management()
+    assert "`!chattor unblock` ends it" in await town.ask(room, "!chattor block")
+    assert "`unblock` ends it" in await town.ask(management, "block 1")
+    await town.ask(room, "!chattor unblock")
+    assert "`!chattor disappearing 1d` or `!chattor disappearing off`" in await town.ask(room, "!chattor disappearing")
+    assert "`!chattor verify match`" in await town.ask(room, "!chattor verify")
+    for typed, answer in (
+        ("mute 1", "⚠ Here mute is about the friend of this conversation. Write just !chattor mute."),
+        ("code show 9", "⚠ There is no such code: code shows what there is. Here commands begin with !chattor."),
+        ("accept", "⚠ There is no request waiting for your answer."),
+    ):
+        assert await town.ask(room, f"!chattor {typed}") == answer
+    assert (await town.ask(room, "!chattor carry ask 1")).endswith("Here it is !chattor carry [ask|leave|offer|stop].")
+    assert (await town.ask(room, "!chattor privacy typing")).endswith(
+        "Here it is !chattor privacy [receipts|typing|presence on|off]."
+    )
+
+
+async def test_a_code_is_not_guessed_at_among_several(town: Town) -> None:
+    room = await _started(town)
+    for label in ("one", "two"):
+        await town.ask(room, f"code new {label}")
+        await town.idle()
+    assert await town.ask(room, "code park") == "⚠ Say which code, by its number or label. code list shows them."
