@@ -172,9 +172,7 @@ class _Readiness:
 
     def tor_changed(self, status: TorStatus) -> None:
         self._tor = status.state is TorState.READY
-        words = (
-            "connected" if self._tor else f"{status.state}, {status.percent}% {status.summary} {status.problem}".strip()
-        )
+        words = "connected" if self._tor else str(status).removeprefix("tor is ")
         if words != self._last_words:
             self._last_words = words
             log.info("tor: %s", words)

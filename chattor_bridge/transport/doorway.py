@@ -88,6 +88,13 @@ class Doorway:
             newcomer.unlink(missing_ok=True)
             raise
 
+    async def keep(self) -> None:
+        """Listen again when the socket's file was removed meanwhile. Raises: OSError when that cannot be."""
+        if self._server is not None and not self.path.exists():
+            log.warning("the socket of an onion was removed, and is made again")
+            self._server.close()
+            await self.open()
+
     def shut(self) -> None:
         """Accept no more streams; open ones go on."""
         if self._server is not None:

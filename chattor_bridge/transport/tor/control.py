@@ -39,7 +39,7 @@ DescriptorNews = Callable[[str, str], None]
 
 BootstrapNews = Callable[[Bootstrap], None]
 
-_SILENT = "tor does not answer its control connection"
+SILENT = "tor does not answer its control connection"
 _LOST = "the control connection to tor is lost"
 
 _MENDS: tuple[tuple[type[Exception], str], ...] = (
@@ -106,6 +106,7 @@ class Control:
         self._controller = controller
         self._asking = ThreadPoolExecutor(1, "tor-control")
         self._lost = asyncio.Event()
+        self.silent = False  # tor has not answered a command in time, and so the connection was closed
 
     @classmethod
     async def connect(
@@ -154,7 +155,7 @@ class Control:
             await asyncio.wait_for(loop.run_in_executor(control._asking, introduce), COMMAND_TIMEOUT)
         except TimeoutError as error:
             await control.close()
-            raise TorUnavailable(_SILENT) from error
+            raise TorUnavailable(SILENT) from error
         except (stem.ControllerError, stem.connection.AuthenticationFailure) as error:
             await control.close()
             mends = (mend for kind, mend in _MENDS if isinstance(error, kind))
@@ -177,8 +178,9 @@ class Control:
         try:
             answer = await asyncio.wait_for(asyncio.shield(asked), COMMAND_TIMEOUT)
         except TimeoutError as error:
+            self.silent = True
             await self.close()
-            raise TorUnavailable(_SILENT) from error
+            raise TorUnavailable(SILENT) from error
         except stem.ControllerError as error:
             raise TorUnavailable(_LOST) from error
         content: list[tuple[str, str, str]] = answer.content()

@@ -126,6 +126,7 @@ class ManagedTor(SupervisedTor):
 
     async def _live(self, user: TorUser, answered: asyncio.Future[None]) -> None:
         """The life of one process. Always ends in an exception: TorUnavailable, or cancellation."""
+        self.sockets.mkdir(mode=0o700, exist_ok=True)  # tor makes sockets, and no directory for them
         self._process = process = await TorProcess.launch(
             self._program, self._torrc(), self._directory, told=self._bootstrapping
         )

@@ -87,6 +87,14 @@ class Onions:
             upload.enough.set()  # its turn is over
         await self._delete(hosted)
 
+    async def keep_open(self) -> None:
+        """Have somebody at each onion's socket, whoever removes its file."""
+        for hosted in self:
+            try:
+                await hosted.doorway.keep()
+            except OSError as error:
+                log.warning("the socket of an onion cannot be made: %s", error.strerror)
+
     async def renew(self, hosted: HostedOnion, why: str) -> None:
         """Take an onion out of tor and queue it again, as the next: it is published, and nobody reaches it."""
         hosted.down(why)
@@ -124,6 +132,12 @@ class Onions:
                         turns.create_task(self._publish(control, hosted))
                 self._work.clear()
                 await self._work.wait()
+
+    def cut_off(self, why: str) -> None:
+        """Nobody reaches any of them, until `keep_published` begins anew."""
+        for hosted in self:
+            if hosted.is_published:
+                hosted.down(why)
 
     async def take_down(self) -> None:
         """Take every onion out of tor, for `keep_published` to begin anew."""

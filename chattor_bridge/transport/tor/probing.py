@@ -66,6 +66,7 @@ class Probing:
         """Probe what is due, one after another, until cancelled."""
         while True:
             await asyncio.sleep(LOOK)
+            await self._onions.keep_open()
             while (hosted := self._next()) is not None:
                 await self._probe(hosted)
                 await asyncio.sleep(_jitter(*PROBE_PAUSE))

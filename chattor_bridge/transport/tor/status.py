@@ -13,6 +13,7 @@ class TorState(StrEnum):
     STARTING = "starting"  # the process is being started, or does not answer yet
     CONNECTING = "connecting"  # it runs, and is finding its way into the network
     READY = "ready"
+    CUT_OFF = "cut off"  # it was ready, and has lost its network since
     RESTARTING = "restarting"  # it ended; the next start comes after a pause
     ABSENT = "not reachable"  # it is somebody else's, and does not answer; the next try comes after a pause
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar, Protocol
 
-from chattor_bridge.errors import ChattorError, TorUnusable
+from chattor_bridge.errors import ChattorError, TorUnavailable, TorUnusable
 from chattor_bridge.transport.tor.address import Address
-from chattor_bridge.transport.tor.control import Control
+from chattor_bridge.transport.tor.control import SILENT, Control
+from chattor_bridge.transport.tor.network import LOOK, has_network
 from chattor_bridge.transport.tor.process import DONE, Bootstrap
 from chattor_bridge.transport.tor.status import TorState, TorStatus
 
@@ -25,6 +27,13 @@ random."""
 
 STEADY_AFTER = 120.0
 """Seconds a tor must have been in use for its next end to count as the first again."""
+
+HEARTBEAT = 15.0
+"""Seconds between two questions to tor, whether it answers and has its network. A control connection whose other end
+vanished without a word, or that belongs to a tor that hangs, would else go unnoticed until somebody dials."""
+
+LOOKS_WITHOUT = 2
+"""Looks in a row that find no network until it counts as gone: between two relays there is a moment without one."""
 
 IDLE = Bootstrap(0, "")
 
@@ -39,6 +48,12 @@ class TorUser(Protocol):
 
     async def detached(self) -> None:
         """The control connection is gone, and every onion with it."""
+
+    def cut_off(self, why: str) -> None:
+        """tor has lost its network: nobody reaches what is published, whatever tor believes."""
+
+    async def back(self) -> None:
+        """It has its network again."""
 
     def descriptor_news(self, action: str, address: str) -> None:
         """Something happened to a descriptor."""
@@ -69,6 +84,7 @@ class SupervisedTor(ABC):
         self._bootstrap = IDLE
         self._attached = False
         self._problem = ""
+        self._silence = ""
         self._restarts = 0
         self._ready = asyncio.Event()
         self._supervising: asyncio.Task[None] | None = None
@@ -78,6 +94,8 @@ class SupervisedTor(ABC):
         """How it is now."""
         state = self._state
         if state is TorState.STARTING and self._attached:
+            if self._silence:
+                return TorStatus(TorState.CUT_OFF, self._version, problem=self._silence, restarts=self._restarts)
             state = TorState.READY if self._bootstrap.percent >= DONE else TorState.CONNECTING
         return TorStatus(
             state=state,
@@ -153,8 +171,12 @@ class SupervisedTor(ABC):
     async def _serve(
         self, control: Control, user: TorUser, answered: asyncio.Future[None], *ends: asyncio.Task[int]
     ) -> None:
-        """Let ``user`` have it until the connection is lost, or one of ``ends`` has come; closes the connection."""
+        """Let ``user`` have it until the connection is lost, or one of ``ends`` has come; closes the connection.
+
+        Raises: TorUnavailable when tor does not answer any more, or is of no use.
+        """
         lost = asyncio.create_task(control.lost())
+        watching: asyncio.Task[None] | None = None
         try:
             await user.attached(control)
             self._attached = True
@@ -162,13 +184,51 @@ class SupervisedTor(ABC):
             self._changed()
             if not answered.done():
                 answered.set_result(None)
-            await asyncio.wait({lost, *ends}, return_when=asyncio.FIRST_COMPLETED)
+            watching = asyncio.create_task(self._watch(control, user))
+            await asyncio.wait({lost, watching, *ends}, return_when=asyncio.FIRST_COMPLETED)
+            if control.silent:
+                raise TorUnavailable(SILENT)
+            if watching.done():
+                watching.result()
         finally:
+            if watching is not None:
+                watching.cancel()
+                await asyncio.wait({watching})
             self._attached = False
+            self._silence = ""
             self._changed()
             await user.detached()
             lost.cancel()
             await control.close()
+
+    async def _watch(self, control: Control, user: TorUser) -> None:
+        """Ask tor how it is, until the connection is lost, or closed because tor does not answer.
+
+        Raises: TorUnavailable when nobody can dial through tor any more.
+        """
+        without, heard = 0, time.time()
+        while True:
+            await asyncio.sleep(HEARTBEAT)
+            if isinstance(self.socks, Path) and not self.socks.exists():
+                raise TorUnavailable("the socket through which tor is to be dialled was removed")
+            try:
+                said = await control.command(LOOK)
+            except TorUnavailable:
+                return
+            if self._bootstrap.percent < DONE or has_network(said):
+                without, heard = 0, time.time()
+                if self._silence:
+                    log.info("tor has its network again")
+                    self._silence = ""
+                    self._changed()
+                    await user.back()
+                continue
+            without += 1
+            if without == LOOKS_WITHOUT:
+                self._silence = f"no connection to its network since {_in_words(heard)}"
+                log.warning("tor is cut off: %s", self._silence)
+                self._changed()
+                user.cut_off(f"tor is cut off: {self._silence}")
 
     def _bootstrapping(self, bootstrap: Bootstrap) -> None:
         self._bootstrap = bootstrap
@@ -187,3 +247,7 @@ class SupervisedTor(ABC):
             self._ready.clear()
         if self._told is not None:
             self._told(status)
+
+
+def _in_words(moment: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(moment))

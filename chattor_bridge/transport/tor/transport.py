@@ -175,16 +175,16 @@ class TorTransport:
             self._probing.doubt()
             return
         log.info("the machine slept; every onion is published again")
-        await self._stop_publishing()
-        await self._onions.take_down()
-        try:
-            # Connections that nobody answers any more would keep tor waiting for minutes. Nothing but these ends.
-            for disabled in (1, 0) if self._tor.ours else ():
-                await control.command(f"SETCONF DisableNetwork={disabled}")
-        except TorUnavailable:
-            log.info("tor went away during the sleep")
-        if self._control is control:
-            self._publishing = asyncio.create_task(self._publish_when_ready(control))
+        await self._begin_anew(control, drop_connections=self._tor.ours)
+
+    def cut_off(self, why: str) -> None:
+        """tor has lost its network, and nobody reaches our onions."""
+        self._onions.cut_off(why)
+
+    async def back(self) -> None:
+        """tor has its network again. Where it introduces whom to our onions may be gone: all are published anew."""
+        if self._control is not None:
+            await self._begin_anew(self._control, drop_connections=False)
 
     async def attached(self, control: Control) -> None:
         """Put client keys and onions into a fresh tor."""
@@ -208,6 +208,18 @@ class TorTransport:
         self._onions.descriptor_news(action, address)
         if action in ("RECEIVED", "FAILED") and (fetched := self._fetched.get(address)) is not None:
             fetched.set()
+
+    async def _begin_anew(self, control: Control, *, drop_connections: bool) -> None:
+        await self._stop_publishing()
+        await self._onions.take_down()
+        try:
+            # Connections that nobody answers any more would keep tor waiting for minutes. Nothing but these ends.
+            for disabled in (1, 0) if drop_connections else ():
+                await control.command(f"SETCONF DisableNetwork={disabled}")
+        except TorUnavailable:
+            log.info("tor went away while everything began anew")
+        if self._control is control and self._publishing is None:
+            self._publishing = asyncio.create_task(self._publish_when_ready(control))
 
     async def _publish_when_ready(self, control: Control) -> None:
         await self._tor.ready()
