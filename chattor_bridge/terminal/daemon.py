@@ -202,10 +202,10 @@ async def run_daemon(
                 bell,
             )
             stack.callback(home.socket.unlink, missing_ok=True)
-            listener = stack.enter_context(closing(home.listen()))
+            server = stack.enter_context(closing(ControlServer(home, service.answer)))
             async with asyncio.TaskGroup() as group:
                 work = [
-                    group.create_task(ControlServer(listener, service.answer).serve()),
+                    group.create_task(server.serve()),
                     *([group.create_task(AcceptingPairs(node, store, bell).run())] if headless else []),
                     group.create_task(Forgetting(store, node.node_id, clock, bell, settings.keep_days).run()),
                 ]

@@ -37,6 +37,7 @@ class Home:
         self.files = self.directory / "files"
         self.socket = self.directory / "control.sock"
         self.lock = self.directory / "lock"
+        self._inode: int | None = None
 
     @property
     def exists(self) -> bool:
@@ -106,6 +107,7 @@ class Home:
         try:
             with self._reachable() as address:
                 listener.bind(address)
+            self._inode = self.socket.stat().st_ino
         except BaseException:
             listener.close()
             raise
@@ -114,6 +116,14 @@ class Home:
         listener.listen()
         listener.setblocking(False)
         return listener
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether commands find the socket that `listen` made last."""
+        try:
+            return self.socket.stat().st_ino == self._inode
+        except OSError:
+            return False
 
     def connect(self) -> socket.socket:
         """A connection to the daemon. Raises: CommandError when nobody answers."""

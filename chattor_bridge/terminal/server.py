@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 
 from chattor_bridge.errors import ChattorError, MalformedData, Unavailable, UsageError
 from chattor_bridge.terminal.control import MAX_LINE_BYTES, Answer, Request, decode_request, encode_answer
 from chattor_bridge.terminal.exits import CommandError, Exit
+from chattor_bridge.terminal.home import Home
 
 MAX_CONNECTIONS = 64
 """Commands at work at once: far more than a person or a script has open, `follow` included."""
 
 REQUEST_TIMEOUT = 10.0
 """Seconds in which a connection must have sent its request: a command sends it at once."""
+
+LOOK_INTERVAL = 1.0
+"""Seconds between two looks whether the socket is where commands look for it: nobody types the next one sooner."""
 
 Answers = Callable[[Request, asyncio.Event], AsyncGenerator[Answer, None]]
 """Answers a request; the event is set when whoever asked has gone away, which an endless answer must heed."""
@@ -25,25 +28,49 @@ log = logging.getLogger(__name__)
 
 
 class ControlServer:
-    """Serves a listening socket until it is cancelled. Nothing that goes wrong with one command touches another."""
+    """Serves the socket of a home until it is cancelled. Nothing that goes wrong with one command touches another."""
 
-    def __init__(self, listener: socket.socket, answers: Answers) -> None:
-        self._listener = listener
+    def __init__(self, home: Home, answers: Answers) -> None:
+        self._home = home
         self._answers = answers
         self._connections = 0
+        self._listener = home.listen()
 
     async def serve(self) -> None:
-        """Serve for ever; cancel it to stop."""
+        """Serve for ever; cancel it to stop. A socket whose file was removed is made again."""
         async with asyncio.TaskGroup() as group:
 
             def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
                 group.create_task(self._serve_one(reader, writer))
 
-            server = await asyncio.start_unix_server(connected, sock=self._listener, limit=MAX_LINE_BYTES)
+            while True:
+                server = await asyncio.start_unix_server(connected, sock=self._listener, limit=MAX_LINE_BYTES)
+                try:
+                    await self._moved()
+                finally:
+                    server.close()
+
+    def close(self) -> None:
+        """Listen no more, also when `serve` was never called."""
+        self._listener.close()
+
+    async def _moved(self) -> None:
+        """Return when there is another listener, because commands do not find the one that was there."""
+        failed = False
+        while True:
+            await asyncio.sleep(LOOK_INTERVAL)
+            if self._home.is_listening:
+                failed = False
+                continue
             try:
-                await asyncio.get_running_loop().create_future()  # until cancelled
-            finally:
-                server.close()
+                self._listener = self._home.listen()
+            except OSError as error:
+                if not failed:
+                    log.error("the socket for commands was removed and cannot be made again: %s", error.strerror)
+                failed = True
+            else:
+                log.warning("the socket for commands was removed, and is made again")
+                return
 
     async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._connections += 1

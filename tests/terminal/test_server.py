@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from chattor_bridge.errors import AddressInUse, NotFound, TorUnavailable
+from chattor_bridge.terminal import server as server_module
 from chattor_bridge.terminal.client import ask, ask_once
 from chattor_bridge.terminal.control import MAX_LINE_BYTES, Answer, Done, Item, Request
 from chattor_bridge.terminal.exits import CommandError, Exit
@@ -63,8 +64,8 @@ def home(tmp_path: Path) -> Home:
 @asynccontextmanager
 async def serving(home: Home) -> AsyncIterator[Answers]:
     answers = Answers()
-    with closing(home.listen()) as listener:
-        task = asyncio.create_task(ControlServer(listener, answers.answer).serve())
+    with closing(ControlServer(home, answers.answer)) as server:
+        task = asyncio.create_task(server.serve())
         try:
             yield answers
         finally:
@@ -75,6 +76,24 @@ async def serving(home: Home) -> AsyncIterator[Answers]:
 async def test_an_answer_comes_in_parts(home: Home) -> None:
     async with serving(home):
         assert await ask_once(home, "echo", text="Grüße\n日本") == ([{"text": "Grüße\n日本"}], {"end": True})
+
+
+@pytest.mark.parametrize("how", ["removed", "replaced"])
+async def test_a_socket_that_was_removed_is_made_again(home: Home, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    monkeypatch.setattr(server_module, "LOOK_INTERVAL", 0.01)
+    async with serving(home) as answers, aclosing(ask(home, "wait")) as waiting:
+        assert await anext(waiting) == Item({})
+        if how == "removed":
+            home.socket.unlink()
+        else:
+            (other := home.directory / "other").touch()
+            other.rename(home.socket)
+        async with asyncio.timeout(PATIENCE):
+            while not home.is_listening:  # noqa: ASYNC110 - there is no event for a file that is made
+                await asyncio.sleep(0.01)
+        assert (await ask_once(home, "echo"))[1] == {"end": True}
+        assert stat.S_IMODE(home.socket.stat().st_mode) == 0o600
+        assert not answers.left.is_set()  # and who was there before is still served
 
 
 async def test_only_the_owner_may_use_it(home: Home) -> None:
