@@ -179,6 +179,7 @@ class Node(Codes, Parting, Disclosure, Disappearing):
         code = FriendCode.parse(code_text)
         check_text(note, MAX_NOTE, "the note", allowed="\n\t")
         self._around.budget.check_room(self.node_id)
+        await self._store.nodes.for_update(tx, self.node_id)  # whoever adds the same code meanwhile comes second
         for door in await self._store.doors.of_node(tx, self.node_id):
             if ed25519_public(door.onion_seed) == code.door:
                 raise UsageError("this is a friend code of your own")

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from chattor_bridge.errors import AlreadyExists
 from chattor_bridge.node.happenings import KnockReceived
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.preferences import SHARED_AT_FIRST, Shared
@@ -72,6 +73,15 @@ async def test_none_of_two_changes_of_a_node_is_lost(world: World) -> None:
                 await host.resume(tx, node)
                 for shared in (Shared.PRESENCE, Shared.TYPING):
                     await node.share(tx, None, shared, on=shared in SHARED_AT_FIRST)
+
+
+async def test_the_same_friend_code_is_added_once(world: World) -> None:
+    """Two requests would make two friendships with one person, and of each a half in two rooms."""
+    anna, ben = await world.person("Anna"), await world.person("Ben")
+    adding = partial(ben.node.add, code_text=await anna.code(), note="")
+    with pytest.raises(AlreadyExists):
+        await _at_once(ben, adding, adding)
+    assert len(await ben.node.outgoing()) == 1
 
 
 async def test_a_friend_sees_the_name_and_the_picture_that_are_new_at_once(world: World) -> None:
