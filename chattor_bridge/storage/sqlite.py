@@ -227,6 +227,8 @@ class SqliteEngine:
     async def stop(self) -> None:
         database, self._database = self._database, None
         if database is not None:
+            with suppress(DatabaseUnusable):  # only so that nothing is written into another
+                self._file.require_in_place()
             try:
                 async with asyncio.timeout(STOP_TIMEOUT):
                     await database.stop()
@@ -270,6 +272,7 @@ class SqliteEngine:
                 self._damage = error  # nothing is written to it any more
                 raise
             finally:
+                self._file.wrote()
                 await turn.__aexit__(None, None, None)
         finally:
             self._turns.release()

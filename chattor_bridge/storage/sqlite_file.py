@@ -8,8 +8,10 @@ import fcntl
 import os
 import secrets
 import sqlite3
+import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from chattor_bridge.errors import ChattorError, DatabaseUnavailable, DatabaseUnusable
 from chattor_bridge.storage.key import FILE_MODE, FORBIDDEN_MODE, sync_directory
@@ -25,6 +27,18 @@ MARK_OFFSET, MARK_SIZE = 60, 4
 
 MARK_BITS = 31
 """Of a random ``user_version``, which is signed."""
+
+INDEX_SIZE = 136
+SALTS, CARRIED, BEGUN = slice(32, 40), slice(96, 100), slice(128, 132)
+"""Where the ``-shm`` says how much of which log SQLite has carried over into the file, and how much it has begun to
+(https://www.sqlite.org/walformat.html, 2.1)."""
+
+SHARED_LOCK, SHARED_LOCK_SIZE = 0x40000002, 510
+"""Bytes that whoever reads a database has locked, so that SQLite does not end its log meanwhile
+(https://www.sqlite.org/src/file/src/os.h)."""
+
+NO_MARK = 1 << MARK_BITS
+"""What no file has for a mark."""
 
 MAX_LOCK_LENGTH = 64
 """Bytes read of a lock file: a process id and two marks."""
@@ -56,6 +70,14 @@ NOT_OURS_CODES = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sq
 _AS_OWNER = ": run this as the user to whom it and its directory belong, or give both to this one with chown"
 
 
+class _Progress(NamedTuple):
+    """How much of a log is in the file, as SQLite's index has it."""
+
+    log: bytes
+    carried: bytes
+    begun: bytes
+
+
 class SqliteFile:
     """One database file. ``open`` and ``close`` block: run them in a thread where that matters."""
 
@@ -65,6 +87,10 @@ class SqliteFile:
         self._marks: tuple[int, ...] = ()
         self._identities: dict[Path, tuple[int, int]] = {}
         self._size = 0
+        self._index: int | None = None
+        self._progress: _Progress | None = None
+        self._written_at = 0
+        self._reading: int | None = None
 
     def open(self) -> None:
         """Take the file for this process; make it if it is not there, check it if it is.
@@ -95,10 +121,12 @@ class SqliteFile:
         """SQLite has made its companions: they stay as they are until it closes them."""
         paths = [self._beside(companion) for companion in COMPANIONS]
         self._identities = {path: _identity(path.stat()) for path in paths if path.exists()}
+        self._index = os.open(self._beside("-shm"), os.O_RDONLY | os.O_CLOEXEC)
+        self._progress = None
 
     def require_in_place(self) -> None:
-        """Raises: DatabaseUnusable when a file that was opened is not the one at its path any more, or was cut off:
-        what is written would be lost with it."""
+        """Raises: DatabaseUnusable when a file that was opened is not the one at its path any more, or was cut off or
+        written over: what is written would be lost with it."""
         try:
             found = {path: path.stat() for path in self._identities}
         except FileNotFoundError:
@@ -111,12 +139,18 @@ class SqliteFile:
                     f"the database {self.path}, or a file of SQLite's beside it, was moved, removed or replaced while "
                     "it was in use: put back what belongs there, and start again"
                 )
-        size = found[self.path].st_size
-        if size < self._size:  # SQLite makes it larger, and never smaller
+        if self._is_written_over(found[self.path]):
+            self._leave_as_it_is()
             raise DatabaseUnusable(
-                f"the database {self.path} was cut off or written over while it was in use: restore it from a backup"
+                f"the database {self.path} was cut off or written over while it was in use: put a backup there, remove "
+                f"{self._beside('-wal')} and {self._beside('-shm')}, and start again"
             )
-        self._size = size
+
+    def wrote(self) -> None:
+        """SQLite may have written to the file just now, for us."""
+        if self._reading is None and (progress := self._look()) != self._progress:
+            with contextlib.suppress(OSError):  # `require_in_place` will see why
+                self._progress, self._written_at = progress, self.path.stat().st_mtime_ns
 
     def mark(self, write: Callable[[int], bool]) -> None:
         """Have ``write`` mark the database; it says whether the mark is in the file, or perhaps in the log alone.
@@ -128,10 +162,38 @@ class SqliteFile:
         self._sign((mark,) if write(mark) else ())
 
     def close(self) -> None:
-        """Let the next process in."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        """Let the next process in. Not before SQLite has closed its files: see `_take`."""
+        for descriptor in filter(None, (self._index, self._reading, self._lock)):
+            os.close(descriptor)
+        self._index = self._reading = self._lock = None
+
+    def _is_written_over(self, found: os.stat_result) -> bool:
+        """Whether somebody has written to the file otherwise than by way of SQLite: it writes what the log has, says
+        in its index that it will before it does, and when it has; and it never makes the file smaller."""
+        if self._reading is not None or found.st_size < self._size:
+            return True
+        self._size = found.st_size
+        progress, before = self._look(), self._progress
+        silent = before is not None and progress == before and before.carried == before.begun
+        if silent and found.st_mtime_ns != self._written_at:
+            return True
+        self._progress, self._written_at = progress, found.st_mtime_ns
+        return False
+
+    def _look(self) -> _Progress | None:
+        if self._index is None:
+            return None
+        index = os.pread(self._index, INDEX_SIZE, 0)
+        return _Progress(index[SALTS], index[CARRIED], index[BEGUN])
+
+    def _leave_as_it_is(self) -> None:
+        """Keep SQLite from writing the log into what is there now, which may be a backup: at its closing, as a reader
+        does, and at the next start, by a mark that no file has."""
+        if self._reading is None:
+            self._reading = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            lock = struct.pack("hhqqi4x", fcntl.F_RDLCK, os.SEEK_SET, SHARED_LOCK, SHARED_LOCK_SIZE, 0)
+            fcntl.fcntl(self._reading, fcntl.F_OFD_SETLK, lock)
+            self._sign((NO_MARK,))
 
     def _take(self) -> None:
         """Lock a file beside the database, because closing any descriptor of the database itself would drop SQLite's

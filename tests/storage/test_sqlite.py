@@ -249,6 +249,15 @@ async def test_what_was_read_cannot_change_before_it_is_written_back(store: Stor
         await store.nodes.add(tx, records.node())
 
 
+def _damage(path: Path) -> None:
+    """As a disk does: it leaves no date."""
+    before = path.stat()
+    with path.open("r+b") as file:
+        file.seek(4096 * 4)
+        file.write(b"\xff" * (size(path) - 4096 * 4))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
 async def test_damage_that_shows_later_is_named(store: Store, path: Path) -> None:
     await records.settle(store)
     async with store.transaction() as tx:
@@ -256,9 +265,7 @@ async def test_damage_that_shows_later_is_named(store: Store, path: Path) -> Non
             await store.outbox.add(tx, records.NODE, records.entry(seq))
     await store.stop()
     await store.start()  # with nothing in memory
-    with path.open("r+b") as file:
-        file.seek(4096 * 4)
-        file.write(b"\xff" * (size(path) - 4096 * 4))
+    _damage(path)
     with pytest.raises(DatabaseUnusable, match="damaged"):
         async with store.transaction() as tx:
             await store.outbox.after(tx, records.NODE, records.PEER, 0, 999)

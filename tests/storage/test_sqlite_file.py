@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import filecmp
 import os
 import shutil
 import signal
@@ -96,6 +97,40 @@ class TestInUse:
         for _ in range(2):
             with pytest.raises(DatabaseUnusable, match="cut off or written over"):
                 await put(store, "lost")
+
+    @pytest.mark.parametrize("noticed", [pytest.param(True, id="at work"), pytest.param(False, id="when it stops")])
+    async def test_a_backup_that_is_copied_over_it_is_noticed_and_stays_whole(
+        self, store: Store, path: Path, tmp_path: Path, noticed: bool
+    ) -> None:
+        """One that this very program has written, as large as what is there now."""
+        await records.settle(store)
+        await put(store, "backed up")
+        backup = tmp_path / "backup"
+        with contextlib.closing(sqlite3.connect(path)) as reading, contextlib.closing(sqlite3.connect(backup)) as copy:
+            reading.backup(copy)
+        await put(store, "later")
+        await store.scrub()
+        await put(store, "in the log")
+        shutil.copyfile(backup, path)
+        for _ in range(2 if noticed else 0):
+            with pytest.raises(DatabaseUnusable, match=r"cut off or written over .* put a backup there, remove .*-wal"):
+                await put(store, "lost")
+        await store.stop()
+        assert filecmp.cmp(path, backup, shallow=False)
+        with pytest.raises(DatabaseUnusable, match=r"is not the one that .*-wal belongs to"):
+            await store.start()
+        for ending in ("-wal", "-shm"):
+            beside(path, ending).unlink()
+        await store.start()
+        assert await value(store) == "backed up"
+
+    async def test_another_program_may_write_the_log_into_it(self, store: Store, path: Path) -> None:
+        """As some that make backups do."""
+        for number in range(3):
+            await put(store, str(number))
+            with contextlib.closing(sqlite3.connect(path)) as other:
+                assert other.execute("PRAGMA wal_checkpoint(FULL)").fetchone()[0] == 0
+        assert await value(store) == "2"
 
 
 class TestBackup:
