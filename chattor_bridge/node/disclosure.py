@@ -71,7 +71,7 @@ class Disclosure(NodePart):
         async with self._store.transaction() as tx:
             preferences = await self._preferences(tx, peer_id)
         if Shared.TYPING in preferences.shares:
-            self.work.signal(peer_id, Typing(on))
+            self.work.friendships.signal(peer_id, Typing(on))
 
     async def be(self, state: Here) -> None:
         """Our owner is there or not, for those who may see it. It is forgotten when this program ends.
@@ -80,7 +80,7 @@ class Disclosure(NodePart):
         """
         if self.work.presence is not state:
             self.work.presence = state
-            for peer_id in self.work.peers_online():
+            for peer_id in self.work.friendships.peers_online():
                 await self.work.show_presence(peer_id)
 
     @property
@@ -98,9 +98,9 @@ class Disclosure(NodePart):
         """What was shown, or no longer is, the friend sees at once."""
         match shared:
             case Shared.PRESENCE if self.work.presence is not Here.UNKNOWN:
-                self.work.signal(peer_id, Presence(self.work.presence if on else Here.UNKNOWN))
+                self.work.friendships.signal(peer_id, Presence(self.work.presence if on else Here.UNKNOWN))
             case Shared.TYPING if not on:
-                self.work.signal(peer_id, Typing(on=False))
+                self.work.friendships.signal(peer_id, Typing(on=False))
             case _:
                 pass
 

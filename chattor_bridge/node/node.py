@@ -112,7 +112,7 @@ class Node(Codes, Parting, Disclosure, Disappearing):
                 one.peer_id,
                 one.peer_name,
                 one.alias,
-                self.work.online(one.peer_id),
+                self.work.friendships.online(one.peer_id),
                 queued[one.peer_id],
                 one.created_at,
                 one.blocked,
@@ -121,14 +121,14 @@ class Node(Codes, Parting, Disclosure, Disappearing):
                 one.retired is not None,
                 None if one.version == NO_VERSION else one.capabilities,
                 preferences.get(one.peer_id, Preferences(self.work.record.shares)),
-                *self.work.shown_by(one.peer_id),
+                *self.work.friendships.shown_by(one.peer_id),
             )
             for one in contacts
         ]
 
     def online(self, peer_id: PeerId) -> bool:
         """Whether a link with this friend is up."""
-        return self.work.online(peer_id)
+        return self.work.friendships.online(peer_id)
 
     async def understands(self, tx: Transaction, peer_id: PeerId, event_type: str) -> bool:
         """Whether the friend's program knows this type of event, as far as we know. Raises: NotFound."""
@@ -303,7 +303,7 @@ class Node(Codes, Parting, Disclosure, Disappearing):
             )
         session.renewal.want(Reason.ASKED)
         await self._store.contacts.save(tx, replace(contact, session=session.serialize()))
-        tx.after_commit(lambda: self.work.renew(peer_id))
+        tx.after_commit(lambda: self.work.friendships.renew(peer_id))
 
     async def set_profile_name(self, tx: Transaction, name: str) -> None:
         """Let every friend know what to call us from now on; 1 to `MAX_NAME` bytes. Raises: UsageError."""

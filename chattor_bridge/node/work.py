@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from chattor_bridge.errors import NotFound
 from chattor_bridge.ids import KnockId, NodeId, OnionKey, PeerId
 from chattor_bridge.node.answering import LinkOnion
 from chattor_bridge.node.carrying.work import CarryingWork
 from chattor_bridge.node.expiry import Expiry, preferences_of
 from chattor_bridge.node.filedesk import FileDesk
 from chattor_bridge.node.friendship import Friendship
+from chattor_bridge.node.friendships import Friendships
 from chattor_bridge.node.hosted import HostedOnions
 from chattor_bridge.node.hosting import Hostings
 from chattor_bridge.node.housekeeping import Housekeeping
@@ -44,7 +44,7 @@ from chattor_bridge.node.surroundings import Surroundings
 from chattor_bridge.node.transferring import Transferring
 from chattor_bridge.node.views import Counters, Trouble, WorkStatus
 from chattor_bridge.protocol.limits import RETIRE_PATIENCE
-from chattor_bridge.protocol.signals import Here, Presence, Signal
+from chattor_bridge.protocol.signals import Here, Presence
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +69,7 @@ class NodeWork:
         self.record = record
         self.counters = Counters()
         self.presence = Here.UNKNOWN
+        self.friendships = Friendships(self._friendship, self._start)
         self.expiry = Expiry(around, record.node_id, self._held_up, lambda *gone: self.desk.disappeared(*gone))
         self.mailbox = Mailbox(
             record.node_id,
@@ -88,17 +89,19 @@ class NodeWork:
             self.mailbox,
             self.counters,
             self.desk,
-            friendship=lambda peer_id: self._friendships.get(peer_id),
+            friendship=self.friendships.by_peer.get,
             wake=self.wake,
             run_stream=self._in_own_task,
         )
-        self.transferring = Transferring(around, record.node_id, self.desk, online=self.online, follow=self._follow)
+        self.transferring = Transferring(
+            around, record.node_id, self.desk, online=self.friendships.online, follow=self.friendships.follow
+        )
         self.merging = Merging(
             around, record.node_id, self.mailbox, wake=self.wake, join_carrying=self.carrying.agreements.join
         )
         self.hostings = Hostings(around, self._in_own_task)
         self._hosted = HostedOnions(
-            around, record.node_id, self.mailbox, look_again=self.look_again, tell=self._tell_onions
+            around, record.node_id, self.mailbox, look_again=self.look_again, tell=self.friendships.tell_onions
         )
         self._onions = OurOnions(around, self.counters, self._link_onion)
         self._housekeeping = Housekeeping(
@@ -107,18 +110,15 @@ class NodeWork:
             self.mailbox,
             self.desk,
             self._hosted,
-            friends=lambda: {peer_id: one.online for peer_id, one in self._friendships.items()},
+            friends=lambda: {peer_id: one.online for peer_id, one in self.friendships.by_peer.items()},
             look_again=self.look_again,
             on_failure=self._held_up,
         )
         self.trouble = Trouble()
         self._merges = around.repairing()
         self._merging_later: asyncio.Task[None] | None = None
-        self._friendships: dict[PeerId, Friendship] = {}
         self._knockings: dict[KnockId, Knocking] = {}
         self._tasks: dict[KnockId, asyncio.Task[None]] = {}
-        self._dialling: dict[PeerId, asyncio.Task[None]] = {}
-        self._parted: set[PeerId] = set()
         self._group: asyncio.TaskGroup | None = None
         self._look = asyncio.Event()
         self._spread = spread
@@ -132,34 +132,15 @@ class NodeWork:
 
     def wake(self, peer_id: PeerId) -> None:
         """Something was put into this friend's outbox."""
-        friendship = self._friendships.get(peer_id)
-        if friendship is not None:
-            friendship.wake()
+        self.friendships.wake(peer_id)
         self.carrying.wake(peer_id)
-
-    def signal(self, peer_id: PeerId, signal: Signal) -> None:
-        """Say this to a friend who is there now; our owner wants it to be seen."""
-        friendship = self._friendships.get(peer_id)
-        if friendship is not None:
-            friendship.signal(signal)
-
-    def shown_by(self, peer_id: PeerId) -> tuple[bool, Here]:
-        """Whether a friend types, and whether it is there, as far as it shows that."""
-        friendship = self._friendships.get(peer_id)
-        if friendship is None:
-            return False, Here.UNKNOWN
-        return friendship.signalling.typing, friendship.signalling.presence
-
-    def peers_online(self) -> list[PeerId]:
-        """Friends to whom a link is up."""
-        return [peer_id for peer_id, friendship in self._friendships.items() if friendship.online]
 
     async def show_presence(self, peer_id: PeerId) -> None:
         """Let a friend see whether our owner is there, if it may. Raises: DatabaseUnavailable."""
         async with self._around.store.transaction() as tx:
             preferences = await self.preferences(tx, peer_id)
         if Shared.PRESENCE in preferences.shares:
-            self.signal(peer_id, Presence(self.presence))
+            self.friendships.signal(peer_id, Presence(self.presence))
 
     async def preferences(self, tx: Transaction, peer_id: PeerId) -> Preferences:
         """What our owner wants with this friend."""
@@ -169,17 +150,10 @@ class NodeWork:
         if self.presence is not Here.UNKNOWN and self._group is not None:
             self._group.create_task(self._guard(self.show_presence(peer_id)))
 
-    def renew(self, peer_id: PeerId) -> None:
-        """The session with this friend is to be renewed."""
-        friendship = self._friendships.get(peer_id)
-        if friendship is not None:
-            friendship.renew()
-
     async def woken(self) -> None:
         """The machine slept, or its clock jumped: look at every link, dial and knock now, and see what is due."""
         await self.transferring.woken()
-        for friendship in self._friendships.values():
-            friendship.woken()
+        self.friendships.woken()
         for knocking in self._knockings.values():
             knocking.woken()
         self._housekeeping.woken()
@@ -188,12 +162,7 @@ class NodeWork:
 
     def part(self, peer_id: PeerId, peer_onion: OnionKey | None) -> None:
         """Our owner has blocked or forgotten this friend: end every link, and keep no key of its onion."""
-        self._parted.add(peer_id)
-        friendship, dialling = self._friendships.pop(peer_id, None), self._dialling.pop(peer_id, None)
-        if friendship is not None:
-            friendship.part()
-        if dialling is not None:
-            dialling.cancel()
+        self.friendships.part(peer_id)
         if peer_onion is not None and self._group is not None:
             self._group.create_task(self._guard(self._around.transport.forget(peer_onion)))
         self.look_again()
@@ -225,24 +194,8 @@ class NodeWork:
 
     def meet_again(self, peer_id: PeerId) -> None:
         """Our owner has unblocked this friend."""
-        self._parted.discard(peer_id)
+        self.friendships.meet_again(peer_id)
         self.look_again()
-
-    def _tell_onions(self, peer_id: PeerId) -> None:
-        friendship = self._friendships.get(peer_id)
-        if friendship is not None:
-            friendship.tell_onions()
-
-    def online(self, peer_id: PeerId) -> bool:
-        """Whether a link to this friend is up."""
-        friendship = self._friendships.get(peer_id)
-        return friendship is not None and friendship.online
-
-    async def _follow(self, peer_id: PeerId, onion: OnionKey) -> None:
-        friendship = self._friendships.get(peer_id)
-        if friendship is None:
-            raise NotFound("no such contact")
-        await friendship.follow(onion)
 
     async def run(self) -> None:
         """Work until cancelled. The friends' links end before the onions are taken down."""
@@ -258,8 +211,7 @@ class NodeWork:
         finally:
             self._group = None
             self._tasks.clear()
-            self._friendships.clear()
-            self._dialling.clear()
+            self.friendships.clear()
             self._knockings.clear()
             self.hostings.forget()
             self._around.budget.leave(self._node_id)
@@ -271,7 +223,7 @@ class NodeWork:
     def work_status(self) -> tuple[WorkStatus, ...]:
         """What every worker is doing."""
         lines = [self._line("node", self._node_id, self.trouble)]
-        lines += [self._line("friend", one.peer_id, one.trouble) for one in self._friendships.values()]
+        lines += [self._line("friend", one.peer_id, one.trouble) for one in self.friendships.by_peer.values()]
         lines += [self._line("knock", knock_id, one.trouble) for knock_id, one in self._knockings.items()]
         lines += [self._line("carrier", peer_id, trouble) for peer_id, trouble in self.carrying.troubles()]
         lines += [self._line("shelf", b"", trouble) for trouble in self.carrying.hostings.troubles().values()]
@@ -358,8 +310,8 @@ class NodeWork:
         moments = sorted(jitter(self._around.random, 0, longest) for _ in on_disk.contacts)
         latest_first = sorted(on_disk.contacts, key=lambda one: one.heard_at, reverse=True)
         for contact, moment in zip(latest_first, moments, strict=True):
-            if contact.peer_id not in self._parted:  # since it was read
-                self._befriend(contact.peer_id, moment)
+            if not self.friendships.parted_from(contact.peer_id):  # since it was read
+                self.friendships.begin(contact.peer_id, moment)
 
     def _link_onion(self, onion: OnionKey) -> LinkOnion:
         return LinkOnion(
@@ -368,35 +320,29 @@ class NodeWork:
             onion,
             self.mailbox,
             self.counters,
-            befriend=self._befriend,
+            befriend=self.friendships.begin,
             ask_to_carry=self.carrying.agreements.ask,
             transferring=self.transferring,
         )
 
-    def _befriend(self, peer_id: PeerId, delay: float = 0.0) -> Friendship:
-        """The live half of a contact that is on disk, running. Raises: NotFound when our owner wants no more of it."""
-        if peer_id in self._parted:
-            raise NotFound("this friend was blocked or forgotten meanwhile")
-        friendship = self._friendships.get(peer_id)
-        if friendship is None:
-            friendship = Friendship(
-                self._around,
-                self._node_id,
-                peer_id,
-                self.mailbox,
-                asks=partial(self._hosted.asks, peer_id),
-                carry=partial(self.carrying.on_link, peer_id),
-                on_change=self.look_again,
-                on_greeted=self._greeted_by,
-                on_link=self._look_at_files,
-            )
-            self._friendships[peer_id] = friendship
-            assert self._group is not None  # only called by what runs in it
-            run = partial(friendship.run, delay)
-            self._dialling[peer_id] = self._group.create_task(self._keep_running(friendship.trouble, run))
-            self.look_again()  # its onion is open to one client only, now
-            self.carrying.look_again()
-        return friendship
+    def _friendship(self, peer_id: PeerId) -> Friendship:
+        return Friendship(
+            self._around,
+            self._node_id,
+            peer_id,
+            self.mailbox,
+            asks=partial(self._hosted.asks, peer_id),
+            carry=partial(self.carrying.on_link, peer_id),
+            on_change=self.look_again,
+            on_greeted=self._greeted_by,
+            on_link=self._look_at_files,
+        )
+
+    def _start(self, friendship: Friendship, delay: float) -> asyncio.Task[None]:
+        assert self._group is not None  # only called by what runs in it
+        self.look_again()  # the friend's onion is open to one client only, now
+        self.carrying.look_again()
+        return self._group.create_task(self._keep_running(friendship.trouble, partial(friendship.run, delay)))
 
     # --- keeping it up -----------------------------------------------------------------------------------------------
 

@@ -41,7 +41,7 @@ async def three(world: World) -> Three:
 
 
 def _say_on_link(person: Person, peer_id: PeerId, *frames: Frame) -> None:
-    [connection] = person.node.work._friendships[peer_id]._live
+    [connection] = person.node.work.friendships.by_peer[peer_id]._live
     for frame in frames:
         connection._link.send(frame)
     connection.wake()
@@ -115,7 +115,7 @@ async def test_who_is_blocked_and_unblocked_at_once_is_left_something_only_witho
 
     def looks_at_its_link() -> bool:
         found = [one._friendship for one in work.carrying._depositing.values()]
-        return bool(found) and found == [work._friendships.get(three.with_sam)]
+        return bool(found) and found == [work.friendships.by_peer.get(three.with_sam)]
 
     await _until(looks_at_its_link)
 
@@ -268,7 +268,7 @@ async def test_a_carrier_cannot_have_us_fill_the_shelf_of_a_sender(
 
 async def test_who_says_much_about_carrying_is_read_slowly(three: Three) -> None:
     """Each word of it has us look at all friends."""
-    three.rita.node.work._friendships[three.with_sam]._allowance.spend(DAILY_ALLOWANCE - 10 * COSTLY)
+    three.rita.node.work.friendships.by_peer[three.with_sam]._allowance.spend(DAILY_ALLOWANCE - 10 * COSTLY)
     async with three.sam.house.store.transaction() as tx:
         said = [
             await three.sam.node.send(tx, three.with_sam, ShelfClose(ShelfId(secrets.token_bytes(16))))

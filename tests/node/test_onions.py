@@ -246,7 +246,7 @@ async def test_two_who_dial_at_once_keep_one_link_and_lose_nothing(world: World)
     assert ben.texts() == [f"a{turn}" for turn in range(5)]
     async with asyncio.timeout(PATIENCE):
         while True:
-            if all(len(one.node.work._friendships[peer_id]._live) == 1 for one in (anna, ben)):
+            if all(len(one.node.work.friendships.by_peer[peer_id]._live) == 1 for one in (anna, ben)):
                 break
             await asyncio.sleep(0.01)
 
@@ -267,7 +267,7 @@ async def test_the_owner_ends_no_link_but_one_too_many(world: World) -> None:
     assert (await puppet.hear(Bye)).reason == "replaced"
     assert ben.online(peer_id)
     async with asyncio.timeout(PATIENCE):  # it ends after its last word
-        while len(ben.node.work._friendships[peer_id]._live) > MAX_LINKS:  # noqa: ASYNC110 - polled, no event
+        while len(ben.node.work.friendships.by_peer[peer_id]._live) > MAX_LINKS:  # noqa: ASYNC110 - polled, no event
             await asyncio.sleep(0.01)
     await puppet.close()
 

@@ -257,7 +257,7 @@ class Person:
 
     def allow(self, peer_id: PeerId, daily: int) -> None:
         """From its next link on, this friend may have so many bytes stored a day, and not what all may."""
-        friendship = self.node.work._friendships[peer_id]
+        friendship = self.node.work.friendships.by_peer[peer_id]
         friendship._allowance = Allowance(friendship._around.clock, daily)
 
     async def befriend(self, owner_of_code: Person) -> PeerId:
