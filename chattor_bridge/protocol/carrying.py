@@ -1,4 +1,5 @@
-"""Bodies of the events by which friends carry for each other. Implements docs/protocol/carriers.md, "Events".
+"""Bodies of the events by which friends carry for each other. Implements docs/protocol/carriers.md, "Agreeing" and
+"Shelves".
 
 R is whoever is carried for, C the carrier, S somebody who writes to R. The first three are shown to people; the others
 are between the nodes.

@@ -1,4 +1,4 @@
-"""What two friends say to each other on a file stream. Implements docs/protocol/files.md, "Frames".
+"""What two friends say to each other on a file stream. Implements docs/protocol/files.md, "Stream".
 
 One Noise message holds one frame, with the same head as a frame of a link: a type byte, a u16 big-endian length, a
 body; then padding.

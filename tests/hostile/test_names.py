@@ -1,4 +1,4 @@
-"""Names made to be taken for something else: docs/threat-model.md, "A stranger with a code"."""
+"""Names made to be taken for something else: docs/threat-model.md, "A stranger with a friend code"."""
 
 from __future__ import annotations
 
