@@ -181,7 +181,7 @@ class NodeWork:
                 contact = await self.mailbox.end(tx, await self.mailbox.locked(tx, contact.peer_id))
                 await self._around.store.contacts.save(tx, contact)
                 self.mailbox.parted(tx, contact)
-            elif contact.retired is Retired.OVER and contact.peer_id in self._friendships:
+            elif contact.retired is Retired.OVER and contact.peer_id in self.friendships.by_peer:
                 self.mailbox.parted(tx, contact)
             if contact.retired is not Retired.OVER:
                 left.append(contact)

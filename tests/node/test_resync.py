@@ -537,7 +537,7 @@ async def test_who_has_the_higher_key_gives_its_start_on_another_link_up(world: 
 async def test_a_start_on_a_link_that_broke_is_in_the_way_of_none(world: World) -> None:
     crossing = await _crossing(world, lower=True)
     await crossing.first.close()
-    friendship = crossing.owner.node.work._friendships[crossing.peer_id]
+    friendship = crossing.owner.node.work.friendships.by_peer[crossing.peer_id]
     async with asyncio.timeout(PATIENCE):
         while len(friendship._live) > 1:  # noqa: ASYNC110 - nobody tells of one of several links
             await asyncio.sleep(0.01)
