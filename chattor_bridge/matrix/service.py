@@ -11,7 +11,7 @@ from chattor_bridge.ids import MatrixUserId
 from chattor_bridge.matrix.client import Client
 from chattor_bridge.matrix.discretion import hush_mautrix
 from chattor_bridge.matrix.encryption.encryption import Encryption
-from chattor_bridge.matrix.encryption.keystore import EncryptionStore
+from chattor_bridge.matrix.encryption.records import EncryptionStore
 from chattor_bridge.matrix.hearing import Hearing
 from chattor_bridge.matrix.homeserver import MatrixHomeserver
 from chattor_bridge.matrix.listener import Accept, Listener

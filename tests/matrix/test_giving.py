@@ -17,7 +17,7 @@ from mautrix.types import IdentityKey, RoomID, SigningKey
 from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.ids import MatrixRoomId
 from chattor_bridge.matrix.encryption import giving, hearing, tending, welcome
-from chattor_bridge.matrix.encryption.keystore import ACCOUNT, INBOUND, OLM
+from chattor_bridge.matrix.encryption.records import ACCOUNT, INBOUND, OLM
 from chattor_bridge.matrix.service import MatrixService
 from chattor_bridge.node.clock import SystemClock
 from chattor_bridge.storage import Store

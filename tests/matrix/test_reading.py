@@ -17,7 +17,7 @@ from chattor_bridge.errors import KeyMissing, Undecryptable
 from chattor_bridge.matrix.encryption import hearing
 from chattor_bridge.matrix.encryption.hearing import MOST_SKIPPED, Ears
 from chattor_bridge.matrix.encryption.identity import ONE_TIME_KEYS
-from chattor_bridge.matrix.encryption.keystore import INBOUND, OLM, SEEN
+from chattor_bridge.matrix.encryption.records import INBOUND, OLM, SEEN
 from chattor_bridge.matrix.service import MatrixService
 from chattor_bridge.node.clock import SystemClock
 from chattor_bridge.storage import Store

@@ -18,7 +18,8 @@ from chattor_bridge.ids import MatrixRoomId, MatrixUserId
 from chattor_bridge.matrix.client import Client
 from chattor_bridge.matrix.encryption.hearing import Ears
 from chattor_bridge.matrix.encryption.identity import Identity
-from chattor_bridge.matrix.encryption.keystore import ROOM, SHARED, EncryptionStore, KeyStore
+from chattor_bridge.matrix.encryption.people import People
+from chattor_bridge.matrix.encryption.records import ROOM, SHARED, EncryptionStore
 from chattor_bridge.matrix.encryption.tending import Tending
 from chattor_bridge.node.ports import Clock
 
@@ -90,11 +91,11 @@ class Encryption:
 
     async def _forget_devices(self, people: Iterable[str]) -> None:
         """For as long as they shared no room with the bot, nobody has told us of a change."""
-        keys = KeyStore(self._store, self._household.bot, reads=False)
+        known = People(self._store, self._household.bot)
         for person in people:
-            if await keys.knows(UserID(person)):
-                await keys.forget_person(UserID(person))
-        await keys.save()
+            if await known.knows(UserID(person)):
+                await known.forget_person(UserID(person))
+        await known.save()
 
     async def settings(self, user: MatrixUserId, room_id: MatrixRoomId) -> JsonObject | None:
         """The content of the room's ``m.room.encryption``, ``None`` when it is not encrypted.

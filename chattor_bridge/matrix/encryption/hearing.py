@@ -36,7 +36,7 @@ from chattor_bridge.errors import HomeserverRefused, KeyMissing, Unavailable, Un
 from chattor_bridge.failpoints import failpoint
 from chattor_bridge.matrix.discretion import without_content
 from chattor_bridge.matrix.encryption.identity import ONE_TIME_KEYS, Identity
-from chattor_bridge.matrix.encryption.keystore import INBOUND, OLM, PERSON, ROOM, SEEN, SHARED, EncryptionStore
+from chattor_bridge.matrix.encryption.records import INBOUND, OLM, PERSON, ROOM, SEEN, SHARED, EncryptionStore
 from chattor_bridge.matrix.encryption.welcome import Welcome
 from chattor_bridge.matrix.parsing import parse_object
 from chattor_bridge.node.patience import Backoff, describe, heed_cancellation, unless

@@ -42,7 +42,8 @@ from chattor_bridge.matrix.client import DEVICE_ID, Client
 from chattor_bridge.matrix.encryption import recovery
 from chattor_bridge.matrix.encryption.device import DeviceApi, Machine
 from chattor_bridge.matrix.encryption.giving import Given, Giving
-from chattor_bridge.matrix.encryption.keystore import ACCOUNT, OLM, EncryptionStore, KeyStore
+from chattor_bridge.matrix.encryption.keystore import KeyStore
+from chattor_bridge.matrix.encryption.records import ACCOUNT, OLM, EncryptionStore
 from chattor_bridge.node.ports import Clock
 
 DEVICE_LETTERS = 10

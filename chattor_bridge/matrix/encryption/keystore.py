@@ -1,8 +1,4 @@
-"""Where mautrix's Olm machine keeps what it must not forget: in our database, sealed, in transactions of ours.
-
-It reads through to the database. What it writes waits in memory until `save`, so that everything one step changes is
-committed together, with whatever else belongs to that step: the decrypted event, or the place in the stream of keys.
-Nothing that came in is acknowledged before it is saved.
+"""Where mautrix's Olm machine keeps what it must not forget: in `Records`, each step of it in one transaction.
 
 What we encrypt with is of this run alone, and made anew by the next: a database that was put back to an earlier state
 must not make the same key encrypt twice, nor leave us speaking in sessions that the other side has left behind.
@@ -11,7 +7,7 @@ must not make the same key encrypt twice, nor leave us speaking in sessions that
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from mautrix.crypto import (
     CryptoStore,
@@ -21,36 +17,12 @@ from mautrix.crypto import (
     Session,
 )
 from mautrix.crypto.sessions import RatchetSafety
-from mautrix.types import (
-    CrossSigner,
-    CrossSigningUsage,
-    DeviceID,
-    DeviceIdentity,
-    EventID,
-    IdentityKey,
-    RoomID,
-    SessionID,
-    SigningKey,
-    TOFUSigningKey,
-    TrustState,
-    UserID,
-)
+from mautrix.types import DeviceID, EventID, IdentityKey, RoomID, SessionID, SigningKey, UserID
 
 from chattor_bridge.bridge.records import JsonObject
-from chattor_bridge.bridge.store_ports import RoomKeys
 from chattor_bridge.ids import MatrixUserId
-from chattor_bridge.node.ports import Transaction
-from chattor_bridge.node.store_ports import NodeStore
-
-ACCOUNT, OLM, INBOUND, SEEN, PERSON = "account", "olm", "inbound", "seen", "person"
-"""Kinds of records: the account itself; Olm sessions with one device; Megolm sessions of others; which event used which
-index of one, both named by session and speaker; and, shared by all accounts, somebody's devices and keys."""
-
-SHARED = ""
-
-ROOM = "room"
-"""Kind of the shared record that says how a room is encrypted. It is never taken back: no homeserver can make us speak
-in clear where we did not."""
+from chattor_bridge.matrix.encryption.people import People
+from chattor_bridge.matrix.encryption.records import ACCOUNT, INBOUND, OLM, SEEN, EncryptionStore
 
 OLM_SESSIONS = 8
 """Olm sessions kept with one device. Two sides that open one at the same time have two; who makes more has lost its
@@ -62,22 +34,13 @@ UNPROTECTED = ""
 _REDACTED = "this store keeps nothing of a session it forgets"
 
 
-class EncryptionStore(NodeStore, Protocol):
-    """The part of the bridge's store that encryption works with."""
-
-    @property
-    def room_keys(self) -> RoomKeys: ...
-
-    def recovery_key(self) -> bytes:
-        """32 bytes that outlive the database, as the store key does."""
-
-
-class KeyStore(CryptoStore):
+class KeyStore(People, CryptoStore):
     """The keys of one of our users. Not for two tasks at once: `Identity` sees to that.
 
     Olm sessions of a user that never reads are kept for the length of one `forget_sessions` to the next."""
 
     def __init__(self, store: EncryptionStore, user: MatrixUserId, *, reads: bool) -> None:
+        super().__init__(store, user)
         self.account_id = user
         self.speaker = UserID("")
         """Whose Megolm sessions are meant: anybody in a room has the keys of everybody there, and may give them out as
@@ -86,60 +49,12 @@ class KeyStore(CryptoStore):
         self._olm: dict[IdentityKey, list[Session]] = {}
         self._outbound: dict[RoomID, OutboundGroupSession] = {}
         self.pickle_key = UNPROTECTED
-        self._store = store
-        self._unsaved: dict[tuple[str, str, str], JsonObject | None] = {}
-
-    async def save(self, tx: Transaction | None = None) -> None:
-        """Commit what was written, in ``tx`` if there is one. Raises: DatabaseUnavailable; nothing is lost then."""
-        if not self._unsaved:
-            return
-        if tx is None:
-            async with self._store.transaction() as tx:
-                await self.save(tx)
-            return
-        written = dict(self._unsaved)
-        for (account, kind, name), value in written.items():
-            if kind == PERSON and value is not None and value["devices"] is not None:
-                known = await self._store.room_keys.get(tx, account, kind, name)
-                if known is not None and known["changes"] > value["changes"]:  # changed since we asked for them
-                    value = {**value, "devices": None, "changes": known["changes"]}
-            if value is None:
-                await self._store.room_keys.remove(tx, account, kind, name)
-            else:
-                await self._store.room_keys.put(tx, account, kind, name, value)
-        tx.after_commit(lambda: self._saved(written))
-
-    def _saved(self, written: dict[tuple[str, str, str], JsonObject | None]) -> None:
-        for place, value in written.items():
-            if self._unsaved.get(place) is value:
-                self._unsaved.pop(place, None)
-
-    def discard(self) -> None:
-        """Forget what was written and not saved."""
-        self._unsaved.clear()
 
     def abandon(self) -> None:
-        """Forget that, and every session with other devices, as after a restart."""
+        """Forget what was not saved, and every session with other devices, as after a restart."""
         self.discard()
         self._olm.clear()
         self._outbound.clear()
-
-    async def read(self, kind: str, name: str, account: str | None = None) -> JsonObject | None:
-        """A record as it will be once everything is saved."""
-        place = (self.account_id if account is None else account, kind, name)
-        if place in self._unsaved:
-            return self._unsaved[place]
-        async with self._store.transaction() as tx:
-            return await self._store.room_keys.get(tx, *place)
-
-    def write(self, kind: str, name: str, value: JsonObject | None, account: str | None = None) -> None:
-        """Replace a record, or with ``None`` remove it, at the next `save`."""
-        self._unsaved[(self.account_id if account is None else account, kind, name)] = value
-
-    async def names(self, kind: str, account: str | None = None) -> list[str]:
-        """The records of this kind that are on disk."""
-        async with self._store.transaction() as tx:
-            return await self._store.room_keys.names(tx, self.account_id if account is None else account, kind)
 
     # --- the account ------------------------------------------------------------------------------------------------
 
@@ -287,90 +202,6 @@ class KeyStore(CryptoStore):
     async def remove_outbound_group_sessions(self, rooms: list[RoomID]) -> None:
         for room_id in rooms:
             await self.remove_outbound_group_session(room_id)
-
-    # --- other people -----------------------------------------------------------------------------------------------
-
-    async def _person(self, user_id: UserID) -> JsonObject:
-        nobody: JsonObject = {"devices": None, "met": False, "changes": 0, "signing": {}, "signatures": []}
-        return await self.read(PERSON, user_id, SHARED) or nobody
-
-    def _write_person(self, user_id: UserID, person: JsonObject) -> None:
-        self.write(PERSON, user_id, person, SHARED)
-
-    async def forget_person(self, user_id: UserID) -> None:
-        """Ask for this person's devices again when they are next needed."""
-        person = await self._person(user_id)
-        self._write_person(user_id, {**person, "devices": None, "changes": person["changes"] + 1})
-
-    async def knows(self, user_id: UserID) -> bool:
-        """Whether this person's devices were ever asked for, because something was to be said to them."""
-        return bool((await self._person(user_id))["met"])
-
-    async def get_devices(self, user_id: UserID) -> dict[DeviceID, DeviceIdentity] | None:
-        devices = (await self._person(user_id))["devices"]
-        if devices is None:
-            return None
-        return {
-            DeviceID(device_id): DeviceIdentity(
-                user_id=user_id,
-                device_id=DeviceID(device_id),
-                identity_key=IdentityKey(identity_key),
-                signing_key=SigningKey(signing_key),
-                trust=TrustState.UNVERIFIED,
-                deleted=False,
-                name="",
-            )
-            for device_id, (identity_key, signing_key) in devices.items()
-        }
-
-    async def get_device(self, user_id: UserID, device_id: DeviceID) -> DeviceIdentity | None:
-        return (await self.get_devices(user_id) or {}).get(device_id)
-
-    async def find_device_by_key(self, user_id: UserID, identity_key: IdentityKey) -> DeviceIdentity | None:
-        devices = await self.get_devices(user_id) or {}
-        return next((device for device in devices.values() if device.identity_key == identity_key), None)
-
-    async def put_devices(self, user_id: UserID, devices: dict[DeviceID, DeviceIdentity]) -> None:
-        person = await self._person(user_id)
-        known = {device_id: [device.identity_key, device.signing_key] for device_id, device in devices.items()}
-        self._write_person(user_id, {**person, "devices": known, "met": True})
-
-    async def filter_tracked_users(self, users: list[UserID]) -> list[UserID]:
-        return [user_id for user_id in users if (await self._person(user_id))["devices"] is not None]
-
-    async def put_cross_signing_key(self, user_id: UserID, usage: CrossSigningUsage, key: SigningKey) -> None:
-        person = await self._person(user_id)
-        _, first = person["signing"].get(usage.value, (key, key))
-        person["signing"][usage.value] = [key, first]
-        self._write_person(user_id, person)
-
-    async def get_cross_signing_keys(self, user_id: UserID) -> dict[CrossSigningUsage, TOFUSigningKey]:
-        signing = (await self._person(user_id))["signing"]
-        return {
-            CrossSigningUsage(usage): TOFUSigningKey(key=SigningKey(key), first=SigningKey(first))
-            for usage, (key, first) in signing.items()
-        }
-
-    async def put_signature(self, target: CrossSigner, signer: CrossSigner, signature: str) -> None:
-        """Verified by the caller; only that it was there is kept, and only what people sign of their own."""
-        if target.user_id != signer.user_id:
-            return
-        person = await self._person(target.user_id)
-        if [target.key, signer.key] not in person["signatures"]:
-            person["signatures"].append([target.key, signer.key])
-            self._write_person(target.user_id, person)
-
-    async def is_key_signed_by(self, target: CrossSigner, signer: CrossSigner) -> bool:
-        if target.user_id != signer.user_id:
-            return False
-        return [target.key, signer.key] in (await self._person(target.user_id))["signatures"]
-
-    async def drop_signatures_by_key(self, signer: CrossSigner) -> int:
-        person = await self._person(signer.user_id)
-        kept = [pair for pair in person["signatures"] if pair[1] != signer.key]
-        dropped = len(person["signatures"]) - len(kept)
-        self._write_person(signer.user_id, {**person, "signatures": kept})
-        return dropped
 
 
 def _with(session: Session, others: list[Session]) -> list[Session]:

@@ -22,7 +22,7 @@ from chattor_bridge.errors import HomeserverRefused
 from chattor_bridge.ids import MatrixUserId
 from chattor_bridge.matrix.encryption.hearing import KEYS_ONLY, SYNC
 from chattor_bridge.matrix.encryption.identity import Identity
-from chattor_bridge.matrix.encryption.keystore import ACCOUNT, EncryptionStore
+from chattor_bridge.matrix.encryption.records import ACCOUNT, EncryptionStore
 from chattor_bridge.node.patience import Backoff, describe, heed_cancellation
 from chattor_bridge.node.ports import Clock
 

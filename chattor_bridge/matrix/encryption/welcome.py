@@ -7,7 +7,7 @@ from collections import Counter, OrderedDict
 from mautrix.types import IdentityKey, UserID
 
 from chattor_bridge.matrix.encryption.identity import Identity
-from chattor_bridge.matrix.encryption.keystore import INBOUND, OLM, EncryptionStore
+from chattor_bridge.matrix.encryption.records import INBOUND, OLM, EncryptionStore
 from chattor_bridge.node.ports import Clock
 
 MAX_FROM_STRANGERS = 20_000
