@@ -27,6 +27,7 @@
     │   ├── HomeserverUnavailable    the homeserver does not answer or says "later"
     │   ├── FileUnavailable          a file cannot be read or written at the moment
     │   ├── KeyMissing               an encrypted message came before its key
+    │   ├── OutOfTurn                the homeserver may have an older transaction, which is to come first
     │   └── DatabaseUnavailable      the database does not answer
     └── Unusable                     the operator's: start-up refuses, with the mend in the message
         ├── TorUnusable              tor is missing or too old
@@ -154,6 +155,10 @@ class FileUnavailable(Unavailable):
 
 class KeyMissing(Unavailable):
     """An encrypted Matrix message came, and its key has not yet."""
+
+
+class OutOfTurn(Unavailable):
+    """A transaction that is to come again, after any older one."""
 
 
 class DatabaseUnavailable(Unavailable):

@@ -52,6 +52,12 @@ class Homestead:
         account = await self.synapse.register(f"{name}-{secrets.token_hex(4)}")
         return Somebody(self.synapse.address, MatrixUserId(account.user_id), account.access_token, account.password)
 
+    async def ping(self) -> None:
+        """Have Synapse call us and, if that succeeds, bring at once what it has for us. Raises: AssertionError."""
+        bot = f"@{self.registration.bot_localpart}:{self.registration.domain}"
+        service = Somebody(self.synapse.address, MatrixUserId(bot), self.registration.as_token, "")
+        await service.ask("POST", f"/appservice/{self.registration.id}/ping?user_id={bot}", {}, version="v1")
+
 
 def settings(address: str, of: Registration, port: int) -> MatrixSettings:
     """Settings for the homeserver at ``address``."""
@@ -110,12 +116,14 @@ class Somebody:
     access_token: str
     password: str
 
-    async def ask(self, method: str, path: str, content: JsonObject | None = None) -> JsonObject:
-        """One request to ``/_matrix/client/v3``. Raises: AssertionError when it is refused."""
+    async def ask(
+        self, method: str, path: str, content: JsonObject | None = None, *, version: str = "v3"
+    ) -> JsonObject:
+        """One request to ``/_matrix/client``. Raises: AssertionError when it is refused."""
         headers = {"Authorization": f"Bearer {self.access_token}"}
         async with (
             aiohttp.ClientSession(headers=headers) as session,
-            session.request(method, f"{self.address}/_matrix/client/v3{path}", json=content) as answer,
+            session.request(method, f"{self.address}/_matrix/client/{version}{path}", json=content) as answer,
         ):
             value: JsonObject = await answer.json()
             assert answer.status == 200, value

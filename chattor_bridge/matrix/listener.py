@@ -17,7 +17,7 @@ from aiohttp import web
 
 from chattor_bridge.bridge.ghosts import Household
 from chattor_bridge.bridge.records import JsonObject
-from chattor_bridge.errors import AddressInUse, Unavailable
+from chattor_bridge.errors import AddressInUse, OutOfTurn, Unavailable
 from chattor_bridge.failpoints import failpoint
 from chattor_bridge.matrix.discretion import without_content
 from chattor_bridge.matrix.hearing import Hearing
@@ -110,6 +110,8 @@ class Listener:
         try:
             async with self._one_at_a_time:  # a homeserver that lost patience may send the next before this one is done
                 await self._accept(request.match_info["txn_id"], events, foreign)
+        except OutOfTurn:  # no trouble of ours
+            return _error(503, "M_UNKNOWN", "Begin again with the oldest")
         except Unavailable as error:
             _log.warning("A transaction could not be stored and will come again: %s", error)
             return _error(503, "M_UNKNOWN", "Not stored; try again")

@@ -17,6 +17,7 @@ from chattor_bridge.matrix.homeserver import MatrixHomeserver
 from chattor_bridge.matrix.listener import Accept, Listener
 from chattor_bridge.matrix.media import MediaRepository
 from chattor_bridge.matrix.settings import MatrixSettings
+from chattor_bridge.matrix.succession import Succession
 from chattor_bridge.matrix.watch import ConnectionStatus, Watch
 from chattor_bridge.node.ports import Clock
 
@@ -38,7 +39,9 @@ class MatrixService:
             encrypt_rooms=settings.encrypt_rooms,
         )
         self._accept = accept
-        self._listener = Listener(settings, household, self._heard, hearing)
+        self._watch = Watch(self._client, bot, hearing, clock)
+        succession = Succession(self._heard, clock, self._watch.look)
+        self._listener = Listener(settings, household, succession.accept, hearing)
         self._homeserver = MatrixHomeserver(
             self._client,
             household,
@@ -47,7 +50,6 @@ class MatrixService:
             MediaRepository(self._client, bot, clock),
             encrypt_rooms=settings.encrypt_rooms,
         )
-        self._watch = Watch(self._client, bot, hearing, clock)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def _heard(self, txn_id: str, events: Sequence[JsonObject], ephemeral: Sequence[JsonObject]) -> None:

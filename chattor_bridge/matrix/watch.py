@@ -81,7 +81,11 @@ class Watch:
         self._reachable = asyncio.Event()
         self.status = ConnectionStatus(Connection.STARTING, clock.now(), "")
         self.on_change: Callable[[ConnectionStatus], None] = lambda _status: None
-        client.on_trouble = self._amiss.set
+        client.on_trouble = self.look
+
+    def look(self) -> None:
+        """Ping now: something is amiss."""
+        self._amiss.set()
 
     async def reachable(self) -> None:
         """Wait until the homeserver answers us."""

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 
 import pytest
@@ -74,10 +75,13 @@ async def _complains(log: Path, words: str) -> None:
             await asyncio.sleep(0.1)
 
 
-def _fill(disk: Path) -> Path:
-    """Leave not one byte; the file to remove for there to be room again."""
+def _fill(disk: Path, database: Path) -> Path:
+    """Leave not one byte, nor room in the database's ``-wal``, which would be written over; the file to remove for
+    there to be room again."""
+    with closing(sqlite3.connect(database)) as connection, suppress(sqlite3.OperationalError):  # no room for that even
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     filler = disk / "filler"
-    with filler.open("wb", buffering=0) as file:
+    with filler.open("ab", buffering=0) as file:
         for size in (1 << 16, 4096, 1):
             try:
                 while True:
@@ -123,16 +127,18 @@ async def test_a_database_server_that_only_lets_us_read_while_both_talk(
 async def test_a_disk_that_is_full_while_both_talk(place: Path, small_disk: Path) -> None:
     """With the log on it too; once the bridge is killed meanwhile."""
     (place / "bridge.log").symlink_to(small_disk / "bridge.log")
+    database = small_disk / "bridge.db"
     settings = {
-        "CHATTOR_DATABASE_URL": f"sqlite:{small_disk / 'bridge.db'}",
+        "CHATTOR_DATABASE_URL": f"sqlite:{database}",
         "CHATTOR_FILES_DIRECTORY": str(small_disk / "files"),
     }
     async with _friends(place, settings) as conversation:
         for killed in (False, True):
-            filler = _fill(small_disk)
+            filler = _fill(small_disk, database)
             await _talk(conversation, f"full {killed}")
             if killed:
                 await conversation.bridge.kill()
+                _fill(small_disk, database)
                 await conversation.bridge.start()
             await _talk(conversation, f"still full {killed}")
             if killed:  # and cannot take its database before there is room

@@ -12,7 +12,7 @@ import pytest
 
 from chattor_bridge import registration
 from chattor_bridge.bridge.records import JsonObject
-from chattor_bridge.errors import HomeserverUnavailable
+from chattor_bridge.errors import DatabaseUnavailable, HomeserverUnavailable
 from chattor_bridge.matrix.service import MatrixService
 from chattor_bridge.matrix.watch import Connection
 from chattor_bridge.node.clock import SystemClock
@@ -21,6 +21,9 @@ from chattor_bridge.storage import Store
 from tests.synapse import ENVIRONMENT, WAIT, Homestead, Intake, new_ghost, prepare
 
 pytestmark = pytest.mark.synapse
+
+OUTAGES = 12
+"""So many that without any precaution most runs leave something behind."""
 
 
 @asynccontextmanager
@@ -121,6 +124,36 @@ async def test_what_was_said_while_we_were_away_comes_at_once(
         assert time.monotonic() - began < 6
         await person.say(room_id, "good")
         await intake.until(lambda: intake.bodies(room_id) == ["are you there?", "good"])
+
+
+async def test_what_is_said_while_an_outage_ends_is_neither_left_behind_nor_late(
+    private_homestead: Homestead, intake: Intake, keys: Store
+) -> None:
+    """Synapse by itself keeps such a transaction until the next outage, after every seventh one or so."""
+    await private_homestead.synapse.start()
+    person = await private_homestead.person()
+    async with serving(private_homestead, intake, keys) as service:
+        await service.reachable()
+        bot = service.homeserver.bot
+        room_id = await service.homeserver.create_room(
+            bot, name=None, topic=None, invite=[person.user_id], is_direct=True
+        )
+        await person.join(room_id)
+
+        async def talk() -> None:
+            for number in range(5):
+                await person.say(room_id, f"{number}")
+
+        for _ in range(OUTAGES):
+            intake.failures.append(DatabaseUnavailable("gone"))
+            talking = asyncio.gather(*(talk() for _ in range(4)))
+            await intake.until(lambda: not intake.failures)
+            await private_homestead.ping()
+            await talking
+        said = await person.messages(room_id)
+        await intake.until(lambda: len(intake.bodies(room_id)) == len(said))
+        ids = [event["event_id"] for event in intake.events if event["type"] == "m.room.message"]
+        assert ids == [event["event_id"] for event in said]
 
 
 @asynccontextmanager

@@ -1,0 +1,138 @@
+"""Which transactions are refused for an older one to come first, and which are not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from chattor_bridge.bridge.records import JsonObject
+from chattor_bridge.errors import DatabaseUnavailable, OutOfTurn
+from chattor_bridge.matrix.succession import DOUBT_AGAIN, DOUBTS, FRESH, RETURNS_WITHIN, Succession
+from tests.clock import FakeClock
+
+
+class Bridge:
+    """What was taken, and how often the homeserver was asked to begin again."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.taken: list[str] = []
+        self.ephemeral: list[JsonObject] = []
+        self.pings = 0
+        self.broken = False
+        self._succession = Succession(self._accept, self.clock, self._ping)
+
+    async def _accept(self, txn_id: str, events: Sequence[JsonObject], ephemeral: Sequence[JsonObject]) -> None:
+        if self.broken:
+            raise DatabaseUnavailable("gone")
+        self.taken += [txn_id] if events else []
+        self.ephemeral += ephemeral
+
+    def _ping(self) -> None:
+        self.pings += 1
+
+    async def takes(self, *txn_ids: object, age: float = 0.0, ephemeral: Sequence[JsonObject] = ()) -> bool:
+        """Whether all of these are, each an event that was said ``age`` seconds ago."""
+        try:
+            for txn_id in txn_ids:
+                event = {"event_id": f"${txn_id}", "unsigned": {"age": int(age * 1000)}}
+                await self._succession.accept(str(txn_id), [event], ephemeral)
+        except (OutOfTurn, DatabaseUnavailable):
+            return False
+        return True
+
+
+@pytest.fixture
+def bridge() -> Bridge:
+    return Bridge()
+
+
+@pytest.fixture
+async def busy(bridge: Bridge) -> Bridge:
+    """One that has taken numbers 1 to 3."""
+    await bridge.takes(1)
+    assert await bridge.takes(1, 2, 3)
+    bridge.pings = 0
+    return bridge
+
+
+async def test_the_first_after_a_start_comes_twice(bridge: Bridge) -> None:
+    assert not await bridge.takes(7)
+    assert bridge.pings == 1
+    assert await bridge.takes(7, 8)
+    assert (bridge.taken, bridge.pings) == (["7", "8"], 1)
+
+
+async def test_what_was_left_behind_comes_first(busy: Bridge) -> None:
+    assert not await busy.takes(6)
+    assert busy.pings == 1
+    assert not await busy.takes(7)  # it may have been on its way already
+    assert await busy.takes(4, 5, 6, 7)
+    assert busy.taken == ["1", "2", "3", "4", "5", "6", "7"]
+
+
+async def test_a_repetition_is_no_surprise(busy: Bridge) -> None:
+    assert await busy.takes(2, 3, 4)
+    assert busy.pings == 0
+
+
+async def test_what_is_ephemeral_is_taken_at_once_for_it_does_not_come_again(busy: Bridge) -> None:
+    receipt = {"type": "m.receipt"}
+    assert not await busy.takes(5, ephemeral=[receipt])
+    assert busy.ephemeral == [receipt]
+    assert "5" not in busy.taken
+
+
+async def test_nothing_younger_is_taken_before_what_failed(busy: Bridge) -> None:
+    busy.broken = True
+    assert not await busy.takes(4)
+    busy.broken = False
+    assert not await busy.takes(5)
+    assert await busy.takes(4, 5)
+    assert busy.taken == ["1", "2", "3", "4", "5"]
+
+
+async def test_what_failed_is_not_waited_for_for_ever(busy: Bridge) -> None:
+    busy.broken = True
+    await busy.takes(4)
+    busy.broken = False
+    await busy.clock.advance(RETURNS_WITHIN)
+    assert not await busy.takes(5)  # now as one that skips a number
+    assert await busy.takes(5, 6)
+
+
+async def test_old_events_are_not_doubted(busy: Bridge) -> None:
+    assert await busy.takes(9, age=FRESH)
+    assert not await busy.takes(11, age=FRESH - 1)
+
+
+async def test_where_numbers_are_skipped_anyhow_it_is_seldom_doubted(busy: Bridge) -> None:
+    """As with a second application service at the same homeserver."""
+    number = 3
+    for _ in range(DOUBTS - 1):  # the first was at the start
+        number += 2
+        assert not await busy.takes(number)
+        assert await busy.takes(number)
+    assert await busy.takes(number + 2, number + 4)
+    await busy.clock.advance(DOUBT_AGAIN)
+    assert not await busy.takes(number + 6)
+    assert await busy.takes(number + 6, number + 8)
+    busy.broken = True
+    await busy.takes(number + 9)
+    busy.broken = False
+    await busy.takes(number + 9)
+    assert not await busy.takes(number + 11)
+
+
+async def test_it_is_doubted_as_often_as_something_older_comes_of_it(busy: Bridge) -> None:
+    for number in range(4, 4 + 3 * 2 * DOUBTS, 2):
+        assert not await busy.takes(number + 1)
+        assert await busy.takes(number, number + 1)
+
+
+@pytest.mark.parametrize("txn_id", ["abc", "12x", "", "-1", "²", "9" * 30])
+async def test_a_homeserver_without_numbers_is_believed(busy: Bridge, txn_id: str) -> None:
+    assert await busy.takes(txn_id, "7a", txn_id)
+    assert busy.pings == 0
+    assert await busy.takes(4)
