@@ -21,6 +21,10 @@ from chattor_bridge.matrix.succession import Succession
 from chattor_bridge.matrix.watch import ConnectionStatus, Watch
 from chattor_bridge.node.ports import Clock
 
+NOTED_WITHIN = 0.05
+"""Seconds in which Synapse writes down that a transaction of ours failed. Should it take longer, it repeats it two
+seconds after it failed, as without a ping."""
+
 
 class MatrixService:
     """Start it once everything that ``accept`` needs is ready, stop it before that is taken away."""
@@ -40,7 +44,7 @@ class MatrixService:
         )
         self._accept = accept
         self._watch = Watch(self._client, bot, hearing, clock)
-        succession = Succession(self._heard, clock, self._watch.look)
+        succession = Succession(self._heard, clock, self._look_soon)
         self._listener = Listener(settings, household, succession.accept, hearing)
         self._homeserver = MatrixHomeserver(
             self._client,
@@ -51,6 +55,10 @@ class MatrixService:
             encrypt_rooms=settings.encrypt_rooms,
         )
         self._tasks: list[asyncio.Task[None]] = []
+
+    def _look_soon(self) -> None:
+        """Ping once Synapse has noted that a transaction failed; before that a ping changes nothing."""
+        asyncio.get_running_loop().call_later(NOTED_WITHIN, self._watch.look)
 
     async def _heard(self, txn_id: str, events: Sequence[JsonObject], ephemeral: Sequence[JsonObject]) -> None:
         await self._encryption.heard(events)
