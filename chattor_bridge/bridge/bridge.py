@@ -196,12 +196,16 @@ class Bridge:
         try:
             await self._intake.accept(txn_id, events, ephemeral)
         except BaseException:
-            self._called_in_vain = True
+            self.called_in_vain()
             raise
         if self._called_in_vain:  # it brings the events again, and no receipt
             self._called_in_vain = False
             self._missed.look()
         self._signals.noticed(ephemeral)
+
+    def called_in_vain(self) -> None:
+        """The homeserver has to bring something again; receipts of the time until then are asked for."""
+        self._called_in_vain = True
 
     def hurry(self) -> None:
         """The homeserver seems to be back: what waits for it is tried now instead of after its pause, and what it could

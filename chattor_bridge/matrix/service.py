@@ -44,7 +44,8 @@ class MatrixService:
         )
         self._accept = accept
         self._watch = Watch(self._client, bot, hearing, clock)
-        succession = Succession(self._heard, clock, self._look_soon)
+        succession = Succession(self._heard, clock, self._begin_again)
+        self._refused: Callable[[], None] = lambda: None
         self._listener = Listener(settings, household, succession.accept, hearing)
         self._homeserver = MatrixHomeserver(
             self._client,
@@ -56,8 +57,9 @@ class MatrixService:
         )
         self._tasks: list[asyncio.Task[None]] = []
 
-    def _look_soon(self) -> None:
+    def _begin_again(self) -> None:
         """Ping once Synapse has noted that a transaction failed; before that a ping changes nothing."""
+        self._refused()
         asyncio.get_running_loop().call_later(NOTED_WITHIN, self._watch.look)
 
     async def _heard(self, txn_id: str, events: Sequence[JsonObject], ephemeral: Sequence[JsonObject]) -> None:
@@ -83,6 +85,11 @@ class MatrixService:
     def on_change(self, callback: Callable[[ConnectionStatus], None]) -> None:
         """Have ``callback`` told of every change of `status`, to wake workers that wait; it must not block."""
         self._watch.on_change = callback
+
+    def on_refused(self, callback: Callable[[], None]) -> None:
+        """Have ``callback`` told when a transaction was refused for an older one: read receipts of the moments until it
+        comes again are not brought. It must not block."""
+        self._refused = callback
 
     def on_keys(self, callback: Callable[[], None]) -> None:
         """Have ``callback`` told whenever keys of encrypted messages have come; it must not block."""

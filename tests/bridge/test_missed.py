@@ -57,6 +57,15 @@ async def test_receipts_are_asked_for_when_the_homeserver_called_in_vain(
     await friend.ears.wait_until(lambda: receipts(friend) == [sent], WAIT)
 
 
+async def test_receipts_are_asked_for_when_a_transaction_had_to_come_again(town: Town, friend: Peer) -> None:
+    room = await town.befriend(friend)
+    sent, event_id = await _shown(town, friend, room, "read me")
+    town.bridge.called_in_vain()
+    _reads_in_vain(town, room, event_id)
+    await town.say(room, "I come again")
+    await friend.ears.wait_until(lambda: receipts(friend) == [sent], WAIT)
+
+
 async def test_a_homeserver_that_does_not_answer_is_asked_again(town: Town, friend: Peer) -> None:
     room = await town.befriend(friend)
     sent, event_id = await _shown(town, friend, room, "read me")

@@ -134,6 +134,8 @@ async def test_what_is_said_while_an_outage_ends_is_neither_left_behind_nor_late
     person = await private_homestead.person()
     async with serving(private_homestead, intake, keys) as service:
         await service.reachable()
+        refused: list[bool] = []
+        service.on_refused(lambda: refused.append(True))
         bot = service.homeserver.bot
         room_id = await service.homeserver.create_room(
             bot, name=None, topic=None, invite=[person.user_id], is_direct=True
@@ -154,6 +156,7 @@ async def test_what_is_said_while_an_outage_ends_is_neither_left_behind_nor_late
         await intake.until(lambda: len(intake.bodies(room_id)) == len(said))
         ids = [event["event_id"] for event in intake.events if event["type"] == "m.room.message"]
         assert ids == [event["event_id"] for event in said]
+        assert refused  # at least the first, of which nobody knows what was before it
 
 
 @asynccontextmanager
