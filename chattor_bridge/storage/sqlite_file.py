@@ -86,7 +86,6 @@ class SqliteFile:
         self._lock: int | None = None
         self._marks: tuple[int, ...] = ()
         self._identities: dict[Path, tuple[int, int]] = {}
-        self._size = 0
         self._index: int | None = None
         self._progress: _Progress | None = None
         self._written_at = 0
@@ -106,7 +105,6 @@ class SqliteFile:
             else:
                 self._make()
             self._marks = () if self._has_log() else (self._marked(),)  # else what is in it may take its place
-            self._size = 0
             self._identities = {self.path: _identity(self.path.stat())}
         except sqlite3.Error as error:
             self.close()
@@ -168,16 +166,14 @@ class SqliteFile:
         self._index = self._reading = self._lock = None
 
     def _is_written_over(self, found: os.stat_result) -> bool:
-        """Whether somebody has written to the file otherwise than by way of SQLite: it writes what the log has, says
-        in its index that it will before it does, and when it has; and it never makes the file smaller."""
-        if self._reading is not None or found.st_size < self._size:
+        """Whether somebody has written to the file otherwise than by way of SQLite: it writes what the log has, or cuts
+        off what is not needed any more, says in its index that it will before it does, and when it has."""
+        if self._reading is not None:
             return True
-        self._size = found.st_size
         progress, before = self._look(), self._progress
-        silent = before is not None and progress == before and before.carried == before.begun
-        if silent and found.st_mtime_ns != self._written_at:
-            return True
-        self._progress, self._written_at = progress, found.st_mtime_ns
+        if before is not None and progress == before and before.carried == before.begun:
+            return found.st_mtime_ns != self._written_at
+        self.wrote()
         return False
 
     def _look(self) -> _Progress | None:

@@ -132,6 +132,40 @@ class TestInUse:
                 assert other.execute("PRAGMA wal_checkpoint(FULL)").fetchone()[0] == 0
         assert await value(store) == "2"
 
+    async def test_a_log_that_is_written_into_it_while_we_look_is_no_backup(
+        self, store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A transaction that waits for its turn looks while another one is written."""
+        await put(store, "1")
+        look = SqliteFile._look
+
+        def late(file: SqliteFile) -> object:
+            monkeypatch.undo()
+            with contextlib.closing(sqlite3.connect(path)) as other:
+                assert other.execute("PRAGMA wal_checkpoint(FULL)").fetchone()[0] == 0
+            return look(file)
+
+        monkeypatch.setattr(SqliteFile, "_look", late)
+        for _ in range(2):
+            assert await value(store) == "1"
+
+    async def test_another_program_may_make_it_smaller(self, store: Store, path: Path) -> None:
+        """By way of SQLite, as with VACUUM."""
+        await records.settle(store)
+        await put(store, "x" * 1_000_000)
+        await store.scrub()
+        await put(store, "kept")
+        before = size(path)
+        with contextlib.closing(sqlite3.connect(path)) as other:
+            other.execute("VACUUM")
+            assert other.execute("PRAGMA wal_checkpoint(FULL)").fetchone()[0] == 0
+        assert size(path) < before
+        assert await value(store) == "kept"
+        await put(store, "more")
+        await store.stop()
+        await store.start()
+        assert await value(store) == "more"
+
 
 class TestBackup:
     async def test_one_put_beside_the_log_of_a_killed_program_is_refused_and_not_touched(
