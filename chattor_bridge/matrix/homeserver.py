@@ -22,8 +22,10 @@ from chattor_bridge.matrix.encryption.encryption import ALGORITHM, Encryption
 from chattor_bridge.matrix.encryption.hearing import Save
 from chattor_bridge.matrix.hearing import Hearing
 from chattor_bridge.matrix.media import MediaRepository
+from chattor_bridge.matrix.members import Members
 from chattor_bridge.matrix.person import MatrixPerson
 from chattor_bridge.matrix.receipts import foreign_receipts
+from chattor_bridge.matrix.ringing import means_nobody, shortened
 
 FIRST_VERSION_WITH_CREATORS = 12
 """From this room version on the creator stands above all power levels and must not be listed among them."""
@@ -61,6 +63,7 @@ class MatrixHomeserver:
         client: Client,
         household: Household,
         hearing: Hearing,
+        members: Members,
         encryption: Encryption,
         media: MediaRepository,
         *,
@@ -71,6 +74,7 @@ class MatrixHomeserver:
         self._encryption = encryption
         self._household = household
         self._hearing = hearing
+        self._members = members
         self._media = media
         self._display_names: dict[MatrixUserId, str] = {}
         self._room_version: str | None = None
@@ -179,6 +183,8 @@ class MatrixHomeserver:
             encrypted, device = await self._encryption.encrypt(user, room_id, settings, event_type, content)
             event_type, content = "m.room.encrypted", {**encrypted, **mark}
             failpoint("message-encrypted")
+        elif means_nobody(content):
+            content = shortened(content, await self._members.of(user, room_id))
         path = Path.v3.rooms[room_id].send[event_type][txn_id]
         event_id = _event_id(await self._client.call(user, Method.PUT, path, content, device=device))
         self._hearing.said(event_id)

@@ -16,6 +16,7 @@ from chattor_bridge.matrix.hearing import Hearing
 from chattor_bridge.matrix.homeserver import MatrixHomeserver
 from chattor_bridge.matrix.listener import Accept, Listener
 from chattor_bridge.matrix.media import MediaRepository
+from chattor_bridge.matrix.members import Members
 from chattor_bridge.matrix.settings import MatrixSettings
 from chattor_bridge.matrix.succession import Succession
 from chattor_bridge.matrix.watch import ConnectionStatus, Watch
@@ -34,10 +35,12 @@ class MatrixService:
         bot = MatrixUserId(f"@{settings.bot_localpart}:{settings.domain}")
         household = Household(bot, settings.domain)
         hearing = Hearing(clock)
+        self._members = Members(self._client, household)
         self._encryption = Encryption(
             self._client,
             store,
             household,
+            self._members,
             clock,
             only_cross_signed=settings.only_cross_signed,
             encrypt_rooms=settings.encrypt_rooms,
@@ -51,6 +54,7 @@ class MatrixService:
             self._client,
             household,
             hearing,
+            self._members,
             self._encryption,
             MediaRepository(self._client, bot, clock),
             encrypt_rooms=settings.encrypt_rooms,
@@ -63,6 +67,7 @@ class MatrixService:
         asyncio.get_running_loop().call_later(NOTED_WITHIN, self._watch.look)
 
     async def _heard(self, txn_id: str, events: Sequence[JsonObject], ephemeral: Sequence[JsonObject]) -> None:
+        self._members.heard(events)
         await self._encryption.heard(events)
         await self._accept(txn_id, events, ephemeral)
 

@@ -21,16 +21,14 @@ from chattor_bridge.matrix.encryption.identity import Identity
 from chattor_bridge.matrix.encryption.people import People
 from chattor_bridge.matrix.encryption.records import ROOM, SHARED, EncryptionStore
 from chattor_bridge.matrix.encryption.tending import Tending
+from chattor_bridge.matrix.members import HERE, Members
 from chattor_bridge.node.ports import Clock
 
 IDENTITIES_AT_HAND = 1_000
 """Ghosts whose keys are kept in memory, some 20 KB each; the one used longest ago goes."""
 
-ROOMS_AT_HAND = 1_000
-"""Rooms whose members are remembered, the oldest forgotten first."""
-
-HERE = ("join", "invite")
-"""Who is in a room, or may read what is said before they come."""
+CLEAR_ROOMS_AT_HAND = 1_000
+"""Rooms of which it is remembered that they are not encrypted: each is some 100 bytes."""
 
 ALGORITHM = "m.megolm.v1.aes-sha2"
 
@@ -43,6 +41,7 @@ class Encryption:
         client: Client,
         store: EncryptionStore,
         household: Household,
+        members: Members,
         clock: Clock,
         *,
         only_cross_signed: bool,
@@ -51,14 +50,13 @@ class Encryption:
         self._client = client
         self._store = store
         self._household = household
+        self._members = members
         self._clock = clock
         self._send_to = TrustState.CROSS_SIGNED_TOFU if only_cross_signed else TrustState.UNVERIFIED
         self._identities: OrderedDict[MatrixUserId, Identity] = OrderedDict()
         bot = self._identities[household.bot] = self._make(household.bot)
         self._in_use = Counter([household.bot])  # for as long as this object is
         self._clear: set[MatrixRoomId] = set()
-        self._members: OrderedDict[MatrixRoomId, list[MatrixUserId]] = OrderedDict()
-        self._changes = 0
         self.on_keys: Callable[[], None] = lambda: None
         self.ears = Ears(bot, store, clock, lambda: self.on_keys(), self._publish_ghosts_again)
         if encrypt_rooms:
@@ -72,16 +70,14 @@ class Encryption:
             group.create_task(self._tending.run(self.ears.caught_up))
 
     async def heard(self, events: Iterable[Mapping[str, Any]]) -> None:
-        """Forget what these events may have changed: who is in a room, whether it is encrypted, and what devices those
-        have who come. Raises: DatabaseUnavailable."""
+        """Forget what these events may have changed: whether a room is encrypted, and what devices those have who come.
+        Raises: DatabaseUnavailable."""
         came: set[str] = set()
         for event in events:
             room_id, state_key, content = event.get("room_id"), event.get("state_key"), event.get("content")
             if not isinstance(room_id, str) or not isinstance(state_key, str):
                 continue
             if event.get("type") == "m.room.member":
-                self._changes += 1
-                self._members.pop(MatrixRoomId(room_id), None)
                 if isinstance(content, dict) and content.get("membership") in HERE:
                     came.add(state_key)
             elif event.get("type") == "m.room.encryption":
@@ -114,7 +110,7 @@ class Encryption:
         except HomeserverRefused as refusal:
             if refusal.errcode != "M_NOT_FOUND":
                 raise
-            if len(self._clear) >= ROOMS_AT_HAND:
+            if len(self._clear) >= CLEAR_ROOMS_AT_HAND:
                 self._clear.pop()
             self._clear.add(room_id)
             return None
@@ -134,7 +130,7 @@ class Encryption:
             raise HomeserverRefused("this room is encrypted in a way this version does not know", 0, "")
         if not self.ears.caught_up.is_set():
             raise HomeserverUnavailable("what devices people have is not known yet")
-        readers = await self._readers(user, room_id)
+        readers = [member.user for member in await self._members.of(user, room_id)]
         with self._identity(user) as identity:
             encrypted = await identity.encrypt(room_id, settings, event_type, content, readers)
         if user != self._household.bot:
@@ -161,24 +157,6 @@ class Encryption:
     def _make(self, user: MatrixUserId) -> Identity:
         reads = user == self._household.bot
         return Identity(self._client, self._store, self._clock, user, reads=reads, send_to=self._send_to)
-
-    async def _readers(self, user: MatrixUserId, room_id: MatrixRoomId) -> list[MatrixUserId]:
-        """The people in the room and those invited, who will read what is said before they come. None of ours."""
-        if room_id not in self._members:
-            before = self._changes
-            answer = await self._client.call(user, Method.GET, Path.v3.rooms[room_id].members)
-            while len(self._members) >= ROOMS_AT_HAND:
-                self._members.popitem(last=False)
-            members = [
-                MatrixUserId(event["state_key"])
-                for event in answer.get("chunk", [])
-                if event.get("content", {}).get("membership") in HERE
-                and not self._household.is_ours(event["state_key"])
-            ]
-            if before != self._changes:  # somebody came or went meanwhile
-                return members
-            self._members[room_id] = members
-        return self._members[room_id]
 
     async def _publish_ghosts_again(self) -> None:
         for ghost in await self._tending.ghosts():
