@@ -19,13 +19,14 @@ from tests.bench.figures import Figure, print_figures
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How much is measured: ``messages`` for latency and throughput, ``nodes`` and ``friendships`` for memory, how many
-    friendships come up at a start, how many ghosts there are and for how many seconds they are left alone before;
-    ``file`` is the size of the one that goes over, in bytes; ``blocks`` are left on a shelf, and ``missed`` messages
-    collected."""
+    """How much is measured: messages for latency and throughput, and conversations that go on at once; ``nodes`` and
+    ``friendships`` for memory, how many friendships come up at a start, how many ghosts there are and for how many
+    seconds they are left alone before; ``file`` is the size of the one that goes over, in bytes; ``blocks`` are left on
+    a shelf, and ``missed`` messages collected."""
 
     latency: int
     throughput: int
+    conversations: int
     nodes: int
     friendships: tuple[int, ...]
     ghosts: tuple[int, ...]
@@ -38,6 +39,7 @@ class Scale:
 WHOLE = Scale(
     latency=60,
     throughput=300,
+    conversations=8,
     nodes=20,
     friendships=(1, 10, 50),
     ghosts=(10, 100, 1_000),
@@ -49,6 +51,7 @@ WHOLE = Scale(
 SMALLEST = Scale(
     latency=2,
     throughput=5,
+    conversations=2,
     nodes=2,
     friendships=(1,),
     ghosts=(2,),
@@ -60,7 +63,7 @@ SMALLEST = Scale(
 
 PARTS: dict[str, Callable[[Path, Scale], Awaitable[list[Figure]]]] = {
     "latency": lambda directory, scale: latency.measure(directory, scale.latency),
-    "throughput": lambda directory, scale: throughput.measure(directory, scale.throughput),
+    "throughput": lambda directory, scale: throughput.measure(directory, scale.throughput, scale.conversations),
     "memory": lambda directory, scale: crowds.measure_memory(directory, scale.nodes, scale.friendships[-1]),
     "links": lambda directory, scale: crowds.measure_links(directory, scale.friendships),
     "ghosts": lambda directory, scale: ghosts.measure(directory, scale.ghosts, scale.settling),

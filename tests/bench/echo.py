@@ -25,7 +25,7 @@ class _State(ASStateStore, MemoryStateStore):
 
 
 def answers(body: str, mode: str) -> list[str]:
-    return [f"unasked {number}" for number in range(int(body))] if mode == "unasked" else [body]
+    return [f"unasked {number} of {body}" for number in range(int(body))] if mode == "unasked" else [body]
 
 
 async def run(registration: Path, homeserver: str, domain: str, port: int, mode: str) -> None:

@@ -15,6 +15,7 @@ from chattor_bridge.node.ports import Transport
 from chattor_bridge.ops.person import Person
 from chattor_bridge.ops.synapse import Synapse, ensure_synapse, free_port
 from tests.kill.stage import BridgeProcess, Conversation, run_to_end
+from tests.nio_person import NioPerson
 from tests.peer import chattor_user
 from tests.synapse import ENVIRONMENT
 
@@ -41,9 +42,15 @@ class Ground:
 
 @asynccontextmanager
 async def laid(
-    directory: Path, peer_transport: Transport, arguments: Sequence[str], settings: dict[str, str]
+    directory: Path,
+    peer_transport: Transport,
+    arguments: Sequence[str],
+    settings: dict[str, str],
+    *,
+    encrypted: bool = False,
 ) -> AsyncIterator[Ground]:
-    """Synapse, the bridge (Python with ``arguments`` and a configuration), and two people who became friends."""
+    """Synapse, the bridge (Python with ``arguments`` and a configuration), and two people who became friends, whose
+    rooms are ``encrypted`` or not."""
     await ensure_synapse(ENVIRONMENT)
     await asyncio.to_thread(directory.mkdir)
     config, echo, echo_port = directory / "config.yaml", directory / "echo.yaml", free_port()
@@ -60,12 +67,14 @@ async def laid(
         bridge = BridgeProcess(
             (*arguments, "--config", str(config)),
             directory / "bridge.log",
-            settings | {"CHATTOR_HOMESERVER_ADDRESS": synapse.address, "CHATTOR_ENCRYPTION_ROOMS": "false"},
+            settings
+            | {"CHATTOR_HOMESERVER_ADDRESS": synapse.address, "CHATTOR_ENCRYPTION_ROOMS": str(encrypted).lower()},
         )
         await bridge.start()
         stack.push_async_callback(bridge.stop)
         account = await synapse.register("alice", password=PASSWORD)
-        alice = await Person.login(synapse.address, account.user_id, PASSWORD)
+        client: type[Person] = NioPerson if encrypted else Person
+        alice = await client.login(synapse.address, account.user_id, PASSWORD)
         stack.push_async_callback(alice.close)
         peer = await stack.enter_async_context(chattor_user(directory / "peer", peer_transport))
         talk = Conversation(synapse, bridge, alice, peer)

@@ -1,30 +1,25 @@
-"""Messages a second, and processor time for each, over the memory network beside a bare mautrix echo."""
+"""Messages a second, and processor time for each, over the memory network beside a bare mautrix echo.
+
+Every series begins when one message has gone each of its ways: rooms are set up then, and connections are open.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from chattor_bridge.ids import PeerId
-from chattor_bridge.ops.person import JsonObject, Person
+from chattor_bridge.node.ports import Transport
+from chattor_bridge.ops.person import JsonObject
 from chattor_bridge.transport.memory import MemoryNetwork
 from tests.bench.figures import Figure, processor_time
-from tests.bench.ground import DOMAIN, ECHO_BOT, Ground, laid
-from tests.kill.stage import BridgeProcess
+from tests.bench.floors import PATIENCE, bare_echo, each, encrypted_echo, say
+from tests.bench.ground import Ground, laid
 from tests.peer import Peer, chattor_user
-
-PATIENCE = 300.0
-"""Seconds for any one series of messages."""
-
-AT_ONCE = 8
-"""Messages on their way into Synapse at a time, as from several people who type; and as many conversations."""
-
-ECHO_USER = f"@{ECHO_BOT}:{DOMAIN}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,128 +30,109 @@ class _Friend:
     alice: PeerId
 
 
-async def measure(directory: Path, messages: int) -> list[Figure]:
-    """``messages`` each way, as fast as they are taken."""
+@dataclass(frozen=True, slots=True)
+class _Bridged:
+    """What the bridge did: messages a second, and milliseconds of its processor's time for each."""
+
+    there: float
+    there_cost: float
+    back: float
+    back_cost: float
+    many: float
+    many_cost: float
+
+
+async def measure(directory: Path, messages: int, conversations: int) -> list[Figure]:
+    """``messages`` each way, as fast as they are taken; friends in one conversation and in so many at once."""
+    plain = directory / "plain"
+    async with _laid(plain, encrypted=False) as (ground, transport):
+        async with bare_echo(ground, plain, "at-once", 1) as echo:
+            echoed, echo_cost = await echo.repeats(messages)
+        async with bare_echo(ground, plain, "in-order", 1) as echo:
+            in_turn, _ = await echo.repeats(messages)
+        async with bare_echo(ground, plain, "unasked", 1) as echo:
+            unasked = await echo.says(messages)
+        async with bare_echo(ground, plain, "in-order", conversations) as echo:
+            in_turns, _ = await echo.repeats(messages)
+        bridge = await _bridged(ground, plain, transport, messages, conversations)
+    figures = [
+        Figure("a bare echo's messages (each heard and said)", echoed, "/s"),
+        Figure("a bare echo, one request at a time", in_turn, "/s"),
+        Figure("the same, of what nobody asked for", unasked, "/s"),
+        Figure(f"a bare echo in {conversations} rooms, one in each", in_turns, "/s"),
+        Figure("a bare echo's processor time for each", echo_cost, "ms"),
+        Figure("Matrix to peer, messages", bridge.there, "/s", echoed, "1.00"),
+        Figure("Matrix to peer, processor time for each", bridge.there_cost, "ms", echo_cost, "5 ms"),
+        Figure("peer to Matrix, messages in one conversation", bridge.back, "/s", echoed, "1.00"),
+        Figure("beside the echo of one request at a time", bridge.back, "/s", in_turn, "1.00"),
+        Figure("beside one that says what nobody asked for", bridge.back, "/s", unasked, "1.00"),
+        Figure("peer to Matrix, processor time for each", bridge.back_cost, "ms", echo_cost, "5 ms"),
+        Figure(f"peers to Matrix, messages in {conversations} conversations", bridge.many, "/s", echoed, "1.00"),
+        Figure(f"beside the echo in {conversations} rooms, one in each", bridge.many, "/s", in_turns, "1.00"),
+        Figure("peers to Matrix, processor time for each", bridge.many_cost, "ms", echo_cost, "5 ms"),
+    ]
+    return figures + await _measure_encrypted(directory / "encrypted", messages, conversations)
+
+
+async def _measure_encrypted(directory: Path, messages: int, conversations: int) -> list[Figure]:
+    async with _laid(directory, encrypted=True) as (ground, transport):
+        async with encrypted_echo(ground, directory) as echo:
+            echoed, echo_cost = await echo.repeats(messages)
+        bridge = await _bridged(ground, directory, transport, messages, conversations)
+    return [
+        Figure("encrypted: a bare echo's messages", echoed, "/s"),
+        Figure("encrypted: a bare echo's processor time", echo_cost, "ms"),
+        Figure("encrypted: Matrix to peer", bridge.there, "/s", echoed, "1.00"),
+        Figure("encrypted: Matrix to peer, processor time", bridge.there_cost, "ms", echo_cost, "5 ms"),
+        Figure("encrypted: peer to Matrix, one conversation", bridge.back, "/s", echoed, "1.00"),
+        Figure("encrypted: peer to Matrix, processor time", bridge.back_cost, "ms", echo_cost, "5 ms"),
+        Figure(f"encrypted: peers to Matrix, {conversations} conversations", bridge.many, "/s", echoed, "1.00"),
+        Figure("encrypted: peers to Matrix, processor time", bridge.many_cost, "ms", echo_cost, "5 ms"),
+    ]
+
+
+@asynccontextmanager
+async def _laid(directory: Path, *, encrypted: bool) -> AsyncIterator[tuple[Ground, Transport]]:
+    await asyncio.to_thread(directory.mkdir)
     network = directory / "network"
     transport = MemoryNetwork(network).transport()
     program = ("-m", "tests.programs.bridge_memory", "--network", str(network))
     try:
-        async with laid(directory / "ground", transport, program, {}) as ground:
-            echoed, echo_cost = await _echo(ground, directory, messages, rooms=1)
-            in_turn, _ = await _echo(ground, directory, messages, rooms=1, mode="in-order")
-            unasked = await _unasked(ground, directory, messages)
-            in_turns, _ = await _echo(ground, directory, messages, rooms=AT_ONCE, mode="in-order")
-            there, there_cost = await _to_peer(ground, messages)
-            friend = _Friend(ground.conversation.peer, ground.conversation.friend)
-            back, back_cost = await _to_matrix(ground, [friend], messages)
-            async with AsyncExitStack() as stack:
-                friends = [friend]
-                while len(friends) < AT_ONCE:
-                    place = directory / f"peer {len(friends)}"
-                    peer = await stack.enter_async_context(chattor_user(place, transport, f"Bob {len(friends)}"))
-                    friends.append(await _befriend(ground, peer))
-                many, many_cost = await _to_matrix(ground, friends, messages)
+        async with laid(directory / "ground", transport, program, {}, encrypted=encrypted) as ground:
+            yield ground, transport
     finally:
         await transport.stop()
-    return [
-        Figure("a bare echo's messages (each heard and said)", echoed, "/s"),
-        Figure("a bare echo, one request at a time", in_turn, "/s"),
-        Figure("the same, of what nobody asked for", unasked, "/s"),
-        Figure(f"a bare echo in {AT_ONCE} rooms, one in each", in_turns, "/s"),
-        Figure("a bare echo's processor time for each", echo_cost, "ms"),
-        Figure("Matrix to peer, messages", there, "/s", echoed, "1.00"),
-        Figure("Matrix to peer, processor time for each", there_cost, "ms", echo_cost, "5 ms"),
-        Figure("peer to Matrix, messages in one conversation", back, "/s", echoed, "1.00"),
-        Figure("beside the echo of one request at a time", back, "/s", in_turn, "1.00"),
-        Figure("beside one that says what nobody asked for", back, "/s", unasked, "1.00"),
-        Figure("peer to Matrix, processor time for each", back_cost, "ms", echo_cost, "5 ms"),
-        Figure(f"peers to Matrix, messages in {AT_ONCE} conversations", many, "/s", echoed, "1.00"),
-        Figure(f"beside the echo in {AT_ONCE} rooms, one in each", many, "/s", in_turns, "1.00"),
-        Figure("peers to Matrix, processor time for each", many_cost, "ms", echo_cost, "5 ms"),
-    ]
 
 
-async def _say(person: Person, said: Iterable[tuple[str, str]]) -> None:
-    """All of these, each a room and a text, `AT_ONCE` at a time."""
-    places = asyncio.Semaphore(AT_ONCE)
-
-    async def one(room: str, text: str) -> None:
-        async with places:
-            await person.say(room, text)
-
-    await asyncio.gather(*(one(*each) for each in said))
-
-
-@asynccontextmanager
-async def _echo_bot(
-    ground: Ground, directory: Path, mode: str, rooms: int
-) -> AsyncIterator[tuple[BridgeProcess, list[str]]]:
-    """The bare application service, and rooms in which it is with Alice."""
-    registration, address, port = ground.echo_registration, ground.synapse.address, ground.echo_port
-    arguments = ("-m", "tests.bench.echo", str(registration), address, DOMAIN, str(port), mode)
-    process = BridgeProcess(arguments, directory / "echo.log", {})
-    alice = ground.conversation.alice
-    await process.start()
-    try:
-        places = [await alice.open_chat(ECHO_USER) for _ in range(rooms)]
-        for room in places:
-            await alice.wait_for(partial(_joined, room, ECHO_USER), PATIENCE)
-        yield process, places
-    finally:
-        await process.stop()
-
-
-async def _echo(
-    ground: Ground, directory: Path, messages: int, *, rooms: int, mode: str = "at-once"
-) -> tuple[float, float]:
-    """What Alice says in so many rooms, all of them as often, comes back."""
-    alice = ground.conversation.alice
-    async with _echo_bot(ground, directory, mode, rooms) as (process, places):
-        texts = [f"echo {number}" for number in range(messages)]
-        said = [(places[number % rooms], text) for number, text in enumerate(texts)]
-        before, began = processor_time(process.pid), time.perf_counter()
-        saying = asyncio.create_task(_say(alice, said))
-        await alice.wait_for(_all_of(texts, places), PATIENCE)
-        took = time.perf_counter() - began
-        await saying
-        return messages / took, _each(process, before, messages)
-
-
-async def _unasked(ground: Ground, directory: Path, messages: int) -> float:
-    """What it says in one room, in order, while nobody says anything to it."""
-    alice = ground.conversation.alice
-    async with _echo_bot(ground, directory, "unasked", 1) as (_, places):
-        began = time.perf_counter()
-        await alice.say(places[0], str(messages))
-        await alice.wait_for(_all_of([f"unasked {number}" for number in range(messages)], places), PATIENCE)
-        return messages / (time.perf_counter() - began)
-
-
-def _all_of(texts: Iterable[str], rooms: list[str]) -> Callable[[JsonObject], bool]:
-    """Whether the echo has said all of these in these rooms."""
-    missing = set(texts)
-
-    def all_came(event: JsonObject) -> bool:
-        if event["sender"] == ECHO_USER and event["room_id"] in rooms:
-            missing.discard(event["content"].get("body"))
-        return not missing
-
-    return all_came
-
-
-def _joined(room: str, user: str, event: JsonObject) -> bool:
-    return event["room_id"] == room and event.get("state_key") == user and event["content"].get("membership") == "join"
+async def _bridged(
+    ground: Ground, directory: Path, transport: Transport, messages: int, conversations: int
+) -> _Bridged:
+    there, there_cost = await _to_peer(ground, messages)
+    friend = _Friend(ground.conversation.peer, ground.conversation.friend)
+    back, back_cost = await _to_matrix(ground, [friend], messages)
+    async with AsyncExitStack() as stack:
+        friends = [friend]
+        while len(friends) < conversations:
+            name = f"Bob {len(friends)}"
+            peer = await stack.enter_async_context(chattor_user(directory / name, transport, name))
+            friends.append(await _befriend(ground, peer))
+        many, many_cost = await _to_matrix(ground, friends, messages)
+    return _Bridged(there, there_cost, back, back_cost, many, many_cost)
 
 
 async def _to_peer(ground: Ground, messages: int) -> tuple[float, float]:
-    talk, ears = ground.conversation, ground.conversation.peer.ears
-    already = len(ears.texts())
+    await _tell_peer(ground, ["first there"])
     before, began = processor_time(ground.bridge.pid), time.perf_counter()
-    saying = asyncio.create_task(_say(talk.alice, [(talk.room, f"there {number}") for number in range(messages)]))
-    await ears.wait_until(lambda: len(ears.texts()) >= already + messages, PATIENCE)
-    took = time.perf_counter() - began
+    await _tell_peer(ground, [f"there {number}" for number in range(messages)])
+    return messages / (time.perf_counter() - began), each(ground.bridge, before, messages)
+
+
+async def _tell_peer(ground: Ground, texts: list[str]) -> None:
+    talk, ears = ground.conversation, ground.conversation.peer.ears
+    expected = len(ears.texts()) + len(texts)
+    saying = asyncio.create_task(say(talk.alice, [(talk.room, text) for text in texts]))
+    await ears.wait_until(lambda: len(ears.texts()) >= expected, PATIENCE)
     await saying
-    return messages / took, _each(ground.bridge, before, messages)
 
 
 async def _befriend(ground: Ground, peer: Peer) -> _Friend:
@@ -165,10 +141,7 @@ async def _befriend(ground: Ground, peer: Peer) -> _Friend:
     ghosts = set(_ghosts(talk.alice.timeline))
     await talk.alice.say(talk.management, f"add {await peer.new_code()} hello")
     friend = _Friend(peer, await peer.accept_next(PATIENCE))
-    shown = await talk.alice.wait_for(lambda event: bool(set(_ghosts([event])) - ghosts), PATIENCE)
-    await talk.alice.wait_for(
-        lambda event: event["type"] == "m.room.message" and event["room_id"] == shown["room_id"], PATIENCE
-    )
+    await talk.alice.wait_for(lambda event: bool(set(_ghosts([event])) - ghosts), PATIENCE)
     return friend
 
 
@@ -182,7 +155,15 @@ def _ghosts(events: list[JsonObject]) -> list[str]:
 
 async def _to_matrix(ground: Ground, friends: list[_Friend], messages: int) -> tuple[float, float]:
     """``messages`` in all, each friend its share in a conversation of its own."""
-    missing = {f"back {number} from {len(friends)}" for number in range(messages)}
+    beside = f"of {len(friends)}"
+    await _tell_alice(ground, friends, [f"first {number} {beside}" for number in range(len(friends))])
+    before, began = processor_time(ground.bridge.pid), time.perf_counter()
+    await _tell_alice(ground, friends, [f"back {number} {beside}" for number in range(messages)])
+    return messages / (time.perf_counter() - began), each(ground.bridge, before, messages)
+
+
+async def _tell_alice(ground: Ground, friends: list[_Friend], texts: list[str]) -> None:
+    missing = set(texts)
 
     async def tell(friend: _Friend, texts: list[str]) -> None:
         for text in texts:
@@ -192,14 +173,5 @@ async def _to_matrix(ground: Ground, friends: list[_Friend], messages: int) -> t
         missing.discard(event["content"].get("body"))
         return not missing
 
-    texts = sorted(missing)
-    before, began = processor_time(ground.bridge.pid), time.perf_counter()
-    saying = [tell(friend, texts[place :: len(friends)]) for place, friend in enumerate(friends)]
-    await asyncio.gather(*saying)
+    await asyncio.gather(*(tell(friend, texts[place :: len(friends)]) for place, friend in enumerate(friends)))
     await ground.conversation.alice.wait_for(all_came, PATIENCE)
-    return messages / (time.perf_counter() - began), _each(ground.bridge, before, messages)
-
-
-def _each(process: BridgeProcess, before: float, messages: int) -> float:
-    """Milliseconds of processor time for one message."""
-    return (processor_time(process.pid) - before) * 1000 / messages
