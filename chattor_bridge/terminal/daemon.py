@@ -32,12 +32,14 @@ from chattor_bridge.storage.holding import hold, start_patiently
 from chattor_bridge.storage.parts import DiskParts
 from chattor_bridge.terminal.bell import Bell, Changed
 from chattor_bridge.terminal.carrying import Carrying
+from chattor_bridge.terminal.codes import Codes
 from chattor_bridge.terminal.connection import DONE, Connection
 from chattor_bridge.terminal.conversation import Conversation
 from chattor_bridge.terminal.filing import Filing
 from chattor_bridge.terminal.forgetting import Forgetting
 from chattor_bridge.terminal.friends import Friends
 from chattor_bridge.terminal.home import Home
+from chattor_bridge.terminal.identity import Identity
 from chattor_bridge.terminal.notices import Notices
 from chattor_bridge.terminal.output import Output, neutralised, table
 from chattor_bridge.terminal.pairing import AcceptingPairs, Pairing
@@ -189,9 +191,11 @@ async def run_daemon(
             node = _node(host)
             recorder.files = node.files
             carrying = Carrying(node, store, home.directory, quiet, headless=headless)
-            friends = Friends(node, store, clock, connection, carrying)
+            friends = Friends(node, store)
             service = Service(
+                Codes(node, store),
                 friends,
+                Identity(node, store, clock, connection, carrying, friends),
                 PersonAnswers(node, store, friends),
                 Conversation(node, store, clock, bell),
                 Relating(node, store, clock, bell),

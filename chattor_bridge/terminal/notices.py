@@ -12,8 +12,8 @@ from chattor_bridge.node.happenings import (
     Missed,
 )
 from chattor_bridge.terminal.control import SHORT_ID
-from chattor_bridge.terminal.friends import missed_item
 from chattor_bridge.terminal.home import Home
+from chattor_bridge.terminal.identity import missed_item
 from chattor_bridge.terminal.output import Output, neutralised, neutralised_lines
 from chattor_bridge.terminal.recorder import Notice
 

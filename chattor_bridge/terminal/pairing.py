@@ -16,9 +16,9 @@ from chattor_bridge.protocol.limits import MAX_CARRIED_SHELVES, MAX_CARRIERS, MA
 from chattor_bridge.terminal import arguments
 from chattor_bridge.terminal.addressing import numbered, shown_name
 from chattor_bridge.terminal.bell import Bell, Changed, first_of
+from chattor_bridge.terminal.codes import code_item
 from chattor_bridge.terminal.control import Answer, Done, Item, JsonObject
 from chattor_bridge.terminal.exits import CommandError, Exit
-from chattor_bridge.terminal.friends import code_item
 from chattor_bridge.terminal.ports import TerminalStore
 
 LABEL = "pairing"

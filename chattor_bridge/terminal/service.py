@@ -9,10 +9,12 @@ from contextlib import aclosing
 from chattor_bridge.errors import MalformedData
 from chattor_bridge.terminal.bell import Bell, Changed
 from chattor_bridge.terminal.carrying import Carrying
+from chattor_bridge.terminal.codes import Codes
 from chattor_bridge.terminal.control import Answer, Request
 from chattor_bridge.terminal.conversation import Conversation
 from chattor_bridge.terminal.filing import Filing
 from chattor_bridge.terminal.friends import Friends
+from chattor_bridge.terminal.identity import Identity
 from chattor_bridge.terminal.pairing import Pairing
 from chattor_bridge.terminal.person import PersonAnswers
 from chattor_bridge.terminal.relating import Relating
@@ -38,7 +40,9 @@ class Service:
 
     def __init__(
         self,
+        codes: Codes,
         friends: Friends,
+        identity: Identity,
         person: PersonAnswers,
         conversation: Conversation,
         relating: Relating,
@@ -50,15 +54,15 @@ class Service:
     ) -> None:
         self._bell = bell
         self._plain = {
-            "codes": friends.codes,
-            "new_code": friends.new_code,
-            "park_code": friends.park_code,
-            "rotate_code": friends.rotate_code,
-            "retire_code": friends.retire_code,
-            "add": friends.add,
-            "requests": friends.requests,
-            "accept": friends.accept,
-            "ignore": friends.ignore,
+            "codes": codes.codes,
+            "new_code": codes.new_code,
+            "park_code": codes.park_code,
+            "rotate_code": codes.rotate_code,
+            "retire_code": codes.retire_code,
+            "add": codes.add,
+            "requests": codes.requests,
+            "accept": codes.accept,
+            "ignore": codes.ignore,
             "block": friends.block,
             "unblock": friends.unblock,
             "forget": friends.forget,
@@ -68,9 +72,9 @@ class Service:
             "rename": friends.rename,
             "resync": friends.resync,
             "verify": friends.verify,
-            "profile": friends.profile,
+            "profile": identity.profile,
             "avatar": friends.avatar,
-            "status": friends.status,
+            "status": identity.status,
             "privacy": person.privacy,
             "mute": person.mute,
             "note": person.note,

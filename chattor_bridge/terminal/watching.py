@@ -9,7 +9,8 @@ from chattor_bridge.node.happenings import Missed
 from chattor_bridge.node.node import Node
 from chattor_bridge.terminal.bell import Bell, Change, ContactChanged, MessageChanged, first_of
 from chattor_bridge.terminal.control import Answer, Item, JsonObject
-from chattor_bridge.terminal.friends import Friends, missed_item
+from chattor_bridge.terminal.friends import Friends
+from chattor_bridge.terminal.identity import missed_item
 from chattor_bridge.terminal.messages import message_items
 from chattor_bridge.terminal.ports import TerminalStore
 
