@@ -10,7 +10,6 @@ import signal
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import Protocol
 
 from chattor_bridge.bot.bot import Bot
 from chattor_bridge.bot.notices import Announcements
@@ -29,23 +28,16 @@ from chattor_bridge.node.clock import SystemClock
 from chattor_bridge.node.filesettings import FileSettings
 from chattor_bridge.node.host import NodeHost
 from chattor_bridge.node.patience import Pace
-from chattor_bridge.node.ports import Observer, Transport
+from chattor_bridge.node.ports import Observer
 from chattor_bridge.onion_network import for_shelves, tor_of
 from chattor_bridge.registration import Registration
 from chattor_bridge.storage import StoreKey, open_store
 from chattor_bridge.storage.holding import hold, start_patiently
 from chattor_bridge.storage.parts import DiskParts
-from chattor_bridge.transport.on_demand import OnDemand
+from chattor_bridge.transport.on_demand import ManagedTransport, OnDemand
 from chattor_bridge.transport.tor import TorState, TorStatus, TorTransport
 
 log = logging.getLogger(__name__)
-
-
-class ManagedTransport(Transport, Protocol):
-    """A transport that is ours to start and stop. ``start`` need not wait until the network is reached."""
-
-    async def start(self) -> None: ...
-    async def stop(self) -> None: ...
 
 
 TransportFactory = Callable[[TorOptions, Callable[[TorStatus], None]], ManagedTransport]

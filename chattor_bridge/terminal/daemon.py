@@ -11,7 +11,6 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack, closing
 from dataclasses import replace
 from functools import partial
-from typing import Protocol
 
 from chattor_bridge.errors import AddressInUse, AlreadyExists, DatabaseUnusable, UsageError
 from chattor_bridge.ids import NodeId
@@ -22,7 +21,7 @@ from chattor_bridge.node.filesettings import FileSettings
 from chattor_bridge.node.host import NodeHost
 from chattor_bridge.node.node import Node
 from chattor_bridge.node.patience import Pace
-from chattor_bridge.node.ports import Transaction, Transport
+from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.records import NodeRecord
 from chattor_bridge.node.texts import check_profile_name
 from chattor_bridge.onion_network import for_shelves, tor_of
@@ -51,7 +50,7 @@ from chattor_bridge.terminal.server import ControlServer
 from chattor_bridge.terminal.service import Service
 from chattor_bridge.terminal.settings import TerminalSettings, load_settings
 from chattor_bridge.terminal.watching import Watching
-from chattor_bridge.transport.on_demand import OnDemand
+from chattor_bridge.transport.on_demand import ManagedTransport, OnDemand
 from chattor_bridge.transport.tor import TorState, TorStatus, TorTransport
 
 OWNER = "local"
@@ -61,13 +60,6 @@ NODE_ID_BYTES = 16
 
 LOG_LEVEL = "WARNING"
 """The daemon's standard error is a person's terminal: troubles belong there, the course of things does not."""
-
-
-class ManagedTransport(Transport, Protocol):
-    """A transport that is ours to start and stop. ``start`` need not wait until the network is reached."""
-
-    async def start(self) -> None: ...
-    async def stop(self) -> None: ...
 
 
 TransportFactory = Callable[[TerminalSettings, Connection], ManagedTransport]

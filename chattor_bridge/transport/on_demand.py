@@ -12,8 +12,8 @@ from chattor_bridge.ids import OnionKey
 from chattor_bridge.node.ports import Publication, Stream, StreamHandler, Transport
 
 
-class Startable(Transport, Protocol):
-    """What has to be started and stopped."""
+class ManagedTransport(Transport, Protocol):
+    """A transport that is ours to start and stop. ``start`` need not wait until the network is reached."""
 
     async def start(self) -> None: ...
     async def stop(self) -> None: ...
@@ -22,9 +22,9 @@ class Startable(Transport, Protocol):
 class OnDemand:
     """See `chattor_bridge.node.ports.Transport`."""
 
-    def __init__(self, make: Callable[[], Startable]) -> None:
+    def __init__(self, make: Callable[[], ManagedTransport]) -> None:
         self._make = make
-        self._started: Startable | None = None
+        self._started: ManagedTransport | None = None
         self._starting = asyncio.Lock()
 
     async def stop(self) -> None:
@@ -56,7 +56,7 @@ class OnDemand:
         if self._started is not None:
             await self._started.woken(slept)
 
-    async def _ready(self) -> Startable:
+    async def _ready(self) -> ManagedTransport:
         async with self._starting:
             if self._started is None:
                 transport = self._make()

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from chattor_bridge.app import ManagedTransport
 from chattor_bridge.node.patience import Pace
 from chattor_bridge.ops.person import Person
 from chattor_bridge.ops.synapse import Synapse, ensure_synapse, free_port
 from chattor_bridge.ops.tornet import TorNetwork
 from chattor_bridge.transport.memory import MemoryNetwork
+from chattor_bridge.transport.on_demand import ManagedTransport
 from chattor_bridge.transport.tor import ManagedTor, TorSettings, TorTransport
 from tests.kill.stage import BridgeProcess, Conversation, run_to_end
 from tests.nio_person import NioPerson

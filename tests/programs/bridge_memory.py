@@ -12,13 +12,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from chattor_bridge.app import ManagedTransport, TransportFactory, run_bridge
+from chattor_bridge.app import TransportFactory, run_bridge
 from chattor_bridge.config import TorOptions, load_config
 from chattor_bridge.errors import ChattorError
 from chattor_bridge.logs import set_up_logging
 from chattor_bridge.node.patience import Pace
 from chattor_bridge.registration import load as load_registration
 from chattor_bridge.transport.memory import MemoryNetwork
+from chattor_bridge.transport.on_demand import ManagedTransport
 from chattor_bridge.transport.tor import TorState, TorStatus
 from tests.programs.paces import QUICK
 

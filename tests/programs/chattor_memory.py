@@ -18,9 +18,9 @@ from chattor_bridge.node import waking
 from chattor_bridge.terminal import daemon
 from chattor_bridge.terminal.app import main
 from chattor_bridge.terminal.connection import DONE, Connection
-from chattor_bridge.terminal.daemon import ManagedTransport
 from chattor_bridge.terminal.settings import TerminalSettings
 from chattor_bridge.transport.memory import MemoryNetwork
+from chattor_bridge.transport.on_demand import ManagedTransport
 from tests.programs.paces import PATIENT, QUICK
 
 
