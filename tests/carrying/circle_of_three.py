@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from chattor_bridge.ids import PeerId
+from chattor_bridge.ids import OnionKey, PeerId
 from chattor_bridge.node.carrying.records import HeldShelf, OwnShelf, Target
 from chattor_bridge.node.happenings import CARRY_ASKED, EventArrived
 from chattor_bridge.protocol.events import Unknown
+from chattor_bridge.protocol.frames import Frame
 from tests.node.world import PATIENCE, Person, World
 
 T = TypeVar("T")
@@ -80,3 +81,24 @@ async def until(ask: Callable[[], Awaitable[T]], is_so: Callable[[T], bool]) -> 
     """What is in a database is asked for again and again: nobody tells of it."""
     while not is_so(await ask()):  # noqa: ASYNC110
         await asyncio.sleep(0.02)
+
+
+async def until_true(condition: Callable[..., object]) -> None:
+    """Wait, with the clock standing still, for what nobody tells of."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def until_hosted(world: World, onion: OnionKey) -> None:
+    """A network in memory tells nobody what is hosted."""
+    while not world.network.hosts(onion):  # noqa: ASYNC110
+        await asyncio.sleep(0.02)
+
+
+def say_on_link(person: Person, peer_id: PeerId, *frames: Frame) -> None:
+    """Say what no program says, on the only link with a friend."""
+    [connection] = person.node.work.friendships.by_peer[peer_id]._live
+    for frame in frames:
+        connection._link.send(frame)
+    connection.wake()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.carrying.circle_of_three import Three
 from tests.node.world import World
 from tests.postgres import Databases
 
@@ -27,3 +28,11 @@ async def world(databases: Databases, directory: Path) -> AsyncIterator[World]:
         yield world
     finally:
         await world.stop()
+
+
+@pytest.fixture
+async def three(world: World) -> Three:
+    """They have agreed, and all are there."""
+    three = await Three.meet(world)
+    await three.agree()
+    return three

@@ -19,15 +19,8 @@ from chattor_bridge.protocol.deposit import DepositorEnd, auth_key
 from chattor_bridge.protocol.events import Unknown
 from chattor_bridge.protocol.limits import BLOCK_SIZE, LINK_ONION_LIFETIME, SHELF_LIFETIME
 from chattor_bridge.storage.transaction import sql
-from tests.carrying.circle_of_three import Three, until, until_many
+from tests.carrying.circle_of_three import Three, until, until_hosted, until_many
 from tests.node.world import PATIENCE, Person, World
-
-
-@pytest.fixture
-async def three(world: World) -> Three:
-    three = await Three.meet(world)
-    await three.agree()
-    return three
 
 
 def _notices(person: Person) -> list[tuple[str, object]]:
@@ -122,11 +115,6 @@ async def test_who_is_wanted_no_more_keeps_no_place_that_was_shared(world: World
 
 async def _gone(world: World, onion: OnionKey) -> None:
     while world.network.hosts(onion):  # noqa: ASYNC110 - a memory network tells nobody
-        await asyncio.sleep(0.02)
-
-
-async def _hosted(world: World, onion: OnionKey) -> None:
-    while not world.network.hosts(onion):  # noqa: ASYNC110 - a memory network tells nobody
         await asyncio.sleep(0.02)
 
 
@@ -310,7 +298,7 @@ async def test_nobody_without_the_capability_gets_in(three: Three) -> None:
     """Whoever learnt the address, from tor's directories perhaps, and the key besides."""
     [target] = await three.targets()
     world = three.sam.house.world
-    await world.clock.pass_until(_hosted(world, target.deposit.onion))
+    await world.clock.pass_until(until_hosted(world, target.deposit.onion))
     transport = three.sam.house.world.network.transport()
     for key in (None, secrets.token_bytes(32)):
         with pytest.raises(OnionNotAuthorised):

@@ -18,22 +18,8 @@ from chattor_bridge.node.happenings import EventArrived
 from chattor_bridge.protocol.frames import Block, Collected, Holding
 from chattor_bridge.protocol.limits import BLOCK_SIZE, MAX_SHELF_BLOCKS
 from chattor_bridge.storage import Store
-from tests.carrying.circle_of_three import Three, until_many
-from tests.node.world import PATIENCE, Person, World
-
-
-@pytest.fixture
-async def three(world: World) -> Three:
-    three = await Three.meet(world)
-    await three.agree()
-    return three
-
-
-async def _until(condition: object) -> None:
-    assert callable(condition)
-    async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0.01)
+from tests.carrying.circle_of_three import Three, until_many, until_true
+from tests.node.world import Person, World
 
 
 def _collecting(three: Three, store: object | None = None) -> tuple[Collecting, list[Collected]]:
@@ -91,17 +77,17 @@ async def test_blocks_that_are_made_up_cost_no_transaction_each_and_are_soon_tak
     for number in range(0, MAX_SHELF_BLOCKS, 4):
         for each in range(4):
             collecting.put(_made_up(shelf.shelf_id, number + each))
-        await _until(lambda number=number: len(said) == number + 4)
+        await until_true(lambda number=number: len(said) == number + 4)
     assert store.transactions <= MAX_SHELF_BLOCKS // 4
     clock = three.rita.house.world.clock
     for number in range(4):
         collecting.put(_made_up(shelf.shelf_id, MAX_SHELF_BLOCKS + number))
-    await _until(lambda: len(said) == MAX_SHELF_BLOCKS + 1)
+    await until_true(lambda: len(said) == MAX_SHELF_BLOCKS + 1)
     for minute in range(3):
         await asyncio.sleep(0.1)  # for what must not come, and would at once
         assert len(said) == MAX_SHELF_BLOCKS + 1 + minute
         await clock.advance(60)
-        await _until(lambda minute=minute: len(said) == MAX_SHELF_BLOCKS + 2 + minute)
+        await until_true(lambda minute=minute: len(said) == MAX_SHELF_BLOCKS + 2 + minute)
     for number in range(4):
         collecting.put(_made_up(shelf.shelf_id, number))
     with pytest.raises(MalformedData):
@@ -148,7 +134,7 @@ async def test_who_says_too_much_holds_up_nobody_else(world: World, monkeypatch:
     assert [one.number for one in said if one.shelf == of_sam[0].shelf] == [1]
     for number in (2, 3):
         await world.clock.advance(60)
-        await _until(lambda number=number: Collected(of_sam[0].shelf, number) in said)
+        await until_true(lambda number=number: Collected(of_sam[0].shelf, number) in said)
     running.cancel()
 
 
@@ -164,7 +150,7 @@ async def test_what_cannot_be_stored_holds_up_nobody_else(world: World) -> None:
     assert [one.shelf for one in said] == [of_olga[0].shelf]
     diary.refuses = lambda happening: False
     await world.clock.advance(60)
-    await _until(lambda: len(said) == len(of_sam) + 1)
+    await until_true(lambda: len(said) == len(of_sam) + 1)
     assert three.rita.texts()[:2] == ["a word of Olga's", "word 0"]
     running.cancel()
 

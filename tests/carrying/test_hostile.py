@@ -1,158 +1,48 @@
-"""Friends who use carrying against us, and friends we want no more while something of theirs is under way."""
+"""Friends who use carrying against us."""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-from dataclasses import replace
 
 import pytest
 
-from chattor_bridge.errors import DatabaseUnavailable, LimitReached
 from chattor_bridge.ids import NodeId, OnionKey, PeerId, ShelfId
 from chattor_bridge.node.allowance import DAY
 from chattor_bridge.node.carrying import agreements
-from chattor_bridge.node.carrying.handing import Handing
 from chattor_bridge.node.carrying.pacing import ANSWERED_AGAIN
-from chattor_bridge.node.carrying.records import Carriage, HeldBlock
+from chattor_bridge.node.carrying.records import Carriage
 from chattor_bridge.node.carrying.settling import ANSWER_PATIENCE
-from chattor_bridge.node.carrying.shelf import Shelf
 from chattor_bridge.node.carrying.work import SETTLE_REST
 from chattor_bridge.node.friendship import Friendship
 from chattor_bridge.node.mailbox import Taken
-from chattor_bridge.node.ports import Clock, Stream, Transaction
+from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.records import HeldEvent
 from chattor_bridge.protocol.carrying import CarryOffer, Deposit, ShelfClose, ShelfOpen, ShelfReady
-from chattor_bridge.protocol.deposit import DepositorEnd, auth_key
 from chattor_bridge.protocol.events import Text, encode_event
-from chattor_bridge.protocol.frames import Block, Collected, Frame, Holding
+from chattor_bridge.protocol.frames import Block, Collected, Holding
 from chattor_bridge.protocol.limits import BLOCK_SIZE, COSTLY, DAILY_ALLOWANCE, MAX_CARRIERS, MAX_NEW_ONIONS
 from chattor_bridge.protocol.primitives import ed25519_public
 from chattor_bridge.storage.transaction import sql
-from tests.carrying.circle_of_three import Three, until_many
-from tests.node.world import PATIENCE, Person, World
-
-
-@pytest.fixture
-async def three(world: World) -> Three:
-    three = await Three.meet(world)
-    await three.agree()
-    return three
-
-
-def _say_on_link(person: Person, peer_id: PeerId, *frames: Frame) -> None:
-    [connection] = person.node.work.friendships.by_peer[peer_id]._live
-    for frame in frames:
-        connection._link.send(frame)
-    connection.wake()
-
-
-async def _until(condition: object) -> None:
-    assert callable(condition)
-    async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0.01)
-
-
-# --- what we want no more ---------------------------------------------------------------------------------------------
-
-
-async def test_what_a_blocked_friend_left_is_not_shown(three: Three) -> None:
-    await three.rita.house.stop()
-    await three.sam.say(three.with_sam, "from somebody blocked")
-    await three.until_held(1)
-    for person in (three.sam, three.carl):
-        await person.house.stop()
-    await three.rita.house.start()
-    async with three.rita.house.store.transaction() as tx:
-        await three.rita.node.block(tx, three.with_sam)
-    await three.carl.house.start()
-    await three.until_held(0)
-    assert three.rita.texts() == []
-
-
-async def test_what_comes_when_its_sender_is_blocked_already_is_not_shown(three: Three) -> None:
-    """Before anything else has been done about it."""
-    await three.rita.house.stop()
-    await three.sam.say(three.with_sam, "from somebody blocked")
-    await three.until_held(1)
-    carls = three.carl.house.store
-    async with carls.transaction() as tx:
-        [shelf] = await carls.carriages.shelves(tx, three.carl.node_id, three.with_carl)
-        [held] = await carls.carriages.after(tx, three.carl.node_id, three.with_carl, shelf.shelf_id, 0, 1)
-    for person in (three.sam, three.carl):
-        await person.house.stop()
-    await three.rita.house.start()
-    ritas, said = three.rita.house.store, list[Collected]()
-    async with ritas.transaction() as tx:
-        contact = await ritas.contacts.for_update(tx, three.rita.node_id, three.with_sam)
-        assert contact is not None
-        await ritas.contacts.save(tx, replace(contact, blocked=True))
-    _, collecting = three.rita.node.work.carrying.on_link(three.with_carl, said.append)
-    running = asyncio.create_task(collecting.run())
-    collecting.put(Block(held.shelf_id, held.number, held.block))
-    await _until(lambda: said)
-    running.cancel()
-    assert three.rita.texts() == []
-
-
-async def test_nothing_is_left_for_a_friend_who_was_blocked(three: Three) -> None:
-    await three.rita.house.stop()
-    await three.sam.until(lambda: not three.sam.online(three.with_sam))
-    await three.sam.say(three.with_sam, "not any more")
-    async with three.sam.house.store.transaction() as tx:
-        await three.sam.node.block(tx, three.with_sam)
-    await three.sam.house.world.clock.pass_slowly(900)
-    assert await three.held() == 0
-
-
-async def test_who_is_blocked_and_unblocked_at_once_is_left_something_only_without_a_link(three: Three) -> None:
-    async with three.sam.house.store.transaction() as tx:
-        await three.sam.node.block(tx, three.with_sam)
-    async with three.sam.house.store.transaction() as tx:
-        await three.sam.node.unblock(tx, three.with_sam)
-    work = three.sam.node.work
-
-    def looks_at_its_link() -> bool:
-        found = [one._friendship for one in work.carrying._depositing.values()]
-        return bool(found) and found == [work.friendships.by_peer.get(three.with_sam)]
-
-    await _until(looks_at_its_link)
-
-
-async def test_no_shelf_is_hosted_for_a_friend_who_is_blocked(three: Three) -> None:
-    [target] = await three.targets()
-    world, onion = three.carl.house.world, target.deposit.onion
-    await world.clock.pass_until(_hosts(world, onion))
-    async with three.carl.house.store.transaction() as tx:
-        await three.carl.node.block(tx, three.with_carl)
-    await _until(lambda: not world.network.hosts(onion))
-    async with three.carl.house.store.transaction() as tx:
-        await three.carl.node.unblock(tx, three.with_carl)
-    await world.clock.pass_until(_hosts(world, onion))
-
-
-async def _hosts(world: World, onion: OnionKey) -> None:
-    while not world.network.hosts(onion):  # noqa: ASYNC110 - a memory network tells nobody
-        await asyncio.sleep(0.02)
-
+from tests.carrying.circle_of_three import Three, say_on_link, until_many, until_true
+from tests.node.world import PATIENCE, World
 
 # --- carriers that lie ------------------------------------------------------------------------------------------------
 
 
 async def test_a_carrier_that_hands_nothing_over_is_not_waited_for(three: Three) -> None:
     mailbox = three.rita.node.work.mailbox
-    _say_on_link(three.carl, three.with_carl, Holding(2**32 - 1))
-    await _until(lambda: mailbox.collecting)
+    say_on_link(three.carl, three.with_carl, Holding(2**32 - 1))
+    await until_true(lambda: mailbox.collecting)
     assert mailbox.collecting <= 4096
     again = asyncio.create_task(_say_for_ever(three))
-    await three.rita.house.world.clock.pass_until(_until(lambda: not mailbox.collecting))
+    await three.rita.house.world.clock.pass_until(until_true(lambda: not mailbox.collecting))
     again.cancel()
 
 
 async def _say_for_ever(three: Three) -> None:
     while True:
-        _say_on_link(three.carl, three.with_carl, Holding(2**32 - 1))
+        say_on_link(three.carl, three.with_carl, Holding(2**32 - 1))
         await three.rita.house.world.clock.sleep(60)
 
 
@@ -200,8 +90,8 @@ async def test_a_carrier_cannot_move_a_shelf(three: Three) -> None:
 async def test_who_is_no_carrier_has_nobody_wait(three: Three) -> None:
     mailbox, work = three.rita.node.work.mailbox, three.rita.node.work
     made_up = Block(ShelfId(secrets.token_bytes(16)), 1, bytes(BLOCK_SIZE))
-    _say_on_link(three.sam, three.with_sam, Holding(5), made_up, made_up)
-    await _until(lambda: work.counters.undecryptable == 2)
+    say_on_link(three.sam, three.with_sam, Holding(5), made_up, made_up)
+    await until_true(lambda: work.counters.undecryptable == 2)
     assert mailbox.collecting == 0
 
 
@@ -255,7 +145,7 @@ async def test_a_carrier_cannot_have_us_fill_the_shelf_of_a_sender(
         running = asyncio.create_task(collecting.run())
         for number in range(4):
             collecting.put(Block(held.shelf_id, held.number + number, held.block))
-        await _until(lambda link=link: len(said) == 4 * (link + 1))
+        await until_true(lambda link=link: len(said) == 4 * (link + 1))
         running.cancel()
         await asyncio.wait({running})
     assert owed == [three.with_sam] * (1 + ANSWERED_AGAIN)
@@ -341,218 +231,6 @@ async def test_shelves_that_are_closed_and_full_count_too(three: Three, monkeypa
     assert len(await three.held_shelves()) == 3
 
 
-# --- the carrier's side -----------------------------------------------------------------------------------------------
-
-
-async def _handing(three: Three, blocks: int) -> tuple[Handing, ShelfId]:
-    """What Carl hands over on some link, Rita being away."""
-    await three.rita.house.stop()
-    store = three.carl.house.store
-    async with store.transaction() as tx:
-        [shelf] = await store.carriages.shelves(tx, three.carl.node_id, three.with_carl)
-        made_up = [secrets.token_bytes(BLOCK_SIZE) for _ in range(blocks)]
-        await store.carriages.keep(tx, three.carl.node_id, three.with_carl, shelf.shelf_id, made_up, 1 << 40)
-    return Handing(three.carl.node.work._around, three.carl.node_id, three.with_carl), shelf.shelf_id
-
-
-async def test_a_database_that_fails_while_blocks_are_read_loses_none(
-    three: Three, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    handing, _shelf = await _handing(three, 2)
-    carriages = three.carl.house.store.carriages
-    read, times = carriages.after, iter(range(100))
-
-    async def fails_at_second(*args: object) -> list[HeldBlock]:
-        if next(times) == 1:
-            raise DatabaseUnavailable("it is gone")
-        return await read(*args)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(carriages, "after", fails_at_second)
-    with pytest.raises(DatabaseUnavailable):
-        await handing.next()
-    frames = await handing.next()
-    assert frames[0] == Holding(2)
-    assert [one.number for one in frames if isinstance(one, Block)] == [1, 2]
-
-
-async def test_a_block_that_comes_while_others_are_read_is_handed_over_too(
-    three: Three, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    handing, shelf_id = await _handing(three, 1)
-    carriages = three.carl.house.store.carriages
-    read = carriages.after
-
-    async def read_and_then_more_comes(*args: object) -> list[HeldBlock]:
-        found = await read(*args)  # type: ignore[arg-type]
-        handing.wake()
-        return found
-
-    monkeypatch.setattr(carriages, "after", read_and_then_more_comes)
-    await handing.next()
-    monkeypatch.undo()
-    async with three.carl.house.store.transaction() as tx:
-        block = [secrets.token_bytes(BLOCK_SIZE)]
-        await carriages.keep(tx, three.carl.node_id, three.with_carl, shelf_id, block, 1 << 40)
-    assert [one.number for one in await handing.next() if isinstance(one, Block)] == [2]
-
-
-async def test_a_shelf_that_is_not_collected_holds_up_no_other(three: Three) -> None:
-    handing, first = await _handing(three, 6)
-    second = ShelfId(secrets.token_bytes(16))
-    carriages, node_id = three.carl.house.store.carriages, three.carl.node_id
-    async with three.carl.house.store.transaction() as tx:
-        [like] = await carriages.shelves(tx, node_id)
-        await carriages.open_shelf(tx, node_id, replace(like, shelf_id=second))
-        await carriages.keep(tx, node_id, three.with_carl, second, [bytes(BLOCK_SIZE)], 1 << 40)
-    assert await _numbers(handing) == {first: [1, 2, 3, 4], second: [1]}
-    async with three.carl.house.store.transaction() as tx:
-        await carriages.keep(tx, node_id, three.with_carl, second, [bytes(BLOCK_SIZE)], 1 << 40)
-    handing.wake()
-    assert await _numbers(handing) == {second: [2]}
-    await handing.collected(Collected(first, 3))
-    assert await _numbers(handing) == {first: [5, 6]}
-
-
-async def _numbers(handing: Handing) -> dict[ShelfId, list[int]]:
-    """What is handed over now, until there is nothing."""
-    given: dict[ShelfId, list[int]] = {}
-    while frames := await handing.next():
-        for frame in frames:
-            if isinstance(frame, Block):
-                given.setdefault(frame.shelf, []).append(frame.number)
-    return given
-
-
-async def test_what_was_never_handed_over_costs_no_transaction_when_it_is_collected(
-    three: Three, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    handing, shelf_id = await _handing(three, 1)
-    collected: list[object] = []
-    carriages = three.carl.house.store.carriages
-
-    async def note(*args: object) -> None:
-        collected.append(args)
-
-    monkeypatch.setattr(carriages, "collected", note)
-    await handing.next()
-    await handing.collected(Collected(ShelfId(secrets.token_bytes(16)), 1))
-    assert not collected
-    for _ in range(3):
-        await handing.collected(Collected(shelf_id, 1))
-    assert len(collected) == 1
-
-
-async def _stream(three: Three) -> tuple[Stream, DepositorEnd, bytes]:
-    """Somebody with the capability of the only shelf is through with the handshake; and a key of Sam's blocks."""
-    [target] = await three.targets()
-    world, deposit = three.carl.house.world, target.deposit
-    await world.clock.pass_until(_hosts(world, deposit.onion))
-    stream = await world.network.transport().dial(
-        deposit.onion,
-        client_key=auth_key(deposit.capability, deposit.onion),
-        isolation="x",
-        timeout=PATIENCE,
-    )
-    end = DepositorEnd(deposit, secrets.token_bytes)
-    await stream.write(end.data_to_send())
-    async with asyncio.timeout(PATIENCE):
-        while not end.told:
-            end.receive(await stream.read())
-    return stream, end, secrets.token_bytes(BLOCK_SIZE)
-
-
-async def test_a_stream_ends_when_its_shelf_is_closed(three: Three) -> None:
-    """At once, with the clock standing still."""
-    stream, _end, _block = await _stream(three)
-    [shelf] = await three.shelves()
-    async with three.rita.house.store.transaction() as tx:
-        await three.rita.node.send(tx, three.with_carl, ShelfClose(shelf.shelf_id))
-    assert await asyncio.wait_for(stream.read(), PATIENCE) == b""
-    await stream.close()
-
-
-async def test_a_stream_on_which_only_bytes_trickle_ends(three: Three) -> None:
-    stream, end, block = await _stream(three)
-    end.send(block)
-    data, clock = end.data_to_send(), three.carl.house.world.clock
-    for minute in range(3):
-        await stream.write(data[minute : minute + 1])
-        await clock.advance(50)
-    assert await asyncio.wait_for(stream.read(), PATIENCE) == b""
-    await stream.close()
-
-
-class _Trickle:
-    """A carrier that lets a byte of its first message come every minute."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-
-    async def read(self) -> bytes:
-        await self._clock.sleep(50)
-        return b"\x01"
-
-    async def write(self, data: bytes) -> None:
-        pass
-
-    async def close(self) -> None:
-        pass
-
-
-async def test_a_carrier_that_only_trickles_holds_up_no_other_try(three: Three) -> None:
-    await _until(lambda: three.sam.node.work.carrying._depositing)
-    [depositing] = three.sam.node.work.carrying._depositing.values()
-    clock = three.sam.house.world.clock
-    end = DepositorEnd(depositing._target.deposit, secrets.token_bytes)
-    leaving = asyncio.create_task(depositing._leave_on(_Trickle(clock), end, bytes(32), [], [], 0))
-    await clock.advance(150)
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(leaving, PATIENCE)
-
-
-async def test_nothing_is_put_on_a_closed_shelf(three: Three) -> None:
-    """Not even before its streams have been told."""
-    stream, end, block = await _stream(three)
-    store = three.carl.house.store
-    async with store.transaction() as tx:
-        [shelf] = await store.carriages.shelves(tx, three.carl.node_id)
-        await store.carriages.save_shelf(tx, three.carl.node_id, replace(shelf, closed_at=1))
-    end.send(block)
-    await stream.write(end.data_to_send())
-    assert await asyncio.wait_for(stream.read(), PATIENCE) == b""
-    assert await three.held() == 0
-    await stream.close()
-
-
-@pytest.mark.engines("postgres")
-async def test_two_streams_at_once_put_no_more_on_a_shelf_than_fits(
-    three: Three, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Only where two transactions go on at once."""
-    async with three.carl.house.store.transaction() as tx:
-        await three.carl.node.carrying.offer(tx, three.with_carl, 1, 2)
-    [record] = await three.held_shelves()
-    around = three.carl.node.work._around
-    node = three.carl.node
-    shelf = Shelf(around, node.node_id, record, node.work.counters, node.carrying.quota, lambda: None)
-    blocks = [secrets.token_bytes(BLOCK_SIZE) for _ in range(2)]
-    carriages, other = three.carl.house.store.carriages, list[asyncio.Task[int]]()
-    count = carriages.count
-
-    async def counts_and_is_overtaken(*args: object) -> int:
-        found = await count(*args)  # type: ignore[arg-type]
-        if not other:
-            other.append(asyncio.create_task(shelf._keep(blocks)))
-            await asyncio.wait(other, timeout=1.0)
-        return found
-
-    monkeypatch.setattr(carriages, "count", counts_and_is_overtaken)
-    assert await shelf._keep(blocks) == 0
-    with pytest.raises(LimitReached):
-        await asyncio.wait_for(other[0], PATIENCE)
-    assert await three.held() == 2
-
-
 # --- what would wait for ever -----------------------------------------------------------------------------------------
 
 
@@ -593,7 +271,7 @@ async def test_what_our_owner_wants_meanwhile_is_not_written_over(
     monkeypatch.setattr(store.carriages, "get", reads_and_is_overtaken)
     async with store.transaction() as tx:
         await carl.node.carrying.offer(tx, three.with_carl, 2, 2)
-    await _until(lambda: stopping)
+    await until_true(lambda: stopping)
     await asyncio.wait_for(stopping[0], PATIENCE)
     await until_many(three.targets, 0)
     assert not any(info.is_carried for info in await carl.node.carrying.overview())
@@ -628,8 +306,8 @@ async def test_the_key_of_a_shelf_that_is_named_no_more_is_forgotten(
     async def forget(onion: OnionKey) -> None:
         forgotten.append(onion)
 
-    await _until(lambda: three.sam.node.work.carrying._depositing)
+    await until_true(lambda: three.sam.node.work.carrying._depositing)
     monkeypatch.setattr(three.sam.house.transport, "forget", forget)
     async with three.carl.house.store.transaction() as tx:
         await three.carl.node.carrying.stop(tx, three.with_carl)
-    await _until(lambda: target.deposit.onion in forgotten)
+    await until_true(lambda: target.deposit.onion in forgotten)
