@@ -269,30 +269,6 @@ class TestServer:
         assert "planted" not in caplog.text
         assert "example.org" not in caplog.text
 
-    async def test_a_transaction_that_never_ends_does_not_keep_the_store_open(
-        self, store_url: str, key: StoreKey, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("chattor_bridge.storage.postgres.STOP_TIMEOUT", 0.05)
-        store = open_store(store_url, key)
-        await store.start()
-        begun, stopped = asyncio.Event(), asyncio.Event()
-
-        async def hang() -> None:
-            async with store.transaction() as tx:
-                await store.set_setting(tx, "value", "lost")
-                begun.set()
-                await stopped.wait()
-
-        hanging = asyncio.create_task(hang())
-        async with asyncio.timeout(BOUND):
-            await begun.wait()
-            await store.stop()
-            stopped.set()
-            with pytest.raises(DatabaseUnavailable):
-                await hanging
-        async with open_store(store_url, key) as again:
-            assert await get(again) is None
-
     @pytest.mark.parametrize(
         ("error", "expected"),
         [

@@ -311,28 +311,3 @@ async def test_nothing_is_logged_that_was_stored(store: Store, caplog: pytest.Lo
         await store.contacts.of_node(tx, records.NODE)
     assert "planted" not in caplog.text
     assert "example.org" not in caplog.text
-
-
-async def test_a_transaction_that_never_ends_does_not_keep_the_store_open(
-    path: Path, key: StoreKey, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sqlite, "STOP_TIMEOUT", 0.05)
-    store = open_store(f"sqlite:{path}", key)
-    await store.start()
-    begun, stopped = asyncio.Event(), asyncio.Event()
-
-    async def hang() -> None:
-        async with store.transaction() as tx:
-            await store.set_setting(tx, "value", "lost")
-            begun.set()
-            await stopped.wait()
-
-    hanging = asyncio.create_task(hang())
-    async with asyncio.timeout(BOUND):
-        await begun.wait()
-        await store.stop()
-        stopped.set()
-        with pytest.raises(DatabaseUnavailable):
-            await hanging
-    async with open_store(f"sqlite:{path}", key) as again, again.transaction() as tx:
-        assert await again.get_setting(tx, "value") is None

@@ -330,6 +330,30 @@ async def test_a_timeout_around_a_transaction_rolls_it_back(store: Store) -> Non
     assert await value(store) is None
 
 
+async def test_one_that_never_ends_does_not_keep_the_store_open(
+    store: Store, store_url: str, key: StoreKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for engine in ("postgres", "sqlite"):
+        monkeypatch.setattr(f"chattor_bridge.storage.{engine}.STOP_TIMEOUT", 0.05)
+    begun, stopped = asyncio.Event(), asyncio.Event()
+
+    async def hang() -> None:
+        async with store.transaction() as tx:
+            await put(store, tx, "lost")
+            begun.set()
+            await stopped.wait()
+
+    hanging = asyncio.create_task(hang())
+    async with asyncio.timeout(BOUND):
+        await begun.wait()
+        await store.stop()
+        stopped.set()
+        with pytest.raises(DatabaseUnavailable):
+            await hanging
+    async with open_store(store_url, key) as again:
+        assert await value(again) is None
+
+
 async def test_a_stopped_store_says_so(store: Store) -> None:
     await store.stop()
     await store.stop()
