@@ -46,6 +46,7 @@ class SteadyClock:
         self._offset = clock.now() - clock.monotonic()
         self._doubted: float | None = None
         self._since = 0.0
+        self._followed_at = clock.monotonic()
 
     def now(self) -> int:
         wall, monotonic = self._clock.now(), self._clock.monotonic()
@@ -53,11 +54,20 @@ class SteadyClock:
         unset = monotonic + self._offset < PLAUSIBLE
         lasted = self._doubted is not None and abs(offset - self._doubted) < CLOCK_JUMP
         if abs(offset - self._offset) < CLOCK_JUMP or unset or (lasted and monotonic - self._since >= JUMP_DOUBTED):
+            if abs(offset - self._offset) >= CLOCK_JUMP:
+                self._followed_at = monotonic
             self._offset, self._doubted = offset, None
             return wall
         if not lasted:
             self._doubted, self._since = offset, monotonic
         return round(monotonic + self._offset)
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether `now` is a time that nobody has put right for `JUMP_DOUBTED`, as is soon done to one that is wrong
+        since the start."""
+        self.now()
+        return self._doubted is None and self._clock.monotonic() - self._followed_at >= JUMP_DOUBTED
 
     def wall(self) -> int:
         return self._clock.now()

@@ -102,7 +102,7 @@ class Housekeeping:
                 async with self._around.store.transaction() as tx:
                     contact = await self._mailbox.locked(tx, peer_id)
                     session = Session.deserialize(contact.session)
-                    if session.forget_old(self._around.clock.now()):
+                    if session.forget_old(self._around.clock.now(), sure=self._around.clock.is_sure):
                         await contacts.save(tx, replace(contact, session=session.serialize()))
         except Exception as error:
             heed_cancellation()

@@ -213,13 +213,13 @@ class Epochs:
         self.counted = 0
         self.negotiation = None
 
-    def forget_old(self, up_to: int, now: int) -> bool:
+    def forget_old(self, up_to: int, now: int, *, sure: bool = False) -> bool:
         """Erase the epochs of which nothing can come any more. An event that came under a later epoch shows that the
         friend has left them, and that whatever it sealed under them has a lower number. Until one comes they stay,
-        however long: the friend may not know yet that it may go on. Dates of a clock that was ahead become that of now.
-        Whether anything changed."""
+        however long: the friend may not know yet that it may go on. If ``now`` is ``sure``, dates of a clock that was
+        ahead become that of now. Whether anything changed."""
         before = self.keys
-        if any(epoch.seen_at > now for epoch in before.values()):
+        if sure and any(epoch.seen_at > now for epoch in before.values()):
             self.keys = {number: replace(one, seen_at=min(one.seen_at, now)) for number, one in before.items()}
         left = [
             number

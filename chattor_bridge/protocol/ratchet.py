@@ -164,10 +164,10 @@ class Ratchet:
         self._note_skipped(now)
         return plaintext
 
-    def forget_old(self, now: int) -> bool:
-        """Erase the keys of messages that were skipped 35 days ago or earlier; those that a clock which was ahead has
-        dated age from now on. Whether that changed the state."""
-        ahead = {key for key, at in self._skipped_at.items() if at > now}
+    def forget_old(self, now: int, *, sure: bool = False) -> bool:
+        """Erase the keys of messages that were skipped 35 days ago or earlier; if ``now`` is ``sure``, those that a
+        clock which was ahead has dated age from now on. Whether that changed the state."""
+        ahead = {key for key, at in self._skipped_at.items() if sure and at > now}
         old = {key for key, at in self._skipped_at.items() if at + SKIPPED_KEY_LIFETIME <= now}
         for key in ahead:
             self._skipped_at[key] = now

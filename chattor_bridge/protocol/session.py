@@ -343,10 +343,14 @@ class Session:
         """How many keys of skipped messages are kept."""
         return self._ratchet.skipped
 
-    def forget_old(self, now: int) -> bool:
-        """Erase the keys whose time is over. Whether that changed the state, which must be stored then."""
-        skipped = self._ratchet.forget_old(now)
-        return self.epochs.forget_old(self.received.cumulative, now) or skipped
+    def forget_old(self, now: int, *, sure: bool = False) -> bool:
+        """Erase the keys whose time is over. Whether that changed the state, which must be stored then.
+
+        ``sure``: ``now`` has proved right, so a later date is that of a clock which was ahead, and becomes ``now``. Put
+        back by a clock that is behind, it would have its key erased, and a message lost, once that one is put right.
+        """
+        skipped = self._ratchet.forget_old(now, sure=sure)
+        return self.epochs.forget_old(self.received.cumulative, now, sure=sure) or skipped
 
     def _note(self, epoch: int, seq: int, ack: Ack | None, now: int) -> None:
         if ack is not None:

@@ -125,6 +125,7 @@ async def test_ages_are_judged_by_a_time_that_goes_on_over_jumps_and_follows_wha
     assert steady.now() == clock.now()
     clock.suspend(YEAR)  # which is no jump
     assert steady.now() == clock.now()
+    assert steady.is_sure
     for _ in range(10):  # nor is a clock that is slewed
         clock.set_wall(clock.now() + int(CLOCK_JUMP) - 2)
         assert abs(steady.now() - clock.now()) <= 1
@@ -137,6 +138,22 @@ async def test_a_clock_that_has_not_been_set_yet_is_left_at_once() -> None:
     assert steady.now() == 1_000 < PLAUSIBLE
     clock.set_wall(START)
     assert steady.now() == START
+
+
+async def test_it_is_sure_of_a_time_that_nobody_has_put_right_for_a_day() -> None:
+    clock = FakeClock()
+    steady = SteadyClock(clock)
+    sure = [steady.is_sure]
+    await clock.advance(JUMP_DOUBTED)
+    sure.append(steady.is_sure)
+    clock.set_wall(clock.now() + YEAR)
+    sure.append(steady.is_sure)
+    await clock.advance(JUMP_DOUBTED)
+    assert steady.now() == clock.now()
+    sure.append(steady.is_sure)  # of the new one
+    await clock.advance(JUMP_DOUBTED)
+    sure.append(steady.is_sure)
+    assert sure == [False, True, False, False, True]
 
 
 async def test_what_expires_survives_a_wrong_clock_and_yields_to_one_that_stays(

@@ -205,7 +205,8 @@ def test_what_came_under_a_clock_that_was_ahead_does_not_keep_old_keys_until_the
     epochs.finish(bytes(32), b"offer", b"accept", now=later)
     epochs.opened(1, 3, up_to=1, now=later)  # number 2 is missing, and may be sealed under epoch 0
     assert sorted(epochs.keys) == [0, 1]
-    assert epochs.forget_old(1, NOW) is True  # to be stored: from now on it ages
+    assert epochs.forget_old(1, NOW) is False  # it may be this clock that is wrong
+    assert epochs.forget_old(1, NOW, sure=True) is True  # to be stored: from now on it ages
     assert epochs.forget_old(1, NOW + EPOCH_KEY_LIFETIME - 1) is False
     assert sorted(epochs.keys) == [0, 1]
     assert epochs.forget_old(1, NOW + EPOCH_KEY_LIFETIME) is True

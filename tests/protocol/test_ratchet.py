@@ -177,13 +177,23 @@ def test_keys_skipped_under_a_clock_that_was_ahead_do_not_wait_for_its_time() ->
     knocker, owner = _pair()
     _say(knocker)
     _hear(owner, _say(knocker), now=NOW + 10 * SKIPPED_KEY_LIFETIME)
-    assert owner.forget_old(NOW) is True  # to be stored: from now on they age
-    assert owner.forget_old(NOW) is False
+    assert owner.forget_old(NOW, sure=True) is True  # to be stored: from now on they age
+    assert owner.forget_old(NOW, sure=True) is False
     owner = _stored(owner)
     assert owner.forget_old(NOW + SKIPPED_KEY_LIFETIME - 1) is False
     assert owner.skipped == 1
     assert owner.forget_old(NOW + SKIPPED_KEY_LIFETIME) is True
     assert owner.skipped == 0
+
+
+def test_keys_do_not_age_by_a_clock_that_has_not_been_set_yet() -> None:
+    """As after a start of a machine whose clock has no battery."""
+    knocker, owner = _pair()
+    _say(knocker)
+    _hear(owner, _say(knocker))
+    assert owner.forget_old(0) is False
+    assert owner.forget_old(NOW + SKIPPED_KEY_LIFETIME - 1) is False
+    assert owner.skipped == 1
 
 
 def test_a_state_used_twice_makes_no_two_time_pad() -> None:
