@@ -20,6 +20,7 @@ import pytest
 from chattor_bridge.cli import Exit
 from chattor_bridge.storage import StoreKey, open_store
 from chattor_bridge.terminal.exits import Exit as TerminalExit
+from chattor_bridge.terminal.home import Home
 from tests.test_app import OFFLINE, WAIT, Configured
 
 ROOT = Path(__file__).parents[1]
@@ -96,3 +97,18 @@ def test_what_chattor_may_not_use_is_named(tmp_path: Path) -> None:
     refused(home / "lock", "run", "lock cannot be used: Permission denied: run this as the user")
     refused(home, "run", "chattor.db cannot be used: Permission denied: run this as the user")
     refused(home, "contacts", "chattor.db cannot be used: Permission denied: run this as the user")
+
+
+def test_a_home_or_socket_of_somebody_elses_is_named(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    chattor = ("chattor_bridge.terminal.app", "--home", str(home))
+    home.mkdir()
+    with _somebody_elses(home):
+        code, complaint = _run(*chattor, "init", "--name", "Alice")
+    assert code == TerminalExit.REFUSED
+    assert f"cannot use {home}: Operation not permitted: choose another --home" in complaint
+    assert _run(*chattor, "init", "--name", "Alice") == (TerminalExit.DONE, "")
+    with Home(home).listen(), _somebody_elses(home / "control.sock"):
+        code, complaint = _run(*chattor, "contacts")
+    assert code == TerminalExit.CANNOT_START
+    assert f"{home / 'control.sock'} cannot be used: Permission denied: run this as the user" in complaint

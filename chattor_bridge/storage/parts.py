@@ -90,7 +90,7 @@ class DiskParts:
                 os.close(descriptor)
                 raise
         except OSError as error:
-            raise FileUnavailable(f"the directory for incoming files cannot be used: {error.strerror}") from error
+            raise self._unusable(error) from error
         return descriptor
 
     def _all(self) -> set[bytes]:
@@ -98,12 +98,19 @@ class DiskParts:
             names = [path.name for path in self._directory.iterdir()]
         except FileNotFoundError:
             return set()
+        except OSError as error:
+            raise self._unusable(error) from error
         found = set()
         for name in names:
             with suppress(ValueError):
                 if name.endswith(_SUFFIX):
                     found.add(bytes.fromhex(name.removesuffix(_SUFFIX)))
         return found
+
+    def _unusable(self, error: OSError) -> FileUnavailable:
+        said = f"{self._directory}, the directory for incoming files, cannot be used: {error.strerror}"
+        mend = ": give it to the user that this runs as" if isinstance(error, PermissionError) else ""
+        return FileUnavailable(said + mend)
 
     def _path(self, part_id: bytes) -> Path:
         return self._directory / f"{part_id.hex()}{_SUFFIX}"

@@ -49,12 +49,17 @@ class Home:
             raise self._closed(error) from error
 
     def create(self) -> None:
-        """Make the directory, closed to everybody else. Raises: UsageError when that cannot be done."""
+        """Make the directory, or take one that is ours, closed to everybody else. Raises: UsageError when that cannot
+        be done."""
         try:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.directory.chmod(0o700)
         except OSError as error:
-            raise UsageError(f"cannot make {self.directory}: {error.strerror}") from error
+            what = "use" if os.path.isdir(self.directory) else "make"  # noqa: PTH112 - pathlib's raises where it is closed
+            raise UsageError(
+                f"cannot {what} {self.directory}: {error.strerror}: choose another --home, or run this as the user "
+                "to whom that belongs"
+            ) from error
 
     def require(self) -> None:
         """Raises: CommandError when there is no identity here, saying how to make one."""
@@ -137,6 +142,9 @@ class Home:
             raise CommandError(
                 Exit.NOT_RUNNING, f"chattor run is not running: start it in another terminal with {self.command('run')}"
             ) from error
+        except PermissionError as error:
+            connection.close()
+            raise self._closed(error) from error
         except OSError as error:
             connection.close()
             raise CommandError(Exit.NOT_RUNNING, f"cannot reach chattor run: {error.strerror}") from error
@@ -146,7 +154,7 @@ class Home:
     def _closed(self, error: OSError) -> CommandError:
         return CommandError(
             Exit.CANNOT_START,
-            f"{error.filename or self.directory} cannot be used: {error.strerror}: run this as the user to whom "
+            f"{error.filename or self.socket} cannot be used: {error.strerror}: run this as the user to whom "
             f"{self.directory} belongs, or give it to this one with chown -R",
         )
 

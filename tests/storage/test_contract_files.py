@@ -215,6 +215,8 @@ async def test_a_disk_that_is_full_is_said_to_be(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(FileUnavailable, match="directory"):
         await DiskParts(tmp_path / "file").open(b"p" * 16)
+    with pytest.raises(FileUnavailable, match="directory"):
+        await DiskParts(tmp_path / "file").all()
 
 
 async def test_a_disk_that_fails_costs_no_descriptors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
