@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import sys
 from pathlib import Path
+from shlex import quote
 from typing import Final
 
 from chattor_bridge.protocol.limits import MAX_AVATAR
@@ -28,7 +30,7 @@ def portrait(path: Path) -> bytes:
         from PIL import Image, ImageOps
     except ImportError as error:
         raise CommandError(
-            Exit.REFUSED, "pictures need Pillow: install it with pip install 'chattor-bridge[pictures]'"
+            Exit.REFUSED, f"pictures need Pillow: install it with {quote(sys.executable)} -m pip install pillow"
         ) from error
     try:
         with Image.open(path) as image:
@@ -36,7 +38,9 @@ def portrait(path: Path) -> bytes:
                 raise CommandError(Exit.REFUSED, f"this picture has more than {MAX_DOTS // 1_000_000} million dots")
             upright = ImageOps.exif_transpose(image).convert("RGBA")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise CommandError(Exit.REFUSED, "this is no picture that can be read") from error
+        reason = error.strerror if isinstance(error, OSError) else None  # of the system's; Pillow's own have none
+        said = f"{path} cannot be read: {reason}" if reason else "this is no picture that can be read"
+        raise CommandError(Exit.REFUSED, said) from error
     background = Image.new("RGBA", upright.size, "white")
     flat = Image.alpha_composite(background, upright).convert("RGB")
     for side in SIDES:

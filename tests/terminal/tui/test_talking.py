@@ -197,7 +197,7 @@ async def test_a_picture_of_oneself_is_shown_to_friends(friends: Friends, tmp_pa
         await alice.sees("Bob  ● online")
         await palette(alice, "picture")
         await say(alice, str(tmp_path / "nothing.png"))
-        await alice.sees("no picture that can be read")
+        await alice.sees("cannot be read: No such file")
         await alice.press("escape")
         await palette(alice, "picture")
         await say(alice, str(file))
