@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import subprocess
+import tomllib
 from configparser import ConfigParser
 from pathlib import Path
 from typing import Any
@@ -90,3 +91,14 @@ def test_the_mailbox_starts_by_its_name_alone_and_is_looked_at() -> None:
     program, *words = mailbox["healthcheck"]["test"][1:]
     assert (program, parse(words).command) == ("chattor", "status")
     assert "profiles" not in COMPOSE["services"]["bridge"]
+
+
+def test_an_image_is_built_from_what_pip_needs_and_nothing_of_a_users() -> None:
+    lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    ruled = [line for line in lines if line and not line.startswith("#")]
+    assert ruled[0] == "*", "what is not named stays out, ./data and ./mailbox with their keys too"
+    let_in = {line.removeprefix("!") for line in ruled if line.startswith("!")}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
+    built_from = {*wheel["packages"], *wheel["force-include"], *project["project"]["license-files"]}
+    assert let_in == {"pyproject.toml", project["project"]["readme"], *built_from}
