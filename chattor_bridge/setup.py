@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -80,16 +81,24 @@ def initialise(file: Path, given: Answers) -> None:
 def say_next_steps(file: Path, config: BridgeConfig) -> None:
     """What is left to do, each step as it is typed."""
     bot = f"@{config.appservice.bot_localpart}:{config.homeserver.domain}"
+    registration_file = config.appservice.registration_file
+    file_name = quote(str(registration_file.resolve()))
     run = "chattor-bridge run" if file == Path("config.yaml") else f"chattor-bridge run --config {file}"
     sys.stdout.write(
         f"""\
-Wrote {file}, {config.appservice.registration_file} and {config.store_key_file}.
+Wrote {file}, {registration_file} and {config.store_key_file}.
 Keep a copy of the last one apart from the database: nothing else opens what is stored.
 
 1. Let the homeserver read the registration (only it and the bridge may: there are secrets in it), with this line in
    homeserver.yaml, and restart the homeserver:
 
-{homeserver_line(config.appservice.registration_file)}
+{homeserver_line(registration_file)}
+
+   Where it runs as another user, such as Debian's matrix-synapse, let that read the file, or, where it may not enter
+   the directory, name a copy of it in the line, after one of these:
+
+       chgrp matrix-synapse {file_name} && chmod 640 {file_name}
+       install -m 640 -g matrix-synapse {file_name} /etc/matrix-synapse/chattor.yaml
 
 2. Start the bridge:
 

@@ -43,6 +43,7 @@ def test_init_writes_three_private_files_that_fit_together(file: Path, capsys: p
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     said = capsys.readouterr().out
     assert f'app_service_config_files: ["{config.appservice.registration_file}"]' in said
+    assert f"chgrp matrix-synapse {config.appservice.registration_file} && chmod 640" in said
     assert "@friendlybot:example.org" in said
     assert f"chattor-bridge run --config {file}" in said
     assert made.as_token not in said
