@@ -6,18 +6,23 @@ import asyncio
 import secrets
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import groupby
+from typing import Any
 
 import pytest
 
 from chattor_bridge.errors import LimitReached
 from chattor_bridge.ids import KnockId, PeerId
+from chattor_bridge.node import knocking
 from chattor_bridge.node.happenings import KnockLeft, KnockReceived
 from chattor_bridge.node.labour import Labour
 from chattor_bridge.node.proving import Proving
 from chattor_bridge.node.records import KnockState, PendingKnock
 from chattor_bridge.protocol.effort import Proof
+from chattor_bridge.protocol.knock import KnockingSide
 from chattor_bridge.protocol.limits import (
     EFFORT_BITS,
+    MAX_EFFORT_BITS,
     MAX_PENDING_KNOCKS,
     MAX_PROOFS_PER_SECOND,
     MAX_PROOFS_WAITING,
@@ -107,6 +112,31 @@ async def test_what_its_owner_has_seen_stays_and_a_full_door_says_so(world: Worl
         await ben.house.store.knocks.remove_pending(tx, ids[0])
     await cleo.until(lambda: bool(cleo.of(KnockLeft)), time_passes=True)
     assert len(await ben.node.requests()) == MAX_PENDING_KNOCKS
+
+
+async def test_who_is_told_that_it_is_full_shows_one_bit_more_each_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[int] = []
+    enough = asyncio.Event()
+
+    class Counting(KnockingSide):
+        """Says what it would show, and spares the machine the work."""
+
+        def __init__(self, *args: Any, effort_bits: int, **more: Any) -> None:
+            shown.append(effort_bits)
+            if shown.count(MAX_EFFORT_BITS) == 3:
+                enough.set()
+            super().__init__(*args, **more)
+
+    ben, code = await first_knock(world)
+    await crowd(ben, [(0, True, False)] * (MAX_PENDING_KNOCKS - 1))
+    monkeypatch.setattr(knocking, "KnockingSide", Counting)
+    cleo = await world.person("Cleo")
+    await cleo.add(code)
+    await world.clock.pass_until(enough.wait(), step=100)
+    # A stream that time cut off before it was told anything shows the same again.
+    assert [bits for bits, _ in groupby(shown)] == [0, *range(EFFORT_BITS + 1, MAX_EFFORT_BITS + 1)]
 
 
 async def test_equal_effort_pushes_nobody_out(world: World) -> None:

@@ -125,6 +125,23 @@ async def test_both_say_so_and_one_friendship_remains(world: World, crossed: Cro
     assert told(anna, MERGE_UNPROVEN) == told(ben, MERGE_UNPROVEN) == []
 
 
+async def test_what_came_before_the_word_is_not_taken_again_in_the_other(crossed: Crossed) -> None:
+    """Its acknowledgement may be lost with the former friendship, and it comes again in the survivor."""
+    anna, ben, survivor, former = crossed
+    mailbox, store = ben.node.work.mailbox, ben.house.store
+    event = mailbox.event(Text("once"))
+    async with store.transaction() as tx:
+        await mailbox.send(tx, former, event)
+    ben.node.work.wake(former)
+    await anna.until(lambda: anna.texts() == ["once"])
+    await merge(anna, survivor, former)
+    async with store.transaction() as tx:
+        await mailbox.send(tx, survivor, event)
+    await ben.say(survivor, "another")
+    await anna.until(lambda: "another" in anna.texts())
+    assert anna.texts() == ["once", "another"]
+
+
 async def test_a_merge_that_cannot_be_stored_holds_nothing_else_up(crossed: Crossed) -> None:
     """Too much may wait for a homeserver because of the very friend who wants to merge."""
     anna, ben, survivor, former = crossed

@@ -263,6 +263,27 @@ async def test_what_has_waited_for_a_month_is_given_up_and_what_has_not_arrives(
     await anna.until(partial(_has, anna, "welcome back"), time_passes=True)
 
 
+async def test_nothing_is_given_up_within_a_day_of_a_resync(world: World, friends: Friends) -> None:
+    """The numbers would be missing, and the session could not begin anew."""
+    anna, ben, peer_id = friends
+    await ben.house.stop()
+    await anna.until(lambda: not anna.online(peer_id))
+    (said,) = await anna.say(peer_id, "waits")
+    world.clock.suspend(QUEUED_LIFETIME + 1)
+    mailbox, store = anna.node.work.mailbox, anna.house.store
+    session = await _session(anna, peer_id)
+    session.renewal.at = world.clock.now() - RESYNC_INTERVAL + 1
+    async with store.transaction() as tx:
+        contact = await mailbox.locked(tx, peer_id)
+        await store.contacts.save(tx, replace(contact, session=session.serialize()))
+        assert not await mailbox.give_up_old(tx, peer_id)
+    assert (await _session(anna, peer_id)).renewal.wanted is None
+    world.clock.suspend(1)
+    async with store.transaction() as tx:
+        assert await mailbox.give_up_old(tx, peer_id)
+    assert [one.event_id for one in anna.of(EventFailed)] == [said]
+
+
 # --- one side moved by hand -------------------------------------------------------------------------------------------
 
 
