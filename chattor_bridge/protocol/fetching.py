@@ -74,7 +74,7 @@ class Fetching:
         """Chunks of one group to ask for on this stream, ``at_most`` so many; None when there is nothing to ask for."""
         run = self._free_run(at_most) if at_most > 0 else None
         if run is None and at_most > 0 and not self._asked.get(stream):
-            run = self._run_of_others(stream, at_most)
+            run = self._run_of_others(at_most)
         if run is not None:
             self._asked.setdefault(stream, []).extend(run)
         return run
@@ -119,11 +119,9 @@ class Fetching:
             self._next += 1
         return range(first, self._next)
 
-    def _run_of_others(self, stream: Hashable, at_most: int) -> range | None:
+    def _run_of_others(self, at_most: int) -> range | None:
         """Chunks that another stream was asked for first and has not brought, each once more at most."""
-        for other, asked in self._asked.items():
-            if other == stream:
-                continue
+        for asked in self._asked.values():
             waiting = [index for index in asked if index not in self._came and index not in self._again]
             if not waiting:
                 continue

@@ -79,6 +79,7 @@ def test_keys_are_sorted_bytewise_as_in_rfc_8949() -> None:
         ("c11a514b67b0", "a date"),
         ("c249010000000000000000", "a big integer"),
         ("3bffffffffffffffff", "an integer below 64 bits"),
+        ("a1 3bffffffffffffffff 00", "a key below 64 bits"),
         ("d81c81d81d00", "an array that contains itself"),
         ("d90100 80", "a string reference name space"),
         ("d90102 80", "a set"),
@@ -109,7 +110,28 @@ def test_the_depth_is_bounded_both_ways() -> None:
         cbor.decode(cbor.encode([[0]]), max_depth=1)
 
 
-@pytest.mark.parametrize("value", [1.5, {b"": 0}, {True: 0}, {(): 0}, {1, 2}, object(), 2**64, -(2**63) - 1, "\ud800"])
+def test_the_first_and_the_last_integer_are_values_and_keys() -> None:
+    for value in (-(2**63), 2**64 - 1):
+        assert cbor.decode(cbor.encode(value)) == value
+        assert cbor.decode(cbor.encode({value: 0})) == {value: 0}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        1.5,
+        {b"": 0},
+        {True: 0},
+        {(): 0},
+        {1, 2},
+        object(),
+        2**64,
+        -(2**63) - 1,
+        {2**64: 0},
+        {-(2**63) - 1: 0},
+        "\ud800",
+    ],
+)
 def test_our_own_mistakes_are_refused(value: object) -> None:
     with pytest.raises((TypeError, ValueError)):
         cbor.encode(value)
@@ -134,6 +156,8 @@ def test_fields_say_which_one_is_wrong() -> None:
     assert fields.text("t", at_most=2) == "é"
     assert fields.integer("i", low=5, high=5) == 5
     assert fields.list("l", at_most=1) == [1]
+    assert fields.unread() == {"yes": True}
+    assert fields.boolean("yes") is True
     assert "b" in fields
     assert "c" not in fields
     assert fields.names() == {"b", "t", "i", "l", "yes"}
@@ -147,6 +171,8 @@ def test_fields_say_which_one_is_wrong() -> None:
         lambda: fields.integer("yes", low=0, high=9),
         lambda: fields.list("l", at_most=0),
         lambda: fields.list("i", at_most=9),
+        lambda: fields.boolean("i"),
+        lambda: fields.boolean("none"),
     ]
     for read in wrong:
         with pytest.raises(MalformedData, match="is missing or wrong"):

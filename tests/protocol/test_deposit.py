@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from chattor_bridge.errors import AuthenticationFailed, MalformedData, PeerMisbehaved, UsageError
 from chattor_bridge.ids import OnionKey
+from chattor_bridge.protocol import cbor
 from chattor_bridge.protocol.carrying import Deposit
 from chattor_bridge.protocol.deposit import BlockReceived, CarrierEnd, DepositorEnd, Stored, auth_key
 from chattor_bridge.protocol.limits import BLOCK_SIZE, HANDSHAKE_SIZE, LINK_SIZES, MAX_SHELF_BLOCKS
@@ -41,8 +42,10 @@ def _block(number: int) -> bytes:
 def test_blocks_arrive_in_order_and_are_said_to_be_stored() -> None:
     depositor, carrier = _established()
     assert depositor.room == 0
+    told = [depositor.told]
     carrier.stored(0, 3)
     assert depositor.receive(carrier.data_to_send()) == [Stored(0, 3)]
+    assert [*told, depositor.told] == [False, True]
     for number in range(3):
         assert depositor.room == 3 - number
         depositor.send(_block(number))
@@ -145,10 +148,13 @@ def test_a_block_beyond_the_room_is_a_violation() -> None:
         depositor.send(_block(2))
     depositor._stored = Stored(0, 2)  # a depositor that does not count
     depositor.send(_block(2))
+    said = depositor.data_to_send()
+    carrier.stored(0, 1)  # waits to be written
     with pytest.raises(MalformedData):
-        carrier.receive(depositor.data_to_send())
+        carrier.receive(said)
     with pytest.raises(PeerMisbehaved):
         carrier.receive(b"")
+    assert carrier.data_to_send() == b""
 
 
 @pytest.mark.parametrize("size", [0, 1, BLOCK_SIZE - 1, BLOCK_SIZE + 1])
@@ -159,6 +165,28 @@ def test_what_is_no_block_is_not_kept(size: int) -> None:
     depositor._say(bytes(size), LINK_SIZES[2])  # a depositor that does not measure
     with pytest.raises(MalformedData):
         carrier.receive(depositor.data_to_send())
+
+
+def test_nothing_is_read_or_said_after_what_does_not_open() -> None:
+    depositor, carrier = _established()
+    carrier.stored(0, 1)
+    depositor.receive(carrier.data_to_send())
+    depositor.send(_block(1))
+    damaged = bytearray(depositor.data_to_send())
+    damaged[-1] ^= 1
+    carrier.stored(0, 1)
+    with pytest.raises(AuthenticationFailed):
+        carrier.receive(bytes(damaged))
+    with pytest.raises(AuthenticationFailed):
+        carrier.receive(b"")
+    assert carrier.data_to_send() == b""
+
+
+def test_a_message_that_is_smaller_than_any_is_a_violation() -> None:
+    depositor, carrier = _established()
+    carrier._say(cbor.encode({"room": 1, "stored": 0}), 500)  # a carrier that saves
+    with pytest.raises(MalformedData):
+        depositor.receive(carrier.data_to_send())
 
 
 def test_a_carrier_that_speaks_before_it_has_said_what_room_there_is() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -41,10 +42,10 @@ def _file_keys(keys: LinkKeys) -> LinkKeys:
     return replace(keys, purpose=Purpose.FILE)
 
 
-def dialled() -> tuple[FileStream, FileStream]:
-    """The dialling (fetching) and the answering end, the file named."""
+def dialled(part: Part = Part.FETCHES) -> tuple[FileStream, FileStream]:
+    """The dialling end, with its part, and the answering end, the file named."""
     dialling = FileStream.dial(
-        _file_keys(FRIENDS.owner(Pattern.KK)), FRIENDS.onion, Source("file dialling"), FILE, Part.FETCHES
+        _file_keys(FRIENDS.owner(Pattern.KK)), FRIENDS.onion, Source("file dialling"), FILE, part
     )
     keys = FRIENDS.knocker(Pattern.KK)
     link = Link.answer([keys, _file_keys(keys)], FRIENDS.onion, Source("file answering"))
@@ -154,6 +155,69 @@ def test_what_is_out_of_turn_is_a_violation(said: FileFrame | bytes) -> None:
         fetching.want(0, 1)
 
 
+def _violates(stream: FileStream, data: bytes) -> None:
+    """These bytes end the stream: nothing is read or said any more."""
+    stream._out += b"what waits to be written"
+    with pytest.raises(MalformedData):
+        stream.receive(data)
+    with pytest.raises(MalformedData):
+        stream.receive(b"")
+    stream.end("done")
+    assert stream.data_to_send() == b""
+
+
+def test_an_answering_side_is_told_of_one_file_and_of_nothing_before() -> None:
+    for said in (Open(FILE), Ready(), Want(0, 1), CHUNK):
+        dialling, answering = dialled()
+        _violates(answering, _say(dialling, said))
+    for part, theirs in ((Part.FETCHES, Part.OFFERS), (Part.OFFERS, Part.FETCHES)):
+        dialling, answering = dialled(theirs)
+        answering.ready(part)
+        _violates(answering, _say(dialling, Open(FILE)))
+
+
+@pytest.mark.parametrize("part", list(Part))
+def test_nothing_comes_on_a_stream_before_it_is_open(part: Part) -> None:
+    for said in (Open(FILE), Want(0, 1), CHUNK):
+        dialling, answering = dialled(part)
+        _violates(dialling, _say(answering, said))
+
+
+def test_each_side_keeps_to_its_part() -> None:
+    fetching, offering = joined()
+    fetching.want(0, 1)
+    offering.receive(fetching.data_to_send())
+    _violates(offering, _say(fetching, CHUNK))
+
+
+def test_nothing_comes_after_the_last_word() -> None:
+    fetching, offering = joined()
+    offering.end("later")
+    fetching.receive(offering.data_to_send())
+    _violates(fetching, _say(offering, End("later")))
+
+
+def test_our_own_mistakes_are_refused() -> None:
+    fetching, offering = joined()
+    mistakes: list[Callable[[], None]] = [
+        lambda: offering.ready(Part.OFFERS),
+        lambda: fetching.ready(Part.FETCHES),
+        lambda: offering.want(0, 1),
+        lambda: offering.send(CHUNK),
+    ]
+    for mistake in mistakes:
+        with pytest.raises(UsageError):
+            mistake()
+    fetching.want(0, 2)
+    offering.receive(fetching.data_to_send())
+    for stream, chunk in ((offering, SealedChunk(1, (), bytes(17))), (fetching, CHUNK)):
+        with pytest.raises(UsageError):
+            stream.send(chunk)
+    assert fetching.data_to_send() == offering.data_to_send() == b""
+    offering.send(CHUNK)
+    assert fetching.receive(offering.data_to_send()) == [CHUNK]
+
+
 def test_a_chunk_that_was_not_asked_for_next_is_a_violation() -> None:
     fetching, offering = joined()
     fetching.want(0, 2)
@@ -218,7 +282,10 @@ def test_a_bitmap_is_the_same_after_a_journey_and_no_other_is_read() -> None:
     assert again.encode() == b"\x81\x20"
     assert [index for index in range(11) if index in again] == [0, 7, 10]
     assert again.missing == 8
-    for wrong in (b"\x81", b"\x81\x20\x00", b"\x81\x30"):
+    again.add(10)
+    assert again.missing == 8
+    assert Bitmap(0).missing == 0
+    for wrong in (b"\x81", b"\x81\x20\x00", b"\x81\x30", b"\x81\x21"):
         with pytest.raises(ValueError):
             Bitmap(11, wrong)
     with pytest.raises(IndexError):
@@ -330,3 +397,37 @@ def test_a_stalled_stream_does_not_hold_up_the_end() -> None:
             assert fetching.came("quick", index)
     assert sorted(asked) == list(range(COUNT))
     assert fetching.all_came
+    for index in stalled:  # after all
+        assert not fetching.came("slow", index)
+
+
+def test_a_chunk_is_on_its_way_twice_at_most_and_again_when_one_way_broke() -> None:
+    fetching = Fetching(SMALL_FILE.content)
+    while (run := fetching.ask("slow", 16)) is not None:
+        pass
+    assert fetching.ask("quick", 0) is None
+    run = fetching.ask("quick", 16)
+    assert run == range(16)
+    assert fetching.ask("quick", 16) is None  # it has enough to do
+    others = [fetching.ask(stream, 16) for stream in ("third", "fourth", "fifth")]
+    assert others == [range(16, 32), range(32, 48), range(48, COUNT)]
+    assert fetching.ask("sixth", 16) is None
+    fetching.lost("quick")
+    assert fetching.ask("sixth", 16) == range(16)
+
+
+def test_what_a_lost_stream_was_to_bring_is_asked_for_in_one_go_and_in_order() -> None:
+    fetching = Fetching(SMALL_FILE.content)
+    for stream in ("one", "two"):
+        fetching.ask(stream, 8)
+    fetching.lost("two")
+    fetching.lost("one")
+    assert fetching.ask("three", 16) == range(16)
+
+
+def test_what_is_stored_is_not_asked_for() -> None:
+    bits = Bitmap(COUNT)
+    for index in (0, 3):
+        bits.add(index)
+    fetching = Fetching(SMALL_FILE.content, bits.encode())
+    assert [fetching.ask("a", 16) for _ in range(3)] == [range(1, 3), range(4, 16), range(16, 32)]

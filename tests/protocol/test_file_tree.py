@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from chattor_bridge.errors import AuthenticationFailed, FileChanged, MalformedData
 from chattor_bridge.ids import FileId
 from chattor_bridge.protocol.chunks import Content, Offered
-from chattor_bridge.protocol.limits import CHUNK_SIZE, CHUNKS_OF_GROUP
+from chattor_bridge.protocol.limits import CHUNK_SIZE, CHUNKS_OF_GROUP, MAX_FILE_SIZE
 from chattor_bridge.protocol.tree import EMPTY_ROOT, OutlineBuilder, Tree, leaf_hash, root_of_path
 
 GROUP_SIZE = CHUNKS_OF_GROUP * CHUNK_SIZE
@@ -140,6 +140,35 @@ def test_a_chunk_that_the_file_does_not_have_is_malformed(index: int) -> None:
     [chunk] = offered(data).sealed_chunks(0, data, 2, 1)
     with pytest.raises(MalformedData):
         offered(data).content.check(index, chunk.sealed, chunk.path)
+
+
+def test_a_chunk_of_another_length_is_malformed_before_it_is_opened() -> None:
+    data = data_of(2 * CHUNK_SIZE)
+    file = offered(data)
+    [chunk] = file.sealed_chunks(0, data, 0, 1)
+    for sealed in (chunk.sealed[:-1], chunk.sealed + b"\x00", b""):
+        with pytest.raises(MalformedData):
+            file.content.check(0, sealed, chunk.path)
+
+
+@pytest.mark.parametrize(
+    ("file_id", "key", "size", "root"),
+    [(15, 32, 1, 32), (16, 31, 1, 32), (16, 32, 1, 33), (16, 32, -1, 32), (16, 32, MAX_FILE_SIZE + 1, 32)],
+)
+def test_content_out_of_bounds(file_id: int, key: int, size: int, root: int) -> None:
+    with pytest.raises(ValueError, match="a file"):
+        Content(FileId(bytes(file_id)), bytes(key), size, bytes(root))
+
+
+def test_a_file_has_no_chunks_and_groups_beyond_its_ends() -> None:
+    file = offered(data_of(GROUP_SIZE))
+    for index in (-1, CHUNKS_OF_GROUP):
+        with pytest.raises(IndexError):
+            file.content.length_of(index)
+    for group in (-1, 1):
+        with pytest.raises(IndexError):
+            file.bounds_of_group(group)
+    assert Content(FileId(bytes(16)), bytes(32), MAX_FILE_SIZE, bytes(32)).size == MAX_FILE_SIZE
 
 
 def test_a_wrong_outline_is_noticed_at_once() -> None:

@@ -99,6 +99,16 @@ def test_a_second_knock_on_one_stream() -> None:
         take(met.door, ready.message, now=NOW)
 
 
+def test_a_second_knock_while_the_first_is_checked() -> None:
+    met = meeting()
+    ready = knock_of(met, bundle_of(met))
+    met.door.receive(ready.message, now=NOW)
+    with pytest.raises(MalformedData):
+        met.door.receive(ready.message, now=NOW)
+    with pytest.raises(ValueError, match="no knock"):
+        met.door.open(256)
+
+
 def test_a_knock_carried_to_another_door() -> None:
     """Unknown key share: whoever runs one door hands on what it got to another, which made the same ephemeral keys."""
     met = meeting(work_bits=0)

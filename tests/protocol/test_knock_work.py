@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chattor_bridge.errors import AuthenticationFailed, MalformedData
+from chattor_bridge.protocol.door import Bundle
 from chattor_bridge.protocol.effort import Proof, find_proof
 from chattor_bridge.protocol.framing import frame
 from chattor_bridge.protocol.knock import KnockingSide, KnockReady
@@ -37,6 +38,13 @@ def test_work_out_of_bounds() -> None:
     for bits in (-1, MAX_EFFORT_BITS + 1):
         with pytest.raises(ValueError, match="out of bounds"):
             meeting(effort_bits=bits)
+
+
+@pytest.mark.parametrize(("stamp", "proof"), [(0, 0), (MAX_WORK_BITS, MAX_EFFORT_BITS)])
+def test_the_least_and_the_most_work_may_be_asked_for(stamp: int, proof: int) -> None:
+    met = meeting(work_bits=stamp, effort_bits=proof)
+    bundle = Bundle.verify(bundle_of(met)[2:], met.code.door, now=NOW)
+    assert (bundle.work_bits, bundle.effort_bits) == (stamp, proof)
 
 
 @pytest.mark.parametrize("bits", [0, 1, 3, 5])

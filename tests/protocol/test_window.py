@@ -50,6 +50,7 @@ def test_an_empty_window() -> None:
     assert window.ack() == Ack(0)
     assert window.ack().covered() == ()
     assert not window.contains(0)
+    assert (window.in_turn, window.held) == (0, 0)
 
 
 def test_only_so_many_may_be_missing() -> None:
@@ -81,6 +82,29 @@ def test_only_so_many_runs_are_kept() -> None:
     window.accept(1)
     window.accept(2)  # closes the first gap
     assert not window.would_overflow(last + 2)
+
+
+def test_what_was_accepted_in_order_is_known_whether_or_not_more_came_ahead() -> None:
+    window = ReceiveWindow(Ack(3))
+    assert [window.contains(seq) for seq in range(5)] == [False, True, True, True, False]
+    assert ReceiveWindow(Ack(3, ((7, 9),))).contains(3)
+
+
+def test_a_run_that_closes_a_gap_joins_both_sides_whole() -> None:
+    window = ReceiveWindow(Ack(2, ((5, 8),)))
+    window.accept(4)
+    assert window.ack() == Ack(2, ((4, 8),))
+    window.accept(3)
+    assert window.ack() == Ack(8)
+
+
+def test_the_highest_number_and_as_many_ranges_as_may_be_are_read() -> None:
+    assert Ack.from_cbor([MAX_SEQ]) == Ack(MAX_SEQ)
+    assert ReceiveWindow(Ack(MAX_SEQ - 1)).accept(MAX_SEQ)
+    ranges = tuple((3 * run, 3 * run) for run in range(1, MAX_RANGES + 2))
+    assert Ack.from_cbor(Ack(0, ranges[:-1]).to_cbor()) == Ack(0, ranges[:-1])
+    with pytest.raises(MalformedData):
+        Ack.from_cbor(Ack(0, ranges).to_cbor())
 
 
 @pytest.mark.parametrize("seq", [0, -1, MAX_SEQ + 1])
