@@ -14,7 +14,9 @@ from chattor_bridge.errors import ChattorError
 from chattor_bridge.ids import NodeId, OnionKey
 from chattor_bridge.node.happenings import ContactAdded, KnockLeft, KnockReceived
 from chattor_bridge.node.ports import Stream, Transaction
+from chattor_bridge.node.proving import Proving
 from chattor_bridge.node.records import Contact, NodeRecord
+from chattor_bridge.protocol.effort import Proof
 from chattor_bridge.protocol.framing import frame
 from chattor_bridge.protocol.friendcode import FriendCode
 from chattor_bridge.protocol.introduction import Introduction
@@ -80,6 +82,30 @@ async def test_silent_streams_at_a_door_are_closed_and_keep_nobody_out(world: Wo
     await world.clock.advance(DOOR_STREAM_TIMEOUT)
     for stream in silent:
         assert await read_to_end(stream) == b""
+        await stream.close()
+
+
+async def test_a_knock_whose_proof_is_being_checked_makes_no_room(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checking, go_on = asyncio.Event(), asyncio.Event()
+    effort_of = Proving.effort
+
+    async def effort(self: Proving, proof: Proof) -> int:
+        checking.set()
+        await go_on.wait()
+        return await effort_of(self, proof)
+
+    monkeypatch.setattr(Proving, "effort", effort)
+    anna, ben = await world.person("Anna"), await world.person("Ben")
+    code = await ben.code()
+    await anna.add(code)
+    await asyncio.wait_for(checking.wait(), PATIENCE)
+    silent = [await _open(world, FriendCode.parse(code).door) for _ in range(MAX_DOOR_STREAMS + 10)]
+    assert await read_to_end(silent[0]) == b""
+    go_on.set()
+    await anna.until(lambda: bool(anna.of(KnockLeft)))
+    for stream in silent:
         await stream.close()
 
 
