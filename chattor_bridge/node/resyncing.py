@@ -194,6 +194,8 @@ class Resyncing:
     async def _answer(self, start: ResyncStart) -> list[Resync]:
         if self._heard_start or self.renewed:
             raise MalformedData("a resync was started twice on one link")
+        if self._given_up:
+            return []  # on a link that is ending, it would stand in the way of one on another
         async with self._around.store.transaction() as tx:
             contact, session = await self._locked(tx)
             if self._attempts.under_way and x25519_public(contact.own_static) < contact.peer_static:

@@ -17,6 +17,7 @@ from chattor_bridge.protocol.events import Text, Unknown
 from chattor_bridge.protocol.frames import AckFrame, Bye, EnvelopeFrame, Hello, ResyncAnswer, ResyncDone, ResyncStart
 from chattor_bridge.protocol.limits import QUEUED_LIFETIME, RESYNC_INTERVAL
 from chattor_bridge.protocol.primitives import x25519_public
+from chattor_bridge.protocol.renewal import Reason
 from chattor_bridge.protocol.resync import answer
 from chattor_bridge.protocol.session import Session
 from chattor_bridge.protocol.window import Ack
@@ -447,7 +448,10 @@ async def test_who_is_refused_uses_the_link_without_and_asks_again_a_day_later(
     frame = await puppet.hear(EnvelopeFrame)
     assert not any(isinstance(one, ResyncStart) for one in puppet._frames)
     puppet.session.open(frame.envelope, random=secrets.token_bytes, now=world.clock.now())
-    await puppet.close()
+    async with anna.house.store.transaction() as tx:
+        await anna.node.renew_session(tx, peer_id)  # she wants to know
+    await puppet.hear(ResyncStart)
+    await puppet.say(Bye("too-soon"))
     await anna.until(lambda: not anna.online(peer_id))
     await puppet.dial(anna)
     await puppet.say(replace(puppet.hello(), session_id=bytes(16)))  # then it is of no use without
@@ -457,6 +461,24 @@ async def test_who_is_refused_uses_the_link_without_and_asks_again_a_day_later(
     await world.clock.advance(RESYNC_INTERVAL)
     await _greet(anna, puppet)
     await puppet.hear(ResyncStart)
+
+
+async def test_who_is_refused_does_not_use_the_link_when_numbers_are_missing_for_good(
+    friends: Friends, puppet: Puppet
+) -> None:
+    """Something was given up: what comes after it would be shown with a gap that never closes."""
+    anna, _, peer_id = friends
+    session = await _session(anna, peer_id)
+    session.renewal.wanted = Reason.GIVEN_UP
+    mailbox, store = anna.node.work.mailbox, anna.house.store
+    async with store.transaction() as tx:
+        contact = await mailbox.locked(tx, peer_id)
+        await store.contacts.save(tx, replace(contact, session=session.serialize()))
+    for _ in range(2):
+        await _greet(anna, puppet)
+        await puppet.hear(ResyncStart)
+        await puppet.say(Bye("too-soon"))
+        await anna.until(lambda: not anna.online(peer_id))
 
 
 async def test_a_candidate_that_was_kept_counts_from_when_it_is_taken(
