@@ -62,6 +62,8 @@ class Changes:
             return nothing
         file = original.detail["content"] if original.kind == FileOffer.TYPE and original.detail else None
         is_sticker = file is not None and "msgtype" not in file
+        if not body.text and (file is None or is_sticker):  # it can take away the caption of a file alone
+            return nothing
         notice, emote = body.kind == "notice", body.kind == "emote"
 
         def make(room_id: str, mark: str) -> tuple[str, JsonObject]:

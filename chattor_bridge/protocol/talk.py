@@ -56,7 +56,7 @@ class Text:
 @dataclass(frozen=True, slots=True)
 class Edit:
     """What the sender said in ``target``, a text or the caption of a file, is to read like this. Of several the last
-    counts; each names the first version, never another edit."""
+    counts; each names the first version, never another edit. ``text`` is empty where a caption is taken away."""
 
     TYPE: ClassVar = "edit"
     target: EventId
@@ -64,11 +64,13 @@ class Edit:
     kind: str = ""
 
     def to_fields(self) -> dict[str, object]:
-        return {"target": bytes(self.target), "text": self.text, **({"kind": self.kind} if self.kind else {})}
+        said = {name: word for name, word in (("text", self.text), ("kind", self.kind)) if word}
+        return {"target": bytes(self.target), **said}
 
     @classmethod
     def read(cls, fields: Fields) -> Edit:
-        return cls(target_of(fields), filled(fields, "text", MAX_TEXT), kind_of(fields))
+        text = filled(fields, "text", MAX_TEXT) if "text" in fields else ""
+        return cls(target_of(fields), text, kind_of(fields))
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,8 @@ def _said(arguments: argparse.Namespace) -> None:
 
 
 def _edit(arguments: argparse.Namespace) -> None:
+    if arguments.text and arguments.remove:
+        raise CommandError(Exit.USAGE, "a caption is either changed or taken away: leave --remove or the text out")
     if arguments.text:
         check_new_words(" ".join(arguments.text))
 

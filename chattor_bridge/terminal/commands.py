@@ -83,7 +83,7 @@ def take_input(arguments: argparse.Namespace, home: Home) -> None:
     if (arguments.command == "add" and not arguments.code) or (arguments.command == "pair" and arguments.code == ["-"]):
         home.connect().close()
         arguments.code = [_standard_input("Friend code: ", one_line=True)]
-    elif arguments.command in ("send", "reply", "edit") and not arguments.text:
+    elif arguments.command in ("send", "reply", "edit") and not (arguments.text or getattr(arguments, "remove", False)):
         home.connect().close()
         arguments.text = [_standard_input("Write, and end with Ctrl-D on a line of its own:\n", one_line=False)]
 

@@ -89,6 +89,8 @@ async def _file(store: TerminalStore, tx: Transaction, entry: HistoryEntry, deta
 
 def _last_edit(entry: HistoryEntry, changes: Sequence[HistoryEntry]) -> HistoryEntry | None:
     edits = [one for one in changes if one.kind == "edit" and one.direction is entry.direction and not one.failure]
+    if entry.kind != "file":  # of which alone everything that is said can be taken away
+        edits = [one for one in edits if one.text]
     return edits[-1] if edits and entry.kind in ("text", "emote", "notice", "file") else None
 
 

@@ -17,7 +17,7 @@ from chattor_bridge.terminal.addressing import find_contact
 from chattor_bridge.terminal.bell import Bell, ContactChanged, MessageChanged
 from chattor_bridge.terminal.checking import check_choices, check_new_words
 from chattor_bridge.terminal.control import Answer, Done, Item, JsonObject
-from chattor_bridge.terminal.forms import form_of
+from chattor_bridge.terminal.forms import STYLES, form_of
 from chattor_bridge.terminal.ports import Direction, HistoryEntry, TerminalStore
 from chattor_bridge.terminal.recorder import MOST_CHANGES, take_back
 from chattor_bridge.wording import MICRO
@@ -35,14 +35,19 @@ class Relating:
         self._bell = bell
 
     async def edit(self, args: JsonObject) -> AsyncGenerator[Answer, None]:
-        text = arguments.text(args, "text")
-        check_new_words(text)
+        """Change a text, or what stands with a file; without ``text`` take the latter away."""
+        text = arguments.optional_text(args, "text")
+        if text is not None:
+            check_new_words(text)
         async with self._store.transaction() as tx:
             entry = await self._own(tx, args)
-            if entry.kind not in ("text", "emote", "notice"):
-                raise UsageError("only texts can be changed")
-            kind = "" if entry.kind == "text" else entry.kind
-            item = await self._send(tx, entry.peer_id, Edit(entry.event_id, text, kind), "changes of what was said")
+            if entry.kind not in ("text", "emote", "notice", "file"):
+                raise UsageError("only texts and the captions of files can be changed")
+            if text is None and entry.kind != "file":
+                raise UsageError("this is no file whose caption could be taken away; delete takes a message back")
+            kind = entry.kind if entry.kind in STYLES else ""
+            edit = Edit(entry.event_id, text or "", kind)
+            item = await self._send(tx, entry.peer_id, edit, "changes of what was said")
         yield item
         yield Done({})
 

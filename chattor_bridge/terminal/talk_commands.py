@@ -38,8 +38,9 @@ async def reply(arguments: argparse.Namespace, home: Home, output: Output) -> No
 
 
 async def edit(arguments: argparse.Namespace, home: Home, output: Output) -> None:
-    items, _ = await ask_once(home, "edit", order=arguments.order, text=" ".join(arguments.text))
-    output.show(items[0], "Changed.")
+    text = None if arguments.remove else " ".join(arguments.text)
+    items, _ = await ask_once(home, "edit", order=arguments.order, text=text)
+    output.show(items[0], "The caption is gone." if arguments.remove else "Changed.")
 
 
 async def delete(arguments: argparse.Namespace, home: Home, output: Output) -> None:

@@ -59,13 +59,15 @@ def add_talk(add: Add) -> None:
     edit = add(
         "edit",
         "change what you have said",
-        "Your friend sees the new text and that it was changed. Only your own texts can be changed.",
+        "Your friend sees the new text and that it was changed. Only your own texts and captions of files can be\n"
+        "changed; --remove takes a caption away.",
         _SENT,
     )
     _to_message(edit)
     edit.add_argument(
         "text", nargs="*", default=[], metavar="TEXT", help="how it is to read; without it, standard input"
     )
+    edit.add_argument("--remove", action="store_true", help="take the caption of a file away")
     delete = add(
         "delete",
         "take back what you have said",

@@ -9,7 +9,7 @@ import pytest
 from chattor_bridge.bridge.files.offering import SMALL
 from chattor_bridge.node.happenings import EventArrived, FileFailed
 from chattor_bridge.node.records import TransferState
-from chattor_bridge.protocol.events import Edit, FileOffer, Text
+from chattor_bridge.protocol.events import Delete, Edit, Event, FileOffer, Text
 from chattor_bridge.protocol.files import Thumbnail
 from tests.bridge.fake_homeserver import BOT, WAIT
 from tests.bridge.filing import (
@@ -181,6 +181,34 @@ async def test_a_caption_is_changed_both_ways(town: Town, friend: Peer) -> None:
     assert (replaced["msgtype"], replaced["body"], replaced["filename"]) == ("m.image", "**second**", "b.png")
     assert replaced["formatted_body"] == "<p><strong>second</strong></p>"
     assert replaced["url"] == original["content"]["url"]
+
+
+async def test_a_caption_is_taken_away_both_ways(town: Town, friend: Peer) -> None:
+    room = await town.befriend(friend)
+    peer_id = await friend.friend(WAIT)
+
+    def heard() -> list[Event]:
+        return [one.event for one in friend.ears.happenings if isinstance(one, EventArrived)]
+
+    event_id = await send_file(town, room, b"data", body="word " * 5_000, filename="a.txt")
+    await friend.ears.wait_until(lambda: len(heard()) == 3, WAIT)
+    new = {"msgtype": "m.file", "body": "a.txt", "filename": "a.txt"}
+    relation = {"rel_type": "m.replace", "event_id": event_id}
+    await town.send(room, {**new, "body": "* a.txt", "m.new_content": new, "m.relates_to": relation})
+    await friend.ears.wait_until(lambda: len(heard()) == 6, WAIT)
+    file, *followed = heard()[:3]
+    gone = [Delete(text.event_id) for text in followed]  # what was too long to stand with the file
+    assert [event.body for event in heard()[3:]] == [Edit(file.event_id, ""), *gone]
+
+    theirs, _ = await offer(friend, PNG, "b.png", kind="image", mime="image/png", caption="**first**")
+    await shown(town, room)
+    async with friend.store.transaction() as tx:
+        text = await friend.node.send(tx, peer_id, Text("no file"))
+        await friend.node.send(tx, peer_id, Edit(text, ""))
+        await friend.node.send(tx, peer_id, Edit(theirs, ""))
+    replaced = (await shown(town, room, 3))["content"]["m.new_content"]
+    assert (replaced["body"], replaced["filename"]) == ("b.png", "b.png")
+    assert "formatted_body" not in replaced
 
 
 async def test_what_a_friend_says_with_a_sticker_later_is_said_below_it(town: Town, friend: Peer) -> None:

@@ -114,7 +114,7 @@ _bodies: st.SearchStrategy[Body] = st.one_of(
         ),
     ),
     st.builds(Text, _texts, _kinds),
-    st.builds(Edit, _ids, _texts, _kinds),
+    st.builds(Edit, _ids, st.just("") | _texts, _kinds),
     st.builds(Delete, _ids),
     st.builds(Reaction, _ids, _lines),
     st.builds(

@@ -37,6 +37,7 @@ _OPTIONAL = {
     "file-offer-event": {
         *("mime", "kind", "caption", "width", "height", "duration", "waveform", "blurhash", "thumbnail"),
     },
+    "edit-event": {"text"},
     "location-event": {"accuracy", "name"},
     "link-onions": {"hosts", "dials", "keeps", "asks"},
     "read-event": set[str](),  # where the kind must be

@@ -130,6 +130,14 @@ async def test_a_file_from_one_person_to_another(tmp_path: Path) -> None:
         assert said["file"]["kind"] == "voice"
         shown = await alice.do("history", "1", json=False)
         assert "a song.ogg, 3.0 MB, offered] listen!" in shown.output
+        [mine] = [message for message in await bob.get("history", "1") if message["kind"] == "file"]
+        changed = ("edit", str(mine["order"]))
+        for words, text in ((["louder!"], "louder!"), (["--remove"], "")):
+            await bob.get(*changed, *words)
+            while (await alice.get("history", "1"))[-1]["text"] != text:
+                pass
+        refused = await bob.do(*changed, "--remove", "louder!")
+        assert (refused.code, "either changed or taken away" in refused.complaint) == (2, True)
         target = tmp_path / "saved"
         target.mkdir()
         (target / "a song.ogg").write_bytes(b"another")

@@ -312,6 +312,7 @@ def events() -> dict[str, Any]:
         Event(_ID, NOW, Text("an answer", "emote"), reply=EventId(bytes(16)), thread=_ID),
         Event(_ID, NOW, Text("with what a later version adds"), extra={"seen_by": [1, 2]}),
         Event(_ID, NOW, Edit(EventId(bytes(16)), "Grüße aus *Bern*", "notice")),
+        Event(_ID, NOW, Edit(EventId(bytes(16)), "")),
         Event(_ID, NOW, Delete(EventId(bytes(16)))),
         Event(_ID, NOW, Reaction(EventId(bytes(16)), "👍🏽")),
         Event(_ID, NOW, Location(47_376_900, -8_541_700)),

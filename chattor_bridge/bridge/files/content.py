@@ -135,8 +135,10 @@ def written(
 
 
 def recaptioned(conversion: TextConversion, shown: JsonObject, caption: str, mark: str) -> JsonObject:
-    """The content of an event that shows a file, with another caption."""
-    words = content.written(conversion, caption, mark, notice=False)
+    """The content of an event that shows a file, with another caption, or with none when that is empty."""
+    words: JsonObject = {"body": shown["filename"], MARK_KEY: mark}
+    if caption.strip():
+        words = content.written(conversion, caption, mark, notice=False)
     kept = {key: value for key, value in shown.items() if key not in ("body", "format", "formatted_body", MARK_KEY)}
     return {**words, **kept}
 

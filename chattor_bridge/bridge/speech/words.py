@@ -30,7 +30,7 @@ EDIT_OF_NOTHING = "⚠ This change was not sent: what it changes is nothing your
 EDIT_OF_SOMETHING_ELSE = (
     "⚠ This change was not sent: only texts can be changed once they are sent. Remove it and send it anew."
 )
-NO_CAPTION = "⚠ This change was not sent: of a file only the caption can be changed, and it cannot be taken away."
+NO_CAPTION = "⚠ This change was not sent: your friend's program does not know how to take a caption away."
 NO_EDIT = "⚠ This change was not sent: it is not a text."
 CORRECTION = "✏️ "
 """Before a changed text for a friend whose program knows no changes."""
@@ -127,21 +127,25 @@ class Words:
         return deed
 
     def _recaption(self, portal: Portal, item: InboxItem, body: JsonObject, caption: str) -> Deed:
-        """The owner changes what they wrote beside a file."""
+        """The owner changes what they wrote beside a file, or takes it away. Of a caption too long for the file's event
+        the rest had followed in texts, which go."""
         event_id = MatrixEventId(item.event["event_id"])
 
         async def deed(tx: Transaction) -> None:
             originals = await self._targets.originals(tx, portal, content.relation(body).get("event_id"))
             if not originals or not originals[0].ours or originals[0].kind != FileOffer.TYPE:
                 await self._answers.say(portal, EDIT_OF_NOTHING, event_id)(tx)
-            elif not caption:
-                await self._answers.say(portal, NO_CAPTION, event_id)(tx)
             elif not await self._sending.understood(tx, portal, Edit.TYPE):
-                for part, piece in enumerate(split_text(CORRECTION + caption)):
+                if not caption:
+                    await self._answers.say(portal, NO_CAPTION, event_id)(tx)
+                for part, piece in enumerate(split_text(CORRECTION + caption) if caption else ()):
                     await self._sending.send(tx, portal, item, Text(piece), part=part, reply=originals[0].event_id)
             else:
                 target = originals[0].event_id
                 await self._sending.send(tx, portal, item, Edit(target, caption), target=target)
+                for link in originals[1:]:
+                    await self._sending.send(tx, portal, item, Delete(link.event_id), part=link.part)
+                    await self._store.event_links.remove_link(tx, link)
 
         return deed
 
