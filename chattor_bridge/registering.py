@@ -7,9 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from chattor_bridge import registration
-from chattor_bridge.config import AppserviceOptions, BridgeConfig, load_config
+from chattor_bridge.config import BridgeConfig, load_config
 from chattor_bridge.errors import ConfigError, UsageError
-from chattor_bridge.registration import Registration
 from chattor_bridge.setup import homeserver_line
 
 RESTART = "Restart the homeserver, so that it reads it."
@@ -60,9 +59,7 @@ def _set_aside_and_make(config: BridgeConfig, said: str) -> str:
 
 
 def _make(config: BridgeConfig, said: str) -> str:
-    registration.write(_new(config.homeserver.domain, config.appservice), config.appservice.registration_file)
+    appservice = config.appservice
+    made = registration.generate(config.homeserver.domain, appservice.url, appservice.bot_localpart)
+    registration.write(made, appservice.registration_file)
     return f"{RESTART} {said}"
-
-
-def _new(domain: str, appservice: AppserviceOptions) -> Registration:
-    return registration.generate(domain, appservice.url, appservice.bot_localpart)

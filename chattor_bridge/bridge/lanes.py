@@ -62,7 +62,7 @@ class Lanes:
         self._step = step
         self._clock = clock
         self._width = width
-        self._ready: asyncio.Queue[str] = asyncio.Queue()
+        self._ready: asyncio.Queue[str] = asyncio.Queue()  # each lane is in it once at most
         self._states: dict[str, _State] = {}
         self._resting: dict[str, Resting] = {}
         self._pauses: dict[str, asyncio.Task[None]] = {}

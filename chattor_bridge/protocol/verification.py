@@ -97,9 +97,9 @@ class Run:
         assert self.private is not None and self.peer_key is not None  # noqa: PT018
         keys = sorted((x25519_public(self.private), self.peer_key))
         drawn = hkdf(dh(self.private, self.peer_key), label="emoji", info=[self.run_id, *keys, number.encode()])
-        bits = int.from_bytes(drawn[:6], "big") >> (6 * 8 - EMOJI_SHOWN * _EMOJI_BITS)
-        places = [bits >> (_EMOJI_BITS * place) & 63 for place in reversed(range(EMOJI_SHOWN))]
-        return tuple(EMOJI[place] for place in places)
+        first = int.from_bytes(drawn, "big") >> (8 * len(drawn) - EMOJI_SHOWN * _EMOJI_BITS)
+        places = [first >> (_EMOJI_BITS * place) for place in reversed(range(EMOJI_SHOWN))]
+        return tuple(EMOJI[place % len(EMOJI)] for place in places)
 
     def _expect(self, *steps: Step) -> None:
         if self.step not in steps:
