@@ -118,8 +118,9 @@ def write(registration: Registration, file: Path, *, replace: bool = False) -> N
     yaml.dump(registration.as_document(), text)
     if file.exists() and not replace:
         raise ConfigError("appservice.registration_file", f"{file} exists already; nothing was changed")
-    new = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
+    new = file.with_name(f".{file.name}.new")
     try:
+        new.unlink(missing_ok=True)  # of an attempt cut short: there are secrets in it
         with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _FILE_MODE), "w", encoding="utf-8") as stream:
             stream.write(_HEADER + text.getvalue())
             stream.flush()

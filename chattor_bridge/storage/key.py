@@ -10,6 +10,7 @@ import os
 import secrets
 import stat
 from collections.abc import Mapping
+from glob import escape
 from pathlib import Path
 from shlex import quote
 
@@ -109,6 +110,8 @@ class StoreKey:
         key = cls(secrets.token_bytes(KEY_LENGTH))
         draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         try:
+            for left in path.parent.glob(f".{escape(path.name)}.{'[0-9a-f]' * 16}"):
+                left.unlink()  # of an attempt cut short: it may be the key that is there
             try:
                 _write(draft, f"{key.secret.hex()}\n".encode("ascii"))
                 os.link(draft, path)  # unlike a rename, never over an existing file

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 from collections.abc import Callable
@@ -38,6 +39,23 @@ def test_written_registration_reads_back(tmp_path: Path) -> None:
     made = generate(DOMAIN, "http://127.0.0.1:9998", "chattorbot")
     write(made, tmp_path / "r.yaml")
     assert load(tmp_path / "r.yaml", DOMAIN, "chattorbot") == made
+
+
+def test_nothing_is_left_of_an_attempt_that_was_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Killed(BaseException):
+        pass
+
+    def kill(_descriptor: int) -> None:
+        raise Killed
+
+    made = generate(DOMAIN, "http://127.0.0.1:9998", "chattorbot")
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", kill)
+        with pytest.raises(Killed):
+            write(made, tmp_path / "registration.yaml")
+    assert len(list(tmp_path.iterdir())) == 1
+    write(made, tmp_path / "registration.yaml")
+    assert list(tmp_path.iterdir()) == [tmp_path / "registration.yaml"]
 
 
 def test_file_is_for_its_owner_alone(file: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 import stat
 from pathlib import Path
 
@@ -28,6 +30,18 @@ def test_a_key_file_is_never_replaced(tmp_path: Path) -> None:
         StoreKey.create(path)
     assert path.read_text() == "something"
     assert [each.name for each in tmp_path.iterdir()] == ["store.key"]
+
+
+def test_nothing_is_left_of_an_attempt_that_was_killed(tmp_path: Path) -> None:
+    """Who moves the key away, apart from the database, would leave a copy."""
+    path = tmp_path / "store.key"
+    (left := tmp_path / ".store.key.0123456789abcdef").write_text(secrets.token_hex(32))
+    StoreKey.create(path)
+    assert list(tmp_path.iterdir()) == [path]
+    os.link(path, left)
+    with pytest.raises(AlreadyExists):
+        StoreKey.create(path)
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_key_that_cannot_be_written_says_where(tmp_path: Path) -> None:
