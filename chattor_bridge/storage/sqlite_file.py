@@ -125,23 +125,25 @@ class SqliteFile:
     def require_in_place(self) -> None:
         """Raises: DatabaseUnusable when a file that was opened is not the one at its path any more, or was cut off or
         written over: what is written would be lost with it."""
-        try:
-            found = {path: path.stat() for path in self._identities}
-        except FileNotFoundError:
-            found = {}
-        except OSError:
-            return  # which is not to say that it was moved
-        for path, identity in self._identities.items():
-            if path not in found or _identity(found[path]) != identity:
-                raise DatabaseUnusable(
-                    f"the database {self.path}, or a file of SQLite's beside it, was moved, removed or replaced while "
-                    "it was in use: put back what belongs there, and start again"
-                )
-        if self._is_written_over(found[self.path]):
+        found: dict[Path, os.stat_result] = {}
+        for path in self._identities:
+            try:
+                found[path] = path.stat()
+            except FileNotFoundError:
+                pass
+            except OSError:
+                return  # which is not to say that it was moved
+        strange = {path for path, one in self._identities.items() if path not in found or _identity(found[path]) != one}
+        if self.path not in strange and self._is_written_over(found[self.path]):
             self._leave_as_it_is()
             raise DatabaseUnusable(
                 f"the database {self.path} was cut off or written over while it was in use: put a backup there, remove "
                 f"{self._beside('-wal')} and {self._beside('-shm')}, and start again"
+            )
+        if strange:
+            raise DatabaseUnusable(
+                f"the database {self.path}, or a file of SQLite's beside it, was moved, removed or replaced while it "
+                "was in use: put back what belongs there, and start again"
             )
 
     def wrote(self) -> None:
@@ -186,10 +188,11 @@ class SqliteFile:
         """Keep SQLite from writing the log into what is there now, which may be a backup: at its closing, as a reader
         does, and at the next start, by a mark that no file has."""
         if self._reading is None:
-            self._reading = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-            lock = struct.pack("hhqqi4x", fcntl.F_RDLCK, os.SEEK_SET, SHARED_LOCK, SHARED_LOCK_SIZE, 0)
-            fcntl.fcntl(self._reading, fcntl.F_OFD_SETLK, lock)
-            self._sign((NO_MARK,))
+            with contextlib.suppress(OSError):  # what cannot be locked or signed is refused all the same
+                self._reading = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+                self._sign((NO_MARK,))
+                lock = struct.pack("hhqqi4x", fcntl.F_RDLCK, os.SEEK_SET, SHARED_LOCK, SHARED_LOCK_SIZE, 0)
+                fcntl.fcntl(self._reading, fcntl.F_OFD_SETLK, lock)
 
     def _take(self) -> None:
         """Lock a file beside the database, because closing any descriptor of the database itself would drop SQLite's

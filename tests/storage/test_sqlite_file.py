@@ -124,6 +124,26 @@ class TestInUse:
         await store.start()
         assert await value(store) == "backed up"
 
+    async def test_a_backup_that_is_put_in_its_place_before_it_has_ended_stays_whole(
+        self, store: Store, path: Path, tmp_path: Path
+    ) -> None:
+        await records.settle(store)
+        await put(store, "backed up")
+        backup = tmp_path / "backup"
+        with contextlib.closing(sqlite3.connect(path)) as reading, contextlib.closing(sqlite3.connect(backup)) as copy:
+            reading.backup(copy)
+        await store.scrub()
+        await put(store, "in the log")
+        for ending in ("-wal", "-shm"):
+            beside(path, ending).unlink()
+        shutil.copyfile(backup, path)
+        with pytest.raises(DatabaseUnusable, match="cut off or written over"):
+            await put(store, "lost")
+        await store.stop()
+        assert filecmp.cmp(path, backup, shallow=False)
+        await store.start()
+        assert await value(store) == "backed up"
+
     async def test_another_program_may_write_the_log_into_it(self, store: Store, path: Path) -> None:
         """As some that make backups do."""
         for number in range(3):
