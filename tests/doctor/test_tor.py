@@ -148,6 +148,27 @@ async def test_one_that_was_connected_and_has_lost_its_network(
 
 
 @pytest.mark.tor
+async def test_one_that_is_connected_to_nobody(practice: Practice, monkeypatch: pytest.MonkeyPatch) -> None:
+    """tor takes its network for alive until something that it tried there got no answer."""
+    command = Control.command
+
+    async def believing(control: Control, line: str) -> list[str]:
+        done = 'PROGRESS=100 TAG=done SUMMARY="Done"'
+        answer = [re.sub("PROGRESS=.*", done, one) for one in await command(control, line)]
+        return ["network-liveness=up" if one == "network-liveness=down" else one for one in answer]
+
+    practice.options["tor"] = {"torrc_lines": list(NO_NETWORK)}
+    transport = TorTransport(ManagedTor(TorSettings(practice.directory / "tor", extra_torrc=NO_NETWORK)))
+    await transport.start()
+    monkeypatch.setattr(Control, "command", believing)
+    try:
+        (found,) = of(await practice.examine(), "tor network", Verdict.WARNING)
+    finally:
+        await transport.stop()
+    assert found.startswith("the tor that runs has no connection to a relay")
+
+
+@pytest.mark.tor
 async def test_one_that_runs_already(practice: Practice, tor_network: TorNetwork) -> None:
     foreign = ForeignTor(
         practice.directory / "foreign", ["CookieAuthentication 1", *tor_network.client_torrc], socks=""

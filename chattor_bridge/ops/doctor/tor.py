@@ -20,10 +20,11 @@ from chattor_bridge.errors import OnionNotAuthorised, TorUnavailable, TorUnusabl
 from chattor_bridge.ids import OnionKey
 from chattor_bridge.onion_network import for_shelves, tor_of
 from chattor_bridge.ops.doctor.files import READABLE_TO_A_GROUP, check_private
-from chattor_bridge.ops.doctor.finding import Finding, fine, from_error, problem, warning
+from chattor_bridge.ops.doctor.finding import Finding, Verdict, fine, from_error, problem, warning
 from chattor_bridge.transport.tor import ExternalTor, TorState, TorStatus, TorTransport
 from chattor_bridge.transport.tor.binary import OLDEST_TOR, find_program, tor_version
 from chattor_bridge.transport.tor.control import Control, ControlAbsent
+from chattor_bridge.transport.tor.network import LOOK, has_network, has_relays
 from chattor_bridge.transport.tor.process import DONE, Bootstrap
 from chattor_bridge.transport.tor.supervised import SupervisedTor
 from chattor_bridge.transport.tor.vanguards import Vanguards, vanguards_of
@@ -123,8 +124,10 @@ class TorCheck:
                 continue
             if found is not None:
                 running += 1
-                yield _judge(found[0], which)
-                yield _guarded(found[1])
+                progress, related, vanguards = found
+                finding = _judge(progress, which)
+                yield finding if related or finding.verdict is not Verdict.FINE else _idle_or_cut_off(which)
+                yield _guarded(vanguards)
         if not running or doors:
             async for finding in self._try_own(doors, report=not running):
                 yield finding
@@ -206,8 +209,9 @@ class TorCheck:
         return fine("onions", f"friend code {which}: reached over tor")
 
 
-async def _ask_running(options: TorOptions) -> tuple[Bootstrap, Vanguards] | None:
-    """How the tor in the directory of these options stands; ``None`` when none runs there.
+async def _ask_running(options: TorOptions) -> tuple[Bootstrap, bool, Vanguards] | None:
+    """How the tor in the directory of these options stands, and whether it is connected to a relay at all; ``None``
+    when none runs there.
 
     Raises: TorUnavailable when it does not answer, or not us.
     """
@@ -217,16 +221,16 @@ async def _ask_running(options: TorOptions) -> tuple[Bootstrap, Vanguards] | Non
         return None
     try:
         said = " ".join(await control.command("GETINFO status/bootstrap-phase"))
-        heard = "network-liveness=up" in await control.command("GETINFO network-liveness")
+        network = await control.command(LOOK)
         vanguards = await vanguards_of(control)
     finally:
         await control.close()
     progress = Bootstrap.parse(said)
     if progress is None:
         return None
-    if progress.percent >= DONE and not heard:  # it goes on to stand at 100 when its network is gone
+    if progress.percent >= DONE and not has_network(network):  # it goes on to stand at 100 when its network is gone
         progress = replace(progress, problem="it was connected, and hears nothing from its network now")
-    return progress, vanguards
+    return progress, has_relays(network), vanguards
 
 
 def _guarded(vanguards: Vanguards) -> Finding:
@@ -237,6 +241,11 @@ def _guarded(vanguards: Vanguards) -> Finding:
             "take VanguardsLiteEnabled 0 out of tor's configuration",
         )
     return fine("vanguards", f"on: {vanguards}")
+
+
+def _idle_or_cut_off(which: str) -> Finding:
+    said = f"{which} has no connection to a relay: its network is gone, or nothing was to be done for an hour"
+    return warning("tor network", said, _UNBLOCK)
 
 
 def _judge(progress: Bootstrap, which: str) -> Finding:

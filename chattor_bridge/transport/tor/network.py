@@ -20,5 +20,9 @@ _CONNECTED = " CONNECTED"
 def has_network(said: Sequence[str]) -> bool:
     """What tor's answer to `LOOK` says."""
     hosts = any(line.startswith(_ONIONS) and line != _ONIONS for line in said)
-    connected = any(line.startswith(_RELAYS) and _CONNECTED in line for line in said)
-    return _DOWN not in said and (connected or not hosts)
+    return _DOWN not in said and (has_relays(said) or not hosts)
+
+
+def has_relays(said: Sequence[str]) -> bool:
+    """Whether there is a connection to a relay. A tor that has had nothing to do for an hour has none either."""
+    return any(line.startswith(_RELAYS) and _CONNECTED in line for line in said)
