@@ -24,7 +24,7 @@ from chattor_bridge.matrix.service import MatrixService
 from chattor_bridge.matrix.settings import MatrixSettings
 from chattor_bridge.matrix.watch import Connection, ConnectionStatus
 from chattor_bridge.node.carrying.records import CarryPolicy
-from chattor_bridge.node.clock import SystemClock
+from chattor_bridge.node.clock import SteadyClock, SystemClock
 from chattor_bridge.node.filesettings import FileSettings
 from chattor_bridge.node.host import NodeHost
 from chattor_bridge.node.patience import Pace
@@ -75,6 +75,7 @@ async def run_bridge(
     """
     key = StoreKey.find(config.store_key_file, os.environ, config.database.url)
     clock = SystemClock()
+    steady = SteadyClock(clock)  # what the bridge gives up or forgets is gone for good
     readiness = _Readiness(f"@{registration.bot_localpart}:{registration.domain}")
     async with AsyncExitStack() as stack:
         log.info("opening the database")
@@ -118,7 +119,7 @@ async def run_bridge(
         async def accept(txn_id: str, events: Sequence[JsonObject], ephemeral: Sequence[JsonObject]) -> None:
             await bridge.accept(txn_id, events, ephemeral)
 
-        service = MatrixService(_matrix_settings(config, registration), accept, clock, store)
+        service = MatrixService(_matrix_settings(config, registration), accept, steady, store)
         bridge = Bridge(
             store=store,
             make_host=make_host,
@@ -126,7 +127,7 @@ async def run_bridge(
             make_announcer=Announcements,
             homeserver=service.homeserver,
             conversion=text,
-            clock=clock,
+            clock=steady,
             level_of=_level_of(config),
             fetch_unasked=config.files.unasked,
         )

@@ -35,6 +35,7 @@ from chattor_bridge.bridge.waiting import Waiting
 from chattor_bridge.bridge.worker import ActionWorker
 from chattor_bridge.errors import Unavailable
 from chattor_bridge.ids import MatrixUserId
+from chattor_bridge.node.clock import SteadyClock
 from chattor_bridge.node.host import NodeHost
 from chattor_bridge.node.patience import describe
 from chattor_bridge.node.ports import Clock, Observer
@@ -102,7 +103,7 @@ class Bridge:
         make_announcer: Callable[[BridgeStore, Voice], Announcer],
         homeserver: Homeserver,
         conversion: TextConversion,
-        clock: Clock,
+        clock: SteadyClock,
         level_of: LevelOf,
         fetch_unasked: int,
     ) -> None:

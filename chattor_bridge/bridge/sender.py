@@ -38,8 +38,10 @@ class Sender:
 
         Raises: HomeserverUnavailable, HomeserverRefused.
         """
-        if pending.attempts > 0 and not 0 <= self._clock.now() - pending.created_at <= TRUSTED_MEMORY:
-            since = pending.created_at - CLOCK_TOLERANCE
+        age = self._clock.now() - pending.created_at
+        if pending.attempts > 0 and not 0 <= age <= TRUSTED_MEMORY:
+            # One dated later than now was so by a clock that was ahead, nobody knows how far.
+            since = 0 if age < 0 else pending.created_at - CLOCK_TOLERANCE
             found = await self._homeserver.find_sent(user, room_id, MARK_KEY, txn_id, since)
             if found is not None:
                 return found

@@ -8,6 +8,7 @@ import secrets
 from chattor_bridge.counting import counted
 from chattor_bridge.errors import Unavailable
 from chattor_bridge.ids import EventId, NodeId, PeerId
+from chattor_bridge.node.clock import SteadyClock
 from chattor_bridge.node.ports import Clock
 from chattor_bridge.protocol.limits import EVENT_ID_SIZE, MAX_HISTORY_SIZE
 from chattor_bridge.terminal.bell import Bell, Changed
@@ -32,7 +33,7 @@ class Forgetting:
     def __init__(self, store: TerminalStore, node_id: NodeId, clock: Clock, bell: Bell, keep_days: int | None) -> None:
         self._store = store
         self._node_id = node_id
-        self._clock = clock
+        self._clock = SteadyClock(clock)  # what is forgotten is so for good
         self._bell = bell
         self._keep_days = keep_days
 

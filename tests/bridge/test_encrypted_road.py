@@ -35,6 +35,7 @@ from tests.bridge.test_road_synapse import (
     test_the_chat_is_a_direct_one_named_after_the_friend,
     test_what_is_said_while_the_bridge_is_away_arrives_when_it_is_back,
 )
+from tests.bridge.town import MovableClock
 from tests.nio_person import NioPerson
 from tests.peer import Peer
 from tests.postgres import Databases
@@ -229,6 +230,29 @@ async def test_a_key_that_never_comes_is_told_of_and_holds_up_nothing_for_ever(
     await alice.say(room_id, "for your eyes only")
     await alice.wait_for(lambda event: "could not read this" in event["content"].get("body", ""), WAIT)
     assert (await road.bridge.status()).parked == 1
+    for device in alice.nio.device_store.active_user_devices(road.bot):
+        alice.nio.unblacklist_device(device)
+    alice.nio.invalidate_outbound_session(room_id)
+    await alice.say(room_id, "and now?")
+    await friend.ears.wait_until(lambda: friend.ears.texts() == ["and now?"], WAIT)
+
+
+async def test_a_key_is_not_waited_for_until_the_date_of_a_clock_that_was_ahead(
+    travelled: tuple[Road, Peer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its message came while the clock was wrong, and the room would stand still until that date."""
+    monkeypatch.setattr(hearing, "KEY_PATIENCE", 2)
+    monkeypatch.setattr(hearing, "SYNC_TIMEOUT", 1)
+    road, friend = travelled
+    alice, room_id, _ = await _befriended(travelled)
+    for device in alice.nio.device_store.active_user_devices(road.bot):
+        alice.nio.blacklist_device(device)
+    alice.nio.invalidate_outbound_session(room_id)
+    with monkeypatch.context() as wrong:
+        (clock := MovableClock()).ahead = 31 * 86_400
+        wrong.setattr(road.bridge._intake, "_clock", clock)
+        await alice.say(room_id, "for your eyes only")
+        await alice.wait_for(lambda event: "could not read this" in event["content"].get("body", ""), WAIT)
     for device in alice.nio.device_store.active_user_devices(road.bot):
         alice.nio.unblacklist_device(device)
     alice.nio.invalidate_outbound_session(room_id)

@@ -20,7 +20,7 @@ from chattor_bridge.bridge.records import JsonObject, Portal
 from chattor_bridge.ids import EventId, MatrixUserId
 from chattor_bridge.matrix import text
 from chattor_bridge.node.carrying.records import CarryPolicy
-from chattor_bridge.node.clock import SystemClock
+from chattor_bridge.node.clock import SteadyClock, SystemClock
 from chattor_bridge.node.filesettings import FileSettings
 from chattor_bridge.node.happenings import EventArrived, KnockReceived
 from chattor_bridge.node.host import NodeHost
@@ -66,6 +66,15 @@ HOME = DOMAIN
 """Everybody here may use the bridge, and nobody else."""
 
 
+class MovableClock(SystemClock):
+    """That of the machine, which somebody set: ``ahead`` by so many seconds."""
+
+    ahead = 0
+
+    def now(self) -> int:
+        return super().now() + self.ahead
+
+
 def level_of(user: MatrixUserId) -> Level:
     return Level.USER if user.endswith(f":{HOME}") else Level.NONE
 
@@ -102,7 +111,7 @@ def make_bridge(
         make_announcer=Announcements,
         homeserver=homeserver,
         conversion=text,
-        clock=clock,
+        clock=SteadyClock(clock),
         level_of=allowed,
         fetch_unasked=FETCHED_UNASKED,
     )
@@ -163,8 +172,8 @@ class Town:
     def __init__(self, directory: Path, databases: Databases = sqlite_databases) -> None:
         self.directory = directory
         self.network = MemoryNetwork(directory / "net")
-        self.clock = SystemClock()
-        self.homeserver = FakeHomeserver(self.clock)
+        self.clock = MovableClock()
+        self.homeserver = FakeHomeserver(SystemClock())
         self.store = open_store(databases(f"{directory / 'bridge.db'}"), StoreKey(secrets.token_bytes(32)))
         self.levels: dict[MatrixUserId, Level] = {}
         """Permissions other than those of `level_of`."""

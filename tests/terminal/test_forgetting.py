@@ -64,6 +64,18 @@ async def test_nobody_else_is_told_anything(store: Store) -> None:
     assert not rung.is_set()
 
 
+async def test_a_clock_that_is_wrong_for_less_than_a_day_takes_nothing_away(store: Store) -> None:
+    clock = FakeClock()
+    forgetting = Forgetting(store, NODE, clock, Bell(), 2)
+    await _say(store, "young", at=clock.now() - DAY)
+    clock.set_wall(clock.now() + 30 * DAY)
+    await forgetting.forget()
+    assert await _texts(store) == ["young"]
+    clock.set_wall(clock.now() - 30 * DAY)  # somebody put it right
+    await forgetting.forget()
+    assert await _texts(store) == ["young"]
+
+
 async def test_what_is_older_than_wanted_goes(store: Store) -> None:
     clock = FakeClock()
     await _say(store, "old", at=clock.now() - 3 * DAY)

@@ -40,11 +40,12 @@ from chattor_bridge.errors import (
     UsageError,
 )
 from chattor_bridge.ids import MatrixEventId, MatrixRoomId, NodeId, PeerId
+from chattor_bridge.node.clock import SteadyClock
 from chattor_bridge.node.files import Prepared, prepare
 from chattor_bridge.node.host import NodeHost
 from chattor_bridge.node.patience import within
 from chattor_bridge.node.pictures import picture_type
-from chattor_bridge.node.ports import Clock, Transaction
+from chattor_bridge.node.ports import Transaction
 from chattor_bridge.protocol.events import FileOffer, Text
 from chattor_bridge.protocol.files import Thumbnail
 from chattor_bridge.protocol.limits import MAX_CAPTION, MAX_FILE_SIZE, MAX_PIXELS, MAX_THUMBNAIL
@@ -87,7 +88,7 @@ class Offering:
         host: NodeHost,
         homeserver: Homeserver,
         conversion: TextConversion,
-        clock: Clock,
+        clock: SteadyClock,
         voice: Voice,
         on_sent: Callable[[NodeId, PeerId], None],
     ) -> None:
@@ -171,7 +172,7 @@ class Offering:
                     reference_to(ready.attachment),
                     **asdict(said),
                     thumbnail=ready.thumbnail,
-                    time=said_at(event, self._clock.now()),
+                    time=said_at(event, self._clock.wall()),
                     reply=related.reply,
                     thread=related.thread,
                 )

@@ -28,8 +28,8 @@ from chattor_bridge.bridge.speech.words import KINDS, Words
 from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.bridge.voice import Place, Voice
 from chattor_bridge.ids import MatrixEventId, MatrixUserId, NodeId, PeerId
+from chattor_bridge.node.clock import SteadyClock
 from chattor_bridge.node.host import NodeHost
-from chattor_bridge.node.ports import Clock
 
 COMMAND = re.compile(r"\A\s*!chattor(?:\s+|\Z)", re.IGNORECASE)
 
@@ -52,7 +52,7 @@ class PortalSpeech:
         store: BridgeStore,
         host: NodeHost,
         conversion: TextConversion,
-        clock: Clock,
+        clock: SteadyClock,
         voice: Voice,
         level_of: LevelOf,
         listener: Listener,

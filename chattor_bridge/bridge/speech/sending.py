@@ -8,9 +8,10 @@ from chattor_bridge.bridge.records import EventLink, InboxItem, JsonObject, Port
 from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.errors import FriendshipEnded, NotFound, NotNow, UsageError
 from chattor_bridge.ids import EventId, MatrixEventId, NodeId, PeerId
+from chattor_bridge.node.clock import SteadyClock
 from chattor_bridge.node.host import NodeHost
 from chattor_bridge.node.node import Node
-from chattor_bridge.node.ports import Clock, Transaction
+from chattor_bridge.node.ports import Transaction
 from chattor_bridge.protocol.events import Body
 
 STOPPED = "This was not sent, because your Chattor node is stopped: write !chattor start first."
@@ -21,7 +22,7 @@ class Sending:
     """Sends within the transaction of a deed."""
 
     def __init__(
-        self, store: BridgeStore, host: NodeHost, clock: Clock, on_sent: Callable[[NodeId, PeerId], None]
+        self, store: BridgeStore, host: NodeHost, clock: SteadyClock, on_sent: Callable[[NodeId, PeerId], None]
     ) -> None:
         """``on_sent`` is called after a commit with which there is something more on its way to this friend."""
         self._store = store
@@ -59,7 +60,7 @@ class Sending:
 
         Raises: UsageError, which says why it was not sent: NotNow when it can be tried again.
         """
-        node, time = self.node(portal), said_at(item.event, self._clock.now())
+        node, time = self.node(portal), said_at(item.event, self._clock.wall())
         try:
             sent = await node.send(tx, portal.peer_id, body, time=time, reply=reply, thread=thread)
         except UsageError as error:

@@ -120,7 +120,7 @@ class Tending:
     async def _is_due(self, ghost: MatrixUserId) -> bool:
         async with self._store.transaction() as tx:
             record = await self._store.room_keys.get(tx, ghost, SYNC, "")
-        return record is None or self._clock.now() >= record["at"] + TENDING_INTERVAL
+        return record is None or not 0 <= self._clock.now() - record["at"] < TENDING_INTERVAL
 
     async def _listen(self) -> None:
         await self._spoken.wait()
