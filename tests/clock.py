@@ -34,13 +34,14 @@ class FakeClock:
     """A `chattor_bridge.node.ports.Clock` whose time is moved by hand."""
 
     def __init__(self, now: int = START) -> None:
-        self._wall = float(now)
+        self._ahead = now
         self._monotonic = 0.0
         self._order = itertools.count()
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
 
     def now(self) -> int:
-        return int(self._wall)
+        # In whole seconds all along: a sum of floats that large loses some of what is added, and its second comes late.
+        return int(self._monotonic) + self._ahead
 
     def monotonic(self) -> float:
         return self._monotonic
@@ -55,12 +56,12 @@ class FakeClock:
 
     def set_wall(self, now: int) -> None:
         """Let the wall clock jump, as it does when a machine learns the time; monotonic time does not notice."""
-        self._wall = float(now)
+        self._ahead = now - int(self._monotonic)
 
     def suspend(self, seconds: float) -> None:
         """Let the machine sleep: both clocks go on, and every timer stands still meanwhile."""
         self._sleepers = [(due + seconds, order, woken) for due, order, woken in self._sleepers]
-        self._move(self._monotonic + seconds)
+        self._monotonic += seconds
 
     def sleeping(self, *, at_least: float = 0.0) -> int:
         """How many sleepers have at least this many seconds to go."""
@@ -74,10 +75,10 @@ class FakeClock:
             due, _, woken = heapq.heappop(self._sleepers)
             if woken.done():  # its sleeper was cancelled
                 continue
-            self._move(max(due, self._monotonic))
+            self._monotonic = max(due, self._monotonic)
             woken.set_result(None)
             await self._settle()
-        self._move(end)
+        self._monotonic = end
         await self._settle()
 
     async def pass_until(self, awaitable: Awaitable[T], *, step: float = 20.0) -> T:
@@ -103,10 +104,6 @@ class FakeClock:
         while self._monotonic < end:
             await self.advance(min(step, end - self._monotonic))
             await asyncio.sleep(REAL_SECONDS_PER_BREATH)
-
-    def _move(self, monotonic: float) -> None:
-        self._wall += monotonic - self._monotonic
-        self._monotonic = monotonic
 
     async def _settle(self) -> None:
         for _ in range(SETTLING_ROUNDS):

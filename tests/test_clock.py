@@ -27,6 +27,13 @@ async def test_sleepers_wake_at_their_own_time_and_in_order() -> None:
     assert clock.now() == START + 20
 
 
+async def test_whatever_wakes_in_between_as_many_seconds_have_passed_on_both_clocks() -> None:
+    for part in range(2, 100):
+        clock = FakeClock()
+        await asyncio.gather(clock.sleep(1 / part), clock.sleep(0.9 / part), clock.advance(1))
+        assert (clock.monotonic(), clock.now()) == (1, START + 1)
+
+
 async def test_a_jump_of_the_wall_clock_wakes_nobody() -> None:
     clock = FakeClock()
     task = asyncio.ensure_future(clock.sleep(60))

@@ -148,7 +148,7 @@ async def test_receipts_that_are_off_keep_nothing_from_disappearing(
     await ben.until(lambda: ben.texts() == ["read in secret"])
     await read(ben, peer, said)
     await world.clock.pass_slowly(HOUR)
-    await ben.until(lambda: expired(ben) == [said])
+    await ben.until(lambda: expired(ben) == [said], time_passes=True)
 
 
 async def test_what_was_said_with_a_friend_who_is_forgotten_disappears_all_the_same(
