@@ -81,10 +81,13 @@ class Doorway:
             self._inode = newcomer.stat().st_ino
             newcomer.rename(self.path)
             self._server = await asyncio.start_unix_server(
-                self._accept, sock=listener, limit=READ_BUFFER, backlog=BACKLOG
+                self._accept, sock=listener, limit=READ_BUFFER, backlog=BACKLOG, start_serving=False
             )
+            await self._server.start_serving()
         except BaseException:
-            listener.close()
+            if self._server is None:
+                listener.close()
+            self.shut()
             newcomer.unlink(missing_ok=True)
             raise
 
@@ -98,8 +101,13 @@ class Doorway:
     def shut(self) -> None:
         """Accept no more streams; open ones go on."""
         if self._server is not None:
-            self._server.close()
-            self._server = None
+            server, self._server = self._server, None
+            loop = asyncio.get_running_loop()
+            for listener in server.sockets:
+                loop.remove_reader(listener)
+            # What asyncio has accepted just now it hands over in the next turn of the loop; of a server that is closed
+            # by then it drops it without closing it, and whoever dialled waits for nothing.
+            loop.call_soon(server.close)
         try:
             if self.path.stat().st_ino == self._inode:
                 self.path.unlink()
@@ -118,6 +126,9 @@ class Doorway:
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         stream = SocketStream(reader, writer)
+        if self._server is None:
+            stream.abort()
+            return
         if len(self._open) >= STREAMS_PER_ONION:
             log.warning("an onion has %d streams open, its limit; hanging up on the next", STREAMS_PER_ONION)
             stream.abort()

@@ -318,8 +318,6 @@ async def until_gone(world: World, onion: OnionKey, client_key: bytes | None = N
     """Wait until nobody is at this onion for whoever has this key."""
     transport = world.network.transport()
     async with asyncio.timeout(PATIENCE):
-        while world.network.hosts(onion):  # noqa: ASYNC110 - whoever dials while it goes may be left hanging
-            await asyncio.sleep(0.01)
         while True:
             try:
                 stream = await transport.dial(onion, client_key=client_key, isolation="gone", timeout=5)

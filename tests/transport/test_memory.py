@@ -116,6 +116,51 @@ async def test_stopping_ends_the_streams_that_came_in(tmp_path: Path) -> None:
         assert await read_to_end(stream) == b""
 
 
+@pytest.mark.parametrize("stops", [False, True])
+async def test_whoever_dials_while_an_onion_goes_is_not_left_waiting(tmp_path: Path, stops: bool) -> None:
+    network = MemoryNetwork(tmp_path)
+    guest = network.transport()
+    for turns in range(12):  # of the event loop, each of which does its part of a dial
+        host = network.transport()
+        onion = await host.publish(os.urandom(32), echo, clients=None)
+        dial = guest.dial(onion.onion, client_key=None, isolation="x", timeout=2 * ANSWERED_WITHIN)
+        dialling = asyncio.ensure_future(dial)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await (host.stop() if stops else onion.withdraw())
+        await asyncio.wait_for(asyncio.wait({dialling}), ANSWERED_WITHIN)
+        if dialling.exception() is not None:
+            assert isinstance(dialling.exception(), OnionUnreachable)
+        elif stops:
+            assert await read_to_end(dialling.result()) == b""
+            await dialling.result().close()
+        else:  # it came in before, and goes on
+            await dialling.result().write(b"x")
+            assert await dialling.result().read() == b"x"
+            await dialling.result().close()
+        await host.stop()
+
+
+async def test_a_publication_cut_short_leaves_nothing_behind(tmp_path: Path) -> None:
+    network = MemoryNetwork(tmp_path)
+    transport = network.transport()
+    for turns in range(3):
+        seed = os.urandom(32)
+        publishing = asyncio.ensure_future(transport.publish(seed, echo, clients=None))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        publishing.cancel()
+        await asyncio.wait({publishing})
+        if not publishing.cancelled():
+            await publishing.result().withdraw()
+        assert not network.hosts(OnionKey(ed25519_public(seed)))
+        # the next socket has the number of that one, and is heard all the same
+        async with published(transport, echo) as onion, dialled(transport, onion.onion) as stream:
+            await stream.write(b"x")
+            assert await read_exactly(stream, 1) == b"x"
+    await transport.stop()
+
+
 async def test_a_directory_with_too_long_a_path_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="too long"):
         MemoryNetwork(tmp_path / ("x" * 100))
