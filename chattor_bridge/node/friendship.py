@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -250,32 +251,29 @@ class Friendship:
         accepting = contact.role is Role.OWNER and not contact.established
         pattern = Pattern.IK if accepting else Pattern.KK
         keys = LinkKeys(contact.own_static, contact.peer_static, session.link_psk, pattern, contact.role)
-        reached = await unless(self._up, self._reach(session, keys, onion))
-        if reached is None:
-            return None
-        stream, link, events = reached
-        try:
+        async with AsyncExitStack() as streams:  # closed also when what was reached comes too late to be taken
+            reached = await unless(self._up, self._reach(session, keys, onion, streams))
+            if reached is None:
+                return None
+            stream, link, events = reached
             if accepting:
                 await self._mark_established()
             return await self._work(self._connection(stream, link, known.before, keys), events)
-        finally:
-            await stream.close()
 
-    async def _reach(self, session: Session, keys: LinkKeys, onion: OnionKey) -> tuple[Stream, Link, list[LinkEvent]]:
-        """Open a stream and shake hands."""
+    async def _reach(
+        self, session: Session, keys: LinkKeys, onion: OnionKey, streams: AsyncExitStack
+    ) -> tuple[Stream, Link, list[LinkEvent]]:
+        """Open a stream, which ``streams`` closes, and shake hands."""
         stream = await self._around.transport.dial(
             onion,
             client_key=session.onion_auth_key(onion),
             isolation=hash256("node/isolation", self._node_id, self.peer_id).hex(),
             timeout=DIAL_TIMEOUT,
         )
-        try:
-            link = Link.dial(keys, onion, self._around.random)
-            await stream.write(link.data_to_send())
-            return stream, link, await within(self._around.clock, HANDSHAKE_TIMEOUT, shake_hands(stream, link))
-        except BaseException:
-            await stream.close()
-            raise
+        streams.push_async_callback(stream.close)
+        link = Link.dial(keys, onion, self._around.random)
+        await stream.write(link.data_to_send())
+        return stream, link, await within(self._around.clock, HANDSHAKE_TIMEOUT, shake_hands(stream, link))
 
     async def _mark_established(self) -> None:
         """From now on KK: the friend has stored the contact before its answer left."""

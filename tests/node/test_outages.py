@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
+from chattor_bridge.errors import OnionUnreachable
+from chattor_bridge.ids import OnionKey
+from chattor_bridge.node.friendship import Friendship
 from chattor_bridge.node.happenings import EventArrived, EventDelivered, Happening, KnockLeft
 from chattor_bridge.node.housekeeping import HOUSEKEEPING
+from chattor_bridge.node.ports import Stream
 from chattor_bridge.node.records import KnockState
 from chattor_bridge.node.views import Phase
-from tests.node.world import World
+from chattor_bridge.protocol.link import Link, LinkEvent
+from tests.node.world import PATIENCE, World
 
 
 async def test_messages_wait_for_a_friend_who_is_away(world: World) -> None:
@@ -56,6 +62,39 @@ async def test_either_side_may_restart_in_the_middle_of_a_conversation(world: Wo
     await anna.until(lambda: len(anna.texts()) == 15, time_passes=True)
     assert ben.texts() == [f"a{one}" for one in expected]
     assert anna.texts() == [f"b{one}" for one in expected]
+
+
+async def test_who_stops_dialling_just_as_the_friend_answers_leaves_no_stream_open(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anna, ben = await world.person("Anna"), await world.person("Ben")
+    await anna.befriend(ben)
+    await anna.house.stop()
+    really_dial, really_reach = Friendship._dial_onion, Friendship._reach
+    dialling: dict[Friendship, asyncio.Task[object]] = {}
+    stopped: asyncio.Future[tuple[asyncio.Task[object], Stream]] = asyncio.get_running_loop().create_future()
+
+    async def dial(friendship: Friendship, known: Any, onion: OnionKey) -> str | None:
+        task = asyncio.current_task()
+        assert task is not None
+        dialling[friendship] = task
+        return await really_dial(friendship, known, onion)
+
+    async def reach(friendship: Friendship, *args: Any) -> tuple[Stream, Link, list[LinkEvent]]:
+        reached = await really_reach(friendship, *args)
+        if not stopped.done():
+            stopped.set_result((dialling[friendship], reached[0]))
+            dialling[friendship].cancel()
+        return reached
+
+    monkeypatch.setattr(Friendship, "_dial_onion", dial)
+    monkeypatch.setattr(Friendship, "_reach", reach)
+    await anna.house.start()
+    task, stream = await world.clock.pass_until(stopped)
+    await asyncio.wait({task}, timeout=PATIENCE)
+    assert task.cancelled()
+    with pytest.raises(OnionUnreachable, match="is closed"):
+        await stream.write(b"x")
 
 
 async def test_a_quiet_link_is_kept_alive(world: World) -> None:
