@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -288,7 +288,9 @@ class NodeWork:
         return _OnDisk(record, doors, knocks, contacts)
 
     def _reconcile(self, on_disk: _OnDisk, onions: asyncio.TaskGroup, group: asyncio.TaskGroup) -> None:
-        self.record = on_disk.record
+        # These two are told where they change; what was read before that may come here after it.
+        now = self.record
+        self.record = replace(on_disk.record, running=now.running, profile_name=now.profile_name)
         wanted = self._onions.wanted(on_disk.doors, on_disk.knocks, on_disk.contacts)
         self.hostings.want(wanted, onions, spread=self._spread)
         calling = {knock.knock_id for knock, _ in on_disk.knocks if knock.state is KnockState.CALLING}
