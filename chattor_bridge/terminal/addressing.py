@@ -15,6 +15,8 @@ from chattor_bridge.terminal.control import SHORT_ID
 
 T = TypeVar("T")
 
+YET_UNNAMED = "; a new friend goes by its number until it has been online and told its name"
+
 MIN_ID = 4
 """Hexadecimal digits that an id must at least be given with, so that a short name is not taken for one."""
 
@@ -44,7 +46,8 @@ def find_contact(contacts: Sequence[ContactInfo], word: str) -> tuple[int, Conta
             everyone, word, [lambda one: one[1].alias, lambda one: one[1].name], lambda one: f"number {one[0]}"
         )
     if found is None:
-        raise NotFound("no such contact: see `chattor contacts`")
+        unnamed = not all(contact.alias or contact.name for contact in contacts)
+        raise NotFound(f"no such contact: see `chattor contacts`{YET_UNNAMED if unnamed else ''}")
     return found
 
 

@@ -118,7 +118,7 @@ async def test_the_bridge_dies_as_a_carrier(trio: Trio) -> None:
 
     async def write(when: str) -> None:
         said.append(f"for Carl {when}")
-        assert await trio.sam.say(said[-1:], to="Carl")
+        assert await trio.sam.say(said[-1:], to="2")
 
     await survive(trio.bridge, KEEPING, partial(write, "at first"), write)
     await until_count(database_of(trio.sam), NOT_LEFT, 0)

@@ -68,6 +68,13 @@ def test_what_fits_nobody_is_not_found(word: str) -> None:
         find_contact(FRIENDS, word)
 
 
+def test_that_a_friend_has_not_told_its_name_yet_is_said_and_only_then() -> None:
+    with pytest.raises(NotFound, match="goes by its number until it has been online"):
+        find_contact([contact(1, "Bob"), contact(2, "")], "Carl")
+    with pytest.raises(NotFound, match=r"see `chattor contacts`$"):
+        find_contact([contact(1, "Bob"), contact(2, "", alias="Al")], "Carl")
+
+
 def test_a_friend_cannot_take_a_number_for_its_name() -> None:
     with pytest.raises(NotFound):
         find_contact([contact(1, "Bob"), contact(2, "3")], "3")
