@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -204,13 +205,27 @@ def _down_for_uploads(method: str, _user: MatrixUserId, _room: str) -> str | Non
     return None
 
 
+async def _has_come_and_cannot_be_shown(town: Town, friend: Peer) -> None:
+    """A file has come whole, and its upload has failed just now: whoever reads it from now on opens it anew."""
+    await town.idle()
+    failed = asyncio.Event()
+
+    def down(method: str, user: MatrixUserId, room: str) -> str | None:
+        if method == "upload piece":
+            failed.set()
+        return _down_for_uploads(method, user, room)
+
+    town.homeserver.refusals.append(down)
+    await offer(friend, bytes(100_000), "a.bin")
+    await until(friend, FileSent)
+    failed.clear()
+    await asyncio.wait_for(failed.wait(), WAIT)
+
+
 @pytest.mark.parametrize("damage", [Path.unlink, lambda part: part.write_bytes(bytes(part.stat().st_size))])
 async def test_what_is_lost_on_our_disk_is_told(town: Town, friend: Peer, damage: Callable[[Path], object]) -> None:
     room = await town.befriend(friend)
-    await town.idle()
-    town.homeserver.refusals.append(_down_for_uploads)
-    await offer(friend, bytes(100_000), "a.bin")
-    await until(friend, FileSent)
+    await _has_come_and_cannot_be_shown(town, friend)
     for part in parts(town):
         damage(part)
     town.homeserver.refusals.clear()
@@ -221,10 +236,7 @@ async def test_what_is_lost_on_our_disk_is_told(town: Town, friend: Peer, damage
 
 async def test_what_cannot_be_read_for_a_day_is_told(town: Town, friend: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
     room = await town.befriend(friend)
-    await town.idle()
-    town.homeserver.refusals.append(_down_for_uploads)
-    await offer(friend, bytes(100_000), "a.bin")
-    await until(friend, FileSent)
+    await _has_come_and_cannot_be_shown(town, friend)
     monkeypatch.setattr(taking, "GIVEN_UP_AFTER", -1)
     for part in parts(town):
         part.unlink()
