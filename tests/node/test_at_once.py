@@ -15,12 +15,13 @@ from chattor_bridge.node.happenings import KnockReceived
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.preferences import SHARED_AT_FIRST, Shared
 from chattor_bridge.node.records import NodeRecord
+from chattor_bridge.storage.transaction import sql
 from tests.node.world import PATIENCE, Person, World
 
 pytestmark = pytest.mark.engines("postgres")
 
-UNTIL_IT_WAITS = 0.5
-"""Seconds in which the second comes to where it has to wait for the first."""
+WAITS = "SELECT cardinality(pg_blocking_pids($1)) > 0 AS value"
+"""Whether this backend has come to where it has to wait for another."""
 
 PICTURE = b"\x89PNG\r\n\x1a\n of somebody"
 
@@ -29,16 +30,19 @@ Work = Callable[[Transaction], Coroutine[Any, Any, object]]
 
 async def _at_once(person: Person, first: Work, second: Work) -> None:
     """The second begins before the first is committed."""
+    backend: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     async def do() -> None:
         async with person.house.store.transaction() as tx:
+            backend.set_result(await sql(tx).fetch_value("SELECT pg_backend_pid() AS value"))
             await second(tx)
 
     async with person.house.store.transaction() as tx:
         await first(tx)
         doing = asyncio.create_task(do())
-        await asyncio.wait({doing}, timeout=UNTIL_IT_WAITS)
-        assert not doing.done()
+        async with asyncio.timeout(PATIENCE):
+            while not await sql(tx).fetch_value(WAITS, await backend):
+                assert not doing.done()
     await asyncio.wait_for(doing, PATIENCE)
 
 
