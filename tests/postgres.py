@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import socket
 import sqlite3
 import subprocess
 import tempfile
@@ -22,6 +21,7 @@ from uuid import uuid4
 
 import pytest
 
+from chattor_bridge.ops.synapse import free_port
 from chattor_bridge.storage import StoreKey, open_store
 
 SUPERUSER = "postgres"
@@ -127,13 +127,6 @@ def _migrate(url: str) -> None:
         elsewhere.submit(asyncio.run, migrate()).result()
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @contextmanager
 def running_cluster() -> Iterator[PostgresCluster]:
     """A new server; nothing of it is left afterwards."""
@@ -141,7 +134,7 @@ def running_cluster() -> Iterator[PostgresCluster]:
     try:
         if os.geteuid() == 0:
             shutil.chown(directory, SUPERUSER, SUPERUSER)
-        cluster = PostgresCluster(_programs(), directory, _free_port())
+        cluster = PostgresCluster(_programs(), directory, free_port())
         cluster.run("initdb", "-D", str(directory / "data"), "-U", SUPERUSER, "-A", "trust", "-E", "UTF8", "-N")
         cluster.start()
         try:

@@ -22,19 +22,13 @@ from chattor_bridge import registration
 from chattor_bridge.app import _matrix_settings
 from chattor_bridge.cli import Exit, main
 from chattor_bridge.config import load_config
+from chattor_bridge.ops.synapse import free_port
 
 WAIT = 30.0
 """Seconds that any one thing may take on a busy machine; each takes well under one."""
 
 OFFLINE = {"CHATTOR_TOR_TORRC_LINES": json.dumps(["DisableNetwork 1"])}
 """A real tor that stays where it is."""
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Configured:

@@ -46,6 +46,10 @@ POLL = 0.05
 START_TRIES = 3
 """Synapse takes its port by number, so somebody else may take it first; then another one is tried."""
 
+_PORTS = range(20_000, 32_768)
+"""Of these. From 32768 on Linux gives them to whoever connects or asks for any port (``net.ipv4.ip_local_port_range``),
+which on a busy machine happens between the choice of a port and its use, and while a server is down."""
+
 _LISTENS = "now listening on TCP port"
 _CANNOT_LISTEN = "Failed to listen on TCP port"
 """Synapse's own words. It does not end when its port is taken."""
@@ -63,10 +67,12 @@ class Account:
 
 
 def free_port() -> int:
-    """A TCP port of the loopback interface that nobody used a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of the loopback interface that nobody used a moment ago, and that nobody is given by chance."""
+    while True:
+        port = secrets.choice(_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 async def ensure_synapse(environment: Path) -> None:

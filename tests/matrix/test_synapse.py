@@ -45,11 +45,15 @@ async def test_missing_program_is_said(tmp_path: Path) -> None:
 
 async def test_taken_port_is_replaced_at_the_first_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        offered = [taken.getsockname()[1], free_port()]
-        ports = list(offered)
-        monkeypatch.setattr(module, "free_port", lambda: ports.pop(0))
+        offered: list[int] = []
+
+        def offer() -> int:
+            offered.append(free_port() if offered else taken.getsockname()[1])
+            return offered[-1]
+
+        monkeypatch.setattr(module, "free_port", offer)
         async with Synapse(ENVIRONMENT, tmp_path) as synapse:
-            assert synapse.port == offered[1]
+            assert synapse.port == offered[-1] != offered[0]
             assert (await synapse.register("ada", password="word")).user_id == "@ada:localhost"
             with pytest.raises(Unusable, match="ada"):
                 await synapse.register("ada")
