@@ -6,7 +6,7 @@ import pytest
 
 pytest.register_assert_rewrite("tests.kill.stage")  # it asserts, and is to say what it found
 
-pytest_plugins = ("tests.postgres", "tests.synapse", "tests.tornet")
+pytest_plugins = ("tests.disk", "tests.postgres", "tests.synapse", "tests.tornet")
 
 RERUNS = 2
 """How often a test that failed is tried again: most of them run other programs, and machines stall."""

@@ -7,9 +7,7 @@ import os
 import secrets
 import shutil
 import signal
-import subprocess
 from asyncio.subprocess import Process
-from collections.abc import Iterator
 from pathlib import Path
 
 import aiohttp
@@ -17,11 +15,10 @@ import pytest
 
 from chattor_bridge.cli import Exit
 from chattor_bridge.terminal.exits import Exit as TerminalExit
+from tests.disk import fill
 from tests.postgres import PostgresCluster
 from tests.terminal.resident import befriend, residents
 from tests.test_app import WAIT, Configured, logged
-
-SMALL_DISK = "4m"
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small disk, for which one has to be root")
 
@@ -29,30 +26,6 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small disk, for
 @pytest.fixture
 def bridge(tmp_path: Path) -> Configured:
     return Configured(tmp_path)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A directory that can be filled."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK}", "tmpfs", str(disk)], check=True)
-    try:
-        yield disk
-    finally:
-        subprocess.run(["umount", "--lazy", str(disk)], check=True)
-
-
-def _fill(disk: Path) -> Path:
-    """Leave no room; the file to remove for there to be room again."""
-    filler = disk / "filler"
-    with filler.open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(bytes(4096))
-        except OSError:
-            pass
-    return filler
 
 
 def _database(bridge: Configured) -> Path:
@@ -129,13 +102,13 @@ async def test_a_copy_of_a_database_in_use_is_refused(bridge: Configured, tmp_pa
 @as_root
 async def test_a_full_disk_acknowledges_nothing_and_is_waited_out(small_disk: Path) -> None:
     bridge = Configured(small_disk)
-    filler = _fill(small_disk)
+    filler = fill(small_disk)
     async with bridge.running() as process:
         await logged(process, "waiting for the database")
         filler.unlink()
         await logged(process, "nodes at work")
         assert await _transaction(bridge) == 200
-        filler = _fill(small_disk)
+        filler = fill(small_disk)
         assert await _transaction(bridge) == 503
         filler.unlink()
         assert await _transaction(bridge) == 200
@@ -199,7 +172,7 @@ async def test_a_chattor_whose_disk_is_full_says_so_loses_nothing_and_goes_on(sm
         alices, bobs = await alice.start(), await bob.start()
         await befriend(alice, alices, bob, bobs)
         await alice.get("send", "1", "before", "--wait")
-        filler = _fill(small_disk)
+        filler = fill(small_disk)
         refused = await alice.do("send", "1", "x" * 10_000)
         assert refused.code == TerminalExit.NOT_YET
         assert "the disk is full" in refused.complaint
@@ -207,7 +180,7 @@ async def test_a_chattor_whose_disk_is_full_says_so_loses_nothing_and_goes_on(sm
         await alice.get("send", "1", "after", "--wait")
         said = [entry["text"] for entry in await bob.get("history", "1") if "text" in entry]
         assert said == ["before", "after"]
-        filler = _fill(small_disk)
+        filler = fill(small_disk)
         assert await alices.stop() == TerminalExit.DONE
         waiting = await alice.launch("run")
         filler.unlink()

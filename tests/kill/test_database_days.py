@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, suppress
@@ -16,13 +15,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.disk import fill
 from tests.kill.conftest import over_memory
 from tests.kill.stage import PATIENCE, Conversation
 from tests.postgres import PostgresCluster, running_cluster
 
 pytestmark = pytest.mark.synapse
-
-SMALL_DISK = "16m"
 
 
 @pytest.fixture
@@ -37,18 +35,6 @@ def place() -> Iterator[Path]:
     """A directory with a short name: it holds sockets."""
     with tempfile.TemporaryDirectory(prefix="chattor-") as place:
         yield Path(place)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A directory that can be filled."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK}", "tmpfs", str(disk)], check=True)
-    try:
-        yield disk
-    finally:
-        subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 @asynccontextmanager
@@ -76,19 +62,10 @@ async def _complains(log: Path, words: str) -> None:
 
 
 def _fill(disk: Path, database: Path) -> Path:
-    """Leave not one byte, nor room in the database's ``-wal``, which would be written over; the file to remove for
-    there to be room again."""
+    """Leave no room in the database's ``-wal`` either, which would be written over; as `fill`."""
     with closing(sqlite3.connect(database)) as connection, suppress(sqlite3.OperationalError):  # no room for that even
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    filler = disk / "filler"
-    with filler.open("ab", buffering=0) as file:
-        for size in (1 << 16, 4096, 1):
-            try:
-                while True:
-                    file.write(bytes(size))
-            except OSError:
-                pass
-    return filler
+    return fill(disk)
 
 
 @pytest.mark.postgres
