@@ -80,7 +80,8 @@ class Desk:
         await self._say(text, reply=message.order, thread=begun.order)
 
     async def edit(self, message: Message, text: str) -> None:
-        await self._items("edit", order=message.order, text=text)
+        """Nothing takes the caption of a file away."""
+        await self._items("edit", order=message.order, text=text if text.strip() else None)
 
     async def delete(self, message: Message) -> None:
         await self._items("delete", order=message.order)

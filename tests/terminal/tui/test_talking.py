@@ -231,6 +231,11 @@ async def test_a_file_goes_over_and_is_saved(friends: Friends, tmp_path: Path) -
         await bob.sees("Saved:", "┃ saved")
         assert (there / "holiday.bin").read_bytes() == big.read_bytes()
         await alice.sees("your friend has it")
+        await alice.press("escape", "e")
+        await alice.sees("~ changing you: “by the *sea*”")
+        await alice.press(*["backspace"] * len("by the *sea*"), "enter")
+        await alice.sees("~ changed")
+        await bob.misses("by the sea")
 
         await alice.press("f6")
         await say(alice, str(tmp_path / "nothing"))

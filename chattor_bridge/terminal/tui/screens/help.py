@@ -34,7 +34,7 @@ In the messages
   Up Down   choose one; what is older is fetched as you go
   PgUp PgDn by the screen; End goes to the newest
   r t       answer it; say something in its thread
-  e d       change it or take it back, when it is yours
+  e d       change it (of a file its caption, to nothing too) or take it back, when it is yours
   + -       a reaction; none any more
   1 to 9    vote in a poll; 0 votes for any number of answers by theirs; x ends yours
   s c       fetch and save a file; give it up

@@ -45,6 +45,7 @@ class AimLine(Static):
             composer.text = aim.message.text
         elif self.aim is not None and self.aim.what == "edit":
             composer.text = ""
+        composer.may_be_empty = aim is not None and aim.what == "edit" and aim.message.file is not None
         composer.move_cursor(composer.document.end)
         self.aim = aim
         self.display = aim is not None

@@ -33,9 +33,11 @@ class Composer(TextArea):
         super().__init__(
             id=id, soft_wrap=True, show_line_numbers=False, tab_behavior="focus", highlight_cursor_line=False
         )
+        self.may_be_empty = False
+        """Whether it means something to send nothing: that the caption of a file is taken away."""
 
     def action_submit(self) -> None:
-        if self.text.strip():
+        if self.text.strip() or self.may_be_empty:
             self.post_message(self.Submitted(self.text))
 
     def action_newline(self) -> None:
