@@ -15,6 +15,8 @@ async def privacy(arguments: argparse.Namespace, home: Home, output: Output) -> 
     for item in items:
         shown = ", ".join(item["shares"]) or "nothing"
         output.show(item, f"{item['contact']} {neutralised(item['alias'] or item['name'])} sees of you: {shown}")
+    if not items:
+        output.say("No friends yet." if arguments.what is None else "Noted, for every friend to come.")
 
 
 async def mute(arguments: argparse.Namespace, home: Home, output: Output) -> None:

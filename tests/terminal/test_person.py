@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from tests.terminal.resident import WAIT, Resident
+from tests.terminal.resident import WAIT, Resident, residents
 from tests.terminal.test_chattor import two_friends
 
 
@@ -51,3 +51,12 @@ async def test_what_is_shown_silenced_and_noted(tmp_path: Path) -> None:
         await bob.get("send", "1", "said after it", "--wait")
         history = await alice.get("history", "1", "--no-receipts")
         assert [each["state"] for each in history] == ["delivered", "received"]
+
+
+async def test_what_holds_for_friends_to_come_is_said_to_be_noted(tmp_path: Path) -> None:
+    async with residents(tmp_path, "Alice") as (alice,):
+        await alice.start()
+        assert (await alice.do("privacy", json=False)).output == "No friends yet.\n"
+        noted = await alice.do("privacy", "all", "typing", "on", json=False)
+        assert noted.output == "Noted, for every friend to come.\n"
+        assert await alice.get("privacy", "all", "typing", "off") == []
