@@ -48,7 +48,7 @@ class Succession:
         self._accept = accept
         self._clock = clock
         self._begin_again = begin_again
-        self._last: int | None = None  # the highest that was taken since the start
+        self._last_taken: int | None = None  # not the highest: Synapse on SQLite counts anew when it starts
         self._awaited: int | None = None  # the lowest that failed and has not come again
         self._awaited_until = 0.0
         self._doubts_in_vain = 0
@@ -80,7 +80,7 @@ class Succession:
         if self._awaited is not None and now < self._awaited_until:
             return number > self._awaited
         self._awaited = None
-        follows = self._last is not None and number <= self._last + 1
+        follows = self._last_taken is not None and number <= self._last_taken + 1
         if follows or not _fresh(events):
             return False
         if self._doubts_in_vain >= DOUBTS and now < self._last_doubt + DOUBT_AGAIN:
@@ -95,7 +95,7 @@ class Succession:
         self._awaited_until = self._clock.monotonic() + RETURNS_WITHIN
 
     def _taken(self, number: int) -> None:
-        self._last = number if self._last is None else max(number, self._last)
+        self._last_taken = number
         if self._awaited == number:
             self._awaited = None
         elif self._awaited is not None:

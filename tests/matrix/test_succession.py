@@ -125,6 +125,15 @@ async def test_where_numbers_are_skipped_anyhow_it_is_seldom_doubted(busy: Bridg
     assert not await busy.takes(number + 11)
 
 
+async def test_numbers_that_begin_again_are_followed(busy: Bridge) -> None:
+    """As on SQLite, where Synapse counts from 1 when it starts with nothing to repeat."""
+    assert await busy.takes(1)
+    assert busy.pings == 0
+    assert not await busy.takes(3)
+    assert await busy.takes(2, 3)
+    assert busy.taken == ["1", "2", "3", "1", "2", "3"]
+
+
 async def test_it_is_doubted_as_often_as_something_older_comes_of_it(busy: Bridge) -> None:
     for number in range(4, 4 + 3 * 2 * DOUBTS, 2):
         assert not await busy.takes(number + 1)
