@@ -45,8 +45,10 @@ def test_keys_are_sorted_bytewise_as_in_rfc_8949() -> None:
     # RFC 7049's length-first order, which cbor2's canonical mode still writes, puts -1 before 24.
     assert cbor.encode({-1: 1, 24: 2}).hex() == "a21818022001"
     # The example list of RFC 8949 section 4.2.1, less the key types this profile does not have.
-    keys: list[object] = [10, 100, -1, "z", "aa"]
-    assert list(cbor.decode(cbor.encode(dict.fromkeys(reversed(keys), 0)))) == keys  # type: ignore[call-overload]
+    # And by their numbers: those below 0 count down.
+    for keys in ([10, 100, -1, "z", "aa"], [0, 1, 23, 24, 256, -1, -2, -24, -25, -257, "", "b", "aa"]):
+        ordered: list[object] = [*keys]
+        assert list(cbor.decode(cbor.encode(dict.fromkeys(reversed(ordered), 0)))) == ordered  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize(
