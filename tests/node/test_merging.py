@@ -25,6 +25,7 @@ from chattor_bridge.node.happenings import (
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.records import Contact
 from chattor_bridge.protocol.events import Body, Merge, MergeDone, Text, Unknown
+from chattor_bridge.protocol.limits import BLOCK_SIZE
 from chattor_bridge.protocol.primitives import ed25519_public
 from chattor_bridge.protocol.session import Session
 from tests.node.test_files import accept, content, data_of, offer, offers
@@ -222,6 +223,43 @@ async def test_who_holds_mail_in_the_former_friendship_goes_on_in_the_other(worl
     [info] = await ben.node.carrying.overview()
     assert info.peer_id == survivor
     assert info.carriage == Carriage(survivor, 3, 5, offered=True)
+
+
+async def test_an_agreement_that_has_ended_and_is_not_collected_is_not_in_the_way_of_the_other(
+    world: World, crossed: Crossed
+) -> None:
+    anna, ben, survivor, former = crossed
+    store = ben.house.store
+    for peer_id in (survivor, former):
+        async with store.transaction() as tx:
+            await ben.node.carrying.offer(tx, peer_id, 3, 5)
+        async with anna.house.store.transaction() as tx:
+            await anna.node.carrying.ask(tx, peer_id)
+        await until_carried(world, anna, peer_id)
+        await asyncio.wait_for(_until_held(ben, peer_id), world.patience)
+        if peer_id == survivor:
+            async with store.transaction() as tx:
+                [shelf] = await store.carriages.shelves(tx, ben.node_id, peer_id)
+                now = world.clock.now()
+                await store.carriages.keep(tx, ben.node_id, peer_id, shelf.shelf_id, [bytes(BLOCK_SIZE)], now)
+                await ben.node.carrying.stop(tx, peer_id)
+    await merge(anna, survivor, former)
+    await merge(ben, former, survivor)
+    for person in (anna, ben):
+        await person.until(partial(merged, person), time_passes=True)
+    await until_carried(world, anna, survivor)
+    [info] = await ben.node.carrying.overview()
+    assert (info.carriage, info.held) == (Carriage(survivor, 3, 5, offered=True), 1)
+
+
+async def _until_held(person: Person, peer_id: PeerId) -> None:
+    """This person holds a shelf for that friend."""
+    store = person.house.store
+    while True:
+        async with store.transaction() as tx:
+            if await store.carriages.shelves(tx, person.node_id, peer_id):
+                return
+        await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("who", ["first", "second"])

@@ -142,7 +142,8 @@ class Agreements(Settling):
         with shelves of its own. The carrier offers that anew, which no one has to ask for."""
         carriages, carriers = self._store.carriages, self._store.carriers
         ours, theirs = [await carriages.get(tx, self._node_id, one) for one in (survivor, former)]
-        if theirs is not None and theirs.ended_at is None and (ours is None or not ours.shelves):
+        holds = ours is not None and ours.shelves and ours.ended_at is None
+        if theirs is not None and theirs.ended_at is None and not holds:
             offered = not theirs.shelves  # or there is nothing to offer until our owner has answered
             await carriages.put(tx, self._node_id, Carriage(survivor, theirs.shelves, theirs.blocks, offered))
         wanted = await carriers.get(tx, self._node_id, former)
