@@ -419,6 +419,35 @@ async def test_those_for_whom_a_carrier_has_no_room_share_what_it_has(
     assert sorted(shelf.senders for shelf in open_now) == sorted([(three.with_sam,), (with_olga,)])
 
 
+@pytest.mark.parametrize("heard", [True, False])
+async def test_an_offer_said_again_lends_no_shelf_to_those_for_whom_another_is_asked_for(
+    world: World, monkeypatch: pytest.MonkeyPatch, *, heard: bool
+) -> None:
+    """Whether the carrier had left the first asking unanswered, or is about to answer it."""
+    monkeypatch.setattr(agreements, "MAX_CARRIED_SHELVES", 1)
+    three = await Three.meet(world)
+    await three.rita.befriend(await world.person("Olga"))
+    async with three.carl.house.store.transaction() as tx:
+        await three.carl.node.carrying.offer(tx, three.with_carl, 2)  # one more than there is
+    async with three.rita.house.store.transaction() as tx:
+        await three.rita.node.carrying.ask(tx, three.with_carl)
+    await until_many(three.shelves, 2)
+    if heard:
+        await asyncio.wait_for(
+            until(partial(_waits_for, three.rita, three.with_carl), lambda waits: not waits), PATIENCE
+        )
+    monkeypatch.setattr(agreements, "MAX_CARRIED_SHELVES", 2)
+    async with three.carl.house.store.transaction() as tx:
+        await three.carl.node.carrying.offer(tx, three.with_carl, 2)
+    await asyncio.wait_for(until(three.shelves, lambda found: all(one.deposit for one in found)), PATIENCE)
+    assert [len(shelf.senders) for shelf in await three.shelves()] == [1, 1]
+
+
+async def _waits_for(person: Person, peer_id: PeerId) -> bool:
+    """Whether something is on its way to this friend."""
+    return any(contact.queued for contact in await person.node.contacts() if contact.peer_id == peer_id)
+
+
 async def test_a_shelf_that_is_just_being_replaced_is_lent_to_nobody(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

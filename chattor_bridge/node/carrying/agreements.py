@@ -18,7 +18,7 @@ from chattor_bridge.ids import NodeId, PeerId, ShelfId
 from chattor_bridge.node.allowance import Allowance
 from chattor_bridge.node.carrying.quota import Quota
 from chattor_bridge.node.carrying.records import Carriage, Carrier, CarryingInfo, HeldShelf, OwnShelf
-from chattor_bridge.node.carrying.settling import Settling, without
+from chattor_bridge.node.carrying.settling import ASKED_ANEW, Settling, without
 from chattor_bridge.node.happenings import CARRY_ASKED, CARRY_BEGUN, CARRY_ENDED, CARRY_OFFERED, CarriersLost
 from chattor_bridge.node.mailbox import Mailbox
 from chattor_bridge.node.ports import Transaction
@@ -58,9 +58,6 @@ NO_SHELF: Final = (
     f"this program hosts {MAX_CARRIED_SHELVES} shelves for friends, as many as it can: carry shows whose mail you "
     "hold, and carry stop ends that for one"
 )
-
-_LONG_AGO: Final = 0
-"""When a shelf was asked for that is to be asked for again at once."""
 
 _UNKNOWN: Final = b"?"
 """Instead of the digest of what a sender knows, when that may be anything."""
@@ -195,7 +192,8 @@ class Agreements(Settling):
                 if shelf is None:
                     await self._disown(tx, peer_id, shelf_id)
                 elif shelf.onion is None:  # it is not moved: each move is told to its senders
-                    ready = replace(shelf, onion=onion, static=static)
+                    opened_at = shelf.opened_at or self._around.clock.now()  # it crossed an offer
+                    ready = replace(shelf, onion=onion, static=static, opened_at=opened_at)
                     await self._store.carriers.save_shelf(tx, self._node_id, ready)
             case ShelfClose(shelf_id):
                 held = await self._store.carriages.lock_shelf(tx, self._node_id, peer_id, shelf_id)
@@ -266,7 +264,7 @@ class Agreements(Settling):
         await self._store.carriers.put(tx, self._node_id, replace(carrier, shelves=shelves, blocks=blocks))
         for shelf in await self._store.carriers.shelves(tx, self._node_id):
             if shelf.carrier_id == peer_id and shelf.deposit is None:  # it may have been asked before it was willing
-                await self._store.carriers.save_shelf(tx, self._node_id, replace(shelf, opened_at=_LONG_AGO))
+                await self._store.carriers.save_shelf(tx, self._node_id, replace(shelf, opened_at=ASKED_ANEW))
         if carrier.shelves:
             return None
         return Unknown(CARRY_OFFERED, {"wanted": carrier.asked})

@@ -42,6 +42,9 @@ from chattor_bridge.protocol.primitives import KEY_SIZE, ed25519_public, hash256
 ANSWER_PATIENCE: Final = 86_400
 """Seconds after which a carrier that was heard without answering is asked for a shelf again: it may have room now."""
 
+ASKED_ANEW: Final = 0
+"""When a shelf was asked for that is to be asked for again at once, because its carrier has just offered."""
+
 
 class Settling:
     """Says what is to be said, as C and as R."""
@@ -165,7 +168,8 @@ class Settling:
             is_unanswered = shelf.deposit is None and contact.heard_at - shelf.opened_at >= ANSWER_PATIENCE
             if is_unanswered and await self._say(tx, carrier_id, ShelfOpen(shelf.shelf_id, shelf.capability)):
                 await self._store.carriers.save_shelf(tx, self._node_id, replace(shelf, opened_at=now))
-                await self._lend(tx, shelf, open_shelves)
+                if shelf.opened_at != ASKED_ANEW:  # it may well answer now
+                    await self._lend(tx, shelf, open_shelves)
                 continue
             is_old = now - shelf.opened_at >= LINK_ONION_LIFETIME and shelf.deposit is not None
             if is_old and (opened := await self._open_own(tx, carrier_id, _to_move(shelf, open_shelves))) is not None:
