@@ -42,6 +42,10 @@ from chattor_bridge.protocol.primitives import KEY_SIZE, ed25519_public, hash256
 ANSWER_PATIENCE: Final = 86_400
 """Seconds after which a carrier that was heard without answering is asked for a shelf again: it may have room now."""
 
+CLOCK_PROVEN: Final = 6 * 3600.0
+"""Seconds after a start for which nothing that is held counts as too old: by then a clock that was wrong when the
+machine started has been set, and a program that runs for less each day is hardly anybody's carrier."""
+
 ASKED_ANEW: Final = 0
 """When a shelf was asked for that is to be asked for again at once, because its carrier has just offered."""
 
@@ -58,6 +62,7 @@ class Settling:
         self._node_id = node_id
         self._mailbox = mailbox
         self._wake = wake
+        self._began = around.clock.monotonic()
 
     async def settle(self) -> None:
         """Say what is to be said, as C and as R; each friend in a transaction of its own, which locks the contact
@@ -68,8 +73,7 @@ class Settling:
         async with self._store.transaction() as tx:
             peers = [one.peer_id for one in await self._store.contacts.of_node(tx, self._node_id)]
             carriages = await self._store.carriages.of_node(tx, self._node_id)
-            now = self._around.clock.now()
-            await self._store.carriages.expire(tx, self._node_id, now - SHELF_LIFETIME, now)
+            await self._expire(tx)
         for carriage in carriages:
             async with self._store.transaction() as tx:
                 await self._settle_carriage(tx, carriage.peer_id)
@@ -81,6 +85,13 @@ class Settling:
         for peer_id in peers:
             async with self._store.transaction() as tx:
                 await self._tell(tx, peer_id)
+
+    async def _expire(self, tx: Transaction) -> None:
+        """As C: drop what is too old, by a clock that has proven itself, and whichever way it was set since."""
+        clock = self._around.clock
+        if clock.monotonic() - self._began >= CLOCK_PROVEN:
+            kept_before = min(clock.now(), clock.wall()) - SHELF_LIFETIME
+            await self._store.carriages.expire(tx, self._node_id, kept_before, clock.now())
 
     async def _say(self, tx: Transaction, peer_id: PeerId, body: CarryEvent | ShelfEvent) -> bool:
         """Whether it could be said; what could not is tried again with the next look."""
