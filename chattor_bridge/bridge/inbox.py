@@ -130,7 +130,11 @@ class InboxWorker:
             await self._store.inbox.park(tx, item.order, reason)
 
     async def _refuse(self, item: InboxItem, situation: Situation, reason: str) -> None:
+        """Say why not; unless the room is another's meanwhile, or its conversation goes on elsewhere: then the item is
+        looked at again, as it is now."""
         async with self._store.transaction() as tx:
+            if await self._router.situation(tx, item.room_id) != situation:
+                return
             await self._answer(tx, item, situation, REFUSED.format(reason=_sentence(reason)))
             await self._store.inbox.remove(tx, item.order)
 

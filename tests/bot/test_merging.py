@@ -7,6 +7,9 @@ from urllib.parse import quote
 
 import pytest
 
+from chattor_bridge.bridge.listener import Deed
+from chattor_bridge.bridge.records import InboxItem
+from chattor_bridge.bridge.router import Router, Situation
 from tests.bridge.fake_homeserver import BOT, WAIT, Room
 from tests.bridge.town import ALICE, Town, code_in
 from tests.peer import Peer
@@ -55,6 +58,35 @@ async def test_two_conversations_become_one(town: Town, friend: Peer) -> None:
     await friend.send(survivor, "and so am I")
     await town.homeserver.until(lambda: "and so am I" in portals[survivor].bodies())
     assert len(await town.bridge.host.nodes()[0].contacts()) == 1
+
+
+async def test_what_is_said_at_that_moment_is_not_sent_for_the_reason_that_is_true(
+    town: Town, friend: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two conversations become one while what is to be done about it has been found out and is not done."""
+    first = await town.befriend(friend)
+    management, second = await second_portal(town, friend)
+    portals = {(await town.portal(room)).peer_id: room for room in (first, second)}
+    survivor, former = sorted(portals)
+    said_there = partial(portals[former].bodies, BOT)
+    await town.ask(management, "merge 1 2")
+    find_deed, late = Router.deed, list[InboxItem]()
+
+    async def found_out(router: Router, item: InboxItem, situation: Situation) -> Deed:
+        deed = await find_deed(router, item, situation)
+        if item.event["content"].get("body") == "at that moment" and not late:
+            late.append(item)
+            async with friend.store.transaction() as tx:
+                await friend.node.merge(tx, survivor, former)
+            await town.homeserver.until(lambda: any("has become one with" in said for said in said_there()))
+        return deed
+
+    monkeypatch.setattr(Router, "deed", found_out)
+    await town.say(portals[former], "at that moment")
+    await town.homeserver.until(lambda: any(said.startswith("⚠") for said in said_there()))
+    await town.idle()
+    [answer] = [said for said in said_there() if said.startswith("⚠")]
+    assert "goes on in" in answer
 
 
 async def test_nobody_said_so(town: Town, friend: Peer) -> None:
