@@ -60,6 +60,12 @@ IN_WORDS: Final = {
 DROPPED: Final = "dropped"
 """Instead of the reason why it ended, of an incoming file of which there was no room for a slice."""
 
+ASKED: Final = "asked"
+"""The same once the friend was asked for its slices again, the last time when it changed last."""
+
+ASK_AGAIN: Final = 86_400
+"""Seconds after which it is asked once more: it puts only so many files a day into envelopes again."""
+
 REMEMBERED: Final = 7 * 86_400
 """Seconds for which a file that went over or failed is still listed."""
 
@@ -171,9 +177,10 @@ class FileDesk:
             return False
         match body:
             case FileAccept() if known.outgoing:
-                if known.state is TransferState.OFFERED:
+                if known.state is TransferState.OFFERED:  # what has gone over in slices may be all there
                     await self._save(tx, known, TransferState.ACCEPTED)
-                await self._slice_again(tx, known)
+                else:
+                    await self._slice_again(tx, known)
             case FileDone() if known.outgoing:
                 await self._save(tx, known, TransferState.DONE)
                 await self._record(tx, FileSent(contact.peer_id, known.event_id, known.file_id))
@@ -229,15 +236,18 @@ class FileDesk:
                 await self._accept(tx, current)
 
     async def ask_again(self, tx: Transaction, transfer: Transfer) -> None:
-        """Have the friend put a file into slices again of which there was no room for some, if there is now."""
+        """Have the friend put a file into slices again of which there was no room for some, if there is now; a day
+        later once more, should it not have come."""
         current = await self._locked(tx, transfer.peer_id, transfer.file_id)
-        if current.state is not TransferState.ACCEPTED or current.reason != DROPPED:
+        now = self._around.clock.now()
+        is_due = current.reason == DROPPED or (current.reason == ASKED and now - current.changed_at >= ASK_AGAIN)
+        if current.state is not TransferState.ACCEPTED or not is_due:
             return
         kept = await self._store.transfers.count_slices(tx, self._node_id, current.peer_id)
         if kept - current.slices + slice_count(current.content) <= MAX_SLICES_KEPT:
             with suppress(LimitReached):  # too much waits for this friend: at one of the next looks
                 await self._send(tx, current.peer_id, FileAccept(current.file_id))
-                await self._store.transfers.save(tx, replace(current, reason=""))
+                await self._store.transfers.save(tx, replace(current, reason=ASKED, changed_at=now))
 
     async def enclose(self, tx: Transaction, transfer: Transfer, slices: Sequence[bytes]) -> bool:
         """Put a file of ours into the outbox, unless it is there or over; whether there was room. Raises: NotFound."""
@@ -292,12 +302,15 @@ class FileDesk:
                 await self.give_up(tx, transfer, CANCELLED)
 
     async def expire(self, tx: Transaction) -> None:
-        """Give up what has waited too long, and forget what has been over for long."""
+        """Give up what has waited too long, have what may be asked for again looked at, and forget what has been over
+        for long."""
         now = self._around.clock.now()
         transfers = await self._store.transfers.of_node(tx, self._node_id, over=False)
         for transfer in sorted(transfers, key=lambda one: one.peer_id):  # each locks its contact
             if transfer.state is not TransferState.ARRIVED and transfer.created_at < now - OFFER_LIFETIME:
                 await self.give_up(tx, transfer, EXPIRED)
+            elif transfer.reason == ASKED:
+                tx.after_commit(self._look_again)
         await self._store.transfers.forget(tx, self._node_id, now - REMEMBERED)
 
     # --- inside ------------------------------------------------------------------------------------------------------
@@ -342,7 +355,7 @@ class FileDesk:
         return None
 
     async def _accept(self, tx: Transaction, transfer: Transfer) -> None:
-        await self._save(tx, transfer, TransferState.ACCEPTED)
+        await self._save(tx, transfer, TransferState.ACCEPTED, transfer.reason)  # what was dropped is asked for next
         await self._send(tx, transfer.peer_id, FileAccept(transfer.file_id))
 
     async def _fail(self, tx: Transaction, transfer: Transfer, reason: str) -> None:

@@ -19,7 +19,7 @@ from chattor_bridge.errors import FileUnavailable, NotFound, PeerMisbehaved, Una
 from chattor_bridge.ids import FileId, NodeId, OnionKey, PeerId
 from chattor_bridge.node.fetching import FetchingFile
 from chattor_bridge.node.fileconnection import FileConnection, FileStreamEnded
-from chattor_bridge.node.filedesk import DROPPED, FileDesk
+from chattor_bridge.node.filedesk import ASKED, DROPPED, FileDesk
 from chattor_bridge.node.friendship import REDIAL
 from chattor_bridge.node.patience import DIAL_TIMEOUT, describe, jitter, within
 from chattor_bridge.node.ports import Stream, Transaction
@@ -152,7 +152,7 @@ class Transferring:
                 known[transfer.peer_id] += 1
                 if transfer.state is TransferState.OFFERED and not transfer.outgoing and transfer.peer_id in contacts:
                     await self._desk.decide(tx, transfer, many=known[transfer.peer_id] > MAX_OFFERS)
-                elif transfer.reason == DROPPED and transfer.peer_id in contacts:
+                elif transfer.reason in (DROPPED, ASKED) and transfer.peer_id in contacts:
                     await self._desk.ask_again(tx, transfer)
             in_envelopes = {(one.peer_id, one.file_id) for one in await self._store.outbox.slices(tx, self._node_id)}
             under_way = {

@@ -10,10 +10,20 @@ import pytest
 
 from chattor_bridge.ids import FileId, PeerId
 from chattor_bridge.node import filedesk
+from chattor_bridge.node.allowance import Allowance
 from chattor_bridge.node.carrying.enclosing import READING_PATIENCE
+from chattor_bridge.node.filedesk import ASK_AGAIN, ASKED
 from chattor_bridge.node.happenings import EventArrived, EventCarried, FileArrived, FileFailed, FileSent
 from chattor_bridge.node.records import TransferState
-from chattor_bridge.protocol.limits import CHUNK_SIZE, DEPOSIT_GATHERING, MAX_SLICED_FILE, OFFER_LIFETIME, SLICE_SIZE
+from chattor_bridge.protocol.events import FileAccept
+from chattor_bridge.protocol.limits import (
+    CHUNK_SIZE,
+    DEPOSIT_GATHERING,
+    MAX_SLICED_AGAIN,
+    MAX_SLICED_FILE,
+    OFFER_LIFETIME,
+    SLICE_SIZE,
+)
 from chattor_bridge.protocol.session import Session
 from tests.carrying.circle_of_three import Three, until
 from tests.node.test_files import accept, content, data_of, offer, offers, state
@@ -296,10 +306,11 @@ async def test_what_the_friend_has_no_room_for_comes_on_a_stream(three: Three, m
     assert [one.file_id for one in three.rita.of(FileArrived)] == [file_id]
 
 
+@pytest.mark.parametrize("before", [True, False])
 async def test_what_the_friend_had_no_room_for_is_carried_again_when_it_has(
-    three: Three, monkeypatch: pytest.MonkeyPatch
+    three: Three, monkeypatch: pytest.MonkeyPatch, *, before: bool
 ) -> None:
-    """Whether it accepts the file then, or had accepted it before."""
+    """Whether it accepts the file then, or had accepted it ``before``."""
     monkeypatch.setattr(filedesk, "MAX_SLICES_KEPT", 3)
     three.rita.house.auto_accept = 0
     world = three.rita.house.world
@@ -325,11 +336,10 @@ async def test_what_the_friend_had_no_room_for_is_carried_again_when_it_has(
         three.sam.house.sources.closed = True
 
     await collect()
-    await accept(three.rita, three.with_sam, second)
-    await meet_and_part()
-    await collect()  # and there is no room yet
-    await accept(three.rita, three.with_sam, first)
-    await three.rita.until(lambda: [one.file_id for one in three.rita.of(FileArrived)] == [first])
+    for file_id in (second, first) if before else (first, second):
+        await accept(three.rita, three.with_sam, file_id)
+        if file_id == first:
+            await three.rita.until(lambda: [one.file_id for one in three.rita.of(FileArrived)] == [first])
     await meet_and_part()
     await collect()
     await three.rita.until(lambda: [one.file_id for one in three.rita.of(FileArrived)] == [first, second])
@@ -358,6 +368,56 @@ async def test_an_acceptance_said_again_has_a_file_carried_again_some_times_a_da
             assert now is not None
             again += now.slices == 0
     assert again == 2
+
+
+async def test_an_acceptance_of_what_has_gone_over_has_nothing_carried_again(three: Three) -> None:
+    """It comes from a person who took the time to decide; one that is said again, from a program that lacks some."""
+    file_id = await offer(three.sam, three.with_sam, data_of(SMALL))
+    work, store = three.sam.node.work, three.sam.house.store
+    slices = []
+    for _ in range(2):
+        async with store.transaction() as tx:
+            contact = await store.contacts.get(tx, three.sam.node_id, three.with_sam)
+            transfer = await store.transfers.get(tx, three.sam.node_id, three.with_sam, file_id)
+            assert contact is not None
+            assert transfer is not None
+            await store.transfers.note_sliced(tx, transfer, 3)
+            await work.desk.take(tx, contact, work.mailbox.event(FileAccept(file_id)))
+            now = await store.transfers.get(tx, three.sam.node_id, three.with_sam, file_id)
+            assert now is not None
+            slices.append(now.slices)
+    assert slices == [3, 0]
+
+
+async def test_what_a_friend_may_not_carry_again_today_is_asked_for_a_day_later(
+    three: Three, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, sam, rita = three.sam.house.world, three.sam, three.rita
+    with monkeypatch.context() as cramped:
+        cramped.setattr(filedesk, "MAX_SLICES_KEPT", 1)
+        file_id = await offer(sam, three.with_sam, data_of(SMALL))
+        await three.until_held(4)
+        sam.house.sources.closed = True  # nothing goes over on a stream
+        await sam.house.stop()
+        await rita.house.start()
+        await three.until_held(0)
+    await sam.house.start()
+    spent = sam.node.work.desk._again[three.with_sam] = Allowance(sam.node.work.desk._around.clock, MAX_SLICED_AGAIN)
+    spent.spend(MAX_SLICED_AGAIN + 1)
+    await world.clock.pass_until(until(partial(_reason, rita, three.with_sam, file_id), lambda why: why == ASKED))
+    await world.clock.pass_until(until(partial(_queued, three), lambda queued: queued == 0))
+    await world.clock.pass_slowly(ASK_AGAIN + 3600, step=600)
+    await rita.house.stop()
+    sam.house.sources.closed = False
+    await three.until_held(3)
+    await comes(three, file_id)
+
+
+async def _reason(person: Person, peer_id: PeerId, file_id: FileId) -> str:
+    store = person.house.store
+    async with store.transaction() as tx:
+        transfer = await store.transfers.get(tx, person.node_id, peer_id, file_id)
+    return "" if transfer is None else transfer.reason
 
 
 async def test_what_is_withdrawn_is_not_shown_twice(three: Three) -> None:
