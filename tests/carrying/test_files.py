@@ -239,6 +239,27 @@ async def test_files_that_hang_hold_up_neither_each_other_nor_a_word_nor_another
     await world.clock.pass_until(until(lambda: carried(three), lambda slices: slices == 6 + 3 * len(hanging)))
 
 
+async def test_many_files_of_one_friend_that_hang_hold_up_those_of_another_for_two_seconds(
+    three: Three, world: World
+) -> None:
+    olga = await world.person("Olga")
+    with_olga = await three.sam.befriend(olga)
+    await olga.house.stop()
+    names = [f"file {number}" for number in range(12)]
+    for name in names:
+        await offer(three.sam, three.with_sam, data_of(SMALL), f"hangs, {name}")
+        await offer(three.sam, with_olga, data_of(SMALL), name)
+    three.sam.house.sources.hangs = tuple(f"reference of hangs, {name}" for name in names)
+    enclosing, began = three.sam.node.work.carrying._enclosing, world.clock.monotonic()
+    for_rita = asyncio.create_task(enclosing.enclose(three.with_sam))
+    try:
+        await world.clock.pass_until(enclosing.enclose(with_olga), step=0.25)
+    finally:
+        for_rita.cancel()
+    assert await carried(three) == 3 * len(names)
+    assert world.clock.monotonic() - began < len(names) / 2
+
+
 async def test_what_has_changed_since_is_not_carried(three: Three) -> None:
     await offer(three.sam, three.with_sam, data_of(SMALL))
     three.sam.house.sources.files["reference of a file"] = data_of(SMALL, "other")

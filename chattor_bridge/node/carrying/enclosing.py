@@ -24,7 +24,9 @@ from chattor_bridge.protocol.slices import cut
 TOO_SLOW: Final = "a file for this friend could not be read in time"
 
 QUICK: Final = 1.0
-"""Seconds for reading a small file while others wait for their turn: wherever it is, most take a small part of that."""
+"""Seconds for reading a small file while others wait for their turn: wherever it is, most take a small part of that.
+Half as long for each further one after one that took longer, so the files of a friend hold up others' for two seconds
+at most, however many of them hang."""
 
 READING_PATIENCE: Final = 30.0
 """Seconds for one that took longer: it is read again beside the others, where only such files wait for each other."""
@@ -40,7 +42,7 @@ class Enclosing:
         self._desk = desk
         self._quick, self._slow = asyncio.Lock(), asyncio.Lock()
         self._looking: dict[PeerId, asyncio.Lock] = {}
-        self._known_slow: dict[PeerId, set[bytes]] = {}
+        self._given: dict[PeerId, dict[bytes, float]] = {}  # seconds in which a file could not be read, by its part
 
     async def enclose(self, peer_id: PeerId) -> None:
         """Put what is due for this friend into the outbox, as far as there is room; what is not is due the next time.
@@ -52,24 +54,28 @@ class Enclosing:
             return
         async with self._looking.setdefault(peer_id, asyncio.Lock()):  # for each of its carriers
             due = await self._due(peer_id)
-            slow = self._known_slow.get(peer_id, set()) & {transfer.part_id for transfer, _ in due}
-            self._known_slow[peer_id] = slow
+            parts, given = {transfer.part_id for transfer, _ in due}, self._given.get(peer_id, {})
+            slow = self._given[peer_id] = {part: seconds for part, seconds in given.items() if part in parts}
             unread: Unavailable | None = None
+            patience = QUICK
             for one in due:
                 if one[0].part_id in slow:
                     continue
                 try:
-                    if not await self._put(settings.sources, *one, self._quick, QUICK):
+                    if not await self._put(settings.sources, *one, self._quick, patience):
                         return  # whatever is offered later stays behind it
                 except TimeoutError:
-                    slow.add(one[0].part_id)
+                    slow[one[0].part_id] = patience
+                    patience /= 2
                 except Unavailable as error:
                     unread = error
-            for one in [one for one in due if one[0].part_id in slow]:
+            hanging = [one for one in due if one[0].part_id in slow]
+            for one in sorted(hanging, key=lambda one: slow[one[0].part_id]):  # first those that had the least time
                 try:
                     if not await self._put(settings.sources, *one, self._slow, READING_PATIENCE):
                         return
                 except TimeoutError:
+                    slow[one[0].part_id] = READING_PATIENCE
                     unread = FileUnavailable(TOO_SLOW)
                 except Unavailable as error:
                     unread = error
