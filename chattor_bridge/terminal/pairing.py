@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Container
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 
 from chattor_bridge.errors import LimitReached, NotFound, Unavailable, UsageError
-from chattor_bridge.ids import KnockId, PeerId
 from chattor_bridge.node.node import Node
 from chattor_bridge.node.ports import Clock
-from chattor_bridge.node.records import KnockState
+from chattor_bridge.node.records import KnockState, OutgoingKnock
 from chattor_bridge.protocol.limits import MAX_CARRIED_SHELVES, MAX_CARRIERS, MAX_HELD_SHELVES
 from chattor_bridge.terminal import arguments
 from chattor_bridge.terminal.addressing import numbered, shown_name
@@ -84,15 +83,16 @@ class Pairing:
         return code_item(code)
 
     async def _with(self, code: str, wait: int, gone: asyncio.Event) -> AsyncGenerator[Item, None]:
-        before = {contact.peer_id for contact in await self._node.contacts()}
         async with self._store.transaction() as tx:
             knock_id = await self._node.add(tx, code, "", pair=True)
+            knock = await self._store.knocks.get_outgoing(tx, knock_id)
             tx.after_commit(lambda: self._bell.ring(Changed.REQUESTS))
+        assert knock is not None  # it was made just now
         deadline = self._clock.monotonic() + wait
         said: list[JsonObject] = []
         while not gone.is_set():
             news = self._bell.next()
-            standing, missing = await self._standing(knock_id, before)
+            standing, missing = await self._standing(knock)
             if standing not in said:  # each step once, also when one was missed and is seen behind the next
                 yield Item(standing)
                 said.append(standing)
@@ -103,10 +103,10 @@ class Pairing:
                 raise CommandError(Exit.NOT_YET, GOES_ON.format(said=missing))
             await first_of(news, gone, timeout=min(left, LOOK))
 
-    async def _standing(self, knock_id: KnockId, before: Container[PeerId]) -> tuple[JsonObject, str]:
+    async def _standing(self, asked: OutgoingKnock) -> tuple[JsonObject, str]:
         """How far it has come, and what it waits for: nothing when it is done. Raises: CommandError when it failed."""
         for knock in await self._node.outgoing():
-            if knock.knock_id == knock_id:
+            if knock.knock_id == asked.knock_id:
                 if knock.state is KnockState.FAILED:
                     raise CommandError(Exit.REFUSED, knock.reason)
                 because = f" ({knock.reason})" if knock.reason else ""
@@ -114,9 +114,12 @@ class Pairing:
                 return {"state": str(knock.state), "name": "", "reason": knock.reason}, missing
         agreed = {info.peer_id: info.carrier for info in await self._node.carrying.overview()}
         used = sum(carrier is not None and carrier.used for carrier in agreed.values())
+        async with self._store.transaction() as tx:
+            known = await self._store.contacts.of_node(tx, self._node.node_id)
+        mailbox = [contact.peer_id for contact in known if contact.own_static == asked.static_key]  # of several at once
         for number, contact in numbered(await self._node.contacts()):
             carrier = agreed.get(contact.peer_id)
-            if contact.peer_id not in before and carrier is not None and carrier.asked:
+            if contact.peer_id in mailbox and carrier is not None and carrier.asked:
                 if carrier.used or (carrier.willing and used >= MAX_CARRIERS):
                     state = "paired" if carrier.used else "spare"
                     return {"state": state, "name": shown_name(number, contact), "reason": ""}, ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -214,6 +215,31 @@ async def test_that_it_is_a_friend_is_said_once(world: World) -> None:
     assert "its owner has not agreed to hold your mail yet" in str(told.value)
     assert "friend" not in str(told.value)
     assert steps.count("friend") == 1
+
+
+async def test_two_at_once_name_each_its_own_mailbox(world: World) -> None:
+    rita, carl, olga = [await world.person(name) for name in ("Rita", "Carl", "Olga")]
+    named: dict[str, str] = {}
+
+    async def pair(mailbox: Person) -> None:
+        one = Pairing(rita.node, rita.house.store, world.clock, Bell(), headless=False)
+        async with aclosing(one.pair({"code": await mailbox.code(), "wait": 60}, asyncio.Event())) as answers:
+            async for answer in answers:
+                if isinstance(answer, Item):
+                    named[mailbox.owner] = answer.fields["name"]
+
+    pairs = [asyncio.create_task(pair(mailbox)) for mailbox in (carl, olga)]
+    for mailbox in (carl, olga):
+        await mailbox.until(partial(_was_asked, mailbox))
+        peer_id = await mailbox.accept()
+        async with mailbox.house.store.transaction() as tx:
+            await mailbox.node.carrying.offer(tx, peer_id, 1, 1)
+    await asyncio.wait_for(asyncio.gather(*pairs), PATIENCE)
+    assert named == {"carl": "Carl", "olga": "Olga"}
+
+
+def _was_asked(mailbox: Person) -> bool:
+    return bool(mailbox.of(KnockReceived))
 
 
 async def _none() -> None:
