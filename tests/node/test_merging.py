@@ -242,6 +242,7 @@ async def test_an_agreement_that_has_ended_and_is_not_collected_is_not_in_the_wa
                 [shelf] = await store.carriages.shelves(tx, ben.node_id, peer_id)
                 now = world.clock.now()
                 await store.carriages.keep(tx, ben.node_id, peer_id, shelf.shelf_id, [bytes(BLOCK_SIZE)], now)
+            async with store.transaction() as tx:  # of its own: it locks the contact before the shelf
                 await ben.node.carrying.stop(tx, peer_id)
     await merge(anna, survivor, former)
     await merge(ben, former, survivor)
