@@ -29,6 +29,8 @@ class Hearing:
         self._heard: OrderedDict[str, None] = OrderedDict()  # an echo may overtake the answer to the request
         self.silent_rounds = 0
         """Rounds of missing echoes since the homeserver last told us of an event."""
+        self.pings = 0
+        """How often the homeserver has called us to see whether it can."""
 
     def said(self, event_id: MatrixEventId) -> None:
         """The homeserver took this event from us."""

@@ -126,6 +126,7 @@ class Listener:
         return answer
 
     async def _ping(self, _request: web.Request) -> web.Response:
+        self._hearing.pings += 1
         return web.json_response({})
 
     async def _not_found(self, _request: web.Request) -> web.Response:

@@ -159,6 +159,39 @@ async def test_what_is_said_while_an_outage_ends_is_neither_left_behind_nor_late
         assert refused  # at least the first, of which nobody knows what was before it
 
 
+async def test_a_ping_while_synapse_repeats_something_does_not_make_us_deaf(
+    private_homestead: Homestead, intake: Intake, keys: Store
+) -> None:
+    """It calls us, finds that it is repeating already, and says that it could not."""
+    await private_homestead.synapse.start()
+    person = await private_homestead.person()
+    async with serving(private_homestead, intake, keys) as service:
+        await service.reachable()
+        bot = service.homeserver.bot
+        room_id = await service.homeserver.create_room(
+            bot, name=None, topic=None, invite=[person.user_id], is_direct=True
+        )
+        await person.join(room_id)
+        intake.failures.append(DatabaseUnavailable("gone"))
+        await person.say(room_id, "repeated")
+        await intake.until(lambda: not intake.failures)
+        async with intake._news:  # so that the repetition is not answered yet
+            async with asyncio.timeout(WAIT):
+                while await _can_ping(private_homestead):
+                    pass
+            connection, _ = await service._watch._ping()
+        assert connection is Connection.CONNECTED
+        await intake.until(lambda: intake.bodies(room_id) == ["repeated"])
+
+
+async def _can_ping(homestead: Homestead) -> bool:
+    try:
+        await homestead.ping()
+    except AssertionError:
+        return False
+    return True
+
+
 @asynccontextmanager
 async def refusing(port: int) -> AsyncIterator[asyncio.Queue[int]]:
     """Hang up on whoever calls this port; the number of each call so far."""
