@@ -110,6 +110,36 @@ async def test_a_control_connection_whose_other_end_has_vanished_is_made_again(
 
 
 @pytest.mark.tor
+async def test_a_tor_that_does_not_say_how_it_is_stays_in_use(
+    tor_network: TorNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when something stands before its control port that lets only some commands through."""
+    monkeypatch.setattr(supervised_module, "HEARTBEAT", 0.1)
+    unknown = "GETINFO what-nobody-knows"
+    monkeypatch.setattr(supervised_module, "LOOK", unknown)
+    asked: asyncio.Queue[str] = asyncio.Queue()
+    command = control_module.Control.command
+
+    async def noted(control: control_module.Control, line: str) -> list[str]:
+        if line == unknown:
+            asked.put_nowait(line)
+        return await command(control, line)
+
+    monkeypatch.setattr(control_module.Control, "command", noted)
+    tor = ManagedTor(TorSettings(tmp_path / "tor", extra_torrc=tor_network.client_torrc))
+    transport = TorTransport(tor)
+    await transport.start()
+    try:
+        async with published(transport, announcing(b"here")):
+            for _ in range(3):
+                await asyncio.wait_for(asked.get(), PUBLISHED_WITHIN)
+            assert tor.status.restarts == 0
+            assert str(transport.status) == "tor is ready; 1 of 1 onions published"
+    finally:
+        await transport.stop()
+
+
+@pytest.mark.tor
 async def test_sockets_that_are_removed_are_made_again(
     tor_network: TorNetwork, tor_parties: Parties, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,7 @@ from typing import ClassVar, Protocol
 
 from chattor_bridge.errors import ChattorError, TorUnavailable, TorUnusable
 from chattor_bridge.transport.tor.address import Address
-from chattor_bridge.transport.tor.control import SILENT, Control
+from chattor_bridge.transport.tor.control import SILENT, CommandRefused, Control
 from chattor_bridge.transport.tor.network import LOOK, has_network
 from chattor_bridge.transport.tor.process import DONE, Bootstrap
 from chattor_bridge.transport.tor.status import TorState, TorStatus
@@ -213,6 +213,8 @@ class SupervisedTor(ABC):
                 raise TorUnavailable("the socket through which tor is to be dialled was removed")
             try:
                 said = await control.command(LOOK)
+            except CommandRefused:
+                continue  # it answers, if only that it does not say
             except TorUnavailable:
                 return
             if self._bootstrap.percent < DONE or has_network(said):
