@@ -119,7 +119,6 @@ class SqliteFile:
         """SQLite has made its companions: they stay as they are until it closes them."""
         paths = [self._beside(companion) for companion in COMPANIONS]
         self._identities = {path: _identity(path.stat()) for path in paths if path.exists()}
-        self._index = os.open(self._beside("-shm"), os.O_RDONLY | os.O_CLOEXEC)
         self._progress = None
 
     def require_in_place(self) -> None:
@@ -179,6 +178,9 @@ class SqliteFile:
         return False
 
     def _look(self) -> _Progress | None:
+        if self._index is None:
+            with contextlib.suppress(FileNotFoundError):  # SQLite makes it when it first reads in this journal mode
+                self._index = os.open(self._beside("-shm"), os.O_RDONLY | os.O_CLOEXEC)
         if self._index is None:
             return None
         index = os.pread(self._index, INDEX_SIZE, 0)

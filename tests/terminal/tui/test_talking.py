@@ -197,7 +197,7 @@ async def test_a_picture_of_oneself_is_shown_to_friends(friends: Friends, tmp_pa
         await alice.sees("Bob  ● online")
         await palette(alice, "picture")
         await say(alice, str(tmp_path / "nothing.png"))
-        await alice.sees("cannot be read: No such file")
+        await alice.sees("cannot", "such")  # the path may break any line
         await alice.press("escape")
         await palette(alice, "picture")
         await say(alice, str(file))
