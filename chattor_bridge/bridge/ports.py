@@ -122,12 +122,10 @@ class Homeserver(Protocol):
     async def presence_of(self, user: MatrixUserId) -> str:
         """What somebody who shares a room with the bot is now, in the words of `set_presence` or others."""
 
-    async def missed(self, since: str | None, *, events: bool) -> tuple[list[JsonObject], list[JsonObject], str]:
-        """What happened in the rooms the bot is in after ``since``, the last value of an earlier call: if ``events``,
-        what was sent there, in the order of each room; and the newest public read receipt of each user in each room,
-        ours left out, as ``m.receipt`` events. One that the homeserver does not know any more is as good as ``None``:
-        then there are no events. Left out are those from before the bot joined, and those of a room in which there were
-        more than fit into an answer."""
+    async def read_receipts(self, since: str | None) -> tuple[list[JsonObject], str]:
+        """The newest public read receipt of each user in each room the bot is in, ours left out, as ``m.receipt``
+        events; only those set after ``since``, which is the second value of an earlier call. One that the homeserver
+        does not know any more is as good as ``None``."""
 
     async def upload_limit(self) -> int | None:
         """Bytes the homeserver takes of one file, ``None`` when it does not tell."""

@@ -36,26 +36,23 @@ IN_CLEAR = frozenset({"m.reaction", "com.beeper.message_send_status"})
 """Event types that are in the clear in encrypted rooms too: a homeserver has to put reactions together, and how far a
 message has come clients read from bridges in no other way."""
 
-MOST_MISSED = 100
-"""Events of one room that may have been missed; Synapse gives no more. They are some of seconds, or of an hour."""
-
 SEARCH_PAGE = 100
 """Events asked for at once when a room is searched; Synapse caps a page at 1,000."""
 
 
-def _wanting(timeline: JsonObject) -> str:
-    """The filter of a sync that asks for read receipts, and for this of what was sent."""
-    nothing: JsonObject = {"types": []}
-    room = {"account_data": nothing, "state": nothing, "timeline": timeline, "ephemeral": {"types": ["m.receipt"]}}
-    return json.dumps({"presence": nothing, "account_data": nothing, "room": room})
-
-
-def _comes(event: JsonObject, user: MatrixUserId) -> bool:
-    """Whether ``user`` joins by this, and does not only change how it is called."""
-    if (event.get("type"), event.get("state_key")) != ("m.room.member", user):
-        return False
-    now, before = event.get("content", {}), event.get("unsigned", {}).get("prev_content", {})
-    return bool(now.get("membership") == "join" != before.get("membership"))
+_RECEIPTS_ONLY = json.dumps(
+    {
+        "presence": {"types": []},
+        "account_data": {"types": []},
+        "room": {
+            "account_data": {"types": []},
+            "state": {"types": []},
+            "timeline": {"types": []},
+            "ephemeral": {"types": ["m.receipt"]},
+        },
+    }
+)
+"""The filter of a sync that asks for read receipts and nothing else."""
 
 
 class MatrixHomeserver:
@@ -232,33 +229,22 @@ class MatrixHomeserver:
     async def presence_of(self, user: MatrixUserId) -> str:
         return _text(await self._client.call(self.bot, Method.GET, Path.v3.presence[user].status), "presence")
 
-    async def missed(self, since: str | None, *, events: bool) -> tuple[list[JsonObject], list[JsonObject], str]:
-        timeline: JsonObject = {"limit": MOST_MISSED} if events and since is not None else {"types": []}
-        query = {"filter": _wanting(timeline), "timeout": "0", "set_presence": "offline"}
+    async def read_receipts(self, since: str | None) -> tuple[list[JsonObject], str]:
+        query = {"filter": _RECEIPTS_ONLY, "timeout": "0", "set_presence": "offline"}
         try:
             since_query = query if since is None else {**query, "since": since}
             answer = await self._client.call(self.bot, Method.GET, Path.v3.sync, query=since_query)
         except HomeserverRefused:
             if since is None:
                 raise
-            return await self.missed(None, events=False)
-        rooms: JsonObject = answer.get("rooms", {}).get("join", {})
-        sent = [event for room_id, room in rooms.items() for event in self._sent(room_id, room.get("timeline", {}))]
-        await self._encryption.heard(sent)
-        receipts = [
+            answer = await self._client.call(self.bot, Method.GET, Path.v3.sync, query=query)
+        rooms = answer.get("rooms", {}).get("join", {})
+        events = [
             {**event, "room_id": room_id}
             for room_id, room in rooms.items()
             for event in room.get("ephemeral", {}).get("events", [])
         ]
-        return sent, foreign_receipts(receipts, self._household.is_ours), _text(answer, "next_batch")
-
-    def _sent(self, room_id: str, timeline: JsonObject) -> list[JsonObject]:
-        """What a room's part of a sync shows, from the bot's coming on."""
-        if timeline.get("limited"):
-            return []
-        events = [{**event, "room_id": room_id} for event in timeline.get("events", [])]
-        comings = [place for place, event in enumerate(events) if _comes(event, self.bot)]
-        return events[comings[-1] + 1 :] if comings else events
+        return foreign_receipts(events, self._household.is_ours), _text(answer, "next_batch")
 
     def opened(self, event: JsonObject, received_at: int) -> AbstractAsyncContextManager[tuple[JsonObject, Save]]:
         return self._encryption.ears.opened(event, received_at)

@@ -93,7 +93,7 @@ class MatrixService:
 
     def on_refused(self, callback: Callable[[], None]) -> None:
         """Have ``callback`` told when a transaction was refused for an older one: read receipts of the moments until it
-        comes again are not brought, and an event may be left behind. It must not block."""
+        comes again are not brought. It must not block."""
         self._refused = callback
 
     def on_keys(self, callback: Callable[[], None]) -> None:

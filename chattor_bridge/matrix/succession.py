@@ -8,9 +8,8 @@ it do so at once. So one that skips a number is refused once, and taken when it 
 after our start is treated alike, for nobody knows what was before it.
 
 A number is skipped for another reason too: Synapse counts the transactions of all its application services together.
-Therefore only so many are refused (`DOUBTS`), and none that is old, as all are that come after a long outage; what is
-left behind all the same `chattor_bridge.bridge.missed` finds, out of its order. A homeserver whose transactions have no
-numbers is believed whatever it does.
+Therefore only so many are refused (`DOUBTS`), and none that is old, as all are that come after a long outage. A
+homeserver whose transactions have no numbers is believed whatever it does.
 """
 
 from __future__ import annotations
@@ -22,10 +21,13 @@ from chattor_bridge.errors import OutOfTurn
 from chattor_bridge.matrix.listener import Accept
 from chattor_bridge.node.ports import Clock
 
-DOUBTS = 3
-"""How often in a row, the start counted, a skipped number is doubted with nothing older coming of it, until something
-fails again. Each doubt is a failure too, after which one may be left behind: after every seventh, when somebody talks
-without pause."""
+DOUBTS = 5
+"""How often a skipped number is doubted with nothing older coming of it. Each doubt is a failure too, after which one
+may be left behind, as happens after every seventh when somebody talks without pause."""
+
+DOUBT_AGAIN = 3600.0
+"""Seconds after which one more is doubted then, or a failure before. On a homeserver with other application services
+this is how often a transaction comes a moment later for nothing."""
 
 FRESH = 10.0
 """Seconds since an event was said within which it may have come by itself. What is older comes out of a repetition,
@@ -50,6 +52,7 @@ class Succession:
         self._awaited: int | None = None  # the lowest that failed and has not come again
         self._awaited_until = 0.0
         self._doubts_in_vain = 0
+        self._last_doubt = 0.0
 
     async def accept(self, txn_id: str, events: Sequence[JsonObject], ephemeral: Sequence[JsonObject]) -> None:
         """An `Accept`, called for one transaction at a time.
@@ -80,9 +83,10 @@ class Succession:
         follows = self._last_taken is not None and number <= self._last_taken + 1
         if follows or not _fresh(events):
             return False
-        if self._doubts_in_vain >= DOUBTS:
+        if self._doubts_in_vain >= DOUBTS and now < self._last_doubt + DOUBT_AGAIN:
             return False
         self._doubts_in_vain += 1
+        self._last_doubt = now
         self._await(number)
         return True
 

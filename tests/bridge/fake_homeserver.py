@@ -51,15 +51,6 @@ class Room:
     def membership(self, user: str) -> str | None:
         return self.state.get(("m.room.member", user), {}).get("membership")
 
-    def since(self, number: int, user: str) -> list[JsonObject]:
-        """What happened after that number was drawn, and after ``user`` came."""
-        came, there = 0, None
-        for place, event in enumerate(self.timeline):
-            if (event["type"], event.get("state_key")) == ("m.room.member", user):
-                came = place + 1 if event["content"]["membership"] == "join" != there else came
-                there = event["content"]["membership"]
-        return [event for event in self.timeline[came:] if int(event["event_id"][1:]) > number]
-
     def bodies(self, sender: str | None = None) -> list[str]:
         """What was said, in order; edits included."""
         return [
@@ -321,20 +312,16 @@ class FakeHomeserver:
         await self._ask("presence_of", BOT)
         return self.there.get(user, "offline")
 
-    async def missed(self, since: str | None, *, events: bool) -> tuple[list[JsonObject], list[JsonObject], str]:
-        await self._ask("missed", BOT)
-        seen = int(since) if since is not None and since.isdigit() else None
-        rooms = [room for room in self.rooms.values() if room.membership(BOT) == "join"]
-        return (
-            [event for room in rooms for event in room.since(seen, BOT)] if events and seen is not None else [],
-            [
-                {"type": "m.receipt", "room_id": room.room_id, "content": {event_id: {"m.read": {person: {}}}}}
-                for room in rooms
-                for person, (event_id, set_at) in room.read_by.items()
-                if set_at > (seen or 0)
-            ],
-            str(next(self._numbers)),
-        )
+    async def read_receipts(self, since: str | None) -> tuple[list[JsonObject], str]:
+        await self._ask("read_receipts", BOT)
+        seen = int(since) if since is not None and since.isdigit() else 0
+        return [
+            {"type": "m.receipt", "room_id": room.room_id, "content": {event_id: {"m.read": {person: {}}}}}
+            for room in self.rooms.values()
+            if room.membership(BOT) == "join"
+            for person, (event_id, set_at) in room.read_by.items()
+            if set_at > seen
+        ], str(next(self._numbers))
 
     @asynccontextmanager
     async def opened(

@@ -8,7 +8,7 @@ import pytest
 
 from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.errors import DatabaseUnavailable, OutOfTurn
-from chattor_bridge.matrix.succession import DOUBTS, FRESH, RETURNS_WITHIN, Succession
+from chattor_bridge.matrix.succession import DOUBT_AGAIN, DOUBTS, FRESH, RETURNS_WITHIN, Succession
 from tests.clock import FakeClock
 
 
@@ -115,11 +115,14 @@ async def test_where_numbers_are_skipped_anyhow_it_is_seldom_doubted(busy: Bridg
         assert not await busy.takes(number)
         assert await busy.takes(number)
     assert await busy.takes(number + 2, number + 4)
+    await busy.clock.advance(DOUBT_AGAIN)
+    assert not await busy.takes(number + 6)
+    assert await busy.takes(number + 6, number + 8)
     busy.broken = True
-    await busy.takes(number + 5)
+    await busy.takes(number + 9)
     busy.broken = False
-    await busy.takes(number + 5)
-    assert not await busy.takes(number + 7)
+    await busy.takes(number + 9)
+    assert not await busy.takes(number + 11)
 
 
 async def test_numbers_that_begin_again_are_followed(busy: Bridge) -> None:
