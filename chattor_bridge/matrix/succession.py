@@ -21,9 +21,9 @@ from chattor_bridge.errors import OutOfTurn
 from chattor_bridge.matrix.listener import Accept
 from chattor_bridge.node.ports import Clock
 
-DOUBTS = 5
-"""How often a skipped number is doubted with nothing older coming of it. Each doubt is a failure too, after which one
-may be left behind, as happens after every seventh when somebody talks without pause."""
+DOUBTS = 2
+"""How often in a row, the start counted, a skipped number is doubted with nothing older coming of it. Each doubt is a
+failure too, after which one may be left behind: after every seventh, when somebody talks without pause."""
 
 DOUBT_AGAIN = 3600.0
 """Seconds after which one more is doubted then, or a failure before. On a homeserver with other application services
