@@ -239,9 +239,14 @@ class ManagementRooms:
         return room_id
 
     async def _find(self, owner: MatrixUserId) -> MatrixRoomId | None:
+        """One that was made and not saved: those that were are known, and of no use any more."""
         bot = self._homeserver.bot
+        async with self._store.transaction() as tx:
+            known = await self._store.management_rooms.all_of_owner(tx, owner)
 
         async def is_it(room_id: MatrixRoomId) -> bool:
+            if room_id in known:
+                return False
             state = await self._homeserver.get_state(bot, room_id, MANAGEMENT_STATE)
             if state is None or state.get("owner") != owner:
                 return False

@@ -61,7 +61,6 @@ class Speaking:
         except HomeserverRefused as error:
             if error.errcode not in ROOM_LOST or action.only_there or action.edits or await self._is_portal(room_id):
                 raise
-            await self._forget_management(room_id)
             await self._tell(owner, action.text, action.key, pending)
             return nothing
         return self._shown(room_id, event_id)
@@ -155,7 +154,7 @@ class Speaking:
         self, owner: MatrixUserId, text: str, key: str, pending: PendingAction, edits: MatrixEventId | None = None
     ) -> tuple[MatrixRoomId, MatrixEventId]:
         """Say something to the owner in their management room, in place of ``edits``, or in a new one if that is closed
-        to us; where, and the event that says it."""
+        to us; where, and the event that says it. The old one stays theirs: what they still say there is heard."""
         again = pending.attempts > 0
         room_id = await self._management.of(owner, again=again)
         try:
@@ -164,8 +163,7 @@ class Speaking:
         except HomeserverRefused as error:
             if error.errcode not in ROOM_LOST:
                 raise
-        await self._forget_management(room_id)
-        room_id = await self._management.of(owner, again=again)
+        room_id = await self._management.open(owner, again=again)
         return room_id, await self._say_in(room_id, text, key, pending)
 
     async def _say_in(

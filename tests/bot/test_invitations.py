@@ -88,3 +88,28 @@ async def test_an_answer_finds_another_room_when_the_bot_was_sent_away(town: Tow
     await town.deliver()
     await town.homeserver.until(lambda: bool(_invited(town)))
     await town.homeserver.until(lambda: any("is running" in body for body in _invited(town)[0].bodies(BOT)))
+
+
+async def test_what_is_said_where_the_bot_may_not_answer_is_heard_and_answered_elsewhere(town: Town) -> None:
+    def muted(method: str, _user: MatrixUserId, room_id: str) -> str | None:
+        return "M_FORBIDDEN" if method == "send" and room_id in silent else None
+
+    def rooms() -> list[Room]:
+        return list(town.homeserver.rooms.values())
+
+    first = await town.open_management()
+    silent = {first.room_id}
+    town.homeserver.refusals.append(muted)
+    await town.say(first, "help")
+    await town.homeserver.until(lambda: len(rooms()) == 2 and bool(rooms()[1].bodies(BOT)))
+    await town.say(first, "start Alice")
+    await town.homeserver.until(lambda: len(rooms()[1].bodies(BOT)) == 2)
+    assert "Alice" in rooms()[1].bodies(BOT)[1]
+
+    silent.add(rooms()[1].room_id)  # one that the bot has opened itself
+    town.homeserver.lose_answers = 1
+    await town.say(first, "status")
+    await town.homeserver.until(lambda: len(rooms()) == 3 and bool(rooms()[2].bodies(BOT)))
+    assert "running" in rooms()[2].bodies(BOT)[0]
+    await town.idle()
+    assert len(rooms()) == 3
