@@ -180,8 +180,8 @@ async def test_a_room_that_is_just_being_opened_is_left_too(town: Town, friend: 
     await friend.add(code)
     await town.homeserver.until(lambda: any("asks to be your contact" in body for body in management.bodies(BOT)))
     await town.idle()
-    # the room is made, and the answer is lost
-    town.homeserver.refusals.append(lambda method, _user, _room: "M_UNKNOWN" if method == "send" else None)
+    # the room is made, and the answer is lost; nothing else that is sent is to lose it instead
+    town.homeserver.refusals.append(lambda method, _user, _room: "M_TOO_LARGE" if method == "send" else None)
     town.homeserver.lose_answers = 1
     town.homeserver.person_says(ALICE, management.room_id, "accept")
     await town.deliver()
