@@ -162,8 +162,9 @@ class SqliteFile:
 
     def close(self) -> None:
         """Let the next process in. Not before SQLite has closed its files: see `_take`."""
-        for descriptor in filter(None, (self._index, self._reading, self._lock)):
-            os.close(descriptor)
+        for descriptor in (self._index, self._reading, self._lock):
+            if descriptor is not None:
+                os.close(descriptor)
         self._index = self._reading = self._lock = None
 
     def _is_written_over(self, found: os.stat_result) -> bool:

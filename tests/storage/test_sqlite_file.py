@@ -283,3 +283,18 @@ async def test_who_locks_it_at_the_start_is_named(path: Path, key: StoreKey) -> 
         with pytest.raises(DatabaseUnavailable, match="locked by another program"):
             await open_store(f"sqlite:{path}", key).start()
         other.rollback()
+
+
+def test_a_program_without_standard_input_lets_the_next_one_in_too(path: Path) -> None:
+    """Its lock may have the number of that."""
+    first, second = SqliteFile(path), SqliteFile(path)
+    standard_input = os.dup(0)
+    os.close(0)
+    try:
+        first.open()
+        first.close()
+        second.open()
+        second.close()
+    finally:
+        os.dup2(standard_input, 0)
+        os.close(standard_input)
