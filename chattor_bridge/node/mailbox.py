@@ -183,6 +183,9 @@ class _Arrivals:
         self.stored = 0
 
     async def take(self, envelope: bytes) -> None:
+        if self._carried and (self.broken or self.session.renewal.wanted is Reason.BROKEN):
+            self.counters.undecryptable += 1
+            return  # it may follow numbers that were used twice, and would hide that from the hello of the next link
         full = self._holds_too_much()
         try:
             opened = self._mailbox.open(self.session, envelope, first_missing_only=full)

@@ -52,6 +52,28 @@ async def test_a_sender_is_told_again_where_to_leave_something(three: Three, cop
     await three.rita.house.world.clock.pass_until(until_many(three.targets, 1))
 
 
+async def test_what_is_said_under_numbers_that_were_used_before_is_not_lost_at_a_carrier(
+    three: Three, copies: Copies
+) -> None:
+    """No hello comes with it: what follows the used numbers opens, and hides from the next hello that they were."""
+    await three.agree()
+    copy = await _copy(three.sam, copies)
+    await _until_online(three, three.sam)
+    await three.sam.say(three.with_sam, "before 1", "before 2")
+    await three.rita.until(lambda: "before 2" in three.rita.texts())
+    await three.rita.house.stop()
+    await _restore(three.sam, copy)
+    await three.sam.say(three.with_sam, "after 1", "after 2", "after 3")
+    await three.until_held(1)
+    await three.sam.house.stop()
+    await three.rita.house.start()
+    await three.until_held(0)
+    await three.sam.house.start()
+    await three.rita.until(lambda: "after 2" in three.rita.texts(), time_passes=True)
+    await three.rita.until(lambda: "after 3" in three.rita.texts(), time_passes=True)
+    assert three.rita.texts() == ["before 1", "before 2", "after 1", "after 2", "after 3"]
+
+
 async def test_a_carrier_is_asked_again(three: Three, copies: Copies) -> None:
     copy = await _copy(three.carl, copies)
     await _until_online(three, three.carl)
