@@ -60,17 +60,26 @@ class Doorway:
         self._mode = mode
         self._handler = handler
         self._admission = admission
-        self._server: asyncio.Server | None = None
+        self._is_open = False
+        self._server: asyncio.Server | None = None  # none also while an open one cannot listen
         self._inode: int | None = None
         self._open: dict[asyncio.Task[None], SocketStream] = {}
 
     @property
     def in_use(self) -> bool:
-        """It listens, or streams that came in through it are open."""
-        return self._server is not None or bool(self._open)
+        """It is open, or streams that came in through it are."""
+        return self._is_open or bool(self._open)
 
     async def open(self) -> None:
         """Begin to listen. Whoever had the path before, a process that died or one that lives, loses it."""
+        self._is_open = True
+        try:
+            await self._listen()
+        except BaseException:
+            self._is_open = False
+            raise
+
+    async def _listen(self) -> None:
         newcomer = self.path.with_suffix(f".{os.getpid()}")
         newcomer.unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -87,19 +96,23 @@ class Doorway:
         except BaseException:
             if self._server is None:
                 listener.close()
-            self.shut()
+            self._stop_listening()
             newcomer.unlink(missing_ok=True)
             raise
 
     async def keep(self) -> None:
-        """Listen again when the socket's file was removed meanwhile. Raises: OSError when that cannot be."""
-        if self._server is not None and not self.path.exists():
+        """Listen again when the socket's file was removed meanwhile. Raises: OSError when that cannot be yet."""
+        if self._is_open and not self.path.exists():
             log.warning("the socket of an onion was removed, and is made again")
-            self._server.close()
-            await self.open()
+            self._stop_listening()
+            await self._listen()
 
     def shut(self) -> None:
         """Accept no more streams; open ones go on."""
+        self._is_open = False
+        self._stop_listening()
+
+    def _stop_listening(self) -> None:
         if self._server is not None:
             server, self._server = self._server, None
             loop = asyncio.get_running_loop()
@@ -126,7 +139,7 @@ class Doorway:
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         stream = SocketStream(reader, writer)
-        if self._server is None:
+        if not self._is_open:
             stream.abort()
             return
         if len(self._open) >= STREAMS_PER_ONION:
