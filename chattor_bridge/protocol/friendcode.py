@@ -14,6 +14,7 @@ from binascii import crc_hqx
 from dataclasses import dataclass
 from typing import Final
 
+from chattor_bridge.counting import counted
 from chattor_bridge.errors import FriendCodeError
 from chattor_bridge.ids import OnionKey
 from chattor_bridge.protocol.limits import MAX_CODE_TEXT
@@ -113,7 +114,7 @@ def _from_base32(characters: str) -> bytes:
 def _mistyped(characters: str) -> str:
     if len(characters) not in (_CHARACTERS, _CHARACTERS_ONE_TIME):
         return (
-            f"This friend code is not complete: it has {len(characters)} characters instead of {_CHARACTERS}, "
-            f"or {_CHARACTERS_ONE_TIME} if it is a one-time code."
+            f"This friend code is not complete: it has {counted(len(characters), 'character')} instead of "
+            f"{_CHARACTERS}, or {_CHARACTERS_ONE_TIME} if it is a one-time code."
         )
     return "There is a mistake in this friend code. Compare it with the original, or copy it again."

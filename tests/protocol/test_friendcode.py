@@ -122,7 +122,7 @@ def test_the_checksum_catches_both_in_every_code_there_is(size: int, characters:
         (_CHARACTERS[:-1], "57 characters instead of 58"),
         (_CHARACTERS + "a", "59 characters instead of 58"),
         (_CHARACTERS[:40], "40 characters instead of 58"),
-        ("a", "1 characters instead of 58"),
+        ("a", "it has 1 character instead of 58"),
         (_CHARACTERS * 2, "116 characters instead of 58"),
         (_CHARACTERS * 5, "too long"),
         ("a" * 58, "mistake"),
