@@ -136,8 +136,9 @@ class SqliteFile:
         if self.path not in strange and self._is_written_over(found[self.path]):
             self._leave_as_it_is()
             raise DatabaseUnusable(
-                f"the database {self.path} was cut off or written over while it was in use: put a backup there, remove "
-                f"{self._beside('-wal')} and {self._beside('-shm')}, and start again"
+                f"the database {self.path} was cut off or written over while it was in use: put a backup there, move "
+                f"{self._beside('-wal')} and {self._beside('-shm')} away, and start again; or, if only its time was "
+                f"changed, as touch does, leave them and remove {self._beside('.lock')}"
             )
         if strange:
             raise DatabaseUnusable(
@@ -233,8 +234,9 @@ class SqliteFile:
         log = self._beside("-wal")
         if self._marks and self._has_log() and self._marked() not in self._marks:
             raise DatabaseUnusable(
-                f"the database {self.path} is not the one that {log} belongs to: if you have restored a backup, remove "
-                f"{log} and {self._beside('-shm')}, which are older; or {self._beside('.lock')}, if they came with it"
+                f"the database {self.path} is not the one that {log} belongs to: if you have restored a backup, move "
+                f"{log} and {self._beside('-shm')} away; or remove {self._beside('.lock')}, if they came with it or "
+                "nobody has restored any"
             )
 
     def _has_log(self) -> bool:

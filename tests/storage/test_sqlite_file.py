@@ -113,7 +113,7 @@ class TestInUse:
         await put(store, "in the log")
         shutil.copyfile(backup, path)
         for _ in range(2 if noticed else 0):
-            with pytest.raises(DatabaseUnusable, match=r"cut off or written over .* put a backup there, remove .*-wal"):
+            with pytest.raises(DatabaseUnusable, match=r"cut off or written over .* put a backup there, move .*-wal"):
                 await put(store, "lost")
         await store.stop()
         assert filecmp.cmp(path, backup, shallow=False)
@@ -123,6 +123,20 @@ class TestInUse:
             beside(path, ending).unlink()
         await store.start()
         assert await value(store) == "backed up"
+
+    async def test_what_is_said_of_one_whose_time_was_changed_loses_nothing(self, store: Store, path: Path) -> None:
+        """A touch looks like a backup; with the log would go what was acknowledged."""
+        await records.settle(store)
+        await put(store, "acknowledged")
+        os.utime(path, ns=(0, 0))
+        with pytest.raises(DatabaseUnusable, match=r"only its time was changed, .* remove .*\.lock"):
+            await put(store, "lost")
+        await store.stop()
+        with pytest.raises(DatabaseUnusable, match=r"remove .*\.lock, .* nobody has restored any"):
+            await store.start()
+        beside(path, ".lock").unlink()
+        await store.start()
+        assert await value(store) == "acknowledged"
 
     async def test_a_backup_that_is_put_in_its_place_before_it_has_ended_stays_whole(
         self, store: Store, path: Path, tmp_path: Path
