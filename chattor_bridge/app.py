@@ -138,7 +138,7 @@ async def run_bridge(
                 bridge.hurry()
 
         service.on_change(homeserver_changed)
-        service.on_refused(lambda: bridge.called_in_vain())
+        service.watched_by(bridge.lookout)
         service.on_keys(lambda: bridge.keys_came())
         # The bridge's workers speak through the service, so it is there before they start and until they have stopped.
         # What the homeserver brings before and after is stored, and worked off when they are there.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import secrets
 from collections.abc import AsyncIterator
@@ -13,7 +14,7 @@ from chattor_bridge.bridge.attachment import Attachment, Picture, Upload
 from chattor_bridge.bridge.ports import Homeserver
 from chattor_bridge.errors import HomeserverRefused, NotFound, Undecryptable
 from chattor_bridge.ids import MatrixRoomId, MatrixUserId
-from tests.synapse import new_ghost
+from tests.synapse import WAIT, new_ghost
 
 KEY = "chattor_bridge.test"
 
@@ -177,9 +178,43 @@ class HomeserverContract:
         await homeserver.mark_read(ghost, room_id, sent)
         # Other rooms of the bot may have receipts: Synapse answers an equal `/sync` from a cache for two minutes,
         # so that the first answer, and with it `since`, may be older than this test.
-        first, since = await homeserver.read_receipts(None)
-        for receipts in (first, (await homeserver.read_receipts(since))[0], (await homeserver.read_receipts("no"))[0]):
+        _, first, since = await homeserver.missed(None)
+        await homeserver.bring_again(room_id, sent)
+        for receipts in (first, (await homeserver.missed(since))[1], (await homeserver.missed("no"))[1]):
             assert all(receipt["room_id"] != room_id for receipt in receipts)
+
+    async def test_what_was_missed_is_what_was_sent_since_the_bot_came(self, homeserver: Homeserver) -> None:
+        ghost, room_id = await _room(homeserver)
+        await homeserver.ensure_user(homeserver.bot, "The bot")
+        await homeserver.invite(ghost, room_id, homeserver.bot)
+
+        async def say(body: str) -> str:
+            return await homeserver.send(ghost, room_id, "m.room.message", message(body), secrets.token_hex())
+
+        async def missed(since: str | None) -> tuple[list[str], str]:
+            found, _, now = await homeserver.missed(since)
+            return [event["event_id"] for event in found if event["room_id"] == room_id], now
+
+        before = await say("before")
+        _, since = await missed(None)
+        await homeserver.join(homeserver.bot, room_id)
+        said = [await say("one"), await say("two")]
+        assert (await missed(None))[0] == (await missed("no"))[0] == []
+        found: list[str] = []
+        async with asyncio.timeout(WAIT):  # it may lag behind
+            while len(found) < len(said):
+                more, since = await missed(since)
+                found += more
+        assert found == said
+        said.append(await say("three"))
+        renamed = {"membership": "join", "displayname": secrets.token_hex()}
+        said.append(await homeserver.set_state(homeserver.bot, room_id, "m.room.member", renamed, homeserver.bot))
+        async with asyncio.timeout(WAIT):
+            while len(found) < len(said):
+                more, since = await missed(since)
+                found += more
+        assert found == said
+        assert before not in found
 
     @pytest.mark.parametrize("encrypted", [False, True])
     @pytest.mark.parametrize("size", [0, 1, 300_001])

@@ -73,13 +73,13 @@ def settings(address: str, of: Registration, port: int) -> MatrixSettings:
     )
 
 
-def prepare(directory: Path, *, limited: bool = False) -> Homestead:
-    """A Synapse with all its files in ``directory``, not started yet."""
+def prepare(directory: Path, *, limited: bool = False, beside: Sequence[Path] = ()) -> Homestead:
+    """A Synapse with all its files in ``directory``, not started yet, with other registrations ``beside`` ours."""
     port = free_port()
     ours = registration.generate(DOMAIN, f"http://127.0.0.1:{port}", "chattorbot")
     file = directory / "registration.yaml"
     registration.write(ours, file)
-    synapse = Synapse(ENVIRONMENT, directory / "synapse", domain=DOMAIN, registrations=[file], limited=limited)
+    synapse = Synapse(ENVIRONMENT, directory / "synapse", domain=DOMAIN, registrations=[file, *beside], limited=limited)
     return Homestead(synapse, ours, port)
 
 

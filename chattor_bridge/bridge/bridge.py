@@ -18,7 +18,7 @@ from chattor_bridge.bridge.lane_names import FILES
 from chattor_bridge.bridge.lanes import Lanes, Resting
 from chattor_bridge.bridge.late_keys import LateKeys
 from chattor_bridge.bridge.listener import Announcer, Listener
-from chattor_bridge.bridge.missed import MissedReceipts
+from chattor_bridge.bridge.missed import MissedTraffic
 from chattor_bridge.bridge.observer import NodeObserver
 from chattor_bridge.bridge.parking import Parking
 from chattor_bridge.bridge.performer import Performer
@@ -155,7 +155,7 @@ class Bridge:
         self._actions = Lanes("actions", worker.step, clock, width=ACTIONS_WIDTH)
         self._files = Lanes("files", worker.step, clock, width=FILES_WIDTH)
         self._progress = Progress(store, self.host, clock, voice)
-        self._missed = MissedReceipts(store, homeserver, self._intake, clock)
+        self.lookout = MissedTraffic(store, homeserver, self._intake, clock)
         self._signals = Signals(store, self.host, homeserver, clock, level_of)
         self.observer.on_signal = self._signals.friend_signalled
         self._late_keys = LateKeys(store, homeserver, clock, self._inbox.wake)
@@ -197,22 +197,18 @@ class Bridge:
         try:
             await self._intake.accept(txn_id, events, ephemeral)
         except BaseException:
-            self.called_in_vain()
+            self._called_in_vain = True
             raise
         if self._called_in_vain:  # it brings the events again, and no receipt
             self._called_in_vain = False
-            self._missed.look()
+            self.lookout.look()
         self._signals.noticed(ephemeral)
-
-    def called_in_vain(self) -> None:
-        """The homeserver has to bring something again; receipts of the time until then are asked for."""
-        self._called_in_vain = True
 
     def hurry(self) -> None:
         """The homeserver seems to be back: what waits for it is tried now instead of after its pause, and what it could
         not tell us meanwhile is asked for."""
         self._hurry()
-        self._missed.look()
+        self.lookout.look()
         self._signals.hurry()
 
     def keys_came(self) -> None:
@@ -246,7 +242,7 @@ class Bridge:
             group.create_task(self._actions.run())
             group.create_task(self._files.run())
             group.create_task(self._progress.run())
-            group.create_task(self._missed.run())
+            group.create_task(self.lookout.run())
             group.create_task(self._late_keys.run())
             group.create_task(self._signals.run())
             group.create_task(self._waiting.run())

@@ -56,7 +56,7 @@ class Intake:
 
         Raises: DatabaseUnavailable, or HomeserverUnavailable when too many wait already; nothing was stored then.
         """
-        wanted = [event for event in events if self._is_for_us(event)]
+        wanted = [event for event in events if self.is_for_us(event)]
         receipts = [event for event in ephemeral if event.get("type") == "m.receipt"]
         if not wanted and not receipts:  # as most are: somebody typed, or came online
             return
@@ -76,7 +76,7 @@ class Intake:
 
         Raises: DatabaseUnavailable.
         """
-        wanted = [event for event in events if self._is_for_us(event)]
+        wanted = [event for event in events if self.is_for_us(event)]
         await self._store.inbox.add_before(tx, room_id, wanted, self._clock.now())
         tx.after_commit(lambda: self._wake(room_id))
 
@@ -85,7 +85,8 @@ class Intake:
         async with self._store.transaction() as tx:
             await self._store.inbox.forget(tx, self._clock.now() - MEMORY)
 
-    def _is_for_us(self, event: JsonObject) -> bool:
+    def is_for_us(self, event: JsonObject) -> bool:
+        """Whether it is kept; said in the log when that is for its form."""
         if not all(isinstance(event.get(key), str) for key in ("event_id", "room_id", "sender", "type")):
             log.error("the homeserver sent an event without id, room, sender or type; it is left out")
             return False

@@ -122,10 +122,16 @@ class Homeserver(Protocol):
     async def presence_of(self, user: MatrixUserId) -> str:
         """What somebody who shares a room with the bot is now, in the words of `set_presence` or others."""
 
-    async def read_receipts(self, since: str | None) -> tuple[list[JsonObject], str]:
-        """The newest public read receipt of each user in each room the bot is in, ours left out, as ``m.receipt``
-        events; only those set after ``since``, which is the second value of an earlier call. One that the homeserver
-        does not know any more is as good as ``None``."""
+    async def missed(self, since: str | None) -> tuple[list[JsonObject], list[JsonObject], str]:
+        """What happened in the rooms the bot is in after ``since``, the last value of an earlier call: events, in the
+        order of each room, and the newest public read receipt of each user in each room, ours left out, as
+        ``m.receipt`` events. One that the homeserver does not know any more is as good as ``None``, with which there
+        are no events. Left out are those from before the bot joined, and all but the newest where there are many."""
+
+    async def bring_again(self, room_id: MatrixRoomId, event_id: MatrixEventId) -> None:
+        """Have the homeserver bring what it left behind, the oldest first: this newest event of it, and what is older.
+        Without effect while it repeats something anyhow; nobody sees it. ``event_id`` has to be newer than that of any
+        earlier call for the room."""
 
     async def upload_limit(self) -> int | None:
         """Bytes the homeserver takes of one file, ``None`` when it does not tell."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from chattor_bridge.bridge.records import (
@@ -65,6 +65,9 @@ class MatrixInbox(Protocol):
         """Items waiting, parked ones left out."""
 
     async def count_parked(self, tx: Transaction) -> int: ...
+
+    async def known(self, tx: Transaction, event_ids: Iterable[str]) -> set[str]:
+        """Those of these that were ever added and are not forgotten."""
 
     async def forget(self, tx: Transaction, before: int) -> None:
         """Forget known event ids first seen before this time; items still waiting stay."""

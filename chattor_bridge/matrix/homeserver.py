@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -40,19 +40,23 @@ SEARCH_PAGE = 100
 """Events asked for at once when a room is searched; Synapse caps a page at 1,000."""
 
 
-_RECEIPTS_ONLY = json.dumps(
-    {
-        "presence": {"types": []},
-        "account_data": {"types": []},
-        "room": {
-            "account_data": {"types": []},
-            "state": {"types": []},
-            "timeline": {"types": []},
-            "ephemeral": {"types": ["m.receipt"]},
-        },
-    }
-)
-"""The filter of a sync that asks for read receipts and nothing else."""
+MOST_MISSED = 100
+"""Events of one room that a look shows, the newest; Synapse gives no more."""
+
+
+def _only(timeline: JsonObject) -> str:
+    """The filter of a sync that asks for read receipts, and for this of what was sent."""
+    nothing: JsonObject = {"types": []}
+    room = {"account_data": nothing, "state": nothing, "timeline": timeline, "ephemeral": {"types": ["m.receipt"]}}
+    return json.dumps({"presence": nothing, "account_data": nothing, "room": room})
+
+
+def _comes(event: JsonObject, user: MatrixUserId) -> bool:
+    """Whether ``user`` joins by this, and does not only change how it is called."""
+    if (event.get("type"), event.get("state_key")) != ("m.room.member", user):
+        return False
+    before = event.get("unsigned", {}).get("prev_content", {})
+    return bool(event["content"].get("membership") == "join" != before.get("membership"))
 
 
 class MatrixHomeserver:
@@ -68,8 +72,10 @@ class MatrixHomeserver:
         media: MediaRepository,
         *,
         encrypt_rooms: bool,
+        on_left_behind: Callable[[], None],
     ) -> None:
         self._client = client
+        self._on_left_behind = on_left_behind
         self._encrypt_rooms = encrypt_rooms
         self._encryption = encryption
         self._household = household
@@ -229,22 +235,35 @@ class MatrixHomeserver:
     async def presence_of(self, user: MatrixUserId) -> str:
         return _text(await self._client.call(self.bot, Method.GET, Path.v3.presence[user].status), "presence")
 
-    async def read_receipts(self, since: str | None) -> tuple[list[JsonObject], str]:
-        query = {"filter": _RECEIPTS_ONLY, "timeout": "0", "set_presence": "offline"}
+    async def missed(self, since: str | None) -> tuple[list[JsonObject], list[JsonObject], str]:
+        query = {"timeout": "0", "set_presence": "offline"}
+        query |= {"filter": _only({"types": []})} if since is None else {"filter": _only({"limit": MOST_MISSED})}
         try:
-            since_query = query if since is None else {**query, "since": since}
-            answer = await self._client.call(self.bot, Method.GET, Path.v3.sync, query=since_query)
+            query |= {} if since is None else {"since": since}
+            answer = await self._client.call(self.bot, Method.GET, Path.v3.sync, query=query)
         except HomeserverRefused:
             if since is None:
                 raise
-            answer = await self._client.call(self.bot, Method.GET, Path.v3.sync, query=query)
-        rooms = answer.get("rooms", {}).get("join", {})
-        events = [
+            return await self.missed(None)
+        rooms: JsonObject = answer.get("rooms", {}).get("join", {})
+        sent = [event for room_id, room in rooms.items() for event in self._sent(room_id, room.get("timeline", {}))]
+        receipts = [
             {**event, "room_id": room_id}
             for room_id, room in rooms.items()
             for event in room.get("ephemeral", {}).get("events", [])
         ]
-        return foreign_receipts(events, self._household.is_ours), _text(answer, "next_batch")
+        return sent, foreign_receipts(receipts, self._household.is_ours), _text(answer, "next_batch")
+
+    def _sent(self, room_id: str, timeline: JsonObject) -> list[JsonObject]:
+        """What a room's part of a sync shows, from the bot's coming on."""
+        events = [{**event, "room_id": room_id} for event in timeline.get("events", [])]
+        comings = [place for place, event in enumerate(events) if _comes(event, self.bot)]
+        return events[comings[-1] + 1 :] if comings else events
+
+    async def bring_again(self, room_id: MatrixRoomId, event_id: MatrixEventId) -> None:
+        self._on_left_behind()
+        path = Path.v3.rooms[room_id].receipt["m.read.private"][event_id]
+        await self._client.call(self.bot, Method.POST, path, {})
 
     def opened(self, event: JsonObject, received_at: int) -> AbstractAsyncContextManager[tuple[JsonObject, Save]]:
         return self._encryption.ears.opened(event, received_at)

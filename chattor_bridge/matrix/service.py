@@ -18,7 +18,7 @@ from chattor_bridge.matrix.listener import Accept, Listener
 from chattor_bridge.matrix.media import MediaRepository
 from chattor_bridge.matrix.members import Members
 from chattor_bridge.matrix.settings import MatrixSettings
-from chattor_bridge.matrix.succession import Succession
+from chattor_bridge.matrix.succession import Lookout, Succession
 from chattor_bridge.matrix.watch import ConnectionStatus, Watch
 from chattor_bridge.node.ports import Clock
 
@@ -47,9 +47,8 @@ class MatrixService:
         )
         self._accept = accept
         self._watch = Watch(self._client, bot, hearing, clock)
-        succession = Succession(self._heard, clock, self._begin_again)
-        self._refused: Callable[[], None] = lambda: None
-        self._listener = Listener(settings, household, succession.accept, hearing)
+        self._succession = Succession(self._heard, clock, self._begin_again)
+        self._listener = Listener(settings, household, self._succession.accept, hearing)
         self._homeserver = MatrixHomeserver(
             self._client,
             household,
@@ -58,12 +57,12 @@ class MatrixService:
             self._encryption,
             MediaRepository(self._client, bot, clock),
             encrypt_rooms=settings.encrypt_rooms,
+            on_left_behind=self._succession.left_behind,
         )
         self._tasks: list[asyncio.Task[None]] = []
 
     def _begin_again(self) -> None:
         """Ping once Synapse has noted that a transaction failed; before that a ping changes nothing."""
-        self._refused()
         asyncio.get_running_loop().call_later(NOTED_WITHIN, self._watch.look)
 
     async def _heard(self, txn_id: str, events: Sequence[JsonObject], ephemeral: Sequence[JsonObject]) -> None:
@@ -91,10 +90,9 @@ class MatrixService:
         """Have ``callback`` told of every change of `status`, to wake workers that wait; it must not block."""
         self._watch.on_change = callback
 
-    def on_refused(self, callback: Callable[[], None]) -> None:
-        """Have ``callback`` told when a transaction was refused for an older one: read receipts of the moments until it
-        comes again are not brought. It must not block."""
-        self._refused = callback
+    def watched_by(self, lookout: Lookout) -> None:
+        """Have ``lookout`` asked whether what the homeserver brings is all it has."""
+        self._succession.lookout = lookout
 
     def on_keys(self, callback: Callable[[], None]) -> None:
         """Have ``callback`` told whenever keys of encrypted messages have come; it must not block."""

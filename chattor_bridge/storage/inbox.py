@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import takewhile
 
 from chattor_bridge.bridge.records import InboxItem, JsonObject, Parked
@@ -126,6 +126,13 @@ class SqlInbox(Table):
     async def count(self, tx: Transaction) -> int:
         count: int = await sql(tx).fetch_value("SELECT COUNT(*) AS value FROM inbox WHERE parked IS NULL")
         return count
+
+    async def known(self, tx: Transaction, event_ids: Iterable[str]) -> set[str]:
+        return {
+            event_id
+            for event_id in event_ids
+            if await sql(tx).fetch("SELECT 1 FROM known_matrix_events WHERE event_id = $1", event_id)
+        }
 
     async def forget(self, tx: Transaction, before: int) -> None:
         """The ids of items still here, parked ones too, stay known."""

@@ -51,6 +51,15 @@ class Room:
     def membership(self, user: str) -> str | None:
         return self.state.get(("m.room.member", user), {}).get("membership")
 
+    def since(self, number: int, user: str) -> list[JsonObject]:
+        """What happened after that number was drawn, and after ``user`` came."""
+        came, there = 0, None
+        for place, event in enumerate(self.timeline):
+            if (event["type"], event.get("state_key")) == ("m.room.member", user):
+                came = place + 1 if event["content"]["membership"] == "join" != there else came
+                there = event["content"]["membership"]
+        return [event for event in self.timeline[came:] if int(event["event_id"][1:]) > number]
+
     def bodies(self, sender: str | None = None) -> list[str]:
         """What was said, in order; edits included."""
         return [
@@ -126,6 +135,8 @@ class FakeHomeserver:
         """What people are, as far as it is not offline."""
         self.pending_events: list[JsonObject] = []
         self.pending_receipts: list[JsonObject] = []
+        self.left_behind: list[JsonObject] = []
+        """Events that are not brought before `bring_again`."""
         self.tokens: dict[str, str] = {}
         """Whose access token each is."""
         self.account_data: dict[tuple[str, str], JsonObject] = {}
@@ -312,16 +323,25 @@ class FakeHomeserver:
         await self._ask("presence_of", BOT)
         return self.there.get(user, "offline")
 
-    async def read_receipts(self, since: str | None) -> tuple[list[JsonObject], str]:
-        await self._ask("read_receipts", BOT)
-        seen = int(since) if since is not None and since.isdigit() else 0
-        return [
-            {"type": "m.receipt", "room_id": room.room_id, "content": {event_id: {"m.read": {person: {}}}}}
-            for room in self.rooms.values()
-            if room.membership(BOT) == "join"
-            for person, (event_id, set_at) in room.read_by.items()
-            if set_at > seen
-        ], str(next(self._numbers))
+    async def missed(self, since: str | None) -> tuple[list[JsonObject], list[JsonObject], str]:
+        await self._ask("missed", BOT)
+        seen = int(since) if since is not None and since.isdigit() else None
+        rooms = [room for room in self.rooms.values() if room.membership(BOT) == "join"]
+        return (
+            [event for room in rooms for event in room.since(seen, BOT)] if seen is not None else [],
+            [
+                {"type": "m.receipt", "room_id": room.room_id, "content": {event_id: {"m.read": {person: {}}}}}
+                for room in rooms
+                for person, (event_id, set_at) in room.read_by.items()
+                if set_at > (seen or 0)
+            ],
+            str(next(self._numbers)),
+        )
+
+    async def bring_again(self, room_id: MatrixRoomId, event_id: MatrixEventId) -> None:
+        await self._enter("bring_again", BOT, room_id)
+        self.pending_events[:0] = self.left_behind
+        self.left_behind.clear()
 
     @asynccontextmanager
     async def opened(

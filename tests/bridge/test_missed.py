@@ -1,15 +1,23 @@
-"""Read receipts that the homeserver could not bring are fetched, and told to the friend once."""
+"""Read receipts that the homeserver could not bring, and events that it left behind, are had, and told once."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 
+from chattor_bridge.bridge import missed as missed_module
+from chattor_bridge.bridge.ghosts import Household
+from chattor_bridge.bridge.intake import Intake
+from chattor_bridge.bridge.missed import LOOK_INTERVAL, SETTLED, MissedTraffic
+from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.errors import Unavailable
 from chattor_bridge.ids import EventId
-from tests.bridge.fake_homeserver import WAIT, Room
-from tests.bridge.town import ALICE, Town, receipts
+from tests.bridge.fake_homeserver import BOT, WAIT, Room
+from tests.bridge.town import ALICE, HOME, Town, receipts
+from tests.clock import FakeClock
 from tests.peer import Peer
 
 
@@ -60,9 +68,8 @@ async def test_receipts_are_asked_for_when_the_homeserver_called_in_vain(
 async def test_receipts_are_asked_for_when_a_transaction_had_to_come_again(town: Town, friend: Peer) -> None:
     room = await town.befriend(friend)
     sent, event_id = await _shown(town, friend, room, "read me")
-    town.bridge.called_in_vain()
     _reads_in_vain(town, room, event_id)
-    await town.say(room, "I come again")
+    town.bridge.lookout.look()
     await friend.ears.wait_until(lambda: receipts(friend) == [sent], WAIT)
 
 
@@ -74,7 +81,7 @@ async def test_a_homeserver_that_does_not_answer_is_asked_again(town: Town, frie
     asked = asyncio.Event()
 
     def refuse(method: str, _user: str, _room_id: str) -> str | None:
-        if method != "read_receipts":
+        if method != "missed":
             return None
         asked.set()
         return "M_UNKNOWN"
@@ -86,3 +93,111 @@ async def test_a_homeserver_that_does_not_answer_is_asked_again(town: Town, frie
     town.homeserver.refusals.clear()
     town.bridge.hurry()
     await friend.ears.wait_until(lambda: receipts(friend) == [sent], WAIT)
+
+
+class Watch:
+    """A lookout of its own beside a bridge at rest, and the times at which it looked."""
+
+    def __init__(self, town: Town, room: Room) -> None:
+        self.clock = FakeClock()
+        self.looked_at: list[float] = []
+        self.asked_for: list[str] = []
+        self._town = town
+        self._room = room
+        self._intake = Intake(town.store, self.clock, Household(BOT, HOME), lambda _room_id: None)
+        town.homeserver.refusals.append(self._note)
+        self.missed = MissedTraffic(town.store, town.homeserver, self._intake, self.clock)
+
+    def _note(self, method: str, _user: str, _room_id: str) -> None:
+        if method == "missed":
+            self.looked_at.append(self.clock.monotonic())
+        elif method == "bring_again":
+            self.asked_for += [event["event_id"] for event in self._town.homeserver.left_behind]
+
+    def said(self, body: str, at: int) -> JsonObject:
+        """What Alice says, and nobody brings yet."""
+        self._town.homeserver.person_says(ALICE, self._room.room_id, body)
+        event = self._town.homeserver.pending_events.pop()
+        event["origin_server_ts"] = at
+        return event
+
+    async def bring(self, *events: JsonObject) -> None:
+        await self._intake.accept("1", events, [])
+
+    async def sleeps(self, pause: float) -> None:
+        """Until it does, for so long."""
+        async with asyncio.timeout(WAIT):
+            while self.clock.sleeping(at_least=pause) != 1:  # noqa: ASYNC110 - it tells nobody
+                await asyncio.sleep(0.01)
+
+
+@pytest_asyncio.fixture
+async def watch(town: Town, friend: Peer) -> AsyncIterator[Watch]:
+    """It has looked once, as at a start."""
+    room = await town.befriend(friend)
+    await town.bridge.stop()
+    watch = Watch(town, room)
+    running = asyncio.create_task(watch.missed.run())
+    await watch.sleeps(LOOK_INTERVAL)
+    yield watch
+    running.cancel()
+
+
+async def test_what_does_not_come_while_things_settle_is_asked_for_once(town: Town, watch: Watch) -> None:
+    watch.missed.look()
+    left = watch.said("left behind", 1000)
+    town.homeserver.left_behind.append(left)
+    await watch.sleeps(SETTLED)
+    assert watch.asked_for == []
+    await watch.clock.advance(SETTLED)
+    await watch.sleeps(SETTLED)
+    assert watch.asked_for == [left["event_id"]]
+    town.homeserver.left_behind.append(left)  # it does not come at all
+    await watch.clock.advance(SETTLED)
+    await watch.sleeps(LOOK_INTERVAL)
+    assert watch.asked_for == [left["event_id"]]
+    assert len(watch.looked_at) == 4
+
+
+async def test_what_comes_while_things_settle_is_not_asked_for(town: Town, watch: Watch) -> None:
+    watch.missed.look()
+    slow = watch.said("slow", 1000)
+    town.homeserver.left_behind.append(slow)
+    await watch.sleeps(SETTLED)
+    await watch.bring(slow)
+    await watch.clock.advance(SETTLED)
+    await watch.sleeps(LOOK_INTERVAL)
+    assert watch.asked_for == []
+
+
+async def test_an_event_is_overtaken_by_what_is_younger_and_only_until_it_was_asked_for(watch: Watch) -> None:
+    older, younger = watch.said("older", 1000), watch.said("younger", 1001)
+    assert not await watch.missed.is_overtaken([older, younger])
+    assert not await watch.missed.is_overtaken([older])
+    assert await watch.missed.is_overtaken([younger])
+    assert not await watch.missed.is_overtaken([younger])  # the homeserver has it no more
+    await watch.bring(younger)
+    assert not await watch.missed.is_overtaken([watch.said("the next", 1002)])
+
+
+async def test_a_look_that_takes_too_long_holds_nobody_up(
+    town: Town, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(_since: str | None) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(missed_module, "LOOK_WITHIN", 0.05)
+    monkeypatch.setattr(town.homeserver, "missed", hang)
+    watch.said("older", 1000)
+    assert not await watch.missed.is_overtaken([watch.said("younger", 1001)])
+
+
+async def test_what_was_still_on_its_way_when_we_ended_is_looked_for_at_the_next_start(
+    town: Town, watch: Watch
+) -> None:
+    left = watch.said("left behind", 1000)
+    watch.missed.look()
+    await watch.sleeps(SETTLED)
+    again = MissedTraffic(town.store, town.homeserver, watch._intake, watch.clock)
+    assert await again.is_overtaken([watch.said("younger", 1001)])
+    assert left["event_id"] in again._asked_for

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
+import sqlite3
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
+from ruamel.yaml import YAML
 
 from chattor_bridge import registration
+from chattor_bridge.bridge import missed as missed_module
+from chattor_bridge.bridge.ghosts import Household
+from chattor_bridge.bridge.intake import Intake as BridgeIntake
+from chattor_bridge.bridge.missed import MissedTraffic
 from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.errors import DatabaseUnavailable, HomeserverUnavailable
+from chattor_bridge.ids import MatrixRoomId, MatrixUserId
 from chattor_bridge.matrix.service import MatrixService
+from chattor_bridge.matrix.succession import DOUBTS
 from chattor_bridge.matrix.watch import Connection
 from chattor_bridge.node.clock import SystemClock
 from chattor_bridge.ops.synapse import ensure_synapse
 from chattor_bridge.storage import Store
-from tests.synapse import ENVIRONMENT, WAIT, Homestead, Intake, new_ghost, prepare
+from tests.synapse import DOMAIN, ENVIRONMENT, WAIT, Homestead, Intake, Somebody, new_ghost, prepare
 
 pytestmark = pytest.mark.synapse
 
@@ -34,6 +44,19 @@ async def serving(homestead: Homestead, intake: Intake, keys: Store) -> AsyncIte
         yield service
     finally:
         await service.stop()
+
+
+class Looked:
+    """A lookout that sees nothing."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    async def is_overtaken(self, _events: Sequence[JsonObject]) -> bool:
+        return False
+
+    def look(self) -> None:
+        self.looks += 1
 
 
 async def becomes(service: MatrixService, wanted: Connection) -> None:
@@ -134,8 +157,8 @@ async def test_what_is_said_while_an_outage_ends_is_neither_left_behind_nor_late
     person = await private_homestead.person()
     async with serving(private_homestead, intake, keys) as service:
         await service.reachable()
-        refused: list[bool] = []
-        service.on_refused(lambda: refused.append(True))
+        lookout = Looked()
+        service.watched_by(lookout)
         bot = service.homeserver.bot
         room_id = await service.homeserver.create_room(
             bot, name=None, topic=None, invite=[person.user_id], is_direct=True
@@ -156,7 +179,120 @@ async def test_what_is_said_while_an_outage_ends_is_neither_left_behind_nor_late
         await intake.until(lambda: len(intake.bodies(room_id)) == len(said))
         ids = [event["event_id"] for event in intake.events if event["type"] == "m.room.message"]
         assert ids == [event["event_id"] for event in said]
-        assert refused  # at least the first, of which nobody knows what was before it
+        assert lookout.looks  # at least the first was refused, of which nobody knows what was before it
+
+
+class Beside:
+    """We and another application service at one Synapse, which hears all that people say, so that no two transactions
+    of ours have numbers that follow one another. What the bridge keeps is kept as it does."""
+
+    def __init__(self, directory: Path, intake: Intake, keys: Store) -> None:
+        other = directory / "other.yaml"
+        YAML().dump(
+            {
+                "id": "other",
+                "url": None,
+                "as_token": secrets.token_hex(),
+                "hs_token": secrets.token_hex(),
+                "sender_localpart": "otherbot",
+                "namespaces": {"users": [{"exclusive": False, "regex": "@person.*"}]},
+            },
+            other,
+        )
+        self.homestead = prepare(directory, beside=[other])
+        self.intake = intake
+        self._keys = keys
+        bot = MatrixUserId(f"@{self.homestead.registration.bot_localpart}:{self.homestead.registration.domain}")
+        self._inbox = BridgeIntake(keys, SystemClock(), Household(bot, DOMAIN), lambda _room_id: None)
+        self._database = directory / "synapse" / "homeserver.db"
+
+    async def _accept(self, txn_id: str, events: Sequence[JsonObject], ephemeral: Sequence[JsonObject]) -> None:
+        await self.intake.accept(txn_id, events, ephemeral)
+        await self._inbox.accept(txn_id, events, ephemeral)
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[MatrixService]:
+        """With the lookout of a bridge."""
+        service = MatrixService(self.homestead.settings(), self._accept, SystemClock(), self._keys)
+        missed = MissedTraffic(self._keys, service.homeserver, self._inbox, SystemClock())
+        service.watched_by(missed)
+        await service.start()
+        looking = asyncio.create_task(missed.run())
+        try:
+            await service.reachable()
+            yield service
+        finally:
+            looking.cancel()
+            await service.stop()
+
+    async def leave_behind(self, person: Somebody, room_id: str, body: str) -> None:
+        """Say something that Synapse stores as it stores what is said at the moment in which its repeating ends."""
+        await self._until("SELECT NOT EXISTS (SELECT 1 FROM application_services_state WHERE state = 'down')")
+        self._set_state("down")
+        await person.say(room_id, body)
+        await self._until("SELECT EXISTS (SELECT 1 FROM application_services_txns WHERE as_id != 'other')")
+        self._set_state("up")
+
+    async def _until(self, condition: str) -> None:
+        async with asyncio.timeout(WAIT):
+            while self._ask(condition) != [(1,)]:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)  # Synapse tells nobody
+
+    def _set_state(self, state: str) -> None:
+        ours = self.homestead.registration.id
+        self._ask("INSERT OR REPLACE INTO application_services_state (as_id, state) VALUES (?, ?)", ours, state)
+
+    def _ask(self, query: str, *values: str) -> list[object]:
+        with closing(sqlite3.connect(self._database, timeout=WAIT)) as database, database:
+            return database.execute(query, values).fetchall()
+
+
+@pytest_asyncio.fixture
+async def beside(tmp_path: Path, intake: Intake, keys: Store) -> AsyncIterator[Beside]:
+    await ensure_synapse(ENVIRONMENT)
+    one = Beside(tmp_path, intake, keys)
+    async with one.homestead.synapse:
+        yield one
+
+
+async def _room_with(service: MatrixService, person: Somebody) -> MatrixRoomId:
+    homeserver = service.homeserver
+    room_id = await homeserver.create_room(
+        homeserver.bot, name=None, topic=None, invite=[person.user_id], is_direct=True
+    )
+    await person.join(room_id)
+    return room_id
+
+
+async def test_what_was_left_behind_is_not_overtaken_where_numbers_are_skipped_anyhow(beside: Beside) -> None:
+    person = await beside.homestead.person()
+    async with beside.serving() as service:
+        room_id = await _room_with(service, person)
+        for number in range(DOUBTS * 2):  # those that are doubted unseen
+            await person.say(room_id, f"{number}")
+            await beside.intake.until(lambda: len(beside.intake.bodies(room_id)) > number)  # noqa: B023
+        for body in ("one", "two"):
+            await beside.leave_behind(person, room_id, f"{body} left behind")
+            await person.say(room_id, f"{body} after it")
+            await beside.intake.until(lambda: f"{body} after it" in beside.intake.bodies(room_id))  # noqa: B023
+        said = [event["content"]["body"] for event in await person.messages(room_id)]
+        assert len(said) == DOUBTS * 2 + 4
+        await beside.intake.until(lambda: len(beside.intake.bodies(room_id)) == len(said))
+        assert beside.intake.bodies(room_id) == said
+
+
+async def test_the_last_word_that_was_left_behind_comes_when_things_have_settled(
+    beside: Beside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(missed_module, "SETTLED", 0.5)
+    person = await beside.homestead.person()
+    async with beside.serving() as service:
+        room_id = await _room_with(service, person)
+        beside.intake.failures.append(DatabaseUnavailable("gone"))
+        await person.say(room_id, "first")
+        await beside.intake.until(lambda: beside.intake.bodies(room_id) == ["first"])
+        await beside.leave_behind(person, room_id, "good night")
+        await beside.intake.until(lambda: beside.intake.bodies(room_id) == ["first", "good night"])
 
 
 async def test_a_ping_while_synapse_repeats_something_does_not_make_us_deaf(

@@ -8,7 +8,7 @@ import pytest
 
 from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.errors import DatabaseUnavailable, OutOfTurn
-from chattor_bridge.matrix.succession import DOUBT_AGAIN, DOUBTS, FRESH, RETURNS_WITHIN, Succession
+from chattor_bridge.matrix.succession import DOUBT_AGAIN, DOUBTS, FRESH, RETURNS_WITHIN, UNEASY, WAITED, Succession
 from tests.clock import FakeClock
 
 
@@ -21,7 +21,19 @@ class Bridge:
         self.ephemeral: list[JsonObject] = []
         self.pings = 0
         self.broken = False
-        self._succession = Succession(self._accept, self.clock, self._ping)
+        self.looks = 0
+        self.asked: list[str] = []
+        self.missing = False
+        self.succession = Succession(self._accept, self.clock, self._ping)
+        self.succession.lookout = self
+
+    def look(self) -> None:
+        self.looks += 1
+
+    async def is_overtaken(self, events: Sequence[JsonObject]) -> bool:
+        self.asked += [event["event_id"] for event in events]
+        missing, self.missing = self.missing, False
+        return missing
 
     async def _accept(self, txn_id: str, events: Sequence[JsonObject], ephemeral: Sequence[JsonObject]) -> None:
         if self.broken:
@@ -32,12 +44,14 @@ class Bridge:
     def _ping(self) -> None:
         self.pings += 1
 
-    async def takes(self, *txn_ids: object, age: float = 0.0, ephemeral: Sequence[JsonObject] = ()) -> bool:
-        """Whether all of these are, each an event that was said ``age`` seconds ago."""
+    async def takes(
+        self, *txn_ids: object, age: float = 0.0, ephemeral: Sequence[JsonObject] = (), said: bool = True
+    ) -> bool:
+        """Whether all of these are, each an event that was said ``age`` seconds ago, or if nothing was said none."""
         try:
             for txn_id in txn_ids:
                 event = {"event_id": f"${txn_id}", "unsigned": {"age": int(age * 1000)}}
-                await self._succession.accept(str(txn_id), [event], ephemeral)
+                await self.succession.accept(str(txn_id), [event] if said else [], ephemeral)
         except (OutOfTurn, DatabaseUnavailable):
             return False
         return True
@@ -123,6 +137,69 @@ async def test_where_numbers_are_skipped_anyhow_it_is_seldom_doubted(busy: Bridg
     busy.broken = False
     await busy.takes(number + 9)
     assert not await busy.takes(number + 11)
+
+
+async def beyond_doubt(busy: Bridge) -> int:
+    """The number it is at when nothing is doubted unseen any more."""
+    assert not await busy.takes(5)
+    assert await busy.takes(5)
+    busy.asked.clear()
+    return 5
+
+
+async def test_beyond_doubt_the_lookout_is_asked_before_a_skipped_number_is_taken(busy: Bridge) -> None:
+    number = await beyond_doubt(busy)
+    busy.missing = True
+    assert not await busy.takes(number + 2)
+    assert await busy.takes(number + 1, number + 2)  # the one that was missing first
+    assert busy.asked == [f"${number + 2}"]
+    assert await busy.takes(number + 3)
+    assert busy.asked == [f"${number + 2}"]  # nothing is between
+
+
+async def test_the_lookout_is_asked_each_time_after_a_failure_and_seldom_later(busy: Bridge) -> None:
+    number = await beyond_doubt(busy)
+    assert await busy.takes(number + 2, number + 4)
+    assert busy.asked == [f"${number + 2}", f"${number + 4}"]
+    await busy.clock.advance(UNEASY)
+    assert await busy.takes(number + 6, number + 8)
+    assert busy.asked[2:] == [f"${number + 6}"]
+    assert await busy.takes(number + 9)  # which follows one that nobody looked into
+    await busy.clock.advance(UNEASY)
+    busy.missing = True
+    assert not await busy.takes(number + 10)
+    assert await busy.takes(number + 10, number + 12, age=WAITED * 2)  # out of a repetition that we did not cause
+    assert busy.asked[3:] == [f"${number + 10}", f"${number + 12}"]
+
+
+async def test_what_brings_no_event_hides_no_gap(busy: Bridge) -> None:
+    number = await beyond_doubt(busy)
+    assert await busy.takes(number + 2, said=False)
+    assert busy.asked == []
+    busy.missing = True
+    assert not await busy.takes(number + 3)
+
+
+async def test_what_is_known_to_be_left_behind_comes_before_the_next(busy: Bridge) -> None:
+    number = await beyond_doubt(busy)
+    busy.succession.left_behind()
+    assert await busy.takes(number + 1)
+    assert not await busy.takes(number + 3, said=False)
+    assert await busy.takes(number + 2, number + 3)
+    assert busy.asked == []
+
+
+async def test_the_lookout_looks_whenever_something_may_be_lost(busy: Bridge) -> None:
+    looks = busy.looks
+    assert await busy.takes(4)
+    assert busy.looks == looks
+    assert await busy.takes(4)  # our answer was lost
+    assert busy.looks == looks + 1
+    assert await busy.takes(5, age=WAITED * 2)  # Synapse could not reach us
+    assert busy.looks == looks + 2
+    busy.broken = True
+    assert not await busy.takes(6)
+    assert busy.looks == looks + 3
 
 
 async def test_numbers_that_begin_again_are_followed(busy: Bridge) -> None:
