@@ -14,13 +14,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from chattor_bridge.bridge.intake import Intake
 from chattor_bridge.bridge.ports import Homeserver
 from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.bridge.store_ports import BridgeStore
+from chattor_bridge.errors import HomeserverRefused
 from chattor_bridge.ids import MatrixEventId, MatrixRoomId
 from chattor_bridge.node.patience import Alarm, Backoff, describe, heed_cancellation
 from chattor_bridge.node.ports import Clock
@@ -30,6 +32,10 @@ LOOK_INTERVAL = 3600.0
 
 SETTLED = 10.0
 """Seconds after which an event that was on its way has come, and one that has not was left behind."""
+
+COMES_WITHIN = 30.0
+"""Seconds after which an event that was asked for never comes: the homeserver has brought it before, to a database that
+was put back since, or it is of those it brings to nobody."""
 
 LOOK_WITHIN = 5.0
 """Seconds that a transaction waits for a look at most; a homeserver gives one up after sixty."""
@@ -69,7 +75,7 @@ class MissedTraffic:
         self._one_at_a_time = asyncio.Lock()
         self._since: str | None = None
         self._outstanding: dict[str, _Outstanding] = {}
-        self._asked_for: set[str] = set()  # those that do not come now never will
+        self._asked_for: dict[str, float] = {}  # and when; each only once
 
     def look(self) -> None:
         """Look soon, and once more when things have settled. Cheap, never blocks."""
@@ -78,24 +84,29 @@ class MissedTraffic:
             self._alarm.ring()
         self._restless_until = now + SETTLED
 
-    async def is_overtaken(self, events: Sequence[JsonObject]) -> bool:
-        """Whether something older than all of these exists and has not come. Takes `LOOK_WITHIN` at most; no, when it
-        cannot be found out."""
-        times = [event["origin_server_ts"] for event in events if isinstance(event.get("origin_server_ts"), int)]
+    async def is_overtaken(self, events: Sequence[JsonObject]) -> bool | None:
+        """Whether something older than all of these exists and has not come, None when that cannot be found out. Takes
+        `LOOK_WITHIN` at most. In a room its order counts, whatever the clocks of two homeservers say."""
         try:
             async with asyncio.timeout(LOOK_WITHIN):
                 await self._fetch()
         except Exception as error:
             heed_cancellation()
             log.info("what was missed cannot be found out: %s", describe(error))
-            return False
+            return None
         own = {event.get("event_id") for event in events}
-        older = [
-            event_id
-            for event_id, event in self._outstanding.items()
-            if event_id not in own and event.said_at <= min(times, default=0)
-        ]
-        self._asked_for.update(older)
+        since = min((_said_at(event) for event in events), default=0)
+        rooms = {event.get("room_id") for event in events}
+        older: list[str] = []
+        reached: set[str] = set()
+        for event_id, event in self._outstanding.items():
+            if event_id in own:
+                reached.add(event.room_id)
+            elif event_id not in self._asked_for and (
+                event.said_at <= since or (event.room_id in rooms and event.room_id not in reached)
+            ):
+                older.append(event_id)
+        self._ask_for(older)
         return bool(older)
 
     async def run(self) -> None:
@@ -124,23 +135,37 @@ class MissedTraffic:
             await self._intake.accept("", [], receipts)
             seen_at = self._clock.monotonic()
             for event in filter(self._intake.is_for_us, events):
-                said_at = event.get("origin_server_ts")
-                self._outstanding[event["event_id"]] = _Outstanding(
-                    event["room_id"], said_at if isinstance(said_at, int) else 0, seen_at
-                )
+                self._outstanding[event["event_id"]] = _Outstanding(event["room_id"], _said_at(event), seen_at)
+            newest = set(sorted(self._outstanding, key=self._said_when)[-MOST_OUTSTANDING:])
+            never = {event_id for event_id, at in self._asked_for.items() if at <= seen_at - COMES_WITHIN}
             async with self._store.transaction() as tx:
-                come = await self._store.inbox.known(tx, self._outstanding) | self._asked_for
-                left = {event_id: event for event_id, event in self._outstanding.items() if event_id not in come}
-                if not left:
+                wanted = newest - never - await self._store.inbox.known(tx, newest)
+                if not wanted:
                     await self._store.set_setting(tx, TOKEN, now)
-            self._outstanding = dict(list(left.items())[-MOST_OUTSTANDING:])
-            self._asked_for.clear()
+            self._outstanding = {event_id: event for event_id, event in self._outstanding.items() if event_id in wanted}
+            self._asked_for = {event_id: at for event_id, at in self._asked_for.items() if event_id in wanted}
             self._since = now
+
+    def _said_when(self, event_id: str) -> int:
+        return self._outstanding[event_id].said_at
+
+    def _ask_for(self, event_ids: Iterable[str]) -> None:
+        self._asked_for.update(dict.fromkeys(event_ids, self._clock.monotonic()))
 
     async def _ask_for_what_was_left(self) -> None:
         settled = self._clock.monotonic() - SETTLED
-        left = {event_id: event for event_id, event in self._outstanding.items() if event.seen_at <= settled}
+        left = [
+            event_id
+            for event_id, event in self._outstanding.items()
+            if event.seen_at <= settled and event_id not in self._asked_for
+        ]
         if left:
-            newest, event = max(left.items(), key=lambda each: each[1].said_at)
-            self._asked_for.update(left)
-            await self._homeserver.bring_again(event.room_id, MatrixEventId(newest))
+            newest = max(left, key=self._said_when)
+            with suppress(HomeserverRefused):  # nor will it later
+                await self._homeserver.bring_again(self._outstanding[newest].room_id, MatrixEventId(newest))
+            self._ask_for(left)
+
+
+def _said_at(event: JsonObject) -> int:
+    at = event.get("origin_server_ts")
+    return at if isinstance(at, int) else 0

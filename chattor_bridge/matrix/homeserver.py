@@ -55,7 +55,7 @@ def _comes(event: JsonObject, user: MatrixUserId) -> bool:
     """Whether ``user`` joins by this, and does not only change how it is called."""
     if (event.get("type"), event.get("state_key")) != ("m.room.member", user):
         return False
-    before = event.get("unsigned", {}).get("prev_content", {})
+    before = event.get("unsigned", {}).get("prev_content") or {}
     return bool(event["content"].get("membership") == "join" != before.get("membership"))
 
 

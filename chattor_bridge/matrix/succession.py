@@ -56,8 +56,9 @@ LONGEST_NUMBER = 18
 class Lookout(Protocol):
     """Knows by another way what happened in Matrix."""
 
-    async def is_overtaken(self, events: Sequence[JsonObject]) -> bool:
-        """Whether something older than all of these exists and has not come. Bounded in time; never raises."""
+    async def is_overtaken(self, events: Sequence[JsonObject]) -> bool | None:
+        """Whether something older than all of these exists and has not come; None when that cannot be found out now.
+        Bounded in time; never raises."""
 
     def look(self) -> None:
         """Something may be lost or left behind: look soon, and again when it has settled. Must not block."""
@@ -84,10 +85,11 @@ class Succession:
         self._last_doubt = 0.0
         self._uneasy_until = 0.0
         self._asked_at = 0.0
+        self._has_answer = True
         self._is_left_behind = False
 
     def left_behind(self) -> None:
-        """Something is: refuse the next transaction that skips a number."""
+        """Something is: refuse the next transaction, whatever number it has."""
         self._is_left_behind = True
 
     async def accept(self, txn_id: str, events: Sequence[JsonObject], ephemeral: Sequence[JsonObject]) -> None:
@@ -119,6 +121,10 @@ class Succession:
         if self._awaited is not None and now < self._awaited_until:
             return _Turn.OUT if number > self._awaited else _Turn.RIGHT
         self._awaited = None
+        if self._is_left_behind:  # a number that follows proves nothing then: the gap before it was taken for none
+            self._is_left_behind = False
+            self._await(number)
+            return _Turn.OUT
         age = min((_age(event) for event in events), default=0.0)
         if age > WAITED or (self._complete_to is not None and number <= self._complete_to):
             self._be_uneasy()
@@ -130,16 +136,15 @@ class Succession:
         return turn
 
     async def _ask(self, events: Sequence[JsonObject], now: float) -> _Turn:
-        is_soon = now >= self._uneasy_until and now < self._asked_at + UNEASY
-        if self.lookout is None or not events or is_soon:
+        may_ask = now < self._uneasy_until and self._has_answer
+        if self.lookout is None or not events or not (may_ask or now >= self._asked_at + UNEASY):
             return _Turn.PERHAPS
         self._asked_at = now
-        return _Turn.OUT if await self.lookout.is_overtaken(events) else _Turn.RIGHT
+        overtaken = await self.lookout.is_overtaken(events)
+        self._has_answer = overtaken is not None  # else the next would wait as long for none
+        return _Turn.PERHAPS if overtaken is None else _Turn.OUT if overtaken else _Turn.RIGHT
 
     def _is_to_be_doubted(self, now: float) -> bool:
-        if self._is_left_behind:
-            self._is_left_behind = False
-            return True
         if self._doubts_in_vain >= DOUBTS and now < self._last_doubt + DOUBT_AGAIN:
             return False
         self._doubts_in_vain += 1

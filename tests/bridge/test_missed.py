@@ -11,9 +11,9 @@ import pytest_asyncio
 from chattor_bridge.bridge import missed as missed_module
 from chattor_bridge.bridge.ghosts import Household
 from chattor_bridge.bridge.intake import Intake
-from chattor_bridge.bridge.missed import LOOK_INTERVAL, SETTLED, MissedTraffic
+from chattor_bridge.bridge.missed import COMES_WITHIN, FIRST_RETRY, LAST_RETRY, LOOK_INTERVAL, SETTLED, MissedTraffic
 from chattor_bridge.bridge.records import JsonObject
-from chattor_bridge.errors import Unavailable
+from chattor_bridge.errors import HomeserverUnavailable, Unavailable
 from chattor_bridge.ids import EventId
 from tests.bridge.fake_homeserver import BOT, WAIT, Room
 from tests.bridge.town import ALICE, HOME, Town, receipts
@@ -153,10 +153,11 @@ async def test_what_does_not_come_while_things_settle_is_asked_for_once(town: To
     await watch.sleeps(SETTLED)
     assert watch.asked_for == [left["event_id"]]
     town.homeserver.left_behind.append(left)  # it does not come at all
-    await watch.clock.advance(SETTLED)
+    for _ in range(int(COMES_WITHIN / SETTLED)):
+        await watch.sleeps(SETTLED)
+        await watch.clock.advance(SETTLED)
     await watch.sleeps(LOOK_INTERVAL)
     assert watch.asked_for == [left["event_id"]]
-    assert len(watch.looked_at) == 4
 
 
 async def test_what_comes_while_things_settle_is_not_asked_for(town: Town, watch: Watch) -> None:
@@ -189,7 +190,35 @@ async def test_a_look_that_takes_too_long_holds_nobody_up(
     monkeypatch.setattr(missed_module, "LOOK_WITHIN", 0.05)
     monkeypatch.setattr(town.homeserver, "missed", hang)
     watch.said("older", 1000)
-    assert not await watch.missed.is_overtaken([watch.said("younger", 1001)])
+    assert await watch.missed.is_overtaken([watch.said("younger", 1001)]) is None
+
+
+async def test_in_a_room_its_order_counts_and_no_clock(watch: Watch) -> None:
+    watch.said("older", 5000)
+    younger = watch.said("younger", 1000)
+    watch.said("still younger", 2000)
+    assert await watch.missed.is_overtaken([younger])
+    assert not await watch.missed.is_overtaken([younger])
+
+
+async def test_what_could_not_be_asked_for_is_asked_for_again(town: Town, watch: Watch) -> None:
+    watch.missed.look()
+    town.homeserver.left_behind.append(watch.said("left behind", 1000))
+    await watch.sleeps(SETTLED)
+    bring_again = town.homeserver.bring_again
+    failing: list[str] = []
+
+    async def fail(_room_id: str, event_id: str) -> None:
+        failing.append(event_id)
+        town.homeserver.bring_again = bring_again  # type: ignore[method-assign]
+        raise HomeserverUnavailable("away")
+
+    town.homeserver.bring_again = fail  # type: ignore[assignment,method-assign]
+    await watch.clock.advance(SETTLED)
+    await watch.sleeps(FIRST_RETRY / 2)
+    await watch.clock.advance(LAST_RETRY)
+    await watch.sleeps(SETTLED)
+    assert watch.asked_for == failing
 
 
 async def test_what_was_still_on_its_way_when_we_ended_is_looked_for_at_the_next_start(

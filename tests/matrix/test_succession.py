@@ -23,14 +23,14 @@ class Bridge:
         self.broken = False
         self.looks = 0
         self.asked: list[str] = []
-        self.missing = False
+        self.missing: bool | None = False
         self.succession = Succession(self._accept, self.clock, self._ping)
         self.succession.lookout = self
 
     def look(self) -> None:
         self.looks += 1
 
-    async def is_overtaken(self, events: Sequence[JsonObject]) -> bool:
+    async def is_overtaken(self, events: Sequence[JsonObject]) -> bool | None:
         self.asked += [event["event_id"] for event in events]
         missing, self.missing = self.missing, False
         return missing
@@ -183,10 +183,19 @@ async def test_what_brings_no_event_hides_no_gap(busy: Bridge) -> None:
 async def test_what_is_known_to_be_left_behind_comes_before_the_next(busy: Bridge) -> None:
     number = await beyond_doubt(busy)
     busy.succession.left_behind()
-    assert await busy.takes(number + 1)
-    assert not await busy.takes(number + 3, said=False)
-    assert await busy.takes(number + 2, number + 3)
+    assert not await busy.takes(number + 1, said=False)  # it follows, for the gap was taken for none
+    assert await busy.takes(number - 1, number + 1, number + 2)
     assert busy.asked == []
+
+
+async def test_a_lookout_without_an_answer_closes_no_gap_and_is_left_in_peace(busy: Bridge) -> None:
+    number = await beyond_doubt(busy)
+    busy.missing = None
+    assert await busy.takes(number + 2, number + 3)
+    assert busy.asked == [f"${number + 2}"]
+    await busy.clock.advance(UNEASY)
+    busy.missing = True
+    assert not await busy.takes(number + 4)
 
 
 async def test_the_lookout_looks_whenever_something_may_be_lost(busy: Bridge) -> None:
