@@ -55,6 +55,8 @@ _NOT_IN_A_LINK = re.compile(r"[\s()<>\\]")
 _USER_ID = re.compile(r"(@[^:\s]+):\S+")
 _LIST_START = re.compile(r"[0-9]{1,9}", re.ASCII)
 _LANGUAGE = re.compile(r"language-([\w.+#-]{1,32})", re.ASCII)
+_REPLY = re.compile(r"<mx-reply\b", re.IGNORECASE)
+_REPLY_ENDS = re.compile(r"</mx-reply\s*>", re.IGNORECASE)
 _TAG = re.compile(r"<[^>]*>")
 SPOILER = "spoiler"
 """What an element is called here whose content is hidden until somebody wants to see it."""
@@ -70,6 +72,7 @@ def html_to_markdown(source: str, names: Mapping[str, str] = NOBODY, /) -> str:
 
     HTML with no tags but ``<br>`` is plain text with line breaks: its spaces are kept too.
     """
+    source = _without_reply(source)
     if _LINES_ONLY.fullmatch(source):
         return from_plain(html.unescape(_BREAK.sub("\n", source)))
     clean = nh3.clean(
@@ -93,6 +96,15 @@ def html_to_markdown(source: str, names: Mapping[str, str] = NOBODY, /) -> str:
     if words(PARSER.parse(markdown)) == "".join(soup.get_text().split()):
         return markdown.strip("\n")
     return from_plain(_plain_text(str(soup)))
+
+
+def _without_reply(source: str) -> str:
+    """Without ``mx-reply``, taken out as text: HTML's own rules let a block inside end it if a paragraph is around."""
+    kept, at = [], 0
+    while (begin := _REPLY.search(source, at)) and (end := _REPLY_ENDS.search(source, begin.end())):
+        kept.append(source[at : begin.start()])
+        at = end.end()
+    return "".join([*kept, source[at:]])
 
 
 def _simplify(soup: BeautifulSoup, names: Mapping[str, str]) -> None:

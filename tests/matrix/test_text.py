@@ -225,6 +225,7 @@ def _shown_words(markdown: str) -> str:
 @example("<hr>")
 @example("<pre></pre>")
 @example("<ul><li>1</li><br><li>1</li></ul>")
+@example("<p><mx-reply><blockquote>quoted</blockquote></mx-reply></p>")
 def test_what_crosses_two_bridges_and_comes_back_is_the_same(source: str) -> None:
     """HTML of a client becomes a text, HTML at the friend's bridge, and the same text when the friend sends it back."""
     said = {"msgtype": "m.text", "body": "", "format": "org.matrix.custom.html", "formatted_body": _sendable(source)}
