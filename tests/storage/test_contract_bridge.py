@@ -144,6 +144,16 @@ class TestInbox:
             assert await store.inbox.add(tx, [event(3)], 30) == 0, "not old enough"
             assert await store.inbox.add(tx, [event(1)], 30) == 1, "forgotten"
 
+    async def test_what_was_ever_added_is_known(self, store: Store) -> None:
+        async with store.transaction() as tx:
+            await store.inbox.add(tx, [event(1), event(2)], 10)
+            item = await store.inbox.next(tx, ROOM)
+            assert item is not None
+            await store.inbox.remove(tx, item.order)
+            ids = [event(number)["event_id"] for number in (1, 2, 3)]
+            assert await store.inbox.known(tx, ids) == set(ids[:2])
+            assert await store.inbox.known(tx, []) == set()
+
     @pytest.mark.parametrize("broken", [{"room_id": "!r"}, {"event_id": "$e"}, {"event_id": 1, "room_id": "!r"}])
     async def test_what_is_no_room_event_is_refused(self, store: Store, broken: JsonObject) -> None:
         with pytest.raises(UsageError):
