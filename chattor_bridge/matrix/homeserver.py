@@ -39,7 +39,6 @@ message has come clients read from bridges in no other way."""
 SEARCH_PAGE = 100
 """Events asked for at once when a room is searched; Synapse caps a page at 1,000."""
 
-
 MOST_MISSED = 100
 """Events of one room that a look shows, the newest; Synapse gives no more."""
 
@@ -236,10 +235,11 @@ class MatrixHomeserver:
         return _text(await self._client.call(self.bot, Method.GET, Path.v3.presence[user].status), "presence")
 
     async def missed(self, since: str | None) -> tuple[list[JsonObject], list[JsonObject], str]:
-        query = {"timeout": "0", "set_presence": "offline"}
-        query |= {"filter": _only({"types": []})} if since is None else {"filter": _only({"limit": MOST_MISSED})}
+        timeline: JsonObject = {"types": []} if since is None else {"limit": MOST_MISSED}
+        query = {"filter": _only(timeline), "timeout": "0", "set_presence": "offline"}
+        if since is not None:
+            query["since"] = since
         try:
-            query |= {} if since is None else {"since": since}
             answer = await self._client.call(self.bot, Method.GET, Path.v3.sync, query=query)
         except HomeserverRefused:
             if since is None:

@@ -9,8 +9,9 @@ after our start is treated alike, for nobody knows what was before it.
 
 A number is skipped for another reason too: Synapse counts the transactions of all its application services together. A
 refusal for nothing is a failure as well. So only a few are refused unseen (`DOUBTS`), and then a `Lookout` is asked
-whether something older is missing. None is refused that is old, as all are that come after a long outage. A homeserver
-whose transactions have no numbers is believed whatever it does.
+whether something older is missing. None is doubted that is old, as all are that come after a long outage; only when
+something is known to be left behind (`Succession.left_behind`) the next is refused, whatever it is. A homeserver whose
+transactions have no numbers is believed whatever it does.
 """
 
 from __future__ import annotations
