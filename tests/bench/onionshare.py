@@ -33,8 +33,6 @@ async def measure(directory: Path, network: TorNetwork, size: int) -> float | No
     file = directory / "shared.bin"
     file.write_bytes(os.urandom(size))
     theirs, ours = (ForeignTor(directory / name, network.client_torrc) for name in ("theirs", "ours"))
-    for tor in (theirs, ours):
-        await tor.start()
     config = directory / "config.json"
     settings = {
         "version": "2.7",
@@ -47,22 +45,20 @@ async def measure(directory: Path, network: TorNetwork, size: int) -> float | No
         "auto_connect": True,
     }
     config.write_text(json.dumps(settings))
-    program = await asyncio.create_subprocess_exec(
-        *(PROGRAM, "--public", "--no-autostop-sharing", "--config", config, file),
-        stdin=DEVNULL,
-        stdout=PIPE,
-        stderr=DEVNULL,
-        env=os.environ | {"HOME": str(directory), "PYTHONUNBUFFERED": "1"},
-    )
-    try:
-        async with asyncio.timeout(PATIENCE):
-            address = await _address(program)
-            return await _fetch(ours, address, size)
-    finally:
-        program.kill()
-        await program.wait()
-        for tor in (theirs, ours):
-            await tor.kill()
+    async with theirs, ours:
+        program = await asyncio.create_subprocess_exec(
+            *(PROGRAM, "--public", "--no-autostop-sharing", "--config", config, file),
+            stdin=DEVNULL,
+            stdout=PIPE,
+            stderr=DEVNULL,
+            env=os.environ | {"HOME": str(directory), "PYTHONUNBUFFERED": "1"},
+        )
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await _fetch(ours, await _address(program), size)
+        finally:
+            program.kill()
+            await program.wait()
 
 
 async def _address(program: asyncio.subprocess.Process) -> str:

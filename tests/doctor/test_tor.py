@@ -180,8 +180,7 @@ async def test_one_that_runs_already(practice: Practice, tor_network: TorNetwork
     onions = practice.directory / "onions"
     assert not onions.exists()  # whoever examines may be another than who runs
     onions.mkdir(mode=0o700)
-    await foreign.start()
-    try:
+    async with foreign:
         findings = await practice.examine(patience=PATIENCE)
         assert of(findings, "tor network", Verdict.FINE) == ["the tor that runs is connected"]
         [said] = of(findings, "tor", Verdict.WARNING)
@@ -195,8 +194,6 @@ async def test_one_that_runs_already(practice: Practice, tor_network: TorNetwork
         assert "cannot be read" in the_problem(await practice.examine(), "tor").what
         onions.chmod(0o755)
         assert "chmod" in the_problem(await practice.examine(), "permissions").mend
-    finally:
-        await foreign.kill()
 
 
 @pytest.mark.tor

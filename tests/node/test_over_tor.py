@@ -41,7 +41,6 @@ async def tor_world(tor_network: TorNetwork) -> AsyncIterator[World]:
     """Ben uses a tor that runs already; everybody else has one of their own."""
     directory = Path(tempfile.mkdtemp(prefix="chattor-"))
     foreign = ForeignTor(directory / "foreign", ["CookieAuthentication 1", *tor_network.client_torrc])
-    await foreign.start()
 
     def road(name: str) -> TorTransport:
         if name == "Ben":
@@ -50,10 +49,12 @@ async def tor_world(tor_network: TorNetwork) -> AsyncIterator[World]:
 
     world = World(directory, road=road, time=SystemClock(), pace=QUICK, patience=PATIENCE_OVER_TOR)
     try:
-        yield world
+        async with foreign:
+            try:
+                yield world
+            finally:
+                await world.stop()
     finally:
-        await world.stop()
-        await foreign.kill()
         shutil.rmtree(directory)
 
 

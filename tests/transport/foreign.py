@@ -9,6 +9,8 @@ import shutil
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Sequence
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from chattor_bridge.ops.synapse import free_port
 from chattor_bridge.transport.tor.control import Control
@@ -21,7 +23,10 @@ NO_NETWORK = (
 
 
 class ForeignTor:
-    """``lines`` are its torrc besides its directory, its control port and a SOCKS port."""
+    """``lines`` are its torrc besides its directory, its control port and a SOCKS port.
+
+    Use it as an asynchronous context manager: it runs from the beginning of the block, and never after its end.
+    """
 
     def __init__(
         self, directory: Path, lines: Sequence[str], *, socks: str = "IsolateSOCKSAuth ExtendedErrors"
@@ -43,21 +48,39 @@ class ForeignTor:
     def address(self) -> str:
         return f"{self.control[0]}:{self.control[1]}"
 
+    async def __aenter__(self) -> Self:
+        try:
+            await self.start()
+        except BaseException:
+            await self.kill()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        await self.kill()
+
     async def start(self) -> None:
+        """Start, and wait until it answers. It listens a moment before it has written its cookie, and answers after."""
         tor = shutil.which("tor") or "/usr/sbin/tor"
         self.process = await asyncio.create_subprocess_exec(
             *(tor, "--defaults-torrc", "/dev/null", "-f", self.directory / "torrc"), stdout=DEVNULL, stderr=DEVNULL
         )
         async with asyncio.timeout(30):
-            while True:  # it has no event for being there
-                try:
-                    _, writer = await asyncio.open_connection(*self.control)
-                except OSError:
-                    assert self.process.returncode is None, "tor did not start"
-                    await asyncio.sleep(0.05)
-                else:
-                    writer.close()
-                    return
+            while not await self._answers():
+                assert self.process.returncode is None, "tor did not start"
+                await asyncio.sleep(0.05)  # it has no event for being there
+
+    async def _answers(self) -> bool:
+        try:
+            reader, writer = await asyncio.open_connection(*self.control)
+        except OSError:
+            return False
+        writer.write(b"PROTOCOLINFO 1\r\n")
+        answered = bool(await reader.readline())
+        writer.close()
+        return answered
 
     async def kill(self) -> None:
         if self.process is not None and self.process.returncode is None:

@@ -87,8 +87,7 @@ async def test_a_control_connection_whose_other_end_has_vanished_is_made_again(
     monkeypatch.setattr(control_module, "COMMAND_TIMEOUT", 2.0)
     monkeypatch.setattr(onions_module, "REPUBLICATION_PAUSE", 0.2)
     foreign = ForeignTor(tmp_path / "foreign", ["CookieAuthentication 1", *tor_network.client_torrc])
-    await foreign.start()
-    async with road_to(foreign.control) as road:
+    async with foreign, road_to(foreign.control) as road:
         tor = ExternalTor(ExternalSettings(("127.0.0.1", road.port), tmp_path / "onions"))
         transport = TorTransport(tor)
         await transport.start()
@@ -106,7 +105,6 @@ async def test_a_control_connection_whose_other_end_has_vanished_is_made_again(
                     assert await read_to_end(stream) == b"here"
         finally:
             await transport.stop()
-            await foreign.kill()
 
 
 @pytest.mark.tor

@@ -38,10 +38,8 @@ COOKIE = "CookieAuthentication 1"
 
 @pytest.fixture
 async def foreign(tor_network: TorNetwork, tmp_path: Path) -> AsyncIterator[ForeignTor]:
-    tor = ForeignTor(tmp_path / "foreign", [COOKIE, *tor_network.client_torrc])
-    await tor.start()
-    yield tor
-    await tor.kill()
+    async with ForeignTor(tmp_path / "foreign", [COOKIE, *tor_network.client_torrc]) as tor:
+        yield tor
 
 
 async def _lost(tor: ExternalTor) -> None:
@@ -167,21 +165,17 @@ async def test_what_a_killed_run_published_goes_with_it_and_is_published_by_the_
 async def test_one_that_will_not_do_is_refused(
     tmp_path: Path, lines: list[str], password: str | None, complaint: str
 ) -> None:
-    foreign = ForeignTor(tmp_path / "foreign", [*NO_NETWORK, *lines])
-    await foreign.start()
-    if complaint.startswith("cookie"):  # root could read one that is closed to us
-        (foreign.directory / "data" / "control_auth_cookie").unlink()
     file = None
     if password is not None:
         file = tmp_path / "password"
         file.write_text(f"{password}\n")
-    transport = TorTransport(ExternalTor(ExternalSettings(foreign.control, tmp_path / "onions", file)))
-    try:
+    async with ForeignTor(tmp_path / "foreign", [*NO_NETWORK, *lines]) as foreign:
+        if complaint.startswith("cookie"):  # root could read one that is closed to us
+            (foreign.directory / "data" / "control_auth_cookie").unlink()
+        transport = TorTransport(ExternalTor(ExternalSettings(foreign.control, tmp_path / "onions", file)))
         with pytest.raises(TorUnusable, match=complaint):
             await transport.start()
         assert transport.status.tor.state is TorState.STOPPED
-    finally:
-        await foreign.kill()
 
 
 @pytest.mark.tor
@@ -192,15 +186,12 @@ async def test_what_it_is_asked_for_before_it_is_used(tmp_path: Path, monkeypatc
     )
     (tmp_path / "password").write_text("right\n")
     settings = ExternalSettings(foreign.control, tmp_path / "onions", tmp_path / "password")
-    await foreign.start()
-    try:
+    async with foreign:
         with pytest.raises(TorUnusable, match="friends on circuits of their own: add the line SocksPort"):
             await TorTransport(ExternalTor(settings)).start()
         monkeypatch.setattr(external_module, "OLDEST_TOR", TorVersion(9, 0, 0, 0))
         with pytest.raises(TorUnusable, match=r"9\.0\.0\.0 or newer is needed: upgrade it"):
             await TorTransport(ExternalTor(settings)).start()
-    finally:
-        await foreign.kill()
 
 
 @pytest.mark.tor
@@ -209,12 +200,9 @@ async def test_one_that_hosts_without_anonymity_is_refused(tmp_path: Path) -> No
     foreign = ForeignTor(tmp_path / "foreign", lines)
     torrc = foreign.directory / "torrc"
     torrc.write_text(torrc.read_text().replace(f"SocksPort {foreign.socks_port}", "SocksPort 0 #"))
-    await foreign.start()
-    try:
+    async with foreign:
         with pytest.raises(TorUnusable, match="no HiddenServiceNonAnonymousMode"):
             await TorTransport(ExternalTor(ExternalSettings(foreign.control, tmp_path / "onions"))).start()
-    finally:
-        await foreign.kill()
 
 
 async def test_one_that_is_not_there_is_waited_for(tmp_path: Path) -> None:
@@ -231,45 +219,41 @@ async def test_one_that_is_not_there_is_waited_for(tmp_path: Path) -> None:
 @pytest.mark.tor
 async def test_one_that_hangs_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control_module, "COMMAND_TIMEOUT", 1.0)
-    foreign = ForeignTor(tmp_path / "foreign", [COOKIE, *NO_NETWORK])
-    await foreign.start()
-    assert foreign.process is not None
-    transport = TorTransport(ExternalTor(ExternalSettings(foreign.control, tmp_path / "onions")))
-    foreign.process.send_signal(signal.SIGSTOP)
-    try:
-        await transport.start()
-        assert transport.status.tor.state is TorState.ABSENT
-        assert transport.status.tor.problem == "tor does not answer its control connection"
-        foreign.process.send_signal(signal.SIGCONT)
-        async with asyncio.timeout(PUBLISHED_WITHIN):
-            while not str(transport.status).startswith("tor is connecting"):  # noqa: ASYNC110 - it asks for no event
-                await asyncio.sleep(0.01)
-    finally:
-        await transport.stop()
-        await foreign.kill()
+    async with ForeignTor(tmp_path / "foreign", [COOKIE, *NO_NETWORK]) as foreign:
+        assert foreign.process is not None
+        transport = TorTransport(ExternalTor(ExternalSettings(foreign.control, tmp_path / "onions")))
+        foreign.process.send_signal(signal.SIGSTOP)
+        try:
+            await transport.start()
+            assert transport.status.tor.state is TorState.ABSENT
+            assert transport.status.tor.problem == "tor does not answer its control connection"
+            foreign.process.send_signal(signal.SIGCONT)
+            async with asyncio.timeout(PUBLISHED_WITHIN):
+                while not str(transport.status).startswith("tor is connecting"):  # noqa: ASYNC110 - it asks for no event
+                    await asyncio.sleep(0.01)
+        finally:
+            await transport.stop()
 
 
 @pytest.mark.tor
 async def test_nothing_goes_through_one_that_came_back_as_another(tmp_path: Path) -> None:
-    foreign = ForeignTor(tmp_path / "foreign", [COOKIE, *NO_NETWORK])
-    await foreign.start()
-    tor = ExternalTor(ExternalSettings(foreign.control, tmp_path / "onions"))
-    transport = TorTransport(tor)
-    await transport.start()
-    torrc = foreign.directory / "torrc"
-    try:
-        await foreign.kill()
-        torrc.write_text(torrc.read_text().replace(" IsolateSOCKSAuth", " NoIsolateSOCKSAuth"))
-        await foreign.start()
-        async with asyncio.timeout(PUBLISHED_WITHIN):
-            while "circuits of their own" not in transport.status.tor.problem:  # noqa: ASYNC110 - it asks for no event
-                await asyncio.sleep(0.01)
-        with pytest.raises(TorUnavailable, match="circuits of their own"):
-            await transport.dial(OnionKey(ed25519_public(bytes(32))), client_key=None, isolation="x", timeout=1.0)
-        assert tor.socks is None
-    finally:
-        await transport.stop()
-        await foreign.kill()
+    async with ForeignTor(tmp_path / "foreign", [COOKIE, *NO_NETWORK]) as foreign:
+        tor = ExternalTor(ExternalSettings(foreign.control, tmp_path / "onions"))
+        transport = TorTransport(tor)
+        await transport.start()
+        torrc = foreign.directory / "torrc"
+        try:
+            await foreign.kill()
+            torrc.write_text(torrc.read_text().replace(" IsolateSOCKSAuth", " NoIsolateSOCKSAuth"))
+            await foreign.start()
+            async with asyncio.timeout(PUBLISHED_WITHIN):
+                while "circuits of their own" not in transport.status.tor.problem:  # noqa: ASYNC110 - it asks for no event
+                    await asyncio.sleep(0.01)
+            with pytest.raises(TorUnavailable, match="circuits of their own"):
+                await transport.dial(OnionKey(ed25519_public(bytes(32))), client_key=None, isolation="x", timeout=1.0)
+            assert tor.socks is None
+        finally:
+            await transport.stop()
 
 
 async def test_a_directory_that_everybody_may_enter_is_refused(tmp_path: Path) -> None:
