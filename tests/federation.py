@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from chattor_bridge import registration
-from chattor_bridge.ops.synapse import Synapse, ensure_synapse, free_port
+from chattor_bridge.ops.ports import free_port
+from chattor_bridge.ops.synapse import Synapse, ensure_synapse
 from tests.synapse import ENVIRONMENT, Homestead
 
 HOST = "127.0.0.1"

@@ -21,7 +21,7 @@ from uuid import uuid4
 
 import pytest
 
-from chattor_bridge.ops.synapse import free_port
+from chattor_bridge.ops.ports import free_port
 from chattor_bridge.storage import StoreKey, open_store
 
 SUPERUSER = "postgres"

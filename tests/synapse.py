@@ -20,7 +20,8 @@ from chattor_bridge import registration
 from chattor_bridge.bridge.ghosts import GHOST_PREFIX
 from chattor_bridge.ids import MatrixUserId
 from chattor_bridge.matrix.settings import MatrixSettings
-from chattor_bridge.ops.synapse import Synapse, ensure_synapse, free_port
+from chattor_bridge.ops.ports import free_port
+from chattor_bridge.ops.synapse import Synapse, ensure_synapse
 from chattor_bridge.registration import Registration
 from chattor_bridge.storage import Store, StoreKey, open_store
 

@@ -22,7 +22,7 @@ from chattor_bridge import registration
 from chattor_bridge.app import _matrix_settings
 from chattor_bridge.cli import Exit, main
 from chattor_bridge.config import load_config
-from chattor_bridge.ops.synapse import free_port
+from chattor_bridge.ops.ports import free_port
 
 WAIT = 30.0
 """Seconds that any one thing may take on a busy machine; each takes well under one."""

@@ -14,7 +14,6 @@ import hashlib
 import hmac
 import secrets
 import shutil
-import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from ruamel.yaml import YAML
 
 from chattor_bridge.errors import Unusable
+from chattor_bridge.ops.ports import free_port
 
 SYNAPSE_VERSION = "1.163.2"
 """The release this bridge was verified with."""
@@ -46,10 +46,6 @@ POLL = 0.05
 START_TRIES = 3
 """Synapse takes its port by number, so somebody else may take it first; then another one is tried."""
 
-_PORTS = range(20_000, 32_768)
-"""Of these. From 32768 on Linux gives them to whoever connects or asks for any port (``net.ipv4.ip_local_port_range``),
-which on a busy machine happens between the choice of a port and its use, and while a server is down."""
-
 _LISTENS = "now listening on TCP port"
 _CANNOT_LISTEN = "Failed to listen on TCP port"
 """Synapse's own words. It does not end when its port is taken."""
@@ -64,15 +60,6 @@ class Account:
     user_id: str
     password: str = field(repr=False)
     access_token: str = field(repr=False)
-
-
-def free_port() -> int:
-    """A TCP port of the loopback interface that nobody used a moment ago, and that nobody is given by chance."""
-    while True:
-        port = secrets.choice(_PORTS)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 async def ensure_synapse(environment: Path) -> None:

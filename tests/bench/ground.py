@@ -13,7 +13,8 @@ from ruamel.yaml import YAML
 from chattor_bridge import registration
 from chattor_bridge.node.ports import Transport
 from chattor_bridge.ops.person import Person
-from chattor_bridge.ops.synapse import Synapse, ensure_synapse, free_port
+from chattor_bridge.ops.ports import free_port
+from chattor_bridge.ops.synapse import Synapse, ensure_synapse
 from tests.kill.stage import BridgeProcess, Conversation, run_to_end
 from tests.nio_person import NioPerson
 from tests.peer import chattor_user

@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 from chattor_bridge import registration
 from chattor_bridge.ops.doctor import examine_bridge
 from chattor_bridge.ops.doctor.finding import Finding, Verdict
-from chattor_bridge.ops.synapse import free_port
+from chattor_bridge.ops.ports import free_port
 from chattor_bridge.registration import Registration
 from chattor_bridge.storage import StoreKey
 

@@ -22,7 +22,7 @@ from chattor_bridge.ids import MatrixRoomId
 from chattor_bridge.matrix.service import MatrixService
 from chattor_bridge.node.clock import SystemClock
 from chattor_bridge.ops.doctor.finding import Verdict
-from chattor_bridge.ops.synapse import free_port
+from chattor_bridge.ops.ports import free_port
 from chattor_bridge.storage import Store
 from tests.doctor.practice import Practice, of, the_problem
 from tests.synapse import WAIT, Homestead, Intake

@@ -14,7 +14,7 @@ import pytest
 from chattor_bridge.config import TorOptions
 from chattor_bridge.ops.doctor import examine_home
 from chattor_bridge.ops.doctor.finding import Verdict
-from chattor_bridge.ops.synapse import free_port
+from chattor_bridge.ops.ports import free_port
 from chattor_bridge.ops.tornet import TorNetwork
 from chattor_bridge.terminal.home import Home
 from chattor_bridge.transport.tor import ManagedTor, TorSettings, TorTransport

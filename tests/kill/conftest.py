@@ -13,7 +13,8 @@ import pytest
 
 from chattor_bridge.node.patience import Pace
 from chattor_bridge.ops.person import Person
-from chattor_bridge.ops.synapse import Synapse, ensure_synapse, free_port
+from chattor_bridge.ops.ports import free_port
+from chattor_bridge.ops.synapse import Synapse, ensure_synapse
 from chattor_bridge.ops.tornet import TorNetwork
 from chattor_bridge.transport.memory import MemoryNetwork
 from chattor_bridge.transport.on_demand import ManagedTransport

@@ -13,7 +13,8 @@ import pytest
 
 from chattor_bridge.errors import Unusable
 from chattor_bridge.ops import synapse as module
-from chattor_bridge.ops.synapse import Synapse, ensure_synapse, free_port
+from chattor_bridge.ops.ports import free_port
+from chattor_bridge.ops.synapse import Synapse, ensure_synapse
 from tests.synapse import ENVIRONMENT, WAIT
 
 pytestmark = pytest.mark.synapse

@@ -16,7 +16,7 @@ import pytest
 
 from chattor_bridge.errors import TorUnavailable, TorUnusable
 from chattor_bridge.ids import OnionKey
-from chattor_bridge.ops.synapse import free_port
+from chattor_bridge.ops.ports import free_port
 from chattor_bridge.ops.tornet import TorNetwork
 from chattor_bridge.protocol.primitives import ed25519_public, x25519_public
 from chattor_bridge.transport.tor import ExternalSettings, ExternalTor, TorState, TorTransport

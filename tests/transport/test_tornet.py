@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,9 @@ from chattor_bridge.errors import TorUnusable
 from chattor_bridge.ops.tornet import TorNetwork
 
 pytestmark = pytest.mark.tor
+
+FIRST_FOR_ANYBODY = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+"""From this port on whoever connects may be given one, also between its choice and its use."""
 
 
 def processes_in(directory: Path) -> list[str]:
@@ -51,3 +55,6 @@ async def test_a_network_that_is_up_lends_its_address_to_clients(tor_network: To
     lines = [line for line in tor_network.client_torrc if line.startswith("DirAuthority ")]
     assert len(lines) == 3
     assert all(" 127." in line for line in lines)
+    ports = {int(port) for line in lines for port in re.findall(r"(?:orport=| 127\.[\d.]+:)(\d+)", line)}
+    assert len(ports) == 6
+    assert max(ports) < FIRST_FOR_ANYBODY

@@ -11,7 +11,8 @@ from pathlib import Path
 from chattor_bridge.ops.demo.programs import BRIDGE, Chattor, Program, run
 from chattor_bridge.ops.demo.screen import Screen
 from chattor_bridge.ops.person import Person
-from chattor_bridge.ops.synapse import Account, Synapse, ensure_synapse, free_port
+from chattor_bridge.ops.ports import free_port
+from chattor_bridge.ops.synapse import Account, Synapse, ensure_synapse
 from chattor_bridge.ops.tornet import TorNetwork
 
 DOMAIN = "localhost"

@@ -9,9 +9,7 @@ complete, it comes as soon as it can, and it lasts.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
-import socket
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -19,6 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from chattor_bridge.errors import TorUnusable
+from chattor_bridge.ops.ports import free_port
 from chattor_bridge.ops.tornet.authority import Authority, make_authority
 from chattor_bridge.transport.tor.binary import usable_tor
 from chattor_bridge.transport.tor.process import DONE, Bootstrap, TorProcess
@@ -115,7 +114,9 @@ class TorNetwork:
         program, _ = await usable_tor(self._tor, allow_old=False)
         self._report(0.0, "making the keys of the directory authorities")
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        ports = _free_ports(self._address, 2 * AUTHORITIES + self._relays)
+        ports: set[int] = set()
+        while len(ports) < 2 * AUTHORITIES + self._relays:
+            ports.add(free_port(self._address))
         self._authorities = list(
             await asyncio.gather(
                 *(
@@ -239,14 +240,3 @@ async def _announced(authority: Authority) -> int:
     except OSError:
         return 0
     return known.count(b"\nrouter-signature\n")
-
-
-def _free_ports(address: str, count: int) -> list[int]:
-    """Ports that nobody listens on at ``address``."""
-    with contextlib.ExitStack() as held:
-        ports = []
-        for _ in range(count):
-            probe = held.enter_context(socket.socket())
-            probe.bind((address, 0))
-            ports.append(probe.getsockname()[1])
-        return ports
