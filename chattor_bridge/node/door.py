@@ -135,7 +135,7 @@ class Door:
         knock_id = await store.knocks.put_pending(tx, knock)
         standing = await store.knocks.get_pending(tx, knock_id)
         if standing is not None and not standing.ignored:
-            received = KnockReceived(knock_id, knock.name, knock.note, self._record.label)
+            received = KnockReceived(knock_id, knock.name, knock.note, self._record.label, standing.order)
             await self._around.observer.record(tx, knock.node_id, received)
         return STORED
 

@@ -70,12 +70,14 @@ TIMER_SET: Final = "node.timer"
 
 @dataclass(frozen=True, slots=True)
 class KnockReceived:
-    """Somebody left a request at one of our doors. The same ``knock_id`` again means it was replaced (a retry)."""
+    """Somebody left a request at one of our doors. The same ``knock_id`` again means it was replaced (a retry).
+    ``order`` is that of `chattor_bridge.node.views.RequestInfo`."""
 
     knock_id: KnockId
     name: str
     note: str
     door_label: str
+    order: int
 
 
 @dataclass(frozen=True, slots=True)

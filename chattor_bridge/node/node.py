@@ -87,6 +87,7 @@ class Node(Codes, Parting, Disclosure, Disappearing):
                 one.ignored,
                 one.effort,
                 one.exempt,
+                one.order,
             )
             for one in pending
             if one.blocked is blocked

@@ -128,6 +128,7 @@ class PendingKnock:
     seen: bool = False  # by our owner, in the list of requests
     ignored: bool = False
     blocked: bool = False
+    order: int = field(default=0, compare=False)  # drawn by the store, never twice
 
 
 NO_VERSION: Final = 0

@@ -43,7 +43,7 @@ class CodeInfo:
 class RequestInfo:
     """A contact request waiting for its owner's answer. ``door_label`` is empty when the code was retired since;
     ``effort`` is what the request has cost its sender, in bits: each one more is twice the work; ``one_time``: it came
-    with a code for one person only."""
+    with a code for one person only. ``order`` rises with every request this store has had and is never used twice."""
 
     knock_id: KnockId
     name: str
@@ -53,6 +53,7 @@ class RequestInfo:
     ignored: bool
     effort: int
     one_time: bool = False
+    order: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,4 +133,5 @@ class SqlPendingKnocks(Table):
             seen=bool(row["seen"]),
             ignored=bool(row["ignored"]),
             blocked=bool(row["blocked"]),
+            order=row["position"],
         )

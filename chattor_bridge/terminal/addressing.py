@@ -39,8 +39,8 @@ def find_contact(contacts: Sequence[ContactInfo], word: str) -> tuple[int, Conta
     """
     everyone = numbered(contacts)
     found = None
-    if word.isascii() and word.isdigit():  # a number and nothing else, or a friend could take a number for its name
-        found = next((one for one in everyone if one[0] == int(word)), None)
+    if _is_number(word):
+        found = next((one for one in everyone if str(one[0]) == word), None)
     else:
         found = _first_fit(
             everyone, word, [lambda one: one[1].alias, lambda one: one[1].name], lambda one: f"number {one[0]}"
@@ -52,11 +52,17 @@ def find_contact(contacts: Sequence[ContactInfo], word: str) -> tuple[int, Conta
 
 
 def find_request(requests: Sequence[RequestInfo], word: str) -> RequestInfo:
-    """The contact request that ``word`` means: the beginning of its id, or the name in it.
+    """The contact request that ``word`` means: its number, the beginning of its id, or the name in it.
 
     Raises: NotFound, UsageError when several fit.
     """
-    return _find(requests, word, lambda one: one.knock_id, lambda one: one.name, "request", "chattor requests")
+    found = next((one for one in requests if str(one.order) == word), None)
+    found = found or _by_id(requests, word, lambda one: one.knock_id)
+    if found is None and not _is_number(word):
+        found = _first_fit(requests, word, [lambda one: one.name], lambda one: f"number {one.order}")
+    if found is None:
+        raise NotFound("no such request: see `chattor requests`")
+    return found
 
 
 def find_code(codes: Sequence[CodeInfo], word: str) -> CodeInfo:
@@ -92,6 +98,11 @@ def _by_id(things: Sequence[T], word: str, ident: Callable[[T], bytes]) -> T | N
         return None
     found = [thing for thing in things if ident(thing).hex().startswith(word.lower())]
     return found[0] if len(found) == 1 else None
+
+
+def _is_number(word: str) -> bool:
+    """Whether it is a number and nothing else, and so no name: or somebody could take another's number for its name."""
+    return word.isascii() and word.isdigit()
 
 
 def _first_fit(

@@ -75,7 +75,9 @@ def _received(item: JsonObject, *, many: bool) -> list[str]:
     through = f" through {neutralised(item['label'])}" if item["label"] else ""
     ignored = "  (blocked)" if item["blocked"] else "  (ignored)" if item["ignored"] else ""
     effort = f", effort {item['effort']}" if many else ""
-    lines = [f"{_short(item)}  from {neutralised(item['name'])}{through}, {local_time(item['time'])}{effort}{ignored}"]
+    lines = [
+        f"{item['number']}  from {neutralised(item['name'])}{through}, {local_time(item['time'])}{effort}{ignored}"
+    ]
     if item["note"]:
         lines.append(f"    {neutralised_lines(item['note'])}")
     return lines
@@ -85,7 +87,7 @@ def _sent(item: JsonObject) -> list[str]:
     states = {"calling": "not at the door yet", "left": "at the door, waiting for an answer", "failed": "given up"}
     reason = f": {neutralised(item['reason'])}" if item["reason"] else ""
     note = f"  ({neutralised(item['note'])})" if item["note"] else ""
-    return [f"{_short(item)}  sent {local_time(item['time'])}: {states[item['state']]}{reason}{note}"]
+    return [f"sent {local_time(item['time'])}: {states[item['state']]}{reason}{note}"]
 
 
 def _short(item: JsonObject) -> str:

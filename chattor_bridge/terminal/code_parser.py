@@ -63,11 +63,12 @@ def add_codes(add: Add) -> None:
     add(
         "requests",
         "list contact requests, received and sent",
+        "Each request received has a number, which stays with it and is never given again.\n"
         "A request costs its sender some computing work; those that cost the most come first, and when many wait the\n"
         "effort is shown: each point more is twice the work. 100 wait at most. When more come, those you ignored make\n"
         "room first, then those with the least effort that this list has not shown yet.",
-        shape='{"direction": "received", "id": "1d…", "name": "Bob", "note": "from school", "label": "work",\n'
-        ' "ignored": false, "blocked": false, "effort": 4, "time": 1793000000}\n'
+        shape='{"direction": "received", "number": 3, "id": "1d…", "name": "Bob", "note": "from school",\n'
+        ' "label": "work", "ignored": false, "blocked": false, "effort": 4, "time": 1793000000}\n'
         '{"direction": "sent", "id": "77…", "state": "calling|left|failed", "reason": "", "note": "…",\n'
         ' "time": 1793000000}',
     )
@@ -76,4 +77,4 @@ def add_codes(add: Add) -> None:
         ("ignore", "leave a contact request unanswered; its sender is not told", '{"id": "1d…"}'),
     ):
         answer = add(name, summary, shape=shape)
-        answer.add_argument("request", help="its id (or the beginning of it) or the name in it")
+        answer.add_argument("request", help="its number, the name in it, or (the beginning of) its id")

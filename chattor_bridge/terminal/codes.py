@@ -74,6 +74,7 @@ class Codes:
             yield Item(
                 {
                     "direction": "received",
+                    "number": request.order,
                     "id": request.knock_id.hex(),
                     "name": request.name,
                     "note": request.note,

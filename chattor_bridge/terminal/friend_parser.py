@@ -14,14 +14,14 @@ def add_friends(add: Add) -> None:
         "contact request that is meant: it is gone, and does not come again.",
         '{"contact": 1, "name": "Bob"} or {"id": "1d…"}',
     )
-    block.add_argument("who", help="number, alias or name; with --request the request's id or the name in it")
+    block.add_argument("who", help="number, alias or name; with --request the request's number or the name in it")
     block.add_argument("--request", action="store_true", help="block a contact request")
     unblock = add(
         "unblock",
         "be there for a blocked friend again, or take the block of a request back",
         shape='{"contact": 1, "name": "Bob"} or {"id": "1d…"}',
     )
-    unblock.add_argument("who", help="number, alias or name; with --request the request's id or the name in it")
+    unblock.add_argument("who", help="number, alias or name; with --request the request's number or the name in it")
     unblock.add_argument("--request", action="store_true", help="unblock a contact request")
     forget = add(
         "forget",

@@ -36,11 +36,10 @@ class Notices:
                 show({}, f"You have a new friend: {self._home.command('contacts')} lists them.")
             case CodeClosed(_, reason) if not self._named:
                 show({}, f"A friend code {neutralised(reason)}.")
-            case KnockReceived(knock_id, name, note, _label):
-                ident = knock_id.hex()
+            case KnockReceived(knock_id, name, note, _label, number):
                 show(
-                    {"request": ident, "name": name, "note": note},
-                    f"{neutralised(name)} asks to be your friend: {self._home.command(f'accept {ident[:SHORT_ID]}')}",
+                    {"request": knock_id.hex(), "number": number, "name": name, "note": note},
+                    f"{neutralised(name)} asks to be your friend: {self._home.command(f'accept {number}')}",
                     *([f"    {neutralised_lines(note)}"] if note else []),
                 )
             case ContactAdded(_, _, name):

@@ -101,6 +101,29 @@ class TestPendingKnocks:
                 replace(retry, knock_id=KNOCK, received_at=records.pending().received_at, seen=True, ignored=True)
             ]
 
+    async def test_a_number_stays_and_is_never_drawn_again(self, store: Store) -> None:
+        await records.settle(store)
+        first, second, third = (
+            records.pending(KnockId(numbered(n)), peer_static=numbered(n) * 2, effort=n) for n in (1, 2, 3)
+        )
+
+        async def orders() -> dict[KnockId, int]:
+            async with store.transaction() as tx:
+                return {one.knock_id: one.order for one in await store.knocks.pending(tx, NODE)}
+
+        async with store.transaction() as tx:
+            await store.knocks.put_pending(tx, first)
+            await store.knocks.put_pending(tx, second)
+        before = await orders()
+        assert 0 < before[first.knock_id] < before[second.knock_id]
+        async with store.transaction() as tx:
+            await store.knocks.put_pending(tx, replace(first, name="another name", effort=9))
+            await store.knocks.remove_pending(tx, second.knock_id)
+            await store.knocks.put_pending(tx, third)
+        after = await orders()
+        assert after[first.knock_id] == before[first.knock_id]
+        assert after[third.knock_id] > before[second.knock_id]
+
     async def test_one_stranger_may_knock_at_two_nodes(self, store: Store) -> None:
         await records.settle(store)
         async with store.transaction() as tx:

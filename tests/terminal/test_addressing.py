@@ -22,8 +22,9 @@ def contact(ident: int, name: str, alias: str = "", created_at: int | None = Non
     )
 
 
-def request(ident: str, name: str) -> RequestInfo:
-    return RequestInfo(KnockId(bytes.fromhex(ident.ljust(32, "0"))), name, "", "", 0, ignored=False, effort=0)
+def request(order: int, ident: str, name: str) -> RequestInfo:
+    knock_id = KnockId(bytes.fromhex(ident.ljust(32, "0")))
+    return RequestInfo(knock_id, name, "", "", 0, ignored=False, effort=0, order=order)
 
 
 def code(ident: str, label: str) -> CodeInfo:
@@ -92,16 +93,23 @@ def test_what_a_contact_is_called() -> None:
     assert shown_name(2, contact(2, "")) == "contact 2"
 
 
-def test_a_request_is_meant_by_its_id_or_the_name_in_it() -> None:
-    requests = [request("abcd11", "Bob"), request("abcd22", "Eve"), request("0123", "Bob")]
+def test_a_request_is_meant_by_its_number_its_id_or_the_name_in_it() -> None:
+    requests = [request(3, "abcd11", "Bob"), request(1, "abcd22", "Eve"), request(2, "0123", "Bob")]
+    assert [find_request(requests, str(number)) for number in (1, 2, 3)] == [requests[1], requests[2], requests[0]]
+    assert find_request(requests, "0123") is requests[2]
     assert find_request(requests, "abcd1") is requests[0]
     assert find_request(requests, "ABCD22") is requests[1]
     assert find_request(requests, "eve") is requests[1]
-    with pytest.raises(UsageError, match="say which one by id abcd1100, id 01230000"):
+    with pytest.raises(UsageError, match="say which one by number 3, number 2"):
         find_request(requests, "bob")
-    for word in ("abcd", "abc", "", "nobody"):
+    for word in ("abcd", "abc", "", "nobody", "4", "9" * 5_000):
         with pytest.raises(NotFound, match="no such request"):
             find_request(requests, word)
+
+
+def test_who_asks_cannot_take_the_number_of_another_for_a_name() -> None:
+    with pytest.raises(NotFound, match="no such request"):
+        find_request([request(2, "abcd11", "1")], "1")
 
 
 def test_a_code_is_meant_by_its_id_or_its_label() -> None:

@@ -68,6 +68,7 @@ async def test_they_become_friends_by_code_and_talk_both_ways(tmp_path: Path) ->
         [request] = await alice.get("requests")
         assert request == {
             "direction": "received",
+            "number": told["number"],
             "id": told["request"],
             "name": "Bob",
             "note": "from school",
@@ -388,11 +389,14 @@ async def test_a_friend_is_blocked_unblocked_and_forgotten(friends: Friends) -> 
     [code] = await alice.get("code", "new", "again")
     await bob.get("add", code["code"])
     request = await friends.alices.saw("request", 2)
-    assert await alice.get("block", "--request", request["request"][:8]) == [{"id": request["request"]}]
-    assert [item["blocked"] for item in await alice.get("requests")] == [True]
-    assert await alice.get("unblock", "--request", request["request"][:8]) == [{"id": request["request"]}]
+    number = str(request["number"])
+    assert await alice.get("block", "--request", number) == [{"id": request["request"]}]
+    assert [(item["number"], item["blocked"]) for item in await alice.get("requests")] == [(int(number), True)]
+    assert await alice.get("unblock", "--request", number) == [{"id": request["request"]}]
     assert [item["blocked"] for item in await alice.get("requests")] == [False]
-    await alice.get("accept", request["request"][:8])
+    assert (await alice.do("requests", json=False)).output.startswith(f"{number}  from Bob through again, ")
+    assert (await alice.do("accept", str(int(number) - 1))).code == 1
+    await alice.get("accept", number)
 
 
 async def test_two_friendships_become_one(friends: Friends) -> None:

@@ -14,7 +14,7 @@ from chattor_bridge.terminal.output import Output
 
 KNOCK = KnockId(bytes(16))
 NOTICES = (
-    KnockReceived(KNOCK, "Roberta", "from the choir", "singers"),
+    KnockReceived(KNOCK, "Roberta", "from the choir", "singers", 3),
     ContactAdded(PeerId(bytes(16)), KNOCK, "Roberta"),
     CodeClosed("singers", "has expired"),
 )
@@ -29,7 +29,7 @@ def told(named: bool, capsys: pytest.CaptureFixture[str]) -> list[str]:
 
 def test_a_person_at_the_terminal_is_told_who_and_what(capsys: pytest.CaptureFixture[str]) -> None:
     assert told(True, capsys) == [
-        "Roberta asks to be your friend: chattor --home /x accept 00000000",
+        "Roberta asks to be your friend: chattor --home /x accept 3",
         "    from the choir",
         "Roberta is your friend now. chattor --home /x contacts lists your friends.",
         "The friend code singers has expired.",
