@@ -11,6 +11,7 @@ import pytest
 
 from chattor_bridge.ids import PeerId
 from tests.node.puppet import Puppet
+from tests.node.renewing import Friends
 from tests.node.world import Person, World
 from tests.postgres import Databases
 
@@ -39,6 +40,11 @@ async def ben(world: World) -> Person:
 @pytest.fixture
 async def peer(anna: Person, ben: Person) -> PeerId:
     return await anna.befriend(ben)
+
+
+@pytest.fixture
+async def friends(anna: Person, ben: Person, peer: PeerId) -> Friends:
+    return anna, ben, peer
 
 
 @pytest.fixture
