@@ -198,19 +198,20 @@ class Resyncing:
             return []  # on a link that is ending, it would stand in the way of one on another
         async with self._around.store.transaction() as tx:
             contact, session = await self._locked(tx)
-            if self._attempts.under_way and x25519_public(contact.own_static) < contact.peer_static:
-                self._heard_start = True
-                if self._starting is None:
-                    raise LinkEnded("a resync is under way on another link, and counts", bye="replaced")
-                return []  # ours counts
+            ours_counts = bool(self._attempts.under_way) and x25519_public(contact.own_static) < contact.peer_static
             now = self._around.clock.now()
-            too_early = session.renewal.too_early(now)
+            too_early = not ours_counts and session.renewal.too_early(now)
             if too_early:
                 await self._refuse(tx, contact, session)
-            else:
+            elif not ours_counts:
                 said, candidate = answer(start, session, self._handshake_hash, random=self._around.random, now=now)
                 session.renewal.add_candidate(candidate.serialize())
             await self._save(tx, contact, session)
+        if ours_counts:
+            self._heard_start = True
+            if self._starting is None:
+                raise LinkEnded("a resync is under way on another link, and counts", bye="replaced")
+            return []
         if too_early:
             raise LinkEnded("the friend wants the session renewed less than a day after the last time", bye="too-soon")
         failpoint("resync-answered")
