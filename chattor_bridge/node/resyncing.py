@@ -96,6 +96,7 @@ class Resyncing:
         self._heard_start = False
         self._given_up = False
         self._answered: bytes | None = None
+        self._taken: bytes | None = None  # the session that we have put, or tried to put, in the place of the other
         self.muted = False
         self.renewed = False
 
@@ -109,6 +110,9 @@ class Resyncing:
         _check_not_over(contact)
         self.muted, self._due, self.renewed = False, None, False
         session = Session.deserialize(contact.session)
+        if session.session_id == self._taken:
+            self.muted = self.renewed = True  # it was committed, although the database could not say so
+            return contact
         if hello.session_id != session.session_id:
             candidate = _candidate(session, hello.session_id)
             if candidate is not None:
@@ -230,9 +234,10 @@ class Resyncing:
             raise MalformedData("an answer to a resync that was not started")
         async with self._around.store.transaction() as tx:
             contact, session = await self._locked(tx)
-            now = self._around.clock.now()
-            renewed = starting.finish(said, session, random=self._around.random, now=now)
-            await self._around.store.contacts.save(tx, await self._renew(tx, contact, session, renewed))
+            if session.session_id != self._taken:
+                now = self._around.clock.now()
+                renewed = starting.finish(said, session, random=self._around.random, now=now)
+                await self._around.store.contacts.save(tx, await self._renew(tx, contact, session, renewed))
         failpoint("resync-finished")
         self._starting, self.renewed = None, True
         self._attempts.under_way.discard(self)
@@ -254,6 +259,7 @@ class Resyncing:
 
     async def _renew(self, tx: Transaction, contact: Contact, old: Session, new: Session) -> Contact:
         """Put ``new`` in the place of ``old``; the contact as it is to be stored."""
+        self._taken = new.session_id
         reason = old.renewal.wanted or Reason.FRIEND
         received = self._around.store.received
         held = await received.held(tx, self._node_id, self._peer_id)

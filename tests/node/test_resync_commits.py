@@ -18,7 +18,7 @@ from tests.node.puppet import Puppet
 from tests.node.renewing import Friends, broken, cross, greet, session_of, told
 from tests.node.world import World
 
-pytestmark = pytest.mark.parametrize("committed", [False], ids=["lost"])
+pytestmark = pytest.mark.parametrize("committed", [False, True], ids=["lost", "committed"])
 
 
 def _doubt(monkeypatch: pytest.MonkeyPatch, method: str, *, committed: bool) -> list[object]:
