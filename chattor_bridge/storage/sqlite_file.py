@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from chattor_bridge.errors import ChattorError, DatabaseUnavailable, DatabaseUnusable
 from chattor_bridge.storage.key import FILE_MODE, FORBIDDEN_MODE, sync_directory
+from chattor_bridge.storage.touches import Touches
 
 COMPANIONS = ("", "-wal", "-shm")
 """The file, and what SQLite keeps beside it while it is open."""
@@ -89,6 +90,7 @@ class SqliteFile:
         self._index: int | None = None
         self._progress: _Progress | None = None
         self._written_at = 0
+        self._touches: Touches | None = None
         self._reading: int | None = None
 
     def open(self) -> None:
@@ -120,6 +122,8 @@ class SqliteFile:
         paths = [self._beside(companion) for companion in COMPANIONS]
         self._identities = {path: _identity(path.stat()) for path in paths if path.exists()}
         self._progress = None
+        with contextlib.suppress(OSError):  # then a touch is taken for a backup
+            self._touches = Touches(self.path)
 
     def require_in_place(self) -> None:
         """Raises: DatabaseUnusable when a file that was opened is not the one at its path any more, or was cut off or
@@ -151,6 +155,7 @@ class SqliteFile:
         if self._reading is None and (progress := self._look()) != self._progress:
             with contextlib.suppress(OSError):  # `require_in_place` will see why
                 self._progress, self._written_at = progress, self.path.stat().st_mtime_ns
+                self._were_touches()  # what was before counts no more
 
     def mark(self, write: Callable[[int], bool]) -> None:
         """Have ``write`` mark the database; it says whether the mark is in the file, or perhaps in the log alone.
@@ -167,6 +172,9 @@ class SqliteFile:
             if descriptor is not None:
                 os.close(descriptor)
         self._index = self._reading = self._lock = None
+        if self._touches is not None:
+            self._touches.close()
+            self._touches = None
 
     def _is_written_over(self, found: os.stat_result) -> bool:
         """Whether somebody has written to the file otherwise than by way of SQLite: it writes what the log has, or cuts
@@ -175,9 +183,15 @@ class SqliteFile:
             return True
         progress, before = self._look(), self._progress
         if before is not None and progress == before and before.carried == before.begun:
-            return found.st_mtime_ns != self._written_at
+            if found.st_mtime_ns == self._written_at:
+                return False
+            self._written_at = found.st_mtime_ns
+            return not self._were_touches()
         self.wrote()
         return False
+
+    def _were_touches(self) -> bool:
+        return self._touches is not None and self._touches.were_all()
 
     def _look(self) -> _Progress | None:
         if self._index is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import filecmp
 import os
 import shutil
@@ -18,6 +19,7 @@ import pytest
 from chattor_bridge.errors import DatabaseUnavailable, DatabaseUnusable
 from chattor_bridge.storage import Store, StoreKey, open_store
 from chattor_bridge.storage.sqlite_file import SqliteFile
+from chattor_bridge.storage.touches import Touches
 from tests.storage import records
 from tests.storage.test_sqlite import BOUND, HOLD, ROOT, size
 
@@ -124,8 +126,39 @@ class TestInUse:
         await store.start()
         assert await value(store) == "backed up"
 
-    async def test_what_is_said_of_one_whose_time_was_changed_loses_nothing(self, store: Store, path: Path) -> None:
-        """A touch looks like a backup; with the log would go what was acknowledged."""
+    async def test_one_whose_time_alone_was_changed_goes_on(self, store: Store, path: Path) -> None:
+        await records.settle(store)
+        await put(store, "acknowledged")
+        for at in ((0, 0), None):
+            os.utime(path, at)
+            assert await value(store) == "acknowledged"
+        await store.scrub()
+        os.utime(path)
+        await put(store, "later")
+        assert await value(store) == "later"
+
+    async def test_one_that_is_written_over_is_noticed_whatever_its_time_says(self, store: Store, path: Path) -> None:
+        """As a backup program does, which sets the time when it has written."""
+        await records.settle(store)
+        await put(store, "acknowledged")
+        os.utime(path)
+        with path.open("r+b", buffering=0) as other:
+            other.write(other.read(100))
+            os.utime(other.fileno(), ns=(0, 0))
+            with pytest.raises(DatabaseUnusable, match="cut off or written over"):
+                await put(store, "lost")
+
+    async def test_what_is_said_of_one_whose_time_was_changed_loses_nothing(
+        self, store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Where the kernel is not asked, a touch looks like a backup. With the log would go what was acknowledged."""
+        await store.stop()
+
+        def refuse(path: Path) -> Touches:
+            raise OSError(errno.EMFILE, path)
+
+        monkeypatch.setattr("chattor_bridge.storage.sqlite_file.Touches", refuse)
+        await store.start()
         await records.settle(store)
         await put(store, "acknowledged")
         os.utime(path, ns=(0, 0))
