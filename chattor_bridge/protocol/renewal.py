@@ -47,6 +47,14 @@ class Renewal:
         """Whether the last renewal was less than a day ago. A date in the future is a clock that was wrong."""
         return 0 <= now - self.at < RESYNC_INTERVAL
 
+    def put_right(self, now: int) -> bool:
+        """Forget a date in the future, which would count once it is reached; whether that changed the state. ``now``
+        has proved right for a day, so the renewal is older than that."""
+        ahead = self.at > now
+        if ahead:
+            self.at = 0
+        return ahead
+
     def to_list(self) -> list[object]:
         """For storage."""
         return [self.at, self.replaced, self.wanted and self.wanted.value, self.refused, *self.candidates]

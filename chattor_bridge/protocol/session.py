@@ -348,9 +348,11 @@ class Session:
 
         ``sure``: ``now`` has proved right, so a later date is that of a clock which was ahead, and becomes ``now``. Put
         back by a clock that is behind, it would have its key erased, and a message lost, once that one is put right.
+        That of a renewal is forgotten.
         """
         skipped = self._ratchet.forget_old(now, sure=sure)
-        return self.epochs.forget_old(self.received.cumulative, now, sure=sure) or skipped
+        renewal = sure and self.renewal.put_right(now)
+        return self.epochs.forget_old(self.received.cumulative, now, sure=sure) or skipped or renewal
 
     def _note(self, epoch: int, seq: int, ack: Ack | None, now: int) -> None:
         if ack is not None:

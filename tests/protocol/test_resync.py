@@ -18,6 +18,7 @@ from chattor_bridge.protocol.frames import ResyncAnswer
 from chattor_bridge.protocol.limits import MAX_RESYNC_CANDIDATES, RESYNC_INTERVAL
 from chattor_bridge.protocol.renewal import Reason, Renewal
 from chattor_bridge.protocol.resync import answer
+from chattor_bridge.protocol.session import Session
 from tests.protocol.sides import Disk, Side, sides
 from tests.protocol.sources import NOW
 
@@ -91,6 +92,18 @@ def test_one_a_day_and_a_clock_that_was_wrong_does_not_lock_out() -> None:
         False,
         False,
     ]
+
+
+def test_the_date_of_a_clock_that_was_ahead_does_not_count_when_it_is_reached() -> None:
+    session = sides()["knocker"].session
+    session.renewal.at = NOW + 10 * RESYNC_INTERVAL
+    assert session.forget_old(NOW) is False  # it may be this clock that is wrong
+    assert session.forget_old(NOW, sure=True) is True  # to be stored
+    assert session.forget_old(NOW, sure=True) is False
+    assert not Session.deserialize(session.serialize()).renewal.too_early(NOW + 10 * RESYNC_INTERVAL)
+    session.renewal.at = NOW
+    assert session.forget_old(NOW, sure=True) is False
+    assert session.renewal.too_early(NOW)
 
 
 def test_only_so_many_candidates_are_kept() -> None:
