@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 from chattor_bridge.errors import TorUnavailable
 from chattor_bridge.ids import OnionKey
 from chattor_bridge.node.patience import describe, jitter, within
-from chattor_bridge.node.ports import Publication, Stream
+from chattor_bridge.node.ports import Publication, Stream, StreamHandler
 from chattor_bridge.node.surroundings import Surroundings
 from chattor_bridge.node.views import Trouble
 
@@ -31,7 +31,7 @@ class Wanted:
 
     seed: bytes
     clients: frozenset[bytes] | None
-    handler: Callable[[Stream], Coroutine[Any, Any, None]]
+    handler: StreamHandler
     recency: int
     proof_of_work: bool = False
 
@@ -40,7 +40,7 @@ class Hostings:
     """Every onion of one node. `run` must be running for anything to happen."""
 
     def __init__(
-        self, around: Surroundings, run_stream: Callable[[Coroutine[Any, Any, None]], Awaitable[None]]
+        self, around: Surroundings, run_stream: Callable[[Callable[[], Awaitable[None]]], Awaitable[None]]
     ) -> None:
         self._around = around
         self._run_stream = run_stream
@@ -99,9 +99,9 @@ class Hostings:
         self._turn.set()
         self._turn = asyncio.Event()
 
-    async def enter(self, handler: Callable[[Stream], Coroutine[Any, Any, None]], stream: Stream) -> None:
+    async def enter(self, handler: StreamHandler, stream: Stream) -> None:
         """Answer a stream in a task of the node."""
-        await self._run_stream(handler(stream))
+        await self._run_stream(partial(handler, stream))
 
 
 class _Hosting:

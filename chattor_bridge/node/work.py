@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 from chattor_bridge.ids import KnockId, NodeId, OnionKey, PeerId
 from chattor_bridge.node.answering import LinkOnion
@@ -148,7 +147,7 @@ class NodeWork:
 
     def _greeted_by(self, peer_id: PeerId) -> None:
         if self.presence is not Here.UNKNOWN and self._group is not None:
-            self._group.create_task(self._guard(self.show_presence(peer_id)))
+            self._group.create_task(self._guard(partial(self.show_presence, peer_id)))
 
     async def woken(self) -> None:
         """The machine slept, or its clock jumped: look at every link, dial and knock now, and see what is due."""
@@ -164,7 +163,7 @@ class NodeWork:
         """Our owner has blocked or forgotten this friend: end every link, and keep no key of its onion."""
         self.friendships.part(peer_id)
         if peer_onion is not None and self._group is not None:
-            self._group.create_task(self._guard(self._around.transport.forget(peer_onion)))
+            self._group.create_task(self._guard(partial(self._around.transport.forget, peer_onion)))
         self.look_again()
         self._look_at_files()
         self.carrying.look_again()
@@ -359,17 +358,15 @@ class NodeWork:
     def _held_up(self, error: Exception, delay: float) -> None:
         self.trouble.failed(describe(error), self._around.clock.monotonic() + delay)
 
-    async def _in_own_task(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _in_own_task(self, work: Callable[[], Awaitable[None]]) -> None:
         """Run the handler of a stream in the node's task tree, for as long as the stream's own task lives."""
         if self._group is None:
-            work.close()
             return
         guarded = self._guard(work)
         try:
             task = self._group.create_task(guarded)
         except RuntimeError:  # the group is ending, and this stream with it
             guarded.close()
-            work.close()
             return
         try:
             await asyncio.wait({task})
@@ -377,9 +374,10 @@ class NodeWork:
             task.cancel()
             raise
 
-    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _guard(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Begun with in here: a task that is cancelled before its first step leaves nothing that was never awaited."""
         try:
-            await work
+            await work()
         except Exception as error:
             log.error("answering a friend or a stream failed: %s", describe(error))
 

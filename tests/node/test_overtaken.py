@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from chattor_bridge.ids import PeerId
-from chattor_bridge.node.ports import Transaction
+from chattor_bridge.node.ports import Stream, Transaction
 from chattor_bridge.node.work import NodeWork
 from tests.node.world import PATIENCE, Person
 
@@ -62,3 +63,25 @@ async def test_a_name_that_changes_just_as_the_node_has_read_it_is_the_new_one(
     await overtakes(lambda tx: node.set_profile_name(tx, "Ann"))
     await asyncio.sleep(0)  # the node goes on before us, and would have gone back to the former name
     assert node.profile_name == "Ann"
+
+
+async def test_a_stream_that_comes_just_as_the_node_stops_is_not_begun_with(
+    anna: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its task is cancelled before its first step, and Python warns of a coroutine that nobody ever awaits."""
+    begun: list[Stream] = []
+
+    async def answer(stream: Stream) -> None:
+        begun.append(stream)
+
+    async def run() -> None:
+        async with asyncio.TaskGroup() as group:
+            monkeypatch.setattr(anna.node.work, "_group", group)
+            await asyncio.sleep(0)  # the stream's task is made
+            raise asyncio.CancelledError
+
+    entering = asyncio.create_task(anna.node.work.hostings.enter(answer, Mock()))
+    with pytest.raises(asyncio.CancelledError):
+        await run()
+    await entering
+    assert begun == []

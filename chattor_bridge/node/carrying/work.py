@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from chattor_bridge.errors import Unavailable
 from chattor_bridge.ids import NodeId, OnionKey, PeerId
@@ -56,7 +56,7 @@ class CarryingWork:
         *,
         friendship: Callable[[PeerId], Friendship | None],
         wake: Callable[[PeerId], None],
-        run_stream: Callable[[Coroutine[Any, Any, None]], Awaitable[None]],
+        run_stream: Callable[[Callable[[], Awaitable[None]]], Awaitable[None]],
     ) -> None:
         """``friendship`` finds the live half of a contact; ``wake`` is called when something was put into its outbox;
         ``run_stream`` runs a stream's handler in the node's tasks."""
