@@ -12,10 +12,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from chattor_bridge.bot.request import Request
-from chattor_bridge.bot.typed_code import split_code
 from chattor_bridge.bridge.listener import Deed
 from chattor_bridge.bridge.permissions import Level
 from chattor_bridge.errors import UsageError
+from chattor_bridge.typed_code import split_code
 
 Handler = Callable[[Request], Awaitable[Deed]]
 

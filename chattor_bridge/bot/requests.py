@@ -8,7 +8,6 @@ from chattor_bridge.bot.notices import answered, from_whom
 from chattor_bridge.bot.numbers import Kind, Numbers
 from chattor_bridge.bot.parser import Command
 from chattor_bridge.bot.request import Request
-from chattor_bridge.bot.typed_code import split_code
 from chattor_bridge.bridge.content import literal
 from chattor_bridge.bridge.lane_names import owner_lane
 from chattor_bridge.bridge.listener import Deed
@@ -17,6 +16,7 @@ from chattor_bridge.ids import KnockId
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.records import KnockState
 from chattor_bridge.node.views import OutgoingInfo, RequestInfo
+from chattor_bridge.typed_code import split_code
 from chattor_bridge.wording import MANY_REQUESTS
 
 GROUP = "Contacts"

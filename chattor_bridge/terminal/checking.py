@@ -98,16 +98,26 @@ def _code(arguments: argparse.Namespace) -> None:
         check_line(arguments.label, MAX_LABEL, "the label of a code")
 
 
-def _friend_code(arguments: argparse.Namespace) -> None:
-    if arguments.code and arguments.code != ["-"]:
-        from chattor_bridge.protocol.friendcode import FriendCode  # its libraries take long to load
-
-        FriendCode.parse(" ".join(arguments.code))
-
-
 def _add(arguments: argparse.Namespace) -> None:
-    check_text(arguments.note, MAX_NOTE, "the note", allowed="\n\t")
-    _friend_code(arguments)
+    code, note = "", arguments.note
+    if arguments.code:
+        from chattor_bridge.typed_code import code_and_note  # its libraries take long to load
+
+        code, note = code_and_note(" ".join(arguments.code), note)
+    check_text(note, MAX_NOTE, "the note", allowed="\n\t")
+    _friend_code(code)
+
+
+def _pair(arguments: argparse.Namespace) -> None:
+    if arguments.code != ["-"]:
+        _friend_code(" ".join(arguments.code))
+
+
+def _friend_code(code: str) -> None:
+    if code:
+        from chattor_bridge.protocol.friendcode import FriendCode  # as above
+
+        FriendCode.parse(code)
 
 
 def _profile(arguments: argparse.Namespace) -> None:
@@ -144,7 +154,7 @@ _CHECKS: Final[dict[str, Callable[[argparse.Namespace], None]]] = {
     "place": _place,
     "code": _code,
     "add": _add,
-    "pair": _friend_code,
+    "pair": _pair,
     "profile": _profile,
     "rename": _rename,
     "note": _note,

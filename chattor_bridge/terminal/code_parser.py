@@ -57,7 +57,11 @@ def add_codes(add: Add) -> None:
         '{"request": "1d…"}',
     )
     asking.add_argument(
-        "code", nargs="*", default=[], metavar="CODE", help="the friend code; upper case and spaces do no harm"
+        "code",
+        nargs="*",
+        default=[],
+        metavar="CODE",
+        help="the friend code; upper case and spaces do no harm, and words behind it are the note",
     )
     asking.add_argument("--note", default="", help="who you are and why, 1,000 bytes at most; the owner reads it")
     add(

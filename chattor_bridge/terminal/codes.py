@@ -11,6 +11,7 @@ from chattor_bridge.terminal import arguments
 from chattor_bridge.terminal.addressing import find_code, find_request, numbered, shown_name
 from chattor_bridge.terminal.control import Answer, Done, Item, JsonObject
 from chattor_bridge.terminal.ports import TerminalStore
+from chattor_bridge.typed_code import code_and_note
 
 
 class Codes:
@@ -60,7 +61,7 @@ class Codes:
         yield Done({})
 
     async def add(self, args: JsonObject) -> AsyncGenerator[Answer, None]:
-        code, note = arguments.text(args, "code"), arguments.text(args, "note")
+        code, note = code_and_note(arguments.text(args, "code"), arguments.text(args, "note"))
         async with self._store.transaction() as tx:
             knock_id = await self._node.add(tx, code, note)
         yield Item({"request": knock_id.hex()})

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from chattor_bridge.bot.typed_code import split_code
 from chattor_bridge.node.happenings import KnockLeft
 from chattor_bridge.protocol.friendcode import FriendCode
+from chattor_bridge.typed_code import split_code
 from tests.bridge.fake_homeserver import WAIT, Room
 from tests.bridge.town import Town
 from tests.peer import Peer

@@ -13,7 +13,6 @@ from python_socks import ProxyError
 from chattor_bridge import registration
 from chattor_bridge.bot import codes, contacts, requests
 from chattor_bridge.bot.parser import Commands
-from chattor_bridge.bot.typed_code import split_code
 from chattor_bridge.bridge import actions, polls
 from chattor_bridge.bridge.attachment import Attachment, Picture
 from chattor_bridge.bridge.content import plain, reply_target, spoken
@@ -62,6 +61,7 @@ from chattor_bridge.terminal.tui.ink import DARK
 from chattor_bridge.transport.tor.listeners import choose_socks
 from chattor_bridge.transport.tor.process import Bootstrap
 from chattor_bridge.transport.tor.socks import _translated
+from chattor_bridge.typed_code import split_code
 from tests.fuzz.target import Target
 
 WIDTH = 40

@@ -438,8 +438,8 @@ async def test_codes_are_bounded_parked_and_rotated(friends: Friends) -> None:
     assert once["max_uses"] == 1
     assert once["expires"] - once["created"] == 7_200
     assert len(once["code"]) == len("chattor:") + 84
-    await bob.get("add", once["code"], "--note", "through the small door")
-    await friends.alices.saw("request", 2)
+    await bob.get("add", once["code"], "through", "the small door")
+    assert (await friends.alices.saw("request", 2))["note"] == "through the small door"
     listed = (await alice.do("code", json=False)).output
     assert "one-time, used up" in listed
 

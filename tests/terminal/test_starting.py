@@ -12,11 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from chattor_bridge.protocol.friendcode import FriendCode
 from chattor_bridge.terminal.app import main
 from chattor_bridge.terminal.commands import ask_back
 from chattor_bridge.terminal.exits import MEANINGS, CommandError, Exit
 from chattor_bridge.terminal.parser import parse
+from tests.protocol.sources import onion_key
 from tests.terminal.resident import PROGRAM, WAIT, Resident
+
+CODE = FriendCode(onion_key("door")).encode()
 
 
 @pytest.fixture
@@ -237,6 +241,8 @@ def test_what_every_command_takes_its_actions_take_too(action: tuple[str, str], 
         (["place", "1", "0", "0", "--name", "\a"], Exit.REFUSED, "control characters"),
         (["add", "chattor:nonsense"], Exit.REFUSED, "friend code"),
         (["add", "chattor:nonsense", "--note", "x" * 1001], Exit.REFUSED, "it may have 1000"),
+        (["add", CODE, "hello", "--note", "it's me"], Exit.REFUSED, "leave one of them out"),
+        (["add", CODE, "x" * 1001], Exit.REFUSED, "it may have 1000"),
         (["pair", "chattor:nonsense"], Exit.REFUSED, "friend code"),
         (["code", "new", "x" * 65], Exit.REFUSED, "the label of a code"),
         (["profile", ""], Exit.REFUSED, "a profile name cannot be empty"),

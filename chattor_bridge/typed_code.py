@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from chattor_bridge.errors import FriendCodeError
+from chattor_bridge.errors import FriendCodeError, UsageError
 from chattor_bridge.protocol.friendcode import FriendCode
 
 LENGTHS: Final = (84, 58)
@@ -27,6 +27,17 @@ def split_code(text: str) -> tuple[str, str] | None:
     if longer is not None and (shorter is None or _is_code(longer[1])):
         return longer[1].strip(), longer[2].strip()
     return None if shorter is None else (shorter[1].strip(), shorter[2].strip())
+
+
+def code_and_note(typed: str, note: str) -> tuple[str, str]:
+    """A friend code, and the note that goes with it: ``note``, or the words that were typed behind the code.
+
+    Raises: UsageError when there are both.
+    """
+    code, words = split_code(typed) or (typed, "")
+    if words and note:
+        raise UsageError("there are words behind the friend code, and a note as well: leave one of them out")
+    return code, words or note
 
 
 def _is_code(text: str) -> bool:
