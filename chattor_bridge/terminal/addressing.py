@@ -32,22 +32,25 @@ def shown_name(number: int, contact: ContactInfo) -> str:
     return contact.alias or contact.name or f"contact {number}"
 
 
-def find_contact(contacts: Sequence[ContactInfo], word: str) -> tuple[int, ContactInfo]:
-    """The contact that ``word`` means: its number, its alias or its name, the first of these that fits any.
+def find_contact(contacts: Sequence[ContactInfo], word: str, *, whole: bool = False) -> tuple[int, ContactInfo]:
+    """The contact that ``word`` means: its number, its alias, its name, or unless the ``whole`` of it is wanted the
+    first words of either; the first of these that fits any.
 
-    Raises: NotFound, UsageError when several share the name.
+    Raises: NotFound, UsageError when several fit.
     """
     everyone = numbered(contacts)
     found = None
     if _is_number(word):
         found = next((one for one in everyone if str(one[0]) == word), None)
     else:
-        found = _first_fit(
-            everyone, word, [lambda one: one[1].alias, lambda one: one[1].name], lambda one: f"number {one[0]}"
-        )
+        names: list[Callable[[tuple[int, ContactInfo]], str]] = [lambda one: one[1].alias, lambda one: one[1].name]
+        found = _first_fit(everyone, word, names, lambda one: f"number {one[0]}")
+        if found is None and not whole:
+            found = _begun(everyone, word, names, lambda one: f"number {one[0]}")
     if found is None:
         unnamed = not all(contact.alias or contact.name for contact in contacts)
-        raise NotFound(f"no such contact: see `chattor contacts`{YET_UNNAMED if unnamed else ''}")
+        how = ", and say its number or its whole name" if whole else ""
+        raise NotFound(f"no such contact: see `chattor contacts`{how}{YET_UNNAMED if unnamed else ''}")
     return found
 
 
@@ -113,12 +116,25 @@ def _first_fit(
     wanted = _folded(word)
     for name in names:
         found = [thing for thing in things if wanted and _folded(name(thing)) == wanted]
-        if len(found) > 1:
-            choices = ", ".join(otherwise(thing) for thing in found)
-            raise UsageError(f"{len(found)} have this name: say which one by {choices}")
         if found:
-            return found[0]
+            return _only(found, "have this name", otherwise)
     return None
+
+
+def _begun(
+    things: Sequence[T], word: str, names: Sequence[Callable[[T], str]], otherwise: Callable[[T], str]
+) -> T | None:
+    """The one of which a name, of whichever kind, begins with these words: some end in what nobody can type."""
+    wanted = _folded(word).split()
+    found = [thing for thing in things if any(_folded(name(thing)).split()[: len(wanted)] == wanted for name in names)]
+    return _only(found, "have names that begin so", otherwise) if found and wanted else None
+
+
+def _only(found: Sequence[T], share: str, otherwise: Callable[[T], str]) -> T:
+    if len(found) > 1:
+        choices = ", ".join(otherwise(thing) for thing in found)
+        raise UsageError(f"{len(found)} {share}: say which one by {choices}")
+    return found[0]
 
 
 def _folded(name: str) -> str:

@@ -67,7 +67,7 @@ class Friends:
                 await self._node.retire_all(tx)
             ended = [one for one in numbered(contacts) if not one[1].retired]
         else:
-            ended = [find_contact(contacts, arguments.text(args, "contact"))]
+            ended = [find_contact(contacts, arguments.text(args, "contact"), whole=True)]
             async with self._store.transaction() as tx:
                 await self._node.retire(tx, ended[0][1].peer_id)
         for number, contact in ended:
@@ -75,7 +75,7 @@ class Friends:
         yield Done({})
 
     async def forget(self, args: JsonObject) -> AsyncGenerator[Answer, None]:
-        number, contact = find_contact(await self._node.contacts(), arguments.text(args, "contact"))
+        number, contact = find_contact(await self._node.contacts(), arguments.text(args, "contact"), whole=True)
         async with self._store.transaction() as tx:
             await self._node.forget(tx, contact.peer_id)
             await self._store.history.erase(tx, self._node.node_id, contact.peer_id)

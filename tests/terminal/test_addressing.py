@@ -87,6 +87,44 @@ def test_a_number_stays_with_its_friend_when_another_is_forgotten() -> None:
     assert numbered(everyone[1:]) == [(2, everyone[1]), (3, everyone[2])]
 
 
+FISH = [
+    contact(1, "Bob 🐟 from the lake"),
+    contact(2, "Alice Ash", alias="Al"),
+    contact(3, "Alice Elm"),
+    contact(4, "Al"),
+]
+
+
+@pytest.mark.parametrize(
+    ("word", "number"),
+    [("Bob", 1), ("bob  🐟", 1), ("ALICE ash", 2), ("al", 2), ("alice elm", 3)],
+)
+def test_the_first_words_of_a_name_are_enough_where_no_other_begins_so(word: str, number: int) -> None:
+    assert find_contact(FISH, word)[0] == number
+
+
+def test_where_two_names_begin_so_the_numbers_are_said() -> None:
+    with pytest.raises(UsageError, match=r"2 have names that begin so: say which one by number 2, number 3"):
+        find_contact(FISH, "alice")
+
+
+@pytest.mark.parametrize("word", ["B", "Bo", "Bob 🐟 from the lak", "🐟", "Bob the", "Bob 🐟 from the lake district"])
+def test_a_part_of_a_word_is_not_enough(word: str) -> None:
+    with pytest.raises(NotFound):
+        find_contact(FISH, word)
+
+
+def test_what_cannot_be_undone_wants_the_whole_name_or_label() -> None:
+    """Said a second time, it would be done to the next whose name begins so."""
+    with pytest.raises(NotFound, match="whole name"):
+        find_contact(FISH, "Bob", whole=True)
+    assert find_contact(FISH, "Bob 🐟 from the lake", whole=True)[0] == 1
+    with pytest.raises(NotFound, match="no such request"):
+        find_request([request(1, "abcd", "Bob the stranger")], "Bob")
+    with pytest.raises(NotFound, match="no such friend code"):
+        find_code([code("aa00", "work at home")], "work")
+
+
 def test_what_a_contact_is_called() -> None:
     assert shown_name(2, contact(2, "Alice", alias="Al")) == "Al"
     assert shown_name(2, contact(2, "Alice")) == "Alice"
