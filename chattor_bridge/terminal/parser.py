@@ -32,8 +32,9 @@ first steps:
 
 _EPILOGUE = """\
 names:
-  A contact is meant by its number in "chattor contacts", by your own alias for it, or by its name. A name that two
-  contacts share is refused: use the number. A request or a friend code is meant by its short id, its name or its label.
+  A contact is meant by its number in "chattor contacts", by your own alias for it, or by its name; the first words of
+  these are enough where no other begins so, but not to end a friendship. A name that two contacts share is refused: use
+  the number. A request is meant by its number or its name, a friend code by its short id or its label.
 
 for scripts:
   With --json every command writes one JSON object a line to standard output, in ASCII, and errors as
