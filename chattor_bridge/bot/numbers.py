@@ -83,14 +83,15 @@ class Numbers:
         *,
         ident: Callable[[Thing], bytes],
         names: Callable[[Thing], Sequence[str]],
+        besides: Sequence[Thing] = (),
     ) -> Thing:
-        """The one of ``things`` (all there are of this kind) that is meant: by number, by name, or by the beginning of
-        a name, in any case.
+        """The one of ``things`` that is meant: by number, by name, or by the beginning of a name, in any case. With
+        those ``besides``, which keep their numbers and are not meant, these are all there are of this kind.
 
         Raises: UsageError when it is none of them, or more than one.
         """
         wanted = reference.strip().lstrip("#")
-        numbers = await self.of(tx, node_id, kind, [ident(thing) for thing in things])
+        numbers = await self.of(tx, node_id, kind, [ident(thing) for thing in (*things, *besides)])
         for thing in things:
             if wanted == str(numbers[ident(thing)]):
                 return thing

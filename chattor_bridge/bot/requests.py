@@ -76,17 +76,16 @@ async def list_requests(request: Request) -> Deed:
     async def deed(tx: Transaction) -> None:
         numbers = Numbers(request.desk.store)
         text = []
+        of = await numbers.of(tx, node.node_id, Kind.REQUEST, [item.knock_id for item in (*waiting, *blocked)])
         if waiting:
-            of = await numbers.of(tx, node.node_id, Kind.REQUEST, [item.knock_id for item in waiting])
             lines = [f"- **{of[item.knock_id]}** {_line(item, many=len(waiting) >= MANY_REQUESTS)}" for item in waiting]
             await node.see_requests(tx, [item.knock_id for item in waiting])
             text.append("Waiting for your answer (`accept 1`, `ignore 1`):\n\n" + "\n".join(lines))
         if ours:
-            of = await numbers.of(tx, node.node_id, Kind.KNOCK, [item.knock_id for item in ours])
-            lines = [f"- your request {of[item.knock_id]}: {_own_line(item)}" for item in ours]
+            ours_of = await numbers.of(tx, node.node_id, Kind.KNOCK, [item.knock_id for item in ours])
+            lines = [f"- your request {ours_of[item.knock_id]}: {_own_line(item)}" for item in ours]
             text.append("Yours to others:\n\n" + "\n".join(lines))
         if blocked:
-            of = await numbers.of(tx, node.node_id, Kind.REQUEST, [item.knock_id for item in blocked])
             lines = [f"- **{of[item.knock_id]}** **{from_whom(item.name)}**" for item in blocked]
             text.append("Blocked (`unblock request 1`):\n\n" + "\n".join(lines))
         await request.answer(tx, "\n\n".join(text) or "There are no contact requests.")
@@ -129,12 +128,12 @@ async def block_request(request: Request) -> Deed:
 
 async def unblock_request(request: Request) -> Deed:
     node = request.node
-    blocked = await node.requests(blocked=True)
+    waiting, blocked = await node.requests(), await node.requests(blocked=True)
     if not request.rest:
         raise UsageError("Say which request: unblock request 1. requests shows the numbers.")
 
     async def deed(tx: Transaction) -> None:
-        item = await _by_word(tx, request, blocked)
+        item = await _by_word(tx, request, blocked, waiting)
         await node.unblock_request(tx, item.knock_id)
         await request.answer(
             tx, f"The request of **{from_whom(item.name)}** is not blocked any more. You can still accept it."
@@ -143,7 +142,9 @@ async def unblock_request(request: Request) -> Deed:
     return deed
 
 
-async def _by_word(tx: Transaction, request: Request, items: Sequence[RequestInfo]) -> RequestInfo:
+async def _by_word(
+    tx: Transaction, request: Request, items: Sequence[RequestInfo], besides: Sequence[RequestInfo]
+) -> RequestInfo:
     return await Numbers(request.desk.store).find(
         tx,
         request.node.node_id,
@@ -152,6 +153,7 @@ async def _by_word(tx: Transaction, request: Request, items: Sequence[RequestInf
         items,
         ident=lambda item: item.knock_id,
         names=lambda item: (item.name,),
+        besides=besides,
     )
 
 
@@ -179,11 +181,11 @@ async def _with_request(
 ) -> Deed:
     """Find the request that is meant: by number or name, by the notice that is replied to, or the only one."""
     node = request.node
-    waiting = await node.requests()
+    waiting, blocked = await node.requests(), await node.requests(blocked=True)
 
     async def find(tx: Transaction) -> RequestInfo:
         if request.rest:
-            return await _by_word(tx, request, waiting)
+            return await _by_word(tx, request, waiting, blocked)
         if request.heard.reply_to is not None:
             notice = await request.desk.store.knock_notices.by_matrix_event(tx, request.heard.reply_to)
             if notice is None and await request.desk.voice.is_under_way(tx, owner_lane(request.owner)):

@@ -160,6 +160,21 @@ async def test_among_several_requests_one_has_to_be_named(town: Town, friend: Pe
         await friend.friend(WAIT)
 
 
+async def test_a_blocked_request_takes_no_number_away(town: Town, friend: Peer) -> None:
+    room, _notice_of_bob = await _knocked(town, friend)
+    node = town.bridge.host.nodes()[0]
+    async with chattor_friend(town.directory, town.network, "Zoe") as zoe:
+        await zoe.add((await node.codes())[0].code)
+        await town.homeserver.until(lambda: any("Zoe" in body for body in room.bodies(BOT)))
+        assert "of **Zoe**" in await town.ask(room, "block request Zoe")
+        listed = await town.ask(room, "requests")
+        assert re.findall(r"^- \*\*(\d)\*\* \*\*(\w+)", listed, re.MULTILINE) == [("1", "Bob"), ("2", "Zoe")]
+        assert await town.ask(room, "requests") == listed
+        assert "of **Zoe**" in await town.ask(room, "unblock request 2")
+        await town.ask(room, "accept 1")
+        await friend.friend(WAIT)
+
+
 async def test_what_was_listed_is_seen_and_many_show_their_effort(town: Town, friend: Peer) -> None:
     room, _ = await _knocked(town, friend)
     node, store = town.bridge.host.nodes()[0], town.store
