@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
-from chattor_bridge.bot.numbers import Kind, Numbers
+from chattor_bridge.bot.numbers import Kind, Numbers, is_number
 from chattor_bridge.bot.request import Request
 from chattor_bridge.bridge.content import literal
 from chattor_bridge.bridge.look import NAMELESS
@@ -26,7 +27,8 @@ async def only(request: Request, tx: Transaction, contacts: Sequence[ContactInfo
 async def meant(
     request: Request, tx: Transaction, contacts: Sequence[ContactInfo], missing: str
 ) -> tuple[ContactInfo, str]:
-    """Which contact, and what was said after it: in a conversation its friend, elsewhere the first word.
+    """Which contact, and what was said after it: in a conversation its friend, elsewhere the whole name or number that
+    was typed first, or the first word.
 
     Raises: UsageError, saying ``missing`` when there is no word; NotFound.
     """
@@ -36,10 +38,10 @@ async def meant(
         if contact is None:
             raise NotFound("the friend of this conversation is not among your contacts any more")
         return contact, request.rest
-    reference, _, rest = request.rest.partition(" ")
-    if not reference:
+    if not request.rest:
         raise UsageError(missing)
-    return await by_word(request, tx, contacts, reference), rest.strip()
+    end = _end_of_name(request.rest, contacts)
+    return await by_word(request, tx, contacts, request.rest[:end]), request.rest[end:].strip()
 
 
 async def by_word(request: Request, tx: Transaction, contacts: Sequence[ContactInfo], word: str) -> ContactInfo:
@@ -53,6 +55,17 @@ async def by_word(request: Request, tx: Transaction, contacts: Sequence[ContactI
         ident=lambda contact: contact.peer_id,
         names=lambda contact: (contact.alias, contact.name),
     )
+
+
+def _end_of_name(text: str, contacts: Sequence[ContactInfo]) -> int:
+    """Where the longest name of a contact ends with which this begins, or else the first word, as a number always does:
+    no contact can change what it means by what it calls itself."""
+    words = [(word[0].casefold(), word.end()) for word in re.finditer(r"\S+", text)]
+    names = {tuple(name.casefold().split()) for contact in contacts for name in (contact.alias, contact.name)}
+    for count in range(0 if is_number(text.split()[0]) else max(map(len, names), default=0), 1, -1):
+        if tuple(word for word, _ in words[:count]) in names:
+            return words[count - 1][1]
+    return words[0][1]
 
 
 def called(contact: ContactInfo) -> str:

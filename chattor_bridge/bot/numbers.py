@@ -7,6 +7,7 @@ and after another one was answered.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Final, TypeVar
@@ -43,6 +44,9 @@ _LISTED_BY: Final = {
     Kind.PARKED: "parked",
     Kind.FILE: "files",
 }
+
+
+_NUMBER: Final = re.compile("#*[0-9]+")
 
 
 class Numbers:
@@ -95,7 +99,8 @@ class Numbers:
         for thing in things:
             if wanted == str(numbers[ident(thing)]):
                 return thing
-        folded = wanted.casefold()
+        # of all but codes it is others who choose the name, and none shall take the number of another for it
+        folded = "" if is_number(wanted) and kind is not Kind.CODE else wanted.casefold()
         exact = [thing for thing in things if folded in (name.casefold() for name in names(thing) if name)]
         begun = [thing for thing in things if any(name.casefold().startswith(folded) for name in names(thing) if name)]
         found = exact or begun
@@ -116,6 +121,11 @@ class Numbers:
 
     async def _write(self, tx: Transaction, node_id: NodeId, kind: Kind, series: _Series) -> None:
         await self._store.set_setting(tx, _name(node_id, kind), json.dumps({"last": series.last, "of": series.of}))
+
+
+def is_number(word: str) -> bool:
+    """Whether it is a number and nothing else."""
+    return _NUMBER.fullmatch(word) is not None
 
 
 class _Series:

@@ -10,7 +10,7 @@ import pytest
 
 from chattor_bridge.protocol.friendcode import FriendCode
 from tests.bridge.fake_homeserver import BOT, WAIT, Room
-from tests.bridge.town import ALICE, FRIEND_NAME, Town, code_in
+from tests.bridge.town import ALICE, FRIEND_NAME, Town, chattor_friend, code_in
 from tests.peer import Peer
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -135,6 +135,28 @@ async def test_contacts_and_rename(town: Town, friend: Peer) -> None:
     listed = await town.ask(room, "contacts")
     assert "Ada the First" in listed
     assert FRIEND_NAME in listed
+
+
+async def test_a_name_of_several_words_means_its_contact(town: Town) -> None:
+    async with chattor_friend(town.directory, town.network, "Bob 🐟") as bob:
+        await town.befriend(bob)
+        room = next(iter(town.homeserver.rooms.values()))
+        await town.idle()
+        assert "**Bob 🐟** cannot reach you" in await town.ask(room, "block Bob 🐟")
+        assert "**Bob 🐟** can reach you" in await town.ask(room, "unblock bob")
+        assert "called **Carl** now" in await town.ask(room, "rename Bob 🐟 Carl")
+        assert "If you are sure" in await town.ask(room, "forget Bob 🐟")
+        assert "is forgotten" in await town.ask(room, "forget Bob 🐟 yes")
+
+
+async def test_a_contact_cannot_take_a_number_for_its_name(town: Town) -> None:
+    async with chattor_friend(town.directory, town.network, "2 yes") as liar:
+        await town.befriend(liar)
+        room = next(iter(town.homeserver.rooms.values()))
+        await town.idle()
+        assert "no such contact" in await town.ask(room, "forget 2 yes")
+        assert "no such contact" in await town.ask(room, "block 2")
+        assert len(await town.bridge.host.nodes()[0].contacts()) == 1
 
 
 async def test_profile_shows_and_changes_the_name(town: Town, friend: Peer) -> None:
