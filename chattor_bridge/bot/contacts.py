@@ -10,6 +10,7 @@ from chattor_bridge.bot.requests import block_request
 from chattor_bridge.bridge.content import literal
 from chattor_bridge.bridge.listener import Deed
 from chattor_bridge.bridge.look import NAMELESS
+from chattor_bridge.counting import counted
 from chattor_bridge.durations import timer_in_words
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.views import ContactInfo, Verification
@@ -171,11 +172,11 @@ async def retire(request: Request) -> Deed:
             )
 
         async def everything(tx: Transaction) -> None:
-            ended = await node.retire_all(tx)
+            ended = counted(await node.retire_all(tx), "friendship is", "friendships are")
             await request.answer(
                 tx,
-                f"{ended} friendships are ended, and your friend codes taken back. Make new ones with `code new`, and "
-                "hand them out in person or by voice.",
+                f"{ended} ended, and your friend codes taken back. Make new ones with `code new`, and hand them out in "
+                "person or by voice.",
             )
 
         return everything

@@ -121,6 +121,6 @@ async def test_everything_is_retired(town: Town, friend: Peer) -> None:
     ]
     await town.ask(management, "code new friends")
     assert "every contact" in await town.ask(management, "retire all")
-    assert "1 friendships are ended" in await town.ask(management, "retire all yes")
+    assert "1 friendship is ended" in await town.ask(management, "retire all yes")
     assert ", ended" in await town.ask(management, "contacts")
     assert await town.bridge.host.nodes()[0].codes() == []
