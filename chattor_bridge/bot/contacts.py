@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from chattor_bridge.bot.addressing import by_word, called, meant, only
 from chattor_bridge.bot.numbers import Kind, Numbers
 from chattor_bridge.bot.parser import Command
@@ -12,6 +14,7 @@ from chattor_bridge.bridge.listener import Deed
 from chattor_bridge.bridge.look import NAMELESS
 from chattor_bridge.counting import counted
 from chattor_bridge.durations import timer_in_words
+from chattor_bridge.errors import UsageError
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.views import ContactInfo, Verification
 from chattor_bridge.protocol.signals import Here
@@ -64,12 +67,25 @@ async def rename(request: Request) -> Deed:
         contact, alias = await meant(
             request, tx, contacts, "Say which contact, and the new name: rename 1 Ada. contacts shows the numbers."
         )
+        if request.heard.portal is not None and alias:
+            await _refuse_number(request, tx, contacts, alias.split()[0].lstrip("#"))
         await node.rename(tx, contact.peer_id, alias)
         shown = literal(alias or contact.name or NAMELESS)
         tail = "Only you see this name." if alias else "That is the name they give themselves."
         await request.answer(tx, f"This contact is called **{shown}** now. {tail}")
 
     return deed
+
+
+async def _refuse_number(request: Request, tx: Transaction, contacts: Sequence[ContactInfo], word: str) -> None:
+    """Raises: UsageError when this is the number of a contact, where none is asked for."""
+    ids = [contact.peer_id for contact in contacts]
+    numbers = await Numbers(request.desk.store).of(tx, request.node.node_id, Kind.CONTACT, ids)
+    if word in map(str, numbers.values()):
+        raise UsageError(
+            f"{word} is the number of a contact, and here rename is about the friend of this conversation. Write "
+            f"!chattor rename and the name alone, or rename {word} and the name in the chat with me."
+        )
 
 
 async def resync(request: Request) -> Deed:

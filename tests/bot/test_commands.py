@@ -137,6 +137,19 @@ async def test_contacts_and_rename(town: Town, friend: Peer) -> None:
     assert FRIEND_NAME in listed
 
 
+async def test_a_number_in_a_conversation_is_no_part_of_a_new_name(town: Town, friend: Peer) -> None:
+    portal = await town.befriend(friend)
+    room = next(room for room in town.homeserver.rooms.values() if room is not portal)
+    for typed in ("1 Ada", "#1 Ada", "1"):
+        answer = await town.ask(portal, f"!chattor rename {typed}")
+        assert answer == (
+            "⚠ 1 is the number of a contact, and here rename is about the friend of this conversation. Write "
+            "!chattor rename and the name alone, or rename 1 and the name in the chat with me."
+        )
+    assert "called **7 of 9** now" in await town.ask(portal, "!chattor rename 7 of 9")
+    assert "called **1 Ada** now" in await town.ask(room, "rename 1 1 Ada")
+
+
 async def test_a_name_of_several_words_means_its_contact(town: Town) -> None:
     async with chattor_friend(town.directory, town.network, "Bob 🐟") as bob:
         await town.befriend(bob)
