@@ -21,7 +21,7 @@ DAY = 86_400
 
 TOO_MUCH = (
     "[Removed here: the oldest {count} of this friend, for it has said more than this program keeps. If it "
-    "floods you, `chattor block` or `chattor forget` ends that]"
+    "floods you, `chattor block NAME` or `chattor forget NAME` ends that]"
 )
 
 log = logging.getLogger(__name__)
@@ -73,5 +73,6 @@ class Forgetting:
                 TOO_MUCH.format(count=counted(count, "message")),
                 sent_at=now,
                 stored_at=now,
+                kind="note",
             )
             tx.after_commit(lambda: self._bell.ring(Changed.EVERYTHING))

@@ -43,7 +43,7 @@ async def follow(arguments: argparse.Namespace, home: Home, output: Output) -> N
 async def watch(_arguments: argparse.Namespace, home: Home, output: Output) -> None:
     async with aclosing(ask(home, "watch")) as answers:
         async for answer in answers:
-            output.show(answer.fields, *_change_lines(answer.fields))
+            output.show(answer.fields, *_change_lines(answer.fields, home))
 
 
 async def _show_messages(answers: AsyncGenerator[Answer, None], home: Home, output: Output, *, receipts: bool) -> None:
@@ -64,7 +64,7 @@ async def _show_messages(answers: AsyncGenerator[Answer, None], home: Home, outp
                     break
                 coming = asyncio.ensure_future(anext(answers, None))
                 message = answer.fields
-                output.show(message, *message_lines(message))
+                output.show(message, *message_lines(message, home))
                 if receipts and message["state"] == "received":
                     shown.append({"peer": message["peer"], "event_id": message["event_id"]})
         finally:
@@ -82,10 +82,10 @@ async def _comes_at_once(coming: asyncio.Future[Answer | None]) -> bool:
     return coming.done()
 
 
-def _change_lines(change: JsonObject) -> list[str]:
+def _change_lines(change: JsonObject, home: Home) -> list[str]:
     match change["change"]:
         case "message":
-            return message_lines(change["message"])
+            return message_lines(change["message"], home)
         case "contact":
             return table([contact_row(change["contact"])])
         case "gone":

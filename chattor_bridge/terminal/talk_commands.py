@@ -90,15 +90,15 @@ async def place(arguments: argparse.Namespace, home: Home, output: Output) -> No
     output.show(items[0], "Sent.")
 
 
-def message_lines(message: JsonObject) -> list[str]:
-    """A message for a person."""
+def message_lines(message: JsonObject, home: Home) -> list[str]:
+    """A message for a person, who types commands for this home."""
     # a friend's line begins with its number, which it cannot choose: its name may be "you to Anna [delivered]"
     name = neutralised(message["name"])
     who = f"you to {name}" if message["sent"] else f"{message['contact']} {name}"
     by = f" by {message['carriers']}" if message["state"] == "carried" else ""
     state = f" [{message['state']}{by}]" if message["sent"] else ""
     marks = _marks(message)
-    lines = [f"{local_time(message['time'])} #{message['order']}  {who}{state}{marks}: {_said(message)}"]
+    lines = [f"{local_time(message['time'])} #{message['order']}  {who}{state}{marks}: {_said(message, home)}"]
     if "poll" in message:
         lines += _poll_lines(message["poll"], name)
     if "reactions" in message:
@@ -130,11 +130,13 @@ def _quoted(message: JsonObject) -> str:
     return f"#{message['order']}" + (" (taken back)" if message["deleted"] else f" “{text}”")
 
 
-def _said(message: JsonObject) -> str:
+def _said(message: JsonObject, home: Home) -> str:
     if "deleted" in message:
         return "[taken back]"
     text = neutralised_lines(message["text"])
     match message["kind"]:
+        case "note":
+            return neutralised_lines(home.named(message["text"]))
         case "emote":
             return f"* {text}"
         case "edit":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from chattor_bridge.bridge.content import literal
 from chattor_bridge.ids import PeerId
 from chattor_bridge.node.names import MAX_MARKS, presentable, resemble, told_apart
+from chattor_bridge.terminal.home import Home
 from chattor_bridge.terminal.output import neutralised
 from chattor_bridge.terminal.talk_commands import message_lines
 
@@ -72,12 +74,13 @@ def test_accents_piled_up_on_a_terminal_are_written_out() -> None:
 
 def test_no_name_makes_a_line_of_another_on_a_terminal() -> None:
     """A line of a friend begins with its number, and one of ours with a word."""
+    home = Home(Path("/x"))
     message = {"contact": 3, "sent": False, "state": "received", "time": 0, "text": "yes", "order": 9, "kind": "text"}
     for name in ("you to Anna [delivered]", "Anna: I owe you", "\x1b[1A\x1b[2KAnna", "2 Anna"):
-        (line,) = message_lines({**message, "name": name})
+        (line,) = message_lines({**message, "name": name}, home)
         assert line.split("  ", 1)[1].startswith("3 ")
         assert line.isprintable()
-    (ours,) = message_lines({**message, "name": "Anna", "sent": True, "state": "delivered"})
+    (ours,) = message_lines({**message, "name": "Anna", "sent": True, "state": "delivered"}, home)
     assert ours.endswith("  you to Anna [delivered]: yes")
 
 

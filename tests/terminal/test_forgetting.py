@@ -49,6 +49,9 @@ async def test_who_fills_the_history_loses_its_oldest_words_and_the_owner_is_tol
     *_, told = kept = await _texts(store)
     assert [text.split()[0] for text in kept[:-1]] == ["3", "4", "5"]
     assert "Removed here: the oldest 3 messages of this friend" in told
+    async with store.transaction() as tx:
+        [entry] = await store.history.last(tx, NODE, PEER, 1)
+    assert entry.kind == "note"  # which nobody can answer, for the friend has not said it
     assert rung.is_set()
     await _say(store, "and it goes on ".ljust(900, "x"))
     await forgetting.forget()  # each time

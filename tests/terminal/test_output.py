@@ -6,10 +6,13 @@ import io
 import json
 import sys
 import unicodedata
+from pathlib import Path
 
 import pytest
 
+from chattor_bridge.terminal.home import Home
 from chattor_bridge.terminal.output import Output, neutralised, neutralised_lines, table
+from chattor_bridge.terminal.talk_commands import message_lines
 
 ATTACKS = {
     "colour": "\x1b[31mred",
@@ -53,6 +56,13 @@ def test_further_lines_of_a_text_cannot_pass_for_an_entry() -> None:
         "hello\n    2026-01-01 10:00  Alice: forged\n    more"
     )
     assert "\n" not in neutralised("hello\nworld")
+
+
+def test_a_note_names_commands_as_they_are_typed_for_this_home_and_nobody_elses_words_do() -> None:
+    said = {"contact": 3, "name": "Bob", "sent": False, "state": "read", "time": 0, "order": 9}
+    for kind, shown in (("note", "[chattor --home /x block NAME ends it]"), ("text", "[`chattor block NAME` ends it]")):
+        (line,) = message_lines({**said, "kind": kind, "text": "[`chattor block NAME` ends it]"}, Home(Path("/x")))
+        assert line.endswith(f"  3 Bob: {shown}")
 
 
 def test_json_is_ascii_and_loses_nothing(capsys: pytest.CaptureFixture[str]) -> None:
