@@ -17,7 +17,7 @@ from types import MappingProxyType
 from urllib.parse import quote, urlsplit
 
 from chattor_bridge.errors import ConfigError
-from chattor_bridge.ids import MatrixUserId
+from chattor_bridge.ids import GHOST_PREFIX, MatrixUserId
 from chattor_bridge.options import Options, Section
 
 SERVER_NAME = r"(?:[A-Za-z0-9.-]{1,230}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?"
@@ -36,10 +36,6 @@ TORRC_LINE = r"[^\r\n]{1,1000}"
 
 CONTROL_ADDRESS = r"unix:/[^\s\"]+|(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}"
 MODES = ("managed", "external")
-
-GHOST_PREFIX = "chattor_"
-"""Localparts of ghosts begin so; the bot must stay outside that namespace."""
-
 
 MAX_SHELVES = 16
 MAX_SHELF_BLOCKS = 128

@@ -32,6 +32,9 @@ ShelfId = NewType("ShelfId", bytes)
 OnionKey = NewType("OnionKey", bytes)
 """The Ed25519 public key of a v3 onion service, 32 bytes: what an address encodes. Secret."""
 
+GHOST_PREFIX = "chattor_"
+"""Localparts of ghosts, the Matrix users who stand for friends, begin so: the registration reserves them."""
+
 MatrixUserId = NewType("MatrixUserId", str)
 MatrixRoomId = NewType("MatrixRoomId", str)
 MatrixEventId = NewType("MatrixEventId", str)

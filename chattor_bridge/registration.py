@@ -18,8 +18,9 @@ from pathlib import Path
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from chattor_bridge.config import GHOST_PREFIX, LOCALPART, SERVER_NAME
+from chattor_bridge.config import LOCALPART, SERVER_NAME
 from chattor_bridge.errors import ConfigError
+from chattor_bridge.ids import GHOST_PREFIX
 
 APPSERVICE_ID = "chattor-bridge"
 

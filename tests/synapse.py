@@ -17,8 +17,7 @@ import pytest
 import pytest_asyncio
 
 from chattor_bridge import registration
-from chattor_bridge.bridge.ghosts import GHOST_PREFIX
-from chattor_bridge.ids import MatrixUserId
+from chattor_bridge.ids import GHOST_PREFIX, MatrixUserId
 from chattor_bridge.matrix.settings import MatrixSettings
 from chattor_bridge.ops.ports import free_port
 from chattor_bridge.ops.synapse import Synapse, ensure_synapse

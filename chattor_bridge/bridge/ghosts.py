@@ -10,10 +10,7 @@ import base64
 import hashlib
 import hmac
 
-from chattor_bridge.ids import EventId, MatrixRoomId, MatrixUserId, PeerId
-
-GHOST_PREFIX = "chattor_"
-"""Localparts of ghosts begin so; the registration reserves them."""
+from chattor_bridge.ids import GHOST_PREFIX, EventId, MatrixRoomId, MatrixUserId, PeerId
 
 GHOST_HASH_BYTES = 20
 """160 bits: no two ghosts ever meet, and 32 letters keep the id short. A multiple of 5, so base32 needs no padding."""

@@ -356,8 +356,10 @@ class Node(Codes, Parting, Disclosure, Disappearing):
         """Say something to a friend: sealed and in the outbox when ``tx`` is committed, delivered when it can be.
 
         ``event_id`` is drawn and ``time`` (seconds since the epoch) is now unless given; ``reply`` is what it answers,
-        ``thread`` the first event of its thread. Raises: NotFound; LimitReached when too much
-        waits for this friend or the event is too large; UsageError when it is no valid event.
+        ``thread`` the first event of its thread.
+
+        Raises: NotFound; LimitReached when too much waits for this friend or the event is too large; UsageError when
+        it is no valid event.
         """
         event = self.work.mailbox.event(body, event_id, time, reply, thread)
         await self.work.mailbox.send(tx, peer_id, event)

@@ -167,8 +167,7 @@ class Event:
     ``time`` is the sender's clock in whole seconds since the epoch: shown, never used for ordering. ``critical`` says
     that a reader who does not know the type must not act as if it had not been said. ``reply`` is the event that this
     one answers, ``thread`` the first event of the thread it belongs to. ``expires`` says how many seconds after it was
-    read it is to disappear, None for never. ``extra`` holds optional keys this
-    version does not know, by name.
+    read it is to disappear, None for never. ``extra`` holds optional keys this version does not know, by name.
     """
 
     event_id: EventId

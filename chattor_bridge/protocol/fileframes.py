@@ -6,7 +6,6 @@ body; then padding.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -16,8 +15,9 @@ from chattor_bridge.ids import FileId
 from chattor_bridge.protocol import cbor
 from chattor_bridge.protocol.cbor import Fields
 from chattor_bridge.protocol.chunks import SEALED_SIZE, SealedChunk
-from chattor_bridge.protocol.limits import CHUNK_SIZE, CHUNKS_OF_GROUP, FILE_ID_SIZE, MAX_BYE_REASON, MAX_FILE_SIZE
+from chattor_bridge.protocol.limits import CHUNK_SIZE, CHUNKS_OF_GROUP, FILE_ID_SIZE, MAX_FILE_SIZE
 from chattor_bridge.protocol.primitives import TAG_SIZE
+from chattor_bridge.protocol.reasons import decode_reason
 from chattor_bridge.protocol.tree import HASH_SIZE
 
 
@@ -68,9 +68,6 @@ MAX_PATH: Final = (MAX_COUNT - 1).bit_length()
 _HEAD_SIZE: Final = 3
 _CHUNK_HEAD: Final = 5
 _MAX_CONTROL: Final = 500
-
-REASON: Final = re.compile(r"[a-z-]+", re.ASCII)
-"""What a reason is, for programs: a word."""
 
 
 def encode_file_frame(frame: FileFrame) -> bytes:
@@ -143,10 +140,7 @@ def _decode_chunk(body: bytes) -> SealedChunk:
 
 
 def _decode_end(body: bytes) -> End:
-    reason = body.decode("ascii", "replace")
-    if len(body) > MAX_BYE_REASON or not REASON.fullmatch(reason):
-        raise MalformedData("end: the reason is not a word")
-    return End(reason)
+    return End(decode_reason(body, "end"))
 
 
 _OPEN: Final = 0x01

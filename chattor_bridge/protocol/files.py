@@ -13,7 +13,6 @@ from typing import ClassVar, Final
 from chattor_bridge.ids import FileId
 from chattor_bridge.protocol.cbor import Fields
 from chattor_bridge.protocol.chunks import Content
-from chattor_bridge.protocol.fileframes import REASON
 from chattor_bridge.protocol.limits import (
     FILE_ID_SIZE,
     MAX_BLURHASH,
@@ -31,6 +30,7 @@ from chattor_bridge.protocol.limits import (
     WAVEFORM_PEAK,
 )
 from chattor_bridge.protocol.primitives import KEY_SIZE
+from chattor_bridge.protocol.reasons import is_reason
 from chattor_bridge.protocol.talk import filled, kind_of, line
 from chattor_bridge.protocol.tree import HASH_SIZE
 
@@ -170,7 +170,7 @@ class FileCancel:
     @classmethod
     def read(cls, fields: Fields) -> FileCancel:
         file_id, reason = _file_id(fields), fields.text("reason", at_most=MAX_BYE_REASON)
-        if not REASON.fullmatch(reason):
+        if not is_reason(reason):
             raise fields.wrong("reason")
         return cls(file_id, reason)
 

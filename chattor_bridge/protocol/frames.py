@@ -7,7 +7,6 @@ something; types from 0x80 up may be passed over, so that later versions can add
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -19,7 +18,6 @@ from chattor_bridge.protocol.cbor import Fields
 from chattor_bridge.protocol.limits import (
     BLOCK_SIZE,
     ENVELOPE_SIZES,
-    MAX_BYE_REASON,
     MAX_EPOCH,
     MAX_HELLO,
     MAX_ONIONS_FRAME,
@@ -33,6 +31,7 @@ from chattor_bridge.protocol.limits import (
 from chattor_bridge.protocol.offer import read_capabilities, read_versions
 from chattor_bridge.protocol.primitives import KEM_CIPHERTEXT_SIZE, KEM_PUBLIC_SIZE, KEY_SIZE, is_ed25519_key
 from chattor_bridge.protocol.ratchet import HEADER_SIZE
+from chattor_bridge.protocol.reasons import decode_reason
 from chattor_bridge.protocol.window import Ack
 
 
@@ -162,7 +161,6 @@ _HEAD_SIZE: Final = 3
 _OPTIONAL: Final = 0x80
 _ONION_NAMES: Final = ("hosts", "dials")
 _ONION_WORDS: Final = ("keeps", "asks")
-_REASON: Final = re.compile(r"[a-z-]+", re.ASCII)
 
 
 def encode_frame(frame: Frame) -> bytes:
@@ -341,10 +339,7 @@ def _read_word(fields: Fields, name: str) -> bool:
 
 
 def _decode_bye(body: bytes) -> Bye:
-    reason = body.decode("ascii", "replace")
-    if len(body) > MAX_BYE_REASON or not _REASON.fullmatch(reason):
-        raise MalformedData("bye: the reason is not a word")
-    return Bye(reason)
+    return Bye(decode_reason(body, "bye"))
 
 
 def _decode_block(body: bytes) -> Block:

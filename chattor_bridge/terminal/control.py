@@ -24,6 +24,9 @@ VERSION = 1
 MAX_LINE_BYTES = 1024 * 1024
 """Bytes of one line: the longest text to send (64 KiB) with every character escaped, and room."""
 
+MAX_HISTORY = 1_000
+"""Messages of one answer to ``history``, which goes on with --after: 15 MB when each is as long as can be."""
+
 SHORT_ID = 8
 """Hexadecimal digits of an id as it is shown: 32 bits, which two of a hundred requests share once in a million."""
 

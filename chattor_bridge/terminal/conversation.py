@@ -15,14 +15,11 @@ from chattor_bridge.terminal import arguments
 from chattor_bridge.terminal.addressing import find_contact
 from chattor_bridge.terminal.bell import Bell, Change, ContactChanged, MessageChanged, first_of
 from chattor_bridge.terminal.checking import check_said
-from chattor_bridge.terminal.control import Answer, Done, Item, JsonObject
+from chattor_bridge.terminal.control import MAX_HISTORY, Answer, Done, Item, JsonObject
 from chattor_bridge.terminal.exits import CommandError, Exit
 from chattor_bridge.terminal.forms import STYLES
 from chattor_bridge.terminal.messages import message_items, state_of
 from chattor_bridge.terminal.ports import Direction, HistoryEntry, TerminalStore
-
-MAX_HISTORY = 1_000
-"""Messages of one answer to `history`: 15 MB when each is as long as can be."""
 
 MAX_READ = 100
 """Messages marked as read at once: one receipt, well inside an envelope."""

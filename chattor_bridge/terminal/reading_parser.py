@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from chattor_bridge.terminal.control import MAX_HISTORY
 from chattor_bridge.terminal.parsing import MAX_ORDER, Add, bounded
 
 DEFAULT_HISTORY = 20
 """Messages that `history` shows: a screenful."""
-
-MAX_HISTORY = 1_000
-"""Messages that one `history` may ask for, as in `conversation`; further ones with --after."""
 
 _RECEIPTS = """\
 Friends' messages that were shown are marked as read, and their senders get a read receipt; --no-receipts leaves them

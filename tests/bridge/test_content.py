@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chattor_bridge.bridge import actions, content
-from chattor_bridge.bridge.ghosts import GHOST_PREFIX, Household, transaction_id
-from chattor_bridge.ids import MatrixRoomId, MatrixUserId, PeerId
+from chattor_bridge.bridge.ghosts import Household, transaction_id
+from chattor_bridge.ids import GHOST_PREFIX, MatrixRoomId, MatrixUserId, PeerId
 from chattor_bridge.matrix import text as conversion
 from chattor_bridge.node.names import presentable
 

@@ -11,9 +11,9 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from chattor_bridge.bridge.ghosts import GHOST_PREFIX
 from chattor_bridge.config import HomeserverOptions
 from chattor_bridge.errors import HomeserverUnavailable
+from chattor_bridge.ids import GHOST_PREFIX
 from chattor_bridge.ops.doctor.asking import Answer, Asker
 from chattor_bridge.ops.doctor.finding import Finding, fine, problem, warning
 from chattor_bridge.registration import Registration
