@@ -45,12 +45,12 @@ class Conversation:
         peer_id, reply, thread = await self._addressed(args)
         check_said(text)
         now = self._clock.now()
-        event_ids = []
+        orders = {}
         async with self._store.transaction() as tx:
             for piece in split_text(text):
                 body = Text(piece, kind)
                 event_id = await self._node.send(tx, peer_id, body, time=now, reply=reply, thread=thread)
-                await self._store.history.add(
+                orders[event_id] = await self._store.history.add(
                     tx,
                     self._node.node_id,
                     peer_id,
@@ -63,13 +63,12 @@ class Conversation:
                     reply=reply,
                     thread=thread,
                 )
-                event_ids.append(event_id)
                 reply = None
-            tx.after_commit(lambda: self._bell.ring(*_changed(peer_id, event_ids)))
-        for event_id in event_ids:
-            yield Item({"event_id": event_id.hex(), "state": "queued"})
+            tx.after_commit(lambda: self._bell.ring(*_changed(peer_id, list(orders))))
+        for event_id, order in orders.items():
+            yield Item({"event_id": event_id.hex(), "order": order, "state": "queued"})
         if wait is not None:
-            async for item in self._settled(peer_id, event_ids, wait, gone):
+            async for item in self._settled(peer_id, list(orders), wait, gone):
                 yield item
         yield Done({})
 
@@ -190,7 +189,7 @@ class Conversation:
                 if entry is not None and (state := state_of(entry)) != "queued":
                     waiting.remove(entry.event_id)
                     failure = failure or entry.failure
-                    yield Item({"event_id": entry.event_id.hex(), "state": state})
+                    yield Item({"event_id": entry.event_id.hex(), "order": entry.order, "state": state})
             left = deadline - self._clock.monotonic()
             if waiting and left <= 0:
                 raise CommandError(

@@ -23,8 +23,7 @@ async def send(arguments: argparse.Namespace, home: Home, output: Output) -> Non
     async with aclosing(ask(home, "send", contact=arguments.contact, text=text, kind=kind, wait=wait)) as answers:
         async for answer in answers:
             if isinstance(answer, Item):
-                state = answer.fields["state"]
-                output.show(answer.fields, answer.fields["event_id"] + ("" if state == "queued" else f" {state}"))
+                output.show(answer.fields, _sent(answer.fields))
 
 
 async def reply(arguments: argparse.Namespace, home: Home, output: Output) -> None:
@@ -34,7 +33,13 @@ async def reply(arguments: argparse.Namespace, home: Home, output: Output) -> No
     async with aclosing(answers):
         async for answer in answers:
             if isinstance(answer, Item):
-                output.show(answer.fields, answer.fields["event_id"])
+                output.show(answer.fields, _sent(answer.fields))
+
+
+def _sent(item: JsonObject) -> str:
+    """What became of a message, by the number that other commands take."""
+    became = {"queued": "is on its way", "delivered": "is delivered", "read": "was read", "failed": "has failed"}
+    return f"#{item['order']} {became[item['state']]}."
 
 
 async def edit(arguments: argparse.Namespace, home: Home, output: Output) -> None:

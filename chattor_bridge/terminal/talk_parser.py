@@ -14,6 +14,7 @@ DEFAULT_WAIT = 60
 """Seconds that `send --wait` waits: a link over Tor comes up well within them when the friend is online."""
 
 _SENT = '{"event_id": "5f…", "state": "queued"}'
+_SAID = '{"event_id": "5f…", "order": 9, "state": "queued"}'
 
 _ORDER = bounded(1, MAX_ORDER)
 
@@ -27,8 +28,8 @@ def add_talk(add: Add) -> None:
         "send a message to a friend",
         "The text may use CommonMark (**bold**, *italics*, `code`). Without TEXT it is read from standard input. It\n"
         "is on disk when this returns and goes out as soon as the friend can be reached. A long text becomes several\n"
-        "messages; their event ids are shown, one a line.",
-        _SENT + '\nand with --wait later {"event_id": "5f…", "state": "delivered|failed"}',
+        "messages; their numbers are shown, one a line.",
+        _SAID + '\nand with --wait later {"event_id": "5f…", "order": 9, "state": "delivered|read|failed"}',
     )
     send.add_argument("contact", help="number, alias or name")
     send.add_argument(
@@ -48,7 +49,7 @@ def add_talk(add: Add) -> None:
         "answer a message",
         "The answer shows what it answers. With --thread it belongs to the thread that begins with that message, and\n"
         "with --thread and --to it answers one message in the thread of another. As send otherwise.",
-        _SENT,
+        _SAID,
     )
     _to_message(reply)
     reply.add_argument(

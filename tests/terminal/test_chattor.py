@@ -96,7 +96,7 @@ async def test_they_become_friends_by_code_and_talk_both_ways(tmp_path: Path) ->
         outcome = await alice.do("send", "bob", "--wait", "Grüße, **Bob** 日本")
         assert outcome.code == 0
         assert [each["state"] for each in outcome.objects] == ["queued", "delivered"]
-        assert len({each["event_id"] for each in outcome.objects}) == 1
+        assert len({(each["event_id"], each["order"]) for each in outcome.objects}) == 1
         texts = [(each["sent"], each["text"]) for each in await bob.get("history", "alice")]
         assert texts == [(True, "Hello, Alice!"), (False, "Grüße, **Bob** 日本")]
         await state_of(bob, sent["event_id"], "read")  # because Alice's follow showed it
@@ -371,7 +371,8 @@ async def test_status_says_what_was_dropped(friends: Friends, tmp_path: Path) ->
 
 async def test_a_friend_is_blocked_unblocked_and_forgotten(friends: Friends) -> None:
     alice, bob = friends.alice, friends.bob
-    await bob.get("send", "1", "--wait", "before")
+    sent = await bob.do("send", "1", "--wait", "before", json=False)
+    assert sent.output == "#1 is on its way.\n#1 is delivered.\n"
     assert await alice.get("block", "bob") == [{"contact": 1, "name": "Bob"}]
     assert (await alice.get("contacts"))[0]["blocked"]
     assert "blocked" in (await alice.do("contacts", json=False)).output
