@@ -97,9 +97,11 @@ async def place(arguments: argparse.Namespace, home: Home, output: Output) -> No
 
 def message_lines(message: JsonObject, home: Home) -> list[str]:
     """A message for a person, who types commands for this home."""
-    # a friend's line begins with its number, which it cannot choose: its name may be "you to Anna [delivered]"
+    # a friend's line begins with its number, which it cannot choose: its name may be "you to Anna [delivered]", and it
+    # may say what looks like a note of ours
     name = neutralised(message["name"])
-    who = f"you to {name}" if message["sent"] else f"{message['contact']} {name}"
+    note = "about " if message["kind"] == "note" else ""
+    who = f"you to {name}" if message["sent"] else f"{note}{message['contact']} {name}"
     by = f" by {message['carriers']}" if message["state"] == "carried" else ""
     state = f" [{message['state']}{by}]" if message["sent"] else ""
     marks = _marks(message)

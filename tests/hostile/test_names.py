@@ -80,6 +80,8 @@ def test_no_name_makes_a_line_of_another_on_a_terminal() -> None:
         (line,) = message_lines({**message, "name": name}, home)
         assert line.split("  ", 1)[1].startswith("3 ")
         assert line.isprintable()
+        (note,) = message_lines({**message, "name": name, "kind": "note", "text": "[compare]"}, home)
+        assert note.split("  ", 1)[1].startswith("about 3 ")
     (ours,) = message_lines({**message, "name": "Anna", "sent": True, "state": "delivered"}, home)
     assert ours.endswith("  you to Anna [delivered]: yes")
 

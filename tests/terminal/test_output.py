@@ -60,9 +60,12 @@ def test_further_lines_of_a_text_cannot_pass_for_an_entry() -> None:
 
 def test_a_note_names_commands_as_they_are_typed_for_this_home_and_nobody_elses_words_do() -> None:
     said = {"contact": 3, "name": "Bob", "sent": False, "state": "read", "time": 0, "order": 9}
-    for kind, shown in (("note", "[chattor --home /x block NAME ends it]"), ("text", "[`chattor block NAME` ends it]")):
+    for kind, shown in (
+        ("note", "  about 3 Bob: [chattor --home /x block NAME ends it]"),
+        ("text", "  3 Bob: [`chattor block NAME` ends it]"),
+    ):
         (line,) = message_lines({**said, "kind": kind, "text": "[`chattor block NAME` ends it]"}, Home(Path("/x")))
-        assert line.endswith(f"  3 Bob: {shown}")
+        assert line.endswith(shown)
 
 
 def test_json_is_ascii_and_loses_nothing(capsys: pytest.CaptureFixture[str]) -> None:
