@@ -1,6 +1,6 @@
 """The language between `chattor run` and the other commands, over the unix socket in the home directory.
 
-A connection carries one request: a line of JSON ``{"v": 1, "op": "send", "args": {…}}``. The daemon answers with any
+A connection carries one request: a line of JSON ``{"v": 2, "op": "send", "args": {…}}``. The daemon answers with any
 number of ``{"item": {…}}`` lines and ends with exactly one ``{"done": {…}}`` or
 ``{"error": {"code": 1, "message": "…"}}``, the code being an exit code of `exits`. A stream (``follow``) has no end but
 the closing of the connection by either side. Both ends are this program, of one user; the bounds are there so that a
@@ -18,7 +18,7 @@ from chattor_bridge.terminal.exits import CommandError, Exit
 
 JsonObject = dict[str, Any]
 
-VERSION = 1
+VERSION = 2
 """Raised when a request or an answer changes in a way that the other side would misunderstand."""
 
 MAX_LINE_BYTES = 1024 * 1024

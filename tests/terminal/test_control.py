@@ -9,6 +9,7 @@ import pytest
 from chattor_bridge.errors import MalformedData
 from chattor_bridge.terminal.control import (
     MAX_LINE_BYTES,
+    VERSION,
     Answer,
     Done,
     Item,
@@ -46,7 +47,7 @@ def test_a_refusal_is_raised_with_its_code() -> None:
 
 def test_a_request_of_another_version_says_what_to_do() -> None:
     with pytest.raises(CommandError, match="stop it and start it again"):
-        decode_request(json.dumps({"v": 2, "op": "x", "args": {}}).encode())
+        decode_request(json.dumps({"v": VERSION + 1, "op": "x", "args": {}}).encode())
 
 
 @pytest.mark.parametrize(
@@ -57,9 +58,9 @@ def test_a_request_of_another_version_says_what_to_do() -> None:
         b"nonsense\n",
         b"\xff\xfe\n",
         b"[]\n",
-        b'{"v": 1}\n',
-        b'{"v": 1, "op": 7, "args": {}}\n',
-        b'{"v": 1, "op": "x", "args": []}\n',
+        b'{"v": 2}\n',
+        b'{"v": 2, "op": 7, "args": {}}\n',
+        b'{"v": 2, "op": "x", "args": []}\n',
         b"[" * 100_000 + b"\n",
     ],
 )
