@@ -67,10 +67,10 @@ def add_codes(add: Add) -> None:
     add(
         "requests",
         "list contact requests, received and sent",
-        "Each request received has a number, which stays with it and is never given again.\n"
-        "A request costs its sender some computing work; those that cost the most come first, and when many wait the\n"
-        "effort is shown: each point more is twice the work. 100 wait at most. When more come, those you ignored make\n"
-        "room first, then those with the least effort that this list has not shown yet.",
+        "A request that came has a number, by which it is accepted; it stays, and is never given again. It has\n"
+        "cost its sender some computing work; those that cost the most come first, and when many wait the effort\n"
+        "is shown: each point more is twice the work. 100 wait at most. When more come, those you ignored make room\n"
+        "first, then those with the least effort that this list has not shown yet.",
         shape='{"direction": "received", "number": 3, "id": "1d…", "name": "Bob", "note": "from school",\n'
         ' "label": "work", "ignored": false, "blocked": false, "effort": 4, "time": 1793000000}\n'
         '{"direction": "sent", "id": "77…", "state": "calling|left|failed", "reason": "", "note": "…",\n'

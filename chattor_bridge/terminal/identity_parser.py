@@ -25,7 +25,7 @@ def add_identity(add: Add) -> None:
         "that is always on and where nobody looks: it holds the mail of every friend who asks, and whoever comes with\n"
         "a code for one person (pair, or code new --once) is a friend at once.",
         '{"answering": true} once commands are answered, {"tor": 45, "summary": "…"} while tor connects,\n'
-        '{"ready": true} when it has, and as they happen {"request": "1d…", "name": "Bob", "note": "…"},\n'
+        '{"ready": true} when it has, and as they happen {"request": "1d…", "number": 3, "name": "Bob", "note": "…"},\n'
         '{"friend": "Bob"}, {"failed": "77…", "reason": "…"}, {"closed": "work", "reason": "…"}, and, after having\n'
         'been away, {"missed": {"messages": 1200, "friends": 3, "over": false, "words": "…"}}, again until it is over',
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 
 from chattor_bridge.terminal.carry_parser import add_carrying
@@ -65,7 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add_common(parser, absent=None)
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     add = adder(commands)
     add_identity(add)
     add_codes(add)
@@ -81,7 +82,12 @@ def build_parser() -> argparse.ArgumentParser:
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse a command line (``None``: this process's). Like argparse, exits with 2 when it is wrong."""
     parser = build_parser()
-    arguments, extra = parser.parse_known_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"]
+    arguments, extra = parser.parse_known_args(words)
+    if arguments.command is None:
+        parser.error("say what to do: chattor help lists the commands")
     # argparse takes no more words for a list once an option came between: "send bob --wait hello"
     rest = {"send": "text", "reply": "text", "edit": "text", "add": "code", "pair": "code"}.get(arguments.command)
     if extra and rest is not None and not getattr(arguments, rest) and not any(word.startswith("-") for word in extra):

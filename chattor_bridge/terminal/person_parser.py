@@ -16,8 +16,14 @@ def add_person(add: Add) -> None:
         "an object as in contacts, for each friend",
     )
     privacy.add_argument("who", nargs="?", default="all", help="number, alias or name, or all (the default)")
-    privacy.add_argument("what", nargs="?", choices=("receipts", "typing", "presence"), metavar="WHAT")
-    privacy.add_argument("on", nargs="?", choices=("on", "off"), metavar="on|off")
+    privacy.add_argument(
+        "what",
+        nargs="?",
+        choices=("receipts", "typing", "presence"),
+        metavar="WHAT",
+        help="receipts, typing or presence; without it, how it is now",
+    )
+    privacy.add_argument("on", nargs="?", choices=("on", "off"), metavar="on|off", help="whether they see it")
     for name, summary in (
         ("mute", "be disturbed no more by a friend; nobody is told"),
         ("unmute", "hear a muted friend again"),
@@ -63,10 +69,17 @@ def add_person(add: Add) -> None:
         "it that (privacy NAME typing on).",
     )
     typing.add_argument("contact", help="number, alias or name")
-    typing.add_argument("on", nargs="?", default="on", choices=("on", "off"), metavar="on|off")
+    typing.add_argument(
+        "on", nargs="?", default="on", choices=("on", "off"), metavar="on|off", help="off: not any more"
+    )
     presence = add(
         "presence",
         "say whether you are there",
         "Friends to whom you show it (privacy NAME presence on) see it until chattor run ends. unknown takes it back.",
     )
-    presence.add_argument("state", choices=("online", "away", "offline", "unknown"), metavar="STATE")
+    presence.add_argument(
+        "state",
+        choices=("online", "away", "offline", "unknown"),
+        metavar="STATE",
+        help="online, away, offline or unknown",
+    )

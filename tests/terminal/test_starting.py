@@ -308,6 +308,28 @@ async def test_nobody_is_made_to_write_what_nobody_would_take(alice: Resident, w
     assert "chattor run is not running" in outcome.complaint
 
 
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (["help"], "first steps:"),
+        (["help", "send"], "usage: chattor send"),
+        (["help", "code", "new"], "chattor code new"),
+    ],
+)
+def test_help_is_asked_for_in_words_too(words: list[str], shown: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+    assert caught.value.code == Exit.DONE
+    assert shown in capsys.readouterr().out
+
+
+def test_who_says_nothing_is_told_of_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([])
+    assert caught.value.code == Exit.USAGE
+    assert capsys.readouterr().err.endswith("say what to do: chattor help lists the commands\n")
+
+
 COMMANDS = (
     *("init", "run", "profile", "status", "code", "add", "requests", "accept"),
     *("ignore", "contacts", "rename", "resync", "verify", "send", "history", "follow"),
