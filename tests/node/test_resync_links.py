@@ -194,6 +194,26 @@ async def test_who_is_refused_does_not_use_the_link_when_numbers_are_missing_for
         await anna.until(lambda: not anna.online(peer_id))
 
 
+async def test_a_refusal_of_what_nobody_asked_for_is_told_once_and_changes_nothing(
+    friends: Friends, puppet: Puppet
+) -> None:
+    """The friend may have meant to start, and had to say so; or it says what it likes."""
+    anna, _, peer_id = friends
+    before = await session_of(anna, peer_id)
+    for _ in range(2):
+        await greet(anna, puppet)
+        await puppet.say(Bye("too-soon"))
+        with pytest.raises(EOFError):
+            await puppet.hear(Bye)
+    assert len(told(anna, SESSION_NOT_RENEWED)) == 1
+    after = await session_of(anna, peer_id)
+    after.renewal.refused = before.renewal.refused
+    assert after.serialize() == before.serialize()
+    await greet(anna, puppet)
+    await puppet.say(broken(puppet.session))
+    await puppet.hear(ResyncStart)  # as if nothing had been said
+
+
 async def test_a_candidate_that_was_kept_counts_from_when_it_is_taken(
     world: World, friends: Friends, puppet: Puppet
 ) -> None:
