@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(error, Exit.NOT_NOW)
     except ChattorError as error:
         return _complain(error, Exit.UNEXPECTED)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         return Exit.INTERRUPTED
     except Exception:
         # through the log, which leaves out what the message of an error may quote

@@ -16,12 +16,13 @@ from chattor_bridge.ops.doctor import examine_home
 from chattor_bridge.ops.doctor.finding import Verdict
 from chattor_bridge.ops.ports import free_port
 from chattor_bridge.ops.tornet import TorNetwork
+from chattor_bridge.terminal.exits import Exit
 from chattor_bridge.terminal.home import Home
 from chattor_bridge.transport.tor import ManagedTor, TorSettings, TorTransport
 from chattor_bridge.transport.tor import control as control_module
 from chattor_bridge.transport.tor.control import Control
 from tests.doctor.practice import NO_TOR, Practice, of, the_problem
-from tests.terminal.resident import Resident, residents
+from tests.terminal.resident import WAIT, Resident, residents
 from tests.transport.foreign import NO_NETWORK, ForeignTor
 
 PATIENCE = 120.0
@@ -234,6 +235,18 @@ async def test_friend_codes_are_dialled_from_outside(tor_network: TorNetwork, tm
         assert code["code"] not in repr(doctor.said)
     finally:
         await alice.leave()
+
+
+@pytest.mark.tor
+async def test_it_leaves_nothing_behind_when_it_is_ended(tmp_path: Path) -> None:
+    (temporary := tmp_path / "tmp").mkdir()
+    async with residents(tmp_path, "Alice", torrc=NO_NETWORK) as (alice,):
+        doctor = await alice.launch("doctor", TMPDIR=str(temporary))
+        async with asyncio.timeout(WAIT):
+            while not list(temporary.glob("chattor-doctor-*/torrc")):  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.05)
+        assert await doctor.stop() == Exit.INTERRUPTED
+    assert list(temporary.iterdir()) == []
 
 
 async def test_chattor_says_what_is_wrong_in_a_home(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
+import signal
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import asdict
@@ -21,7 +23,13 @@ _SIGNS = {Verdict.FINE: "ok  ", Verdict.WARNING: "warn", Verdict.PROBLEM: "FAIL"
 
 
 async def report(findings: AsyncIterator[Finding], *, as_json: bool) -> int:
-    """Show each finding as soon as there is one. The exit code: `FOUND` if one is a problem, else `SOUND`."""
+    """Show each finding as soon as there is one. The exit code: `FOUND` if one is a problem, else `SOUND`.
+
+    SIGTERM cancels it, as Ctrl-C does, so that a tor of its own and what that keeps do not stay behind.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     # what is tried here logs as if it ran; Python would write that between the findings, which say it better
     logging.getLogger(PACKAGE).addHandler(logging.NullHandler())
     counts = dict.fromkeys(Verdict, 0)
