@@ -62,7 +62,7 @@ exit codes:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
-    arguments = build_parser().parse_args(argv)
+    arguments = _parse(list(sys.argv[1:] if argv is None else argv))
     try:
         return _run(arguments)
     except (Unusable, ConfigError) as error:
@@ -93,7 +93,7 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     _add_config(parser, None)
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
 
     def command(name: str, summary: str, manual: str = "") -> argparse.ArgumentParser:
         added = commands.add_parser(
@@ -149,6 +149,15 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _parse(words: list[str]) -> argparse.Namespace:
+    """Like argparse, exits with 2 when it is wrong."""
+    parser = build_parser()
+    arguments = parser.parse_args([*words[1:], "--help"] if words[:1] == ["help"] else words)
+    if arguments.command is None:
+        parser.error("say what to do: chattor-bridge help lists the commands")
+    return arguments
+
+
 def _add_config(parser: argparse.ArgumentParser, absent: object) -> None:
     parser.add_argument("--config", type=Path, metavar="FILE", default=absent, help="the configuration file")
 
@@ -157,6 +166,7 @@ def _run(arguments: argparse.Namespace) -> int:
     file: Path = arguments.config or Path(os.environ.get(CONFIG_VARIABLE) or "config.yaml")
     match arguments.command:
         case "init":
+            setup.refuse_to_begin_again(file)
             setup.initialise(file, setup.answers(arguments))
         case "registration":
             registering.bring_in_line(file, new_tokens=arguments.new_tokens)

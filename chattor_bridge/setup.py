@@ -50,13 +50,18 @@ def answers(arguments: argparse.Namespace) -> Answers:
     )
 
 
+def refuse_to_begin_again(file: Path) -> None:
+    """Before anybody is asked anything. Raises: AlreadyExists."""
+    if file.exists():
+        raise AlreadyExists(f"{file} exists already: edit it, or move it away first; nothing was changed")
+
+
 def initialise(file: Path, given: Answers) -> None:
     """Write all three files, or, when one is there already or an answer is wrong, none.
 
     Raises: AlreadyExists, ConfigError naming the option, UsageError when a file cannot be written.
     """
-    if file.exists():
-        raise AlreadyExists(f"{file} exists already: edit it, or move it away first; nothing was changed")
+    refuse_to_begin_again(file)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         draft = file.with_name(f".{file.name}.new")

@@ -116,6 +116,29 @@ def test_init_asks_nobody_when_there_is_nobody(
     assert not file.exists()
 
 
+def test_init_asks_nobody_for_what_would_be_refused(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert init(file) == Exit.DONE
+    capsys.readouterr()
+    assert main(["init", "--config", str(file)]) == Exit.REFUSED
+    assert "exists already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["help"], Exit.DONE, "first steps:"),
+        (["help", "init"], Exit.DONE, "usage: chattor-bridge init"),
+        ([], Exit.USAGE, "say what to do: chattor-bridge help lists the commands\n"),
+    ],
+)
+def test_help_is_found(words: list[str], code: Exit, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+    assert caught.value.code == code
+    shown = capsys.readouterr()
+    assert said in (shown.err if code else shown.out)
+
+
 def test_init_asks_at_a_terminal(
     file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
