@@ -62,7 +62,8 @@ def _end_of_name(text: str, contacts: Sequence[ContactInfo]) -> int:
     no contact can change what it means by what it calls itself."""
     words = [(word[0].casefold(), word.end()) for word in re.finditer(r"\S+", text)]
     names = {tuple(name.casefold().split()) for contact in contacts for name in (contact.alias, contact.name)}
-    for count in range(0 if is_number(text.split()[0]) else max(map(len, names), default=0), 1, -1):
+    longest = 1 if is_number(words[0][0]) else min(len(words), max(map(len, names), default=0))
+    for count in range(longest, 1, -1):
         if tuple(word for word, _ in words[:count]) in names:
             return words[count - 1][1]
     return words[0][1]

@@ -158,6 +158,7 @@ async def test_a_name_of_several_words_means_its_contact(town: Town) -> None:
         assert "**Bob 🐟** cannot reach you" in await town.ask(room, "block Bob 🐟")
         assert "**Bob 🐟** can reach you" in await town.ask(room, "unblock bob")
         assert "called **Carl** now" in await town.ask(room, "rename Bob 🐟 Carl")
+        assert "called **Bob 🐟** now" in await town.ask(room, "rename Carl")
         assert "If you are sure" in await town.ask(room, "forget Bob 🐟")
         assert "is forgotten" in await town.ask(room, "forget Bob 🐟 yes")
 
