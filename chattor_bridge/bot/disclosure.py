@@ -96,11 +96,11 @@ async def note(request: Request) -> Deed:
 
 def _overview(contacts: Sequence[ContactInfo]) -> str:
     lines = [f"- **{called(contact)}** can see: {_seen(contact)}" for contact in contacts]
-    arrived = (
-        "That something has *arrived* your contacts always see: without that, nothing could be sent reliably. "
-        "`privacy all typing on` changes it for everybody, `privacy 1 receipts off` for one."
+    how = (
+        "`privacy all typing on` changes it for everybody, `privacy 1 receipts off` for one. That something has "
+        "*arrived* your contacts always see: without that, nothing could be sent reliably."
     )
-    return "\n\n".join(filter(None, ["\n".join(lines), arrived]))
+    return "\n".join(lines or ["You have no contacts yet."]) + f"\n\n{how}"
 
 
 def _seen(contact: ContactInfo) -> str:

@@ -135,6 +135,7 @@ COMMANDS = (
         accept,
         details="Small ones are fetched unasked. In the room of a conversation no number is needed while there is one.",
         examples=("files accept", "files accept 2"),
+        aliases=("files fetch",),
         there="[NUMBER]",
     ),
     Command(

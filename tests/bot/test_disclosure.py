@@ -15,7 +15,8 @@ pytestmark = pytest.mark.engines("sqlite", "postgres")
 async def test_privacy_is_asked_and_changed_for_one_and_for_all(town: Town, friend: Peer) -> None:
     portal = await town.befriend(friend)
     management = await town.open_management()
-    assert "can see: what you have read" in await town.ask(management, "privacy")
+    seen = await town.ask(management, "privacy")
+    assert "can see: what you have read\n\n`privacy all typing on` changes it for everybody" in seen
     assert "sees that you are typing" in await town.ask(management, "privacy all typing on")
     assert "does not see what you have read" in await town.ask(management, "privacy 1 receipts off")
     assert "can see: that you are typing." in await town.ask(portal, "!chattor privacy")

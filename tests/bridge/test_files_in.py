@@ -148,7 +148,7 @@ async def test_for_a_large_file_the_owner_is_asked(town: Town, friend: Peer) -> 
     await offer(friend, data, "film.mp4", kind="video", mime="video/mp4")
     await town.homeserver.until(lambda: "files accept" in room.bodies(BOT)[-1])
     assert "film.mp4" in (await town.ask(room, "!chattor files")).replace("\\", "")
-    assert "is fetched" in await town.ask(room, "!chattor files accept")
+    assert "is fetched" in await town.ask(room, "!chattor files fetch")
     event = await shown(town, room)
     assert event["content"]["msgtype"] == "m.video"
     assert await content_of(town, event) == data
