@@ -28,7 +28,13 @@ def test_nobody_is_told_of_one_shelves() -> None:
         "holds your mail on up to 1 shelf of 1 block",
         "has its mail held by you: 1 block on 1 shelf now, 0.0 MB, of up to 1 shelf of 1 block, 0.0 MB",
     )
-    held = {"carried": [{"name": "Bob", "held": 1}], "held": 0, "limit": 0, "shelves": 1, "most_shelves": 48}
+    held = {
+        "carried": [{"contact": 1, "name": "Bob", "held": 1}],
+        "held": 0,
+        "limit": 0,
+        "shelves": 1,
+        "most_shelves": 48,
+    }
     mailbox = mailbox_lines({**held, "tor": None, "free": 0})
     assert mailbox[0].startswith("mailbox   0.0 MB held for 1 friend, ")
     assert mailbox[1].endswith("Bob: 1 block")

@@ -34,7 +34,7 @@ async def carry(arguments: argparse.Namespace, home: Home, output: Output) -> No
         output.show({"done": arguments.action}, DONE[arguments.action].format(list=home.command("carry")))
         return
     for item in items:
-        lines = [f"{neutralised(item['name'])} {words}" for words in item["words"]]
+        lines = [f"{item['contact']} {neutralised(item['name'])} {words}" for words in item["words"]]
         output.show(item, *lines)
     if any(item["carried"] or item["held"] for item in items):
         output.say(in_all["words"])
@@ -50,7 +50,9 @@ def mailbox_lines(mailbox: JsonObject) -> list[str]:
         friends = counted(len(carried), "friend")
         shelves = f"{mailbox['shelves']} of {mailbox['most_shelves']} shelves"
         lines = [f"mailbox   {held} held for {friends}, of {limit} at most, on {shelves}"]
-        lines += [f"          {neutralised(one['name'])}: {counted(one['held'], 'block')}" for one in carried]
+        lines += [
+            f"          {one['contact']} {neutralised(one['name'])}: {counted(one['held'], 'block')}" for one in carried
+        ]
     else:
         lines = ["mailbox   for nobody yet: pair makes a code for that"]
     if (tor := mailbox["tor"]) is not None:

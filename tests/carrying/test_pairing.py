@@ -72,7 +72,7 @@ async def test_who_looks_after_a_mailbox_sees_how_it_stands(directory: Path) -> 
         assert found["free"] > 0
         lines = (await mailbox.do("status", json=False)).output.splitlines()
         assert "mailbox   0.0 MB held for 1 friend, of 201.0 MB at most, on 0 of 48 shelves" in lines
-        assert "          Rita: 0 blocks" in lines
+        assert "          1 Rita: 0 blocks" in lines
         assert lines[-1].startswith("disk      ")
         assert "mailbox" not in (await rita.get("status"))[0]
 

@@ -80,12 +80,12 @@ async def test_what_the_command_says(directory: Path) -> None:
         assert (refused.code, "from 1 to 16" in refused.complaint) == (2, True)
         await sam.get("carry", "offer", "Rita", "--shelves", "2", "--blocks", "3")
         await until_carry(rita, lambda one: one["offered"] and not one["asked"])
-        assert (await rita.do("carry", json=False)).output == "Sam is willing to hold your mail\n"
+        assert (await rita.do("carry", json=False)).output == "1 Sam is willing to hold your mail\n"
         await rita.get("carry", "ask", "Sam")
         await until_carry(rita, lambda one: one["carries"])
         said = "0 blocks on 0 shelves now, 0.0 MB, of up to 2 shelves of 3 blocks, 0.1 MB"
         in_all = "You hold 0.0 MB of mail in all, of 201.0 MB at most."
-        assert (await sam.do("carry", json=False)).output == f"Rita has its mail held by you: {said}\n{in_all}\n"
+        assert (await sam.do("carry", json=False)).output == f"1 Rita has its mail held by you: {said}\n{in_all}\n"
         [limit] = await sam.get("carry", "limit", "50")
         assert limit == {"held": 0, "limit": 3051, "most": 12268, "words": in_all.replace("201", "50")}
         complaint = (await sam.do("carry", "limit", "202")).complaint
