@@ -10,13 +10,14 @@ import signal
 import sys
 from collections.abc import Awaitable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from chattor_bridge.errors import ChattorError, ConfigError, Unavailable, Unusable, UsageError
 from chattor_bridge.logs import set_up_logging
 from chattor_bridge.terminal.checking import check
 from chattor_bridge.terminal.commands import COMMANDS, ask_back, take_input
 from chattor_bridge.terminal.exits import CommandError, Exit
+from chattor_bridge.terminal.friend_commands import whom
 from chattor_bridge.terminal.home import DEFAULT_HOME, HOME_VARIABLE, Home
 from chattor_bridge.terminal.output import Output
 from chattor_bridge.terminal.parser import parse
@@ -24,6 +25,9 @@ from chattor_bridge.terminal.parser import parse
 if TYPE_CHECKING:
     from chattor_bridge.node.patience import Pace
     from chattor_bridge.terminal.daemon import TransportFactory
+
+
+T = TypeVar("T")
 
 
 def main(
@@ -74,7 +78,7 @@ def _run(
         check(arguments)
         home.require()
         take_input(arguments, home)
-        ask_back(arguments)
+        ask_back(arguments, lambda word: asyncio.run(_interruptible(whom(home, word))))
         asyncio.run(_interruptible(COMMANDS[arguments.command](arguments, home, output)))
         return Exit.DONE
     if arguments.command == "doctor":
@@ -101,13 +105,13 @@ def _run(
     return Exit.DONE
 
 
-async def _interruptible(work: Awaitable[None]) -> None:
+async def _interruptible(work: Awaitable[T]) -> T:
     """Do ``work`` until Ctrl-C. `asyncio.run` alone does not wake a loop for a signal: one that comes just before the
     loop begins to wait for the daemon would wait with it."""
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, task.cancel)
-    await work
+    return await work
 
 
 def _examine(home: Home, arguments: argparse.Namespace) -> int:

@@ -18,7 +18,7 @@ from chattor_bridge.terminal import (
 )
 from chattor_bridge.terminal.exits import CommandError, Exit
 from chattor_bridge.terminal.home import Home
-from chattor_bridge.terminal.output import Output, neutralised
+from chattor_bridge.terminal.output import Output
 
 MAX_INPUT = 256 * 1024
 """Bytes read from standard input: more than the longest text that is accepted, so that the daemon can say its limit."""
@@ -88,12 +88,14 @@ def take_input(arguments: argparse.Namespace, home: Home) -> None:
         arguments.text = [_standard_input("Write, and end with Ctrl-D on a line of its own:\n", one_line=False)]
 
 
-def ask_back(arguments: argparse.Namespace) -> None:
-    """Let a person at a terminal think twice about what has no way back; a script has thought. Raises: CommandError."""
+def ask_back(arguments: argparse.Namespace, known: Callable[[str], str]) -> None:
+    """Let a person at a terminal think twice about what has no way back; a script has thought. ``known`` says who is
+    meant by a word. Raises: CommandError.
+    """
     asked = NO_WAY_BACK.get(arguments.command)
     if asked is None or arguments.yes or arguments.json or not sys.stdin.isatty():
         return
-    whom = "every friend" if arguments.contact is None else neutralised(arguments.contact)
+    whom = "every friend" if arguments.contact is None else known(arguments.contact)
     sys.stderr.write(f"{asked.format(whom=whom)} This cannot be undone.\nWrite yes to go on: ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() != "yes":

@@ -40,6 +40,12 @@ async def unblock(arguments: argparse.Namespace, home: Home, output: Output) -> 
     output.show(items[0], f"{neutralised(items[0]['name'])} can reach you again.")
 
 
+async def whom(home: Home, word: str) -> str:
+    """The friend that `forget` and `retire` would be about, as a person knows it. Raises: CommandError."""
+    items, _ = await ask_once(home, "whom", contact=word)
+    return f"{neutralised(items[0]['name'])} (contact {items[0]['contact']})"
+
+
 async def forget(arguments: argparse.Namespace, home: Home, output: Output) -> None:
     items, _ = await ask_once(home, "forget", contact=arguments.contact)
     output.show(items[0], f"{neutralised(items[0]['name'])} is forgotten, and what you said to each other is erased.")

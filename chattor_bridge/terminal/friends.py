@@ -74,6 +74,12 @@ class Friends:
             yield Item({"contact": number, "name": shown_name(number, contact)})
         yield Done({})
 
+    async def whom(self, args: JsonObject) -> AsyncGenerator[Answer, None]:
+        """Whom `forget` and `retire` would be about."""
+        number, contact = find_contact(await self._node.contacts(), arguments.text(args, "contact"), whole=True)
+        yield Item({"contact": number, "name": shown_name(number, contact)})
+        yield Done({})
+
     async def forget(self, args: JsonObject) -> AsyncGenerator[Answer, None]:
         number, contact = find_contact(await self._node.contacts(), arguments.text(args, "contact"), whole=True)
         async with self._store.transaction() as tx:

@@ -65,6 +65,7 @@ class Service:
             "ignore": codes.ignore,
             "block": friends.block,
             "unblock": friends.unblock,
+            "whom": friends.whom,
             "forget": friends.forget,
             "merge": friends.merge,
             "retire": friends.retire,

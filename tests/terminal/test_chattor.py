@@ -13,6 +13,9 @@ import pytest
 import pytest_asyncio
 
 from chattor_bridge.protocol.friendcode import FriendCode
+from chattor_bridge.terminal.exits import CommandError
+from chattor_bridge.terminal.friend_commands import whom
+from chattor_bridge.terminal.home import Home
 from chattor_bridge.transport.memory import MemoryNetwork
 from tests.terminal.resident import WAIT, Program, Resident, befriend, residents, state_of
 
@@ -384,6 +387,9 @@ async def test_a_friend_is_blocked_unblocked_and_forgotten(friends: Friends) -> 
     following = await alice.launch("follow", "--after", "0")
     await following.saw_all(lambda said: said.get("text") == "during", 1)
 
+    assert await whom(Home(alice.home), "bob") == "Bob (contact 1)"
+    with pytest.raises(CommandError, match="no such contact"):
+        await whom(Home(alice.home), "2")
     assert await alice.get("forget", "1") == [{"contact": 1, "name": "Bob"}]
     assert await alice.get("contacts") == []
     assert (await alice.do("history", "1")).code == 1

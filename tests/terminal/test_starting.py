@@ -286,18 +286,18 @@ def test_a_person_is_asked_back_about_what_has_no_way_back(
 ) -> None:
     monkeypatch.setattr("sys.stdin", Terminal(typed))
     if goes_on:
-        ask_back(parse(words))
+        ask_back(parse(words), str.upper)
     else:
         with pytest.raises(CommandError, match="nothing was changed"):
-            ask_back(parse(words))
+            ask_back(parse(words), str.upper)
         asked = capsys.readouterr().err
-        assert "This ends the friendship with" in asked
+        assert f"This ends the friendship with {'every friend' if '--all' in words else 'BOB'}" in asked
         assert "This cannot be undone" in asked
 
 
 def test_a_script_is_not_asked_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO())
-    ask_back(parse(["forget", "Bob"]))
+    ask_back(parse(["forget", "Bob"]), str.upper)
 
 
 @pytest.mark.parametrize("words", [["send", "1"], ["reply", "1"], ["edit", "1"], ["add"], ["pair", "-"]])
