@@ -51,8 +51,8 @@ async def privacy(request: Request) -> Deed:
         await node.share(tx, peer_id, shared, on=on)
         if shared is Shared.PRESENCE:
             tx.after_commit(partial(request.desk.look_at_presence, request.owner))
-        verb = "sees" if on else "does not see"
-        await request.answer(tx, f"{whose} {verb} {_WHAT[shared]} from now on.")
+        who = f"{whose} sees" if on else f"{whose} does not see" if peer_id else "No contact sees"
+        await request.answer(tx, f"{who} {_WHAT[shared]} from now on.")
 
     return deed
 

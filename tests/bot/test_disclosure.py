@@ -20,6 +20,7 @@ async def test_privacy_is_asked_and_changed_for_one_and_for_all(town: Town, frie
     assert "sees that you are typing" in await town.ask(management, "privacy all typing on")
     assert "does not see what you have read" in await town.ask(management, "privacy 1 receipts off")
     assert "can see: that you are typing." in await town.ask(portal, "!chattor privacy")
+    assert "No contact sees that you are typing" in await town.ask(management, "privacy all typing off")
     assert "sees whether you are there" in await town.ask(portal, "!chattor privacy presence on")
     for wrong in ("privacy 1 typing perhaps", "privacy 1 thoughts on", "privacy all", "privacy 1 typing on please"):
         assert "Say whom, what and whether" in await town.ask(management, wrong)
