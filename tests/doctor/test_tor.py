@@ -21,9 +21,11 @@ from chattor_bridge.terminal.home import Home
 from chattor_bridge.transport.tor import ManagedTor, TorSettings, TorTransport
 from chattor_bridge.transport.tor import control as control_module
 from chattor_bridge.transport.tor.control import Control
+from chattor_bridge.transport.tor.network import has_relays
 from tests.doctor.practice import NO_TOR, Practice, of, the_problem
 from tests.terminal.resident import WAIT, Resident, residents
 from tests.transport.foreign import NO_NETWORK, ForeignTor
+from tests.transport.road import road_to
 
 PATIENCE = 120.0
 """Seconds for what crosses the private Tor network."""
@@ -195,6 +197,22 @@ async def test_one_that_runs_already(practice: Practice, tor_network: TorNetwork
         assert "cannot be read" in the_problem(await practice.examine(), "tor").what
         onions.chmod(0o755)
         assert "chmod" in the_problem(await practice.examine(), "permissions").mend
+
+
+@pytest.mark.tor
+async def test_one_that_runs_already_and_has_lost_its_relays(practice: Practice, tor_network: TorNetwork) -> None:
+    async with road_to(None) as road:
+        lines = ["CookieAuthentication 1", *tor_network.client_torrc, f"Socks5Proxy 127.0.0.1:{road.port}"]
+        async with ForeignTor(practice.directory / "foreign", lines) as foreign:
+            practice.options["tor"] = {"mode": "external", "control": foreign.address}
+            findings = await practice.examine(patience=PATIENCE)
+            assert of(findings, "tor network", Verdict.FINE) == ["the tor that runs is connected"]
+            road.close()
+            async with asyncio.timeout(PATIENCE):
+                while has_relays(await foreign.ask("GETINFO orconn-status")):
+                    pass
+            (found,) = of(await practice.examine(patience=PATIENCE), "tor network", Verdict.WARNING)
+    assert found.startswith("the tor that runs has no connection to a relay")
 
 
 @pytest.mark.tor

@@ -91,7 +91,8 @@ class TorCheck:
                         what, _, mend = advice.partition(": ")
                         yield warning("tor", what, mend)
                     yield _guarded(tor.vanguards)
-                async for finding in self._reach(transport, progress, doors, "the tor that runs"):
+                    yield _judge_running(progress, tor.network, "the tor that runs")
+                async for finding in self._dials(transport, progress, doors):
                     yield finding
         except TorUnusable as error:
             yield from_error("tor", error)
@@ -124,9 +125,8 @@ class TorCheck:
                 continue
             if found is not None:
                 running += 1
-                progress, related, vanguards = found
-                finding = _judge(progress, which)
-                yield finding if related or finding.verdict is not Verdict.FINE else _idle_or_cut_off(which)
+                progress, network, vanguards = found
+                yield _judge_running(progress, network, which)
                 yield _guarded(vanguards)
         if not running or doors:
             async for finding in self._try_own(doors, report=not running):
@@ -135,18 +135,16 @@ class TorCheck:
     async def _try_own(self, doors: Sequence[OnionKey], *, report: bool) -> AsyncIterator[Finding]:
         try:
             async with self._in_use() as (_, transport, progress):
-                which = "a tor with these options" if report or progress.percent < DONE else ""
-                async for finding in self._reach(transport, progress, doors, which):
+                if report or progress.percent < DONE:
+                    yield _judge(progress, "a tor with these options")
+                async for finding in self._dials(transport, progress, doors):
                     yield finding
         except (TorUnusable, UsageError) as error:
             yield problem("tor", str(error), "correct tor.torrc_lines")
 
-    async def _reach(
-        self, transport: TorTransport, progress: Bootstrap, doors: Sequence[OnionKey], which: str
+    async def _dials(
+        self, transport: TorTransport, progress: Bootstrap, doors: Sequence[OnionKey]
     ) -> AsyncIterator[Finding]:
-        """How far tor has come, of which nothing is said without ``which``; then the doors."""
-        if which:
-            yield _judge(progress, which)
         if progress.percent >= DONE:
             for number, door in enumerate(doors, start=1):
                 yield await self._dial(transport, door, f"{number} of {len(doors)}")
@@ -209,9 +207,9 @@ class TorCheck:
         return fine("onions", f"friend code {which}: reached over tor")
 
 
-async def _ask_running(options: TorOptions) -> tuple[Bootstrap, bool, Vanguards] | None:
-    """How the tor in the directory of these options stands, and whether it is connected to a relay at all; ``None``
-    when none runs there.
+async def _ask_running(options: TorOptions) -> tuple[Bootstrap, list[str], Vanguards] | None:
+    """How the tor in the directory of these options stands, and what it answers to `LOOK`; ``None`` when none runs
+    there.
 
     Raises: TorUnavailable when it does not answer, or not us.
     """
@@ -226,11 +224,7 @@ async def _ask_running(options: TorOptions) -> tuple[Bootstrap, bool, Vanguards]
     finally:
         await control.close()
     progress = Bootstrap.parse(said)
-    if progress is None:
-        return None
-    if progress.percent >= DONE and not has_network(network):  # it goes on to stand at 100 when its network is gone
-        progress = replace(progress, problem="it was connected, and hears nothing from its network now")
-    return progress, has_relays(network), vanguards
+    return None if progress is None else (progress, network, vanguards)
 
 
 def _guarded(vanguards: Vanguards) -> Finding:
@@ -243,7 +237,14 @@ def _guarded(vanguards: Vanguards) -> Finding:
     return fine("vanguards", f"on: {vanguards}")
 
 
-def _idle_or_cut_off(which: str) -> Finding:
+def _judge_running(progress: Bootstrap, network: Sequence[str], which: str) -> Finding:
+    """A tor that runs for somebody goes on to stand at 100 when its network is gone: ``network`` is what it answers to
+    `LOOK`, nothing if it does not."""
+    if progress.percent >= DONE and not has_network(network):
+        progress = replace(progress, problem="it was connected, and hears nothing from its network now")
+    finding = _judge(progress, which)
+    if finding.verdict is not Verdict.FINE or not network or has_relays(network):
+        return finding
     said = f"{which} has no connection to a relay: its network is gone, or nothing was to be done for an hour"
     return warning("tor network", said, _UNBLOCK)
 

@@ -23,8 +23,9 @@ from chattor_bridge.transport.tor.binary import OLDEST_TOR, TorVersion
 from chattor_bridge.transport.tor.control import CommandRefused, Control, ControlRefused
 from chattor_bridge.transport.tor.entrance import check_entrance
 from chattor_bridge.transport.tor.listeners import choose_socks
+from chattor_bridge.transport.tor.network import LOOK
 from chattor_bridge.transport.tor.onion import ONION_PORT
-from chattor_bridge.transport.tor.process import Bootstrap
+from chattor_bridge.transport.tor.process import DONE, Bootstrap
 from chattor_bridge.transport.tor.status import TorState, TorStatus
 from chattor_bridge.transport.tor.supervised import IDLE, SupervisedTor, TorUser
 from chattor_bridge.transport.tor.vanguards import Vanguards, vanguards_of
@@ -66,6 +67,7 @@ class ExternalTor(SupervisedTor):
         socket_path(self.sockets, "x" * 16)
         self.advice: tuple[str, ...] = ()
         self.vanguards = Vanguards.OFF
+        self.network: list[str] = []  # what it answered to LOOK, if it was connected when it was examined
 
     async def start(self, user: TorUser) -> None:
         """Begin to use it, or to wait for it when nobody listens at its control port.
@@ -129,6 +131,9 @@ class ExternalTor(SupervisedTor):
         self.socks, self.advice = socks.address, socks.advice
         if (bootstrap := Bootstrap.parse(await _info(control, "status/bootstrap-phase"))) is not None:
             self._bootstrapping(bootstrap)
+        if self._bootstrap.percent >= DONE:
+            with contextlib.suppress(CommandRefused):
+                self.network = await control.command(LOOK)
 
     async def _try_features(self, control: Control) -> None:
         """Add an onion with everything ours have, and take it out before tor does anything with it."""
