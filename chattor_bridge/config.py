@@ -197,7 +197,7 @@ def load_config(file: Path, environment: Mapping[str, str] = os.environ) -> Brid
     config = BridgeConfig(
         homeserver=homeserver,
         appservice=_appservice(options.section("appservice")),
-        database=_database(options.section("database"), options.base),
+        database=_database(options.section("database")),
         store_key_file=_store_key(options.section("store_key")),
         tor=read_tor(options.section("tor")),
         encryption=_encryption(options.section("encryption")),
@@ -323,7 +323,7 @@ def _appservice(section: Section) -> AppserviceOptions:
     return appservice
 
 
-def _database(section: Section, base: Path) -> DatabaseOptions:
+def _database(section: Section) -> DatabaseOptions:
     url = section.text(
         "url",
         "sqlite:chattor-bridge.db",
@@ -335,7 +335,7 @@ def _database(section: Section, base: Path) -> DatabaseOptions:
     if scheme == "sqlite":
         if password_file is not None:
             raise section.wrong("password_file", "is for PostgreSQL; SQLite has no password")
-        url = f"sqlite:{base / Path(rest.removeprefix('//')).expanduser()}"
+        url = f"sqlite:{section.placed('url', rest.removeprefix('//'))}"
     else:
         url = _postgres(section, url, None if password_file is None else section.path("password_file", password_file))
     section.close()

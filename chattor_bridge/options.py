@@ -142,7 +142,14 @@ class Section:
 
     def path(self, key: str, default: str) -> Path:
         """A path; a relative one starts from the directory of the file."""
-        return self._options.base / Path(self.text(key, default, wanted="a path")).expanduser()
+        return self.placed(key, self.text(key, default, wanted="a path"))
+
+    def placed(self, key: str, path: str) -> Path:
+        """Where a path that this option names is."""
+        try:
+            return self._options.base / Path(path).expanduser()
+        except RuntimeError:
+            raise self.wrong(key, "begins with a home directory that there is not") from None
 
     def wrong(self, key: str, message: str) -> ConfigError:
         """The error for this option, with the place its value came from."""

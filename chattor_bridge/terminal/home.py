@@ -25,11 +25,20 @@ MAX_SOCKET_PATH = 107
 """Bytes of a unix socket's path on Linux (`sun_path` is 108, one of them the terminating zero)."""
 
 
+def absolute(path: Path) -> Path:
+    """The whole path, with a home directory in the place of ``~``. Raises: UsageError when there is no such one."""
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError:
+        raise UsageError(f"{path} is nowhere: there is no home directory {path.parts[0]}") from None
+
+
 class Home:
     """The paths of one identity."""
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory.expanduser().absolute()
+        """Raises: UsageError when the directory cannot be anywhere."""
+        self.directory = absolute(directory)
         self.config = self.directory / "config.yaml"
         self.key = self.directory / "store.key"
         self.database = self.directory / "chattor.db"

@@ -78,6 +78,15 @@ async def test_without_an_identity_every_command_says_how_to_make_one(alice: Res
     )
 
 
+async def test_a_home_of_somebody_who_is_not_there_is_refused() -> None:
+    nobodys = Resident(Path("~nobody-here"), "Alice")
+    outcome = await nobodys.do("status", json=False)
+    assert (outcome.code, outcome.complaint) == (
+        Exit.REFUSED,
+        "chattor: ~nobody-here/alice is nowhere: there is no home directory ~nobody-here\n",
+    )
+
+
 async def test_without_a_daemon_every_command_says_how_to_start_it(alice: Resident) -> None:
     await alice.get("init", "--name", "Alice")
     outcome = await alice.do("contacts", json=False)

@@ -13,9 +13,10 @@ from chattor_bridge.errors import UsageError
 from chattor_bridge.terminal import talk_parser
 from chattor_bridge.terminal.carry_commands import pairing_step
 from chattor_bridge.terminal.exits import CommandError, Exit
+from chattor_bridge.terminal.home import absolute
 from chattor_bridge.terminal.output import neutralised
 from chattor_bridge.terminal.portrait import portrait
-from chattor_bridge.terminal.tui.paths import absolute, path_field
+from chattor_bridge.terminal.tui.paths import path_field
 from chattor_bridge.terminal.tui.records import Contact
 from chattor_bridge.terminal.tui.screens.panel import Field, Form
 
@@ -84,7 +85,7 @@ def ask_file(app: ChattorApp, contact: Contact) -> None:
     async def send(path: str, caption: str) -> None:
         if not path.strip():
             raise CommandError(Exit.REFUSED, "which file: its path")
-        await app.desk.send_file(contact.number, absolute(path), caption)
+        await app.desk.send_file(contact.number, str(absolute(Path(path))), caption)
 
     app.ask(form, send)
 
@@ -200,7 +201,7 @@ def ask_picture(app: ChattorApp) -> None:
     """Our own picture."""
 
     async def change(path: str) -> None:
-        await app.desk.picture(await asyncio.to_thread(portrait, Path(absolute(path))) if path.strip() else b"")
+        await app.desk.picture(await asyncio.to_thread(portrait, absolute(Path(path))) if path.strip() else b"")
         app.notify("Your friends are told." if path.strip() else "Your friends see none any more.", markup=False)
 
     app.ask(

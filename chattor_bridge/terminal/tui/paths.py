@@ -41,11 +41,6 @@ def completed(value: str) -> str | None:
         return None
 
 
-def absolute(path: str) -> str:
-    """As the daemon finds it, which may have been started elsewhere."""
-    return str(Path(path).expanduser().absolute())
-
-
 def path_field(label: str, value: str = "") -> Field:
     """A field for a path."""
     return Field(f"{label} (the right arrow completes it)", value, most=MAX_PATH, suggester=PathSuggester())

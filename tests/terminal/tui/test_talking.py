@@ -216,6 +216,12 @@ async def test_a_file_goes_over_and_is_saved(friends: Friends, tmp_path: Path) -
         await alice.sees("Bob  ● online")
         await alice.press("f6")
         await alice.sees("Send a file to Bob")
+        await alice.write("~nobody-here/x")
+        await alice.press("enter")
+        await say(alice, "")
+        await alice.sees("is nowhere")
+        await alice.press("f6")
+        await alice.sees("Send a file to Bob")
         await alice.write(str(big)[:-4])
         typed = alice.app.screen.query(Input).first()
         while typed.value != str(big):  # completed from what is there

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chattor_bridge.terminal.exits import CommandError, Exit
+from chattor_bridge.terminal.home import absolute
 from chattor_bridge.terminal.output import neutralised
-from chattor_bridge.terminal.tui.paths import absolute, path_field
+from chattor_bridge.terminal.tui.paths import path_field
 from chattor_bridge.terminal.tui.said import Message
 from chattor_bridge.terminal.tui.screens.panel import Field, Form, Question
 
@@ -57,7 +58,7 @@ def act_on(app: ChattorApp, what: str, message: Message) -> None:
 
 
 async def _save(app: ChattorApp, message: Message, directory: str) -> None:
-    path = await app.desk.save_file(message, absolute(directory))
+    path = await app.desk.save_file(message, str(absolute(Path(directory))))
     app.notify(neutralised(f"Saved: {path}"), markup=False)
 
 
