@@ -99,11 +99,14 @@ class Numbers:
         for thing in things:
             if wanted == str(numbers[ident(thing)]):
                 return thing
-        # of all but codes it is others who choose the name, and none shall take the number of another for it
-        folded = "" if is_number(wanted) and kind is not Kind.CODE else wanted.casefold()
+        folded = wanted.casefold()
         exact = [thing for thing in things if folded in (name.casefold() for name in names(thing) if name)]
         begun = [thing for thing in things if any(name.casefold().startswith(folded) for name in names(thing) if name)]
         found = exact or begun
+        if is_number(
+            wanted
+        ):  # what had it is gone, and others could take it for a name; the label of a code is our own
+            found = exact if kind is Kind.CODE else []
         if len(found) == 1 and folded:
             return found[0]
         if found and folded:

@@ -60,6 +60,17 @@ async def test_bounds_parking_and_rotation(town: Town) -> None:
     assert _code_in(last) != _code_in(made)
 
 
+async def test_the_number_of_a_code_that_is_gone_is_not_the_beginning_of_a_label(town: Town) -> None:
+    room = await _started(town)
+    for label in ("one", "1st of May", "7"):
+        await town.ask(room, f"code new {label}")
+        await town.idle()
+    await town.ask(room, "code retire one")
+    assert "no such code" in await town.ask(room, "code retire 1")
+    assert "is retired" in await town.ask(room, "code retire 1st")
+    assert "is retired" in await town.ask(room, "code retire 7")
+
+
 @pytest.mark.parametrize(
     ("command", "complaint"),
     [
