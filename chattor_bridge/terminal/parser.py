@@ -39,8 +39,8 @@ names:
 
 for scripts:
   With --json every command writes one JSON object a line to standard output, in ASCII, and errors as
-  {{"error": "..."}} to standard error. Each command's --help shows its objects. Times are seconds since 1970 (UTC), ids
-  are hexadecimal.
+  {{"error": "..."}} to standard error; what is wrong with the command line itself (exit code 2) is said in words all
+  the same. Each command's --help shows its objects. Times are seconds since 1970 (UTC), ids are hexadecimal.
 
 files ({default_home}, or --home, or ${home_variable}):
   config.yaml    options, each explained in it; written by init, never rewritten
