@@ -11,6 +11,7 @@ from functools import partial
 import pytest
 
 from chattor_bridge.node.happenings import SESSION_NOT_RENEWED, SESSION_RENEWED
+from chattor_bridge.protocol import cbor
 from chattor_bridge.protocol.events import Text
 from chattor_bridge.protocol.frames import AckFrame, Bye, EnvelopeFrame, Hello, ResyncAnswer, ResyncDone, ResyncStart
 from chattor_bridge.protocol.limits import RESYNC_INTERVAL
@@ -336,9 +337,16 @@ async def test_a_key_of_small_order_ends_the_link(friends: Friends, puppet: Pupp
     assert (await session_of(anna, peer_id)).serialize() == before
 
 
-async def test_answers_and_ends_that_nobody_asked_for_end_the_link(friends: Friends, puppet: Puppet) -> None:
+@pytest.mark.parametrize(
+    "frame",
+    [ResyncAnswer(cbor.encode({"key": bytes(32), "kem": bytes(1_088)}), bytes(40), bytes(45)), ResyncDone()],
+    ids=["answer", "end"],
+)
+async def test_answers_and_ends_that_nobody_asked_for_end_the_link(
+    friends: Friends, puppet: Puppet, frame: ResyncAnswer | ResyncDone
+) -> None:
     anna, _, _ = friends
     await greet(anna, puppet)
-    await puppet.say(ResyncDone())
+    await puppet.say(frame)
     with pytest.raises(EOFError):
         await puppet.hear(Bye)
