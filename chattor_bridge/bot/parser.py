@@ -30,6 +30,9 @@ _NUMBER = re.compile(r" (?:1|…)(?= |\Z)")
 """What stands for a contact in what we say."""
 _WORD_OF_COMMAND = re.compile(r"[a-z-]+")
 
+_TALKING = frozenset({"send", "say", "tell", "message", "msg", "write"})
+"""What people type to the bot who want to say something to a contact, as in `chattor send`."""
+
 _LEAD = re.compile(r"\A\s*(?:!chattor\b|[!/](?=\w))?\s*", re.IGNORECASE)
 _WORD = re.compile(r"\S+")
 
@@ -134,6 +137,12 @@ class Commands:
         code = split_code(typed)
         if code is not None and not code[1]:
             return f"This looks like a friend code. To send a contact request there, write {lead}add and the code."
+        if words[0] in _TALKING:
+            return (
+                f"To say something to your friend, write it here without {lead.strip()}."
+                if lead
+                else "To talk with a contact, write in the room of your conversation. Write chat 1 to go there."
+            )
         suggestion = self.suggestion(words)
         if suggestion is not None:
             return f"I do not know that command. Did you mean {lead}{suggestion}?"

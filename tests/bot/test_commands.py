@@ -264,6 +264,8 @@ async def test_a_refusal_is_a_sentence_that_says_what_to_do_next(town: Town, fri
     assert await town.ask(management, f"profile {'x' * 65}") == "⚠ A profile name is 65 bytes long; it may have 64."
     assert await town.ask(management, "note 9 x") == "⚠ There is no such contact: contacts shows what there is."
     assert await town.ask(management, "code show 9") == "⚠ There is no such code: code shows what there is."
+    assert "Write chat 1 to go there" in await town.ask(management, "send Bob hello")
+    assert "write it here without !chattor" in await town.ask(room, "!chattor send hello")
     assert await town.ask(management, "hlep") == "⚠ I do not know that command. Did you mean help?"
     assert await town.ask(room, "!chattor hlep") == "⚠ I do not know that command. Did you mean !chattor help?"
     assert "Write !chattor help" in await town.ask(room, "!chattor")
