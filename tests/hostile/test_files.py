@@ -13,8 +13,10 @@ from chattor_bridge.errors import OnionUnreachable
 from chattor_bridge.ids import FileId, OnionKey, PeerId
 from chattor_bridge.node import filedesk, transferring
 from chattor_bridge.node.fileconnection import FileConnection, FileStreamEnded
+from chattor_bridge.node.filedesk import FileDesk
 from chattor_bridge.node.happenings import FileArrived, FileFailed, FileSent
-from chattor_bridge.node.records import TransferState
+from chattor_bridge.node.ports import Transaction
+from chattor_bridge.node.records import Transfer, TransferState
 from chattor_bridge.protocol.chunks import Content, Offered, SealedChunk
 from chattor_bridge.protocol.events import Body, FileAccept, FileCancel, FileDone, FileOffer, FileSlice
 from chattor_bridge.protocol.fileframes import Want
@@ -34,6 +36,7 @@ from chattor_bridge.protocol.link import Pattern
 from chattor_bridge.protocol.primitives import ed25519_public
 from chattor_bridge.protocol.slices import cut
 from chattor_bridge.protocol.window import Ack
+from chattor_bridge.storage.parts import DiskPart
 from tests.node.puppet import Puppet
 from tests.node.test_files import accept, data_of, offer, offers, state, until_swept
 from tests.node.test_onions import until_on_disk
@@ -287,6 +290,35 @@ async def test_a_file_in_slices_needs_no_stream(anna: Person, puppet: Puppet) ->
     await say(anna, puppet, *slices(HONEST, SLICES))  # and nothing comes of more
     assert await kept(anna, puppet) == 0
     assert len(anna.of(FileArrived)) == 1
+
+
+async def test_what_came_in_slices_is_on_disk_before_it_has_arrived(
+    anna: Person, puppet: Puppet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut in between would leave a file with holes, and the slices are gone by then."""
+    written, synced, arrived = set[int](), set[int](), list[set[int]]()
+    write, sync, arrive = DiskPart.write, DiskPart.sync, FileDesk.arrived
+
+    async def watched_write(self: DiskPart, index: int, sealed: bytes) -> None:
+        await write(self, index, sealed)
+        written.add(index)
+
+    async def watched_sync(self: DiskPart) -> None:
+        before = set(written)
+        await sync(self)
+        synced.update(before)
+
+    async def watched_arrive(self: FileDesk, tx: Transaction, transfer: Transfer) -> None:
+        arrived.append(set(synced))
+        await arrive(self, tx, transfer)
+
+    monkeypatch.setattr(DiskPart, "write", watched_write)
+    monkeypatch.setattr(DiskPart, "sync", watched_sync)
+    monkeypatch.setattr(FileDesk, "arrived", watched_arrive)
+    await say(anna, puppet, lying(HONEST), *slices(HONEST, SLICES))
+    await accept(anna, puppet.contact.peer_id, HONEST.content.file_id)
+    await anna.until(lambda: bool(anna.of(FileArrived)))
+    assert arrived == [{0, 1}]
 
 
 async def test_a_file_goes_in_slices_once_and_on_no_stream_beside_them(anna: Person, puppet: Puppet) -> None:
