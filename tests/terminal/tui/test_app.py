@@ -100,6 +100,22 @@ def timeline(spectator: Spectator) -> Timeline:
     return spectator.app.screen_stack[1].query_one(TimelineView).timeline
 
 
+async def test_the_highlight_stays_on_the_code_it_was_on(tmp_path: Path) -> None:
+    async with residents(tmp_path, "Alice") as (alice,):
+        await alice.start()
+        labels = ("first", "second", "third")
+        ids = {label: (await alice.get("code", "new", label))[0]["id"] for label in labels}
+        async with watched(alice, (80, 40)) as hers:
+            await hers.press("f3")
+            await hers.sees(*labels)
+            await hers.press("down")
+            await alice.get("code", "retire", ids["first"])
+            await hers.misses("first")
+            await hers.press("p")
+            await hers.sees("parked")
+        assert {code["label"]: code["parked"] for code in await alice.get("code")} == {"second": True, "third": False}
+
+
 async def test_codes_requests_and_a_new_friend(tmp_path: Path) -> None:
     async with residents(tmp_path, "Alice", "Bob", "Carol") as (alice, bob, carol):
         await alice.start()

@@ -108,7 +108,7 @@ class CarriersScreen(ListPanel):
             if one.number in self._agreed or one.presence not in (Presence.BLOCKED, Presence.ENDED)
         ]
         if self.is_running:
-            lines = [_lines(one, self._agreed.get(one.number)) for one in self._friends]
+            lines = {str(one.number): _lines(one, self._agreed.get(one.number)) for one in self._friends}
             self.fill(lines, "No friends yet. p pairs with a mailbox of your own.", below=in_all["words"])
 
 

@@ -121,7 +121,7 @@ class CodesScreen(ListPanel):
     async def _load(self) -> None:
         self._codes = await self.chattor.desk.codes()
         if self.is_running:
-            self.fill([_line(code) for code in self._codes], "No friend code yet: n makes one.")
+            self.fill({code["id"]: _line(code) for code in self._codes}, "No friend code yet: n makes one.")
 
 
 class CodeScreen(Panel[None]):

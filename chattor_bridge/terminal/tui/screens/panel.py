@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
@@ -94,13 +94,16 @@ class ListPanel(Panel[None]):
         yield self._options
         yield self._below
 
-    def fill(self, lines: Sequence[Text], empty: str, *, below: str = "") -> None:
-        """Show these, keeping the place in the list, with ``below`` under them; ``empty`` when there are none."""
+    def fill(self, lines: Mapping[str, Text], empty: str, *, below: str = "") -> None:
+        """Show these, each by the id of what it is about, with ``below`` under them; ``empty`` when there are none. The
+        highlight stays on what it was on: somebody may be about to press a key."""
         options = self._options
-        place = options.highlighted or 0
-        options.set_options(Option(line) for line in lines)
+        place, chosen = options.highlighted or 0, options.highlighted_option
+        options.set_options(Option(line, ident) for ident, line in lines.items())
         options.display = bool(lines)
         if lines:
+            if chosen is not None and chosen.id is not None and chosen.id in lines:
+                place = options.get_option_index(chosen.id)
             options.highlighted = min(place, len(lines) - 1)
             self.set_focus(options)
         self._below.update(below if lines else empty)

@@ -62,7 +62,8 @@ class RequestsScreen(ListPanel):
     async def _load(self) -> None:
         self._requests = await self.chattor.desk.requests()
         if self.is_running:
-            self.fill([request_lines(one) for one in self._requests], "Nobody asks, and nobody was asked.")
+            lines = {one.ident: request_lines(one) for one in self._requests}
+            self.fill(lines, "Nobody asks, and nobody was asked.")
 
 
 def request_lines(request: Request) -> Text:
