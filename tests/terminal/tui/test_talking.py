@@ -106,6 +106,18 @@ async def test_escape_gives_an_answer_up_and_keeps_the_text(friends: Friends) ->
     assert (last["text"], "reply" in last) == ("never mind", False)
 
 
+async def test_what_is_half_written_outlives_a_look_at_everything(friends: Friends) -> None:
+    """As when the daemon comes back, or too much changed at once to be told one by one."""
+    await friends.bob.get("send", "1", "--wait", "and this one?")
+    async with watched(friends.alice) as alice:
+        await alice.sees("and this one?")
+        await alice.press("escape", "r")
+        await alice.write("half an answer")
+        await alice.app.main.load()
+        await alice.write(", and the rest")
+        await alice.sees("↪ answering Bob: “and this one?”", "half an answer, and the rest")
+
+
 async def test_reactions_come_and_go(friends: Friends) -> None:
     await friends.bob.get("send", "1", "--wait", "good news")
     async with watched(friends.alice) as alice, watched(friends.bob) as bob:

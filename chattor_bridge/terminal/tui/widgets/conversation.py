@@ -74,15 +74,12 @@ class Conversation(Vertical):
 
     async def open(self, contact: Contact) -> None:
         """Show the conversation with this contact. Raises: CommandError."""
-        if self._contact is not None and self._aim.aim is None:
-            self._drafts[self._contact.number] = self.composer.text
         count = PAGE + contact.unread
         page = await self._app.desk.last(contact.number, count)
+        if not self._is_here(contact.number):
+            self._change_drafts(contact.number)
         self._contact, self._timeline = contact, Timeline()
-        self._take_aim(None)
         self._timeline.open(page, has_older=len(page) == count)
-        self.composer.text = self._drafts.pop(contact.number, "")
-        self.composer.move_cursor(self.composer.document.end)
         self._show_title()
         self._view.show(self._timeline, contact.shown)
         if any(message.file is not None for message in page):
@@ -182,6 +179,14 @@ class Conversation(Vertical):
             case what:
                 act_on(self._app, what, message)
 
+    def _change_drafts(self, number: int) -> None:
+        """Put what is half written here away, and go on with what is half written there."""
+        self._take_aim(None)
+        if self._contact is not None:
+            self._drafts[self._contact.number] = self.composer.text
+        self.composer.text = self._drafts.pop(number, "")
+        self.composer.move_cursor(self.composer.document.end)
+
     def _take_aim(self, aim: Aim | None) -> None:
         self._aim.take(aim, self.composer, "" if self._contact is None else self._contact.shown)
 
@@ -204,8 +209,9 @@ class Conversation(Vertical):
         if self._is_here(number) and self.composer.text == text:
             self._take_aim(None)
             self.composer.text = ""
-        self._timeline.read_up()
-        self._view.action_newest()
+        if self._is_here(number):
+            self._timeline.read_up()
+            self._view.action_newest()
 
     def _look_at_files(self) -> None:
         if self._timeline.has_files_under_way:
