@@ -26,6 +26,7 @@ from chattor_bridge.node.mailbox import Mailbox, Taken
 from chattor_bridge.node.patience import FAREWELL_TIMEOUT, heed_cancellation, within
 from chattor_bridge.node.ports import Stream
 from chattor_bridge.node.resyncing import Attempts, Resyncing
+from chattor_bridge.node.sending import Of
 from chattor_bridge.node.surroundings import Surroundings
 from chattor_bridge.node.views import Trouble
 from chattor_bridge.node.watching import Watching
@@ -143,8 +144,8 @@ class Connection:
         self._writing.acknowledge(taken.ack, owed=True)
         self._writing.settle(taken.delivered)
         self._watching.gap(there=taken.gap)
-        if taken.broken:
-            self._resync.ask(Reason.BROKEN)
+        if taken.renew is not None:
+            self._resync.ask(taken.renew)
         self.wake()
 
     def renew(self) -> None:
@@ -280,9 +281,11 @@ class Connection:
                     await self._insist(partial(self._greeting.take_onions, frame))
                     self._writing.tell_onions(again=frame.asks)  # it may not have heeded what it heard before it asked
                 case AckFrame(ack):
-                    await self._insist(partial(self._take_ack, ack))
+                    of = await self._insist(partial(self._take_ack, ack))
                     failpoint("ack-committed")
-                    self._writing.settle([ack])
+                    self._writing.settle([ack])  # whatever it is of, something arrived: more may be on its way
+                    if of is Of.OTHERS:
+                        await self._renew(Reason.CONTRADICTION)
                 case ResyncStart() | ResyncAnswer() | ResyncDone():
                     for said in await self._insist(partial(self._resync.take, frame)):
                         self._link.send(said)
@@ -315,21 +318,26 @@ class Connection:
         self._costly += taken.costly
         self._writing.acknowledge(taken.ack)
         self._writing.settle(taken.delivered)
-        if taken.broken:
-            self._trouble.reason = "a message of this friend cannot be opened; the two sessions differ"
-            self._resync.ask(Reason.BROKEN)
-            await self._writing.begin_resync()
+        if taken.renew is not None:
+            await self._renew(taken.renew)
         self._watching.gap(there=taken.gap)
 
     async def _receive(self, envelopes: list[bytes]) -> Taken:
         async with self._around.store.transaction() as tx:
             return await self._mailbox.receive(tx, self.peer_id, envelopes)
 
-    async def _take_ack(self, ack: Ack) -> None:
+    async def _take_ack(self, ack: Ack) -> Of:
         async with self._around.store.transaction() as tx:
-            more_to_say = await self._mailbox.delivered(tx, self.peer_id, ack, self._session_id)
+            of, more_to_say = await self._mailbox.delivered(tx, self.peer_id, ack, self._session_id)
         if more_to_say:
             self._writing.look_at_outbox()
+        return of
+
+    async def _renew(self, reason: Reason) -> None:
+        """The session is to begin anew; that is on disk."""
+        self._trouble.reason = "what this friend says does not fit what was said before; the two sessions differ"
+        self._resync.ask(reason)
+        await self._writing.begin_resync()
 
     def _moved(self) -> None:
         self._costly += 1

@@ -17,6 +17,7 @@ from chattor_bridge.node.handling import BeginAnew, Handling, TakeCarrying, Take
 from chattor_bridge.node.happenings import MISSING, EventArrived
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.records import Contact, HeldEvent, Retired
+from chattor_bridge.node.sending import Of
 from chattor_bridge.node.surroundings import Surroundings
 from chattor_bridge.node.views import Counters
 from chattor_bridge.protocol.events import CarryEvent, Event, Merge, ShelfEvent, Unknown, decode_event
@@ -32,15 +33,15 @@ GAP_LIFETIME: Final = 86_400
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """After some envelopes: ``ack`` to send once this is committed, if any is due; ``delivered`` what the friend
-    acknowledged inside them; ``gap`` that something is missing before what is held; ``broken`` that an envelope was
-    authentic outside and wrong inside; ``costly`` how many of them cost more than storing them; ``stored`` bytes of
-    those that had not been accepted before."""
+    """After some envelopes: ``ack`` to send once this is committed, if any is due; ``delivered`` what of ours was
+    acknowledged inside them; ``gap`` that something is missing before what is held; ``renew`` why the session is to
+    begin anew after them; ``costly`` how many of them cost more than storing them; ``stored`` bytes of those that had
+    not been accepted before."""
 
     ack: Ack | None
     delivered: tuple[Ack, ...]
     gap: bool
-    broken: bool
+    renew: Reason | None
     costly: int
     stored: int
 
@@ -91,8 +92,9 @@ class Mailbox(Handling):
         arrivals = _Arrivals(self, tx, contact, carried=carried)
         for envelope in envelopes:
             await arrivals.take(envelope)
-        if arrivals.broken and arrivals.session.renewal.wanted is None:
-            arrivals.session.renewal.wanted = Reason.BROKEN
+        renewal = arrivals.session.renewal
+        if arrivals.broken and renewal.wanted is None:
+            renewal.wanted = Reason.BROKEN
         if arrivals.finished().retired is None:
             await self._rekey(tx, peer_id, arrivals.session)
         await self._store.contacts.save(tx, arrivals.finished())
@@ -107,7 +109,7 @@ class Mailbox(Handling):
             ack=window.ack() if arrivals.answer else None,
             delivered=tuple(arrivals.delivered),
             gap=window.held > 0,
-            broken=arrivals.broken,
+            renew=renewal.wanted if arrivals.broken or arrivals.contradicted else None,
             costly=arrivals.costly,
             stored=arrivals.stored,
         )
@@ -179,6 +181,7 @@ class _Arrivals:
         self.delivered: list[Ack] = []
         self.answer = False
         self.broken = False
+        self.contradicted = False
         self.costly = 0
         self.stored = 0
 
@@ -204,7 +207,14 @@ class _Arrivals:
             self.broken = True
             return
         if opened.ack is not None:
-            self.delivered.append(opened.ack)
+            match await self._mailbox.acknowledged(self._tx, self.session, opened.ack):
+                case Of.OURS:
+                    self.session.acknowledged(opened.ack)
+                    self.delivered.append(opened.ack)
+                case Of.OTHERS:
+                    self.contradicted = True
+                case Of.OLD:
+                    pass
         if opened.inner is None:
             return
         self.answer = True

@@ -10,6 +10,7 @@ from chattor_bridge.ids import DoorId, EventId, FileId, KnockId, NodeId, OnionKe
 from chattor_bridge.node.preferences import SHARED_AT_FIRST, Shared
 from chattor_bridge.protocol.chunks import Content
 from chattor_bridge.protocol.slices import slice_count
+from chattor_bridge.protocol.window import NO_DIGEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +202,7 @@ class OutboxEntry:
     event: bytes  # sealed
     created_at: int
     file_id: FileId | None = None  # whose slice it is, if it is one
+    digest_before: bytes = NO_DIGEST  # of everything that was sealed before it
 
 
 @dataclass(frozen=True, slots=True)

@@ -289,7 +289,7 @@ class Resyncing:
 
     def _sealed_anew(self, entry: OutboxEntry, new: Session) -> OutboxEntry:
         sealed = new.seal(entry.event, random=self._around.random, now=self._around.clock.now())
-        return replace(entry, seq=sealed.seq, envelope=sealed.envelope)
+        return replace(entry, seq=sealed.seq, envelope=sealed.envelope, digest_before=sealed.kept.before)
 
     async def _refuse(self, tx: Transaction, contact: Contact, session: Session) -> None:
         """Tell our owner, once, that the session cannot be renewed yet; the caller stores it."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from enum import Enum, auto
 from functools import partial
 from typing import Final
 
@@ -35,7 +36,7 @@ from chattor_bridge.protocol.rekeying import Said, offer_if_due, say
 from chattor_bridge.protocol.renewal import Reason
 from chattor_bridge.protocol.resync import Standing
 from chattor_bridge.protocol.session import Session
-from chattor_bridge.protocol.window import Ack
+from chattor_bridge.protocol.window import Ack, Kept
 
 FAILED_AT_ONCE: Final = 64
 """Entries of an outbox that are failed at a time: a megabyte in memory at most."""
@@ -46,6 +47,14 @@ ENDED: Final = (
     "this friendship was ended because its keys may be in other hands; meet or call, exchange a new friend code, and "
     "become friends anew"
 )
+
+
+class Of(Enum):
+    """What an acknowledgement is of, as far as we still have it."""
+
+    OURS = auto()
+    OLD = auto()  # nothing that still waits
+    OTHERS = auto()  # envelopes that are not those we have under these numbers; see docs/protocol/session.md
 
 
 class Sending:
@@ -128,7 +137,9 @@ class Sending:
 
     async def put_said(self, tx: Transaction, peer_id: PeerId, said: Said, file_id: FileId | None = None) -> None:
         sealed, now = said.sealed, self._around.clock.now()
-        entry = OutboxEntry(peer_id, sealed.seq, said.event_id, sealed.envelope, said.encoded, now, file_id)
+        entry = OutboxEntry(
+            peer_id, sealed.seq, said.event_id, sealed.envelope, said.encoded, now, file_id, sealed.kept.before
+        )
         await self._store.outbox.add(tx, self._node_id, entry)
 
     async def rekey(self, tx: Transaction, contact: Contact) -> Contact:
@@ -150,19 +161,46 @@ class Sending:
             )
             tx.after_commit(self._on_expiry)
 
-    async def delivered(self, tx: Transaction, peer_id: PeerId, ack: Ack, session_id: bytes) -> bool:
-        """The friend has these of that session on disk: drop them from the outbox and say so. Whether that made room
-        for something that is in the outbox now. Raises: NotFound."""
+    async def delivered(self, tx: Transaction, peer_id: PeerId, ack: Ack, session_id: bytes) -> tuple[Of, bool]:
+        """The friend says that it has these of that session on disk: drop them from the outbox, if they are ours, and
+        say so. Also whether that made room for something that is in the outbox now. Raises: NotFound."""
         contact = await self.locked(tx, peer_id)
         session = Session.deserialize(contact.session)
         if session.session_id != session_id:
-            return False  # renewed on another link meanwhile: these numbers mean other envelopes now
+            return Of.OLD, False  # renewed on another link meanwhile: these numbers mean other envelopes now
+        of = await self.acknowledged(tx, session, ack)
+        if of is not Of.OURS:
+            if of is Of.OTHERS:
+                await self._store.contacts.save(tx, replace(contact, session=session.serialize()))
+            return of, False
         dropped = await self._drop(tx, peer_id, ack)
         if dropped and (contact.merging is not None or contact.retired is not None):
             tx.after_commit(self._on_change)
         if dropped and session.acknowledged(ack):
             await self._store.contacts.save(tx, replace(contact, session=session.serialize()))
-        return dropped and contact.profile_due and await self._tell_profile(tx, peer_id)
+        return of, dropped and contact.profile_due and await self._tell_profile(tx, peer_id)
+
+    async def acknowledged(self, tx: Transaction, session: Session, ack: Ack) -> Of:
+        """Which envelopes an acknowledgement is of; the caller stores the session, which is to begin anew when they are
+        others than ours. Once there were some, no later one can be of ours alone."""
+        if session.renewal.wanted is Reason.CONTRADICTION:
+            return Of.OTHERS
+        kept: dict[int, Kept] = {}
+        for seq in session.sent.asks(ack):
+            entries = await self._store.outbox.after(tx, self._node_id, session.peer_id, seq - 1, 2)
+            if not entries or entries[0].seq > seq + 1:
+                break  # and if a friend makes numbers up, it costs no more than this
+            kept |= {entry.seq: Kept(entry.digest_before, entry.envelope) for entry in entries}
+        if session.sent.means(ack, kept):
+            return Of.OURS
+        for first, last in ack.covered():
+            entries = await self._store.outbox.after(tx, self._node_id, session.peer_id, first - 1, 1)
+            if not entries:
+                break
+            if entries[0].seq <= last:
+                session.renewal.wanted = session.renewal.wanted or Reason.CONTRADICTION
+                return Of.OTHERS
+        return Of.OLD
 
     async def _tell_profile(self, tx: Transaction, peer_id: PeerId) -> bool:
         """Say how our owner's profile is, for which there was no room before; whether there is now."""
@@ -240,7 +278,7 @@ class Sending:
     async def standing(self, tx: Transaction, contact: Contact, session: Session) -> Standing:
         """Where our half of ``session``, the contact's, stands now."""
         waiting = await self._store.outbox.after(tx, self._node_id, contact.peer_id, 0, 1)
-        acknowledged = waiting[0].seq - 1 if waiting else session.highest_sent
+        acknowledged = waiting[0].seq - 1 if waiting else session.sent.highest
         return Standing(session.session_id, session.received.highest, acknowledged)
 
     async def locked(self, tx: Transaction, peer_id: PeerId) -> Contact:

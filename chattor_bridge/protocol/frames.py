@@ -17,6 +17,7 @@ from chattor_bridge.protocol import cbor
 from chattor_bridge.protocol.cbor import Fields
 from chattor_bridge.protocol.limits import (
     BLOCK_SIZE,
+    DIGEST_SIZE,
     ENVELOPE_SIZES,
     MAX_EPOCH,
     MAX_HELLO,
@@ -24,7 +25,6 @@ from chattor_bridge.protocol.limits import (
     MAX_RESYNC,
     MAX_SEQ,
     MAX_SIGNAL,
-    SEEN_SIZE,
     SESSION_ID_SIZE,
     SHELF_ID_SIZE,
 )
@@ -50,7 +50,7 @@ class Hello:
     epoch: int
     highest_sent: int
     highest_received: int
-    seen: bytes = bytes(SEEN_SIZE)
+    seen: bytes = bytes(DIGEST_SIZE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +255,7 @@ def _decode_hello(body: bytes) -> Hello:
         epoch=fields.integer("epoch", low=0, high=MAX_EPOCH),
         highest_sent=fields.integer("sent", low=0, high=MAX_SEQ),
         highest_received=fields.integer("received", low=0, high=MAX_SEQ),
-        seen=fields.bytes("seen", length=SEEN_SIZE),
+        seen=fields.bytes("seen", length=DIGEST_SIZE),
     )
 
 

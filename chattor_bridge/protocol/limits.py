@@ -293,8 +293,9 @@ MAX_HELLO: Final = 2_048
 MAX_ONIONS_FRAME: Final = 1_000
 """Bytes of an encoded onions frame: two keys, and room to add to it."""
 
-SEEN_SIZE: Final = 16
-"""Bytes of the digest in a hello by which a friend knows its own envelope again."""
+DIGEST_SIZE: Final = 16
+"""Bytes of the digests in hellos and acknowledgements by which a friend knows its own envelopes again: enough that two
+different ones never have the same."""
 
 MAX_RESYNC: Final = 2_048
 """Bytes of a frame of a resync: an ML-KEM key or ciphertext, an X25519 key, a ratchet message, and room to add."""

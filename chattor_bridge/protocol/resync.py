@@ -35,7 +35,8 @@ from chattor_bridge.protocol.primitives import (
 )
 from chattor_bridge.protocol.ratchet import RatchetMessage
 from chattor_bridge.protocol.rekeying import Encapsulate
-from chattor_bridge.protocol.session import Session, envelope_digest
+from chattor_bridge.protocol.session import Session
+from chattor_bridge.protocol.window import envelope_digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ def contradicts(hello: Hello, session: Session, before: Standing, unacknowledged
         hello.session_id != session.session_id
         or fell_back
         or hello.epoch > session.epochs.newest + 1
-        or hello.highest_received > session.highest_sent
+        or hello.highest_received > session.sent.highest
         or (unacknowledged is not None and envelope_digest(unacknowledged) != hello.seen)
     )
 
@@ -72,7 +73,7 @@ def hello_of(session: Session, *, versions: tuple[int, ...], capabilities: tuple
         capabilities=capabilities,
         session_id=session.session_id,
         epoch=session.epochs.newest,
-        highest_sent=session.highest_sent,
+        highest_sent=session.sent.highest,
         highest_received=session.received.highest,
         seen=session.seen,
     )

@@ -23,7 +23,7 @@ from chattor_bridge.errors import AuthenticationFailed, LimitReached, MalformedD
 from chattor_bridge.ids import OnionKey, PeerId
 from chattor_bridge.protocol import cbor
 from chattor_bridge.protocol.epoch import Epochs, SessionRole, other
-from chattor_bridge.protocol.limits import ENVELOPE_SIZES, MAX_INNER, MAX_SEQ, SEEN_SIZE
+from chattor_bridge.protocol.limits import DIGEST_SIZE, ENVELOPE_SIZES, MAX_INNER, MAX_SEQ
 from chattor_bridge.protocol.primitives import (
     KEY_SIZE,
     NONCE_SIZE,
@@ -37,7 +37,7 @@ from chattor_bridge.protocol.primitives import (
 )
 from chattor_bridge.protocol.ratchet import HEADER_SIZE, OVERHEAD, Ratchet, RatchetMessage
 from chattor_bridge.protocol.renewal import Renewal
-from chattor_bridge.protocol.window import Ack, ReceiveWindow
+from chattor_bridge.protocol.window import NO_DIGEST, Ack, Kept, ReceiveWindow, SendWindow, envelope_digest
 
 ID_SIZE: Final = 16
 """Bytes of a friendship id and of a session id."""
@@ -73,16 +73,23 @@ class OutOfWindow(PeerMisbehaved):
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """An envelope to send: ``seq`` from 1, ``envelope`` of 1,000, 4,000 or 16,000 bytes."""
+    """An envelope to send, of 1,000, 4,000 or 16,000 bytes: ``seq`` from 1, and what is ``kept`` of it until it is
+    acknowledged."""
 
     seq: int
-    envelope: bytes
+    kept: Kept
+
+    @property
+    def envelope(self) -> bytes:
+        """What is sent."""
+        return self.kept.envelope
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
     """What was in an envelope, and the number of the ``epoch`` it was sealed under. In a standalone acknowledgement
-    ``seq`` is 0 and ``inner`` None."""
+    ``seq`` is 0 and ``inner`` None. ``ack`` is to be seen to `SendWindow.means` what was sealed here, before
+    `Session.acknowledged` hears of it."""
 
     seq: int
     inner: bytes | None
@@ -106,7 +113,7 @@ class Session:
         link_psk: bytes,
         epochs: Epochs,
         ratchet: Ratchet,
-        highest_sent: int,
+        sent: SendWindow,
         received: ReceiveWindow,
         seen: bytes,
         renewal: Renewal,
@@ -117,7 +124,7 @@ class Session:
         self.transcript = transcript
         self.link_psk = link_psk
         self.epochs = epochs
-        self.highest_sent = highest_sent
+        self.sent = sent
         self.received = received
         self.seen = seen
         self.renewal = renewal
@@ -135,9 +142,9 @@ class Session:
             link_psk=hkdf(root, label="link-psk"),
             epochs=Epochs.begin(hkdf(root, label="epoch"), role, now),
             ratchet=ratchet,
-            highest_sent=0,
+            sent=SendWindow(),
             received=ReceiveWindow(),
-            seen=bytes(SEEN_SIZE),
+            seen=NO_DIGEST,
             renewal=Renewal(),
         )
 
@@ -231,9 +238,9 @@ class Session:
             link_psk=self.link_psk,
             epochs=Epochs.begin(hkdf(root, label="epoch"), self.role, now),
             ratchet=ratchet,
-            highest_sent=0,
+            sent=SendWindow(),
             received=ReceiveWindow(),
-            seen=bytes(SEEN_SIZE),
+            seen=NO_DIGEST,
             renewal=Renewal(at=now, replaced=self.session_id),
         )
 
@@ -264,9 +271,9 @@ class Session:
         """
         if len(inner) > MAX_INNER:
             raise LimitReached(f"An event of {len(inner)} bytes is too large; {MAX_INNER} fit.")
-        if self.highest_sent == MAX_SEQ:
+        if self.sent.highest == MAX_SEQ:
             raise LimitReached("This friendship has used all its sequence numbers.")
-        seq = self.highest_sent + 1
+        seq = self.sent.highest + 1
         told = None if ack is None else ack.to_cbor()
         size, body_size = _choose_size(
             len(inner) + 1 + OVERHEAD, len(cbor.encode([seq, bytes(HEADER_SIZE), b"", told]))
@@ -276,10 +283,9 @@ class Session:
         message = self._ratchet.encrypt(
             inner, _ratchet_ad(self.peer_id, self.role, seq), padded_size=body_size - OVERHEAD, random=random
         )
-        self.highest_sent = seq
         self.epochs.counted += 1
         envelope = self._seal_outer(nonce, [seq, message.header, message.ciphertext, told], size)
-        return Sealed(seq, envelope)
+        return Sealed(seq, self.sent.add(envelope))
 
     def seal_ack(self, ack: Ack, *, random: RandomBytes) -> bytes:
         """An envelope that only acknowledges: sequence number 0, no ratchet step, never acknowledged itself."""
@@ -308,7 +314,7 @@ class Session:
         epoch, outer = self._open_outer(envelope)
         seq, header, body, ack = self._read_outer(outer)
         if header is None:
-            self._note(epoch, 0, ack, now)
+            self._note(epoch, 0, now)
             return Opened(0, None, ack, epoch)
         if self.received.contains(seq):
             if seq == self.received.highest and envelope_digest(envelope) != self.seen:
@@ -328,10 +334,11 @@ class Session:
             )
         except PeerMisbehaved as error:
             raise SessionBroken("an authentic envelope does not continue this session") from error
-        self.received.accept(seq)
+        digest = envelope_digest(envelope)
+        self.received.accept(seq, digest)
         if seq == self.received.highest:
-            self.seen = envelope_digest(envelope)
-        self._note(epoch, seq, ack, now)
+            self.seen = digest
+        self._note(epoch, seq, now)
         return Opened(seq, inner, ack, epoch)
 
     def acknowledged(self, ack: Ack) -> bool:
@@ -354,9 +361,7 @@ class Session:
         renewal = sure and self.renewal.put_right(now)
         return self.epochs.forget_old(self.received.cumulative, now, sure=sure) or skipped or renewal
 
-    def _note(self, epoch: int, seq: int, ack: Ack | None, now: int) -> None:
-        if ack is not None:
-            self.acknowledged(ack)
+    def _note(self, epoch: int, seq: int, now: int) -> None:
         self.epochs.opened(epoch, seq, up_to=self.received.cumulative, now=now)
 
     def _open_outer(self, envelope: bytes) -> tuple[int, bytes]:
@@ -403,7 +408,8 @@ class Session:
                 "link_psk": self.link_psk,
                 "epochs": self.epochs.to_fields(),
                 "ratchet": self._ratchet.to_fields(),
-                "sent": self.highest_sent,
+                "sent": self.sent.highest,
+                "sent_digest": self.sent.digest,
                 "received": self.received.ack().to_cbor(),
                 "given_up": self.received.given_up,
                 "seen": self.seen,
@@ -425,6 +431,11 @@ class Session:
             case _:
                 raise fields.wrong("role")
         given_up = fields.integer("given_up", low=0, high=MAX_SEQ) if "given_up" in fields else 0
+        digest, received = NO_DIGEST, fields.raw("received")
+        if "sent_digest" in fields:
+            digest = fields.bytes("sent_digest", length=DIGEST_SIZE)
+        elif isinstance(received, list):  # stored before there were digests: what is on its way will have none
+            received.insert(1, NO_DIGEST)
         return cls(
             role=role,
             peer_id=PeerId(fields.bytes("peer_id", length=ID_SIZE)),
@@ -434,9 +445,9 @@ class Session:
             link_psk=fields.bytes("link_psk", length=KEY_SIZE),
             epochs=Epochs.from_fields(role, cbor.Fields(fields.raw("epochs"), "stored epochs")),
             ratchet=Ratchet.from_fields(cbor.Fields(fields.raw("ratchet"), "stored ratchet")),
-            highest_sent=fields.integer("sent", low=0, high=MAX_SEQ),
-            received=ReceiveWindow(Ack.from_cbor(fields.raw("received")), given_up),
-            seen=fields.bytes("seen", length=SEEN_SIZE),
+            sent=SendWindow(fields.integer("sent", low=0, high=MAX_SEQ), digest),
+            received=ReceiveWindow(Ack.from_cbor(received), given_up),
+            seen=fields.bytes("seen", length=DIGEST_SIZE),
             renewal=Renewal.from_fields(fields, "renewal"),
         )
 
@@ -448,11 +459,6 @@ class Session:
 def friendship_id(transcript: bytes) -> PeerId:
     """The id under which both sides know a friendship, 16 bytes, from the transcript hash of its knock."""
     return PeerId(hash256("friendship-id", transcript)[:ID_SIZE])
-
-
-def envelope_digest(envelope: bytes) -> bytes:
-    """16 bytes by which the sender of an envelope knows it again."""
-    return hash256("seen", envelope)[:SEEN_SIZE]
 
 
 def _ratchet_ad(peer_id: PeerId, sender: SessionRole, seq: int) -> bytes:

@@ -2,20 +2,41 @@
 
 A window is a cumulative number (everything up to it was accepted) and a few runs above it. Its size is bounded twice:
 by the number of runs, and by how many numbers may be missing, which is also how many message keys the ratchet keeps.
+
+Both sides keep one digest of all envelopes of a direction, so that an acknowledgement says which ones it means: a side
+whose database was put back uses numbers again. It is a checksum against such an accident, not against anybody: what it
+is made of was authenticated.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from chattor_bridge.errors import MalformedData
-from chattor_bridge.protocol.limits import MAX_RANGES, MAX_SEQ, MAX_SKIPPED
+from chattor_bridge.protocol.limits import DIGEST_SIZE, MAX_RANGES, MAX_SEQ, MAX_SKIPPED
+from chattor_bridge.protocol.primitives import hash256
+
+NO_DIGEST: Final = bytes(DIGEST_SIZE)
+"""The digest of no envelope."""
+
+
+def envelope_digest(envelope: bytes) -> bytes:
+    """16 bytes by which the sender of an envelope knows it again."""
+    return hash256("seen", envelope)[:DIGEST_SIZE]
+
+
+def joined(one: bytes, other: bytes) -> bytes:
+    """The digest of the envelopes of two digests together; of those that are in both it has none."""
+    return bytes(a ^ b for a, b in zip(one, other, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """What a receiver has on disk: everything up to ``cumulative``, and the inclusive ``ranges`` above it.
+    """What a receiver has on disk: everything up to ``cumulative``, and the inclusive ``ranges`` above it, with the
+    ``digest`` of all these envelopes.
 
     Ranges are ascending, apart from one another and from ``cumulative`` by at least one missing number. Absorbing an
     acknowledgement twice, or an old one after a new one, changes nothing.
@@ -23,6 +44,12 @@ class Ack:
 
     cumulative: int
     ranges: tuple[tuple[int, int], ...] = ()
+    digest: bytes = NO_DIGEST
+
+    @property
+    def highest(self) -> int:
+        """The highest acknowledged number; 0 for none."""
+        return self.ranges[-1][1] if self.ranges else self.cumulative
 
     def covered(self) -> tuple[tuple[int, int], ...]:
         """Every acknowledged number as ascending inclusive ranges."""
@@ -35,8 +62,8 @@ class Ack:
         return any(first <= seq <= last for first, last in self.covered())
 
     def to_cbor(self) -> list[object]:
-        """The CBOR array ``[cumulative, first, last, first, last, ...]``."""
-        flat: list[object] = [self.cumulative]
+        """The CBOR array ``[cumulative, digest, first, last, first, last, ...]``."""
+        flat: list[object] = [self.cumulative, self.digest]
         for first, last in self.ranges:
             flat += (first, last)
         return flat
@@ -44,10 +71,13 @@ class Ack:
     @classmethod
     def from_cbor(cls, value: object) -> Ack:
         """Read what `to_cbor` made. Raises: MalformedData when it is not in the one allowed form."""
-        if not isinstance(value, list) or len(value) % 2 == 0 or len(value) > 1 + 2 * MAX_RANGES:
-            raise MalformedData("an acknowledgement is not a list of one number and a few ranges")
+        if not isinstance(value, list) or len(value) % 2 or not 2 <= len(value) <= 2 + 2 * MAX_RANGES:
+            raise MalformedData("an acknowledgement is not a list of a number, a digest and a few ranges")
+        digest = value[1]
+        if not isinstance(digest, bytes) or len(digest) != DIGEST_SIZE:
+            raise MalformedData("an acknowledgement has no digest")
         numbers: list[int] = []
-        for number in value:
+        for number in (value[0], *value[2:]):
             if type(number) is not int or not 0 <= number <= MAX_SEQ:
                 raise MalformedData("an acknowledgement holds something that is no sequence number")
             numbers.append(number)
@@ -57,7 +87,7 @@ class Ack:
             if first < end + 2 or last < first:
                 raise MalformedData("the ranges of an acknowledgement touch, overlap or descend")
             end = last
-        return cls(numbers[0], ranges)
+        return cls(numbers[0], ranges, digest)
 
 
 class ReceiveWindow:
@@ -67,6 +97,7 @@ class ReceiveWindow:
         """``ack`` and ``given_up``: what `ack` and `given_up` were when the window was stored."""
         self._cumulative = ack.cumulative if ack else 0
         self._ranges = list(ack.ranges) if ack else []
+        self._digest = ack.digest if ack else NO_DIGEST
         self.given_up = given_up
         """What is missing before this number, which was accepted, is not waited for any more; 0 for nothing."""
 
@@ -124,8 +155,8 @@ class ReceiveWindow:
         skipped = seq - self.highest - 1
         return self.missing + skipped > MAX_SKIPPED or (skipped > 0 and len(self._ranges) >= MAX_RANGES)
 
-    def accept(self, seq: int) -> bool:
-        """Note ``seq``; true if it is new.
+    def accept(self, seq: int, digest: bytes) -> bool:
+        """Note ``seq``, which was used for the envelope with this digest; true if it is new.
 
         Raises: ValueError when ``seq`` is no sequence number, or `would_overflow` says no.
         """
@@ -137,6 +168,7 @@ class ReceiveWindow:
             raise ValueError("the window is full")
         grown = self._grown(seq)
         self._cumulative, self._ranges = grown._cumulative, grown._ranges
+        self._digest = joined(self._digest, digest)
         return True
 
     def _run_of(self, seq: int) -> int:
@@ -157,4 +189,58 @@ class ReceiveWindow:
 
     def ack(self) -> Ack:
         """What to acknowledge, and what to store of this window."""
-        return Ack(self._cumulative, tuple(self._ranges))
+        return Ack(self._cumulative, tuple(self._ranges), self._digest)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An ``envelope`` that was not acknowledged, and the digest of all that were sealed ``before`` it."""
+
+    before: bytes
+    envelope: bytes
+
+
+class SendWindow:
+    """The sequence numbers used so far; starts empty, before number 1."""
+
+    def __init__(self, highest: int = 0, digest: bytes = NO_DIGEST) -> None:
+        """What `highest` and `digest` were when the window was stored."""
+        self.highest = highest
+        self.digest = digest
+        """Of every envelope that was sealed."""
+
+    def add(self, envelope: bytes) -> Kept:
+        """Note the envelope with the next number; what to keep until it is acknowledged."""
+        kept = Kept(self.digest, envelope)
+        self.highest += 1
+        self.digest = joined(self.digest, envelope_digest(envelope))
+        return kept
+
+    def asks(self, ack: Ack) -> list[int]:
+        """Where the runs of ``ack`` end: `means` needs what is kept of each of these numbers and of the next."""
+        ends = {end for first, last in ack.covered() for end in (first - 1, last)}
+        return sorted(ends - {0, self.highest})
+
+    def means(self, ack: Ack, kept: Mapping[int, Kept]) -> bool:
+        """Whether ``ack`` is of the envelopes that were sealed here. Also false when that cannot be told: of one that
+        is older than another, or when something that it does not name is kept no more."""
+        digest = NO_DIGEST
+        for first, last in ack.covered():
+            for end in (first - 1, last):
+                up_to = self._up_to(end, kept)
+                if up_to is None:
+                    return False
+                digest = joined(digest, up_to)
+        return digest == ack.digest
+
+    def _up_to(self, seq: int, kept: Mapping[int, Kept]) -> bytes | None:
+        """The digest of everything up to this number, which is at the end or at the edge of what is kept."""
+        if seq == 0:
+            return NO_DIGEST
+        if seq == self.highest:
+            return self.digest
+        if (following := kept.get(seq + 1)) is not None:
+            return following.before
+        if (last := kept.get(seq)) is not None:
+            return joined(last.before, envelope_digest(last.envelope))
+        return None

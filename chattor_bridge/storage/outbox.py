@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from chattor_bridge.ids import EventId, FileId, NodeId, PeerId
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.records import OutboxEntry, SlicesWaiting
+from chattor_bridge.protocol.window import NO_DIGEST
 from chattor_bridge.storage.table import MAX_INTEGER, SealedRow, Table
 from chattor_bridge.storage.transaction import sql
 
@@ -17,8 +18,8 @@ class SqlOutbox(Table):
     async def add(self, tx: Transaction, node_id: NodeId, entry: OutboxEntry) -> None:
         """Raises: NotFound when there is no such contact; AlreadyExists when the sequence number is taken."""
         await sql(tx).execute(
-            "INSERT INTO outbox (node_id, peer_id, seq, event_id, envelope, event, created_at, file_id) "
-            "VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            "INSERT INTO outbox (node_id, peer_id, seq, event_id, envelope, event, created_at, file_id, "
+            "digest_before) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
             node_id,
             entry.peer_id,
             entry.seq,
@@ -27,6 +28,7 @@ class SqlOutbox(Table):
             self._row(node_id, entry.peer_id, entry.seq).seal("event", entry.event),
             entry.created_at,
             entry.file_id,
+            entry.digest_before,
         )
 
     async def after(self, tx: Transaction, node_id: NodeId, peer_id: PeerId, seq: int, limit: int) -> list[OutboxEntry]:
@@ -46,6 +48,7 @@ class SqlOutbox(Table):
                 event=self._row(node_id, peer_id, row["seq"]).open("event", row["event"]),
                 created_at=row["created_at"],
                 file_id=None if row["file_id"] is None else FileId(row["file_id"]),
+                digest_before=row["digest_before"] or NO_DIGEST,
             )
             for row in rows
         ]

@@ -53,7 +53,7 @@ async def test_a_gap_that_a_carrier_brings_is_shown_after_a_minute_of_a_link(thr
     event = encode_event(mailbox.event(Text("behind something that is lost")))
     async with store.transaction() as tx:
         await mailbox.hold(tx, HeldEvent(three.with_sam, 1000, event, mailbox.now()))
-    three.rita.node.work.carrying._took(three.with_sam, Taken(None, (), True, False, 0, 1000))
+    three.rita.node.work.carrying._took(three.with_sam, Taken(None, (), True, None, 0, 1000))
     world = three.rita.house.world
     began = world.clock.monotonic()
     await three.rita.until(lambda: bool(three.rita.texts()), time_passes=True)

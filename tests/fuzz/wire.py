@@ -306,7 +306,14 @@ TARGETS = (
     Target("frames", _frames, from_vectors("frames.json", "bytes")),
     Target("signal", _signal, from_vectors("signals.json", "bytes")),
     Target("event", _event, from_vectors("events.json", "bytes")),
-    Target("ack", _ack, tuple(cbor.encode(each) for each in ([0], [5], [5, 7, 9], [0, 2, 2, 4, 100]))),
+    Target(
+        "ack",
+        _ack,
+        tuple(
+            cbor.encode(each)
+            for each in ([0, bytes(16)], [5, bytes(16)], [5, bytes(16), 7, 9], [0, bytes(16), 2, 2, 4, 100])
+        ),
+    ),
     Target("bundle", _bundle, _bundle_seeds()),
     Target("at_a_door", _at_a_door, tuple(b"\x01" + each for each in from_vectors("knock.json", "hello", "knock"))),
     Target("from_a_door", _from_a_door, (*_bundle_seeds(), *from_vectors("knock.json", "door_message", "receipt"))),

@@ -34,6 +34,7 @@ from chattor_bridge.protocol.limits import (
 )
 from chattor_bridge.protocol.link import Pattern
 from chattor_bridge.protocol.primitives import ed25519_public
+from chattor_bridge.protocol.session import Session
 from chattor_bridge.protocol.slices import cut
 from chattor_bridge.protocol.window import Ack
 from chattor_bridge.storage.parts import DiskPart
@@ -54,7 +55,7 @@ async def puppet(puppet: Puppet, anna: Person, peer: PeerId) -> Puppet:
 
 async def say(anna: Person, puppet: Puppet, *bodies: Body) -> None:
     await puppet.say(*[EnvelopeFrame(puppet.seal(body)) for body in bodies])
-    await puppet.hear_ack_of(puppet.session.highest_sent)
+    await puppet.hear_ack_of(puppet.session.sent.highest)
 
 
 async def dial(anna: Person, puppet: Puppet, file_id: FileId, part: Part) -> FileConnection:
@@ -331,7 +332,7 @@ async def test_a_file_goes_in_slices_once_and_on_no_stream_beside_them(anna: Per
         assert known is not None
         assert await work.desk.enclose(tx, replace(known, slices=0), SLICES)
         [waiting] = await anna.house.store.outbox.slices(tx, anna.node_id)
-        *_, last = await anna.house.store.outbox.after(tx, anna.node_id, peer_id, 0, 100)
+        sent = Session.deserialize((await work.mailbox.locked(tx, peer_id)).session).sent
     assert (waiting.file_id, waiting.slices, offered_file.carried) == (file_id, len(SLICES), False)
     await say(anna, puppet, FileAccept(file_id))
     for _ in range(2):
@@ -339,7 +340,7 @@ async def test_a_file_goes_in_slices_once_and_on_no_stream_beside_them(anna: Per
         async with asyncio.timeout(10):
             with pytest.raises(FileStreamEnded, match="later"):
                 await connection.first()
-    await puppet.say(AckFrame(Ack(last.seq)))  # and has it all, or had no room for it
+    await puppet.say(AckFrame(Ack(sent.highest, (), sent.digest)))  # and has it all, or had no room for it
     await begin(anna, puppet, file_id, Part.FETCHES)
 
 

@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -15,18 +16,37 @@ from chattor_bridge.bot.identity import describe_status
 from chattor_bridge.bridge.look import NAMELESS
 from chattor_bridge.ids import PeerId
 from chattor_bridge.node.connection import LONG_READ
+from chattor_bridge.node.happenings import SESSION_NOT_RENEWED
 from chattor_bridge.node.hosted import HostedOnions
 from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.records import Contact
-from chattor_bridge.protocol.events import MergeDone, Text
-from chattor_bridge.protocol.frames import AckFrame, EnvelopeFrame, Frame, KeepAlive, Onions, SignalFrame
-from chattor_bridge.protocol.limits import ENVELOPE_SIZES, LINK_TIMEOUT, MAX_SEQ, MAX_SKIPPED
+from chattor_bridge.protocol.events import MergeDone, Text, decode_event
+from chattor_bridge.protocol.frames import (
+    AckFrame,
+    EnvelopeFrame,
+    Frame,
+    KeepAlive,
+    Onions,
+    ResyncDone,
+    ResyncStart,
+    SignalFrame,
+)
+from chattor_bridge.protocol.limits import (
+    ENVELOPE_SIZES,
+    LINK_TIMEOUT,
+    MAX_IN_FLIGHT,
+    MAX_SEQ,
+    MAX_SKIPPED,
+    RESYNC_INTERVAL,
+)
 from chattor_bridge.protocol.link import Link, LinkEvent
 from chattor_bridge.protocol.primitives import RandomBytes
 from chattor_bridge.protocol.ratchet import Ratchet, RatchetMessage
+from chattor_bridge.protocol.resync import answer
 from chattor_bridge.protocol.session import Session
 from chattor_bridge.protocol.window import Ack
 from tests.node.puppet import Puppet
+from tests.node.renewing import told
 from tests.node.world import PATIENCE, Person, World
 from tests.protocol.sources import session_pair
 
@@ -90,13 +110,69 @@ async def test_an_acknowledgement_of_a_session_that_was_renewed_takes_nothing_aw
     await anna.until(lambda: not anna.online(peer_id))
     await anna.say(peer_id, "waits")
 
+    async with store.transaction() as tx:
+        sent = Session.deserialize((await mailbox.locked(tx, peer_id)).session).sent
+    everything = Ack(sent.highest, (), sent.digest)
+
     async def waiting_after(session_id: bytes) -> int:
         async with store.transaction() as tx:
-            await mailbox.delivered(tx, peer_id, Ack(MAX_SEQ), session_id)
+            await mailbox.delivered(tx, peer_id, everything, session_id)
             return await store.outbox.count(tx, anna.node_id, peer_id)
 
     assert await waiting_after(b"another session.") == await waiting_after(b"") > 0
     assert await waiting_after(puppet.session.session_id) == 0
+
+
+@pytest.mark.parametrize("claims", ["other envelopes", "more than was sent"])
+async def test_an_acknowledgement_of_something_else_drops_nothing_and_begins_the_session_anew(
+    anna: Person, puppet: Puppet, claims: str
+) -> None:
+    """A copy of ours that is older, or younger, said it, or the friend is making it up."""
+    peer_id = _peer(puppet)
+    await puppet.greet(anna)
+    [said] = await anna.say(peer_id, "is still kept")
+    true = puppet.take(await puppet.hear(EnvelopeFrame))
+    await puppet.say(AckFrame(replace(true, digest=bytes(16)) if claims == "other envelopes" else Ack(MAX_SEQ)))
+    starting = await puppet.hear(ResyncStart)
+    assert said not in anna.delivered()
+    answered, candidate = answer(
+        starting, puppet.session, puppet.handshake_hash, random=secrets.token_bytes, now=anna.house.world.clock.now()
+    )
+    await puppet.say(answered)
+    await puppet.hear(ResyncDone)
+    puppet.session = candidate
+    await puppet.greet(anna)
+    opened = puppet.session.open(
+        (await puppet.hear(EnvelopeFrame)).envelope, random=secrets.token_bytes, now=anna.house.world.clock.now()
+    )
+    assert opened.inner is not None
+    assert decode_event(opened.inner).event_id == said
+    await puppet.say(AckFrame(puppet.session.received.ack()))
+    await anna.until(lambda: said in anna.delivered())
+
+
+async def test_acknowledgements_of_something_else_hold_up_nothing_until_the_session_may_begin_anew(
+    world: World, anna: Person, puppet: Puppet
+) -> None:
+    """It began anew less than a day ago: the link goes on, nothing is taken for delivered, our owner is told once."""
+    peer_id, mailbox, store = _peer(puppet), anna.node.work.mailbox, anna.house.store
+    async with store.transaction() as tx:
+        contact = await mailbox.locked(tx, peer_id)
+        session = Session.deserialize(contact.session)
+        session.renewal.at = world.clock.now()
+        await store.contacts.save(tx, replace(contact, session=session.serialize()))
+    await puppet.greet(anna)
+    before = anna.delivered()
+    for number in range(MAX_IN_FLIGHT + 3):
+        await anna.say(peer_id, f"{number}")
+        true = puppet.take(await puppet.hear(EnvelopeFrame))
+        await puppet.say(AckFrame(replace(true, digest=bytes(16))))
+    assert anna.delivered() == before
+    assert len(told(anna, SESSION_NOT_RENEWED)) == 1
+    await puppet.close()
+    await world.clock.advance(RESYNC_INTERVAL)
+    await puppet.greet(anna)
+    await puppet.hear(ResyncStart)
 
 
 async def test_an_envelope_too_far_ahead_is_not_taken_and_costs_no_friendship(anna: Person, puppet: Puppet) -> None:

@@ -11,11 +11,12 @@ from chattor_bridge.ids import EventId, OnionKey
 from chattor_bridge.node.ports import Stream
 from chattor_bridge.node.records import Contact
 from chattor_bridge.protocol.events import Body, Event, encode_event
-from chattor_bridge.protocol.frames import AckFrame, Frame, Hello
+from chattor_bridge.protocol.frames import AckFrame, EnvelopeFrame, Frame, Hello
 from chattor_bridge.protocol.link import Established, FrameReceived, Link, LinkKeys, Pattern
 from chattor_bridge.protocol.negotiation import CAPABILITIES, PROTOCOL_VERSIONS
 from chattor_bridge.protocol.resync import Starting
 from chattor_bridge.protocol.session import Session
+from chattor_bridge.protocol.window import Ack
 from tests.clock import FakeClock
 from tests.node.world import PATIENCE, Person
 
@@ -88,7 +89,7 @@ class Puppet:
             CAPABILITIES,
             self.session.session_id,
             self.session.epochs.newest,
-            self.session.highest_sent if highest_sent is None else highest_sent,
+            self.session.sent.highest if highest_sent is None else highest_sent,
             self.session.received.highest if highest_received is None else highest_received,
             self.session.seen,
         )
@@ -120,6 +121,11 @@ class Puppet:
                     if isinstance(frame, kind):
                         return frame
                 self._take(await self._read())
+
+    def take(self, frame: EnvelopeFrame) -> Ack:
+        """Open an envelope of the friend's; the acknowledgement of everything that was opened so far."""
+        self.session.open(frame.envelope, random=secrets.token_bytes, now=self._clock.now())
+        return self.session.received.ack()
 
     async def hear_ack_of(self, seq: int) -> AckFrame:
         """The next acknowledgement that covers ``seq``."""

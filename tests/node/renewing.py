@@ -48,7 +48,7 @@ async def greet(anna: Person, puppet: Puppet) -> None:
 
 def broken(session: Session) -> EnvelopeFrame:
     """An envelope that is authentic outside and wrong inside."""
-    outer = [session.highest_sent + 1, bytes(40), bytes(924), None]
+    outer = [session.sent.highest + 1, bytes(40), bytes(924), None]
     return EnvelopeFrame(session._seal_outer(secrets.token_bytes(12), outer, 1_000))
 
 

@@ -11,7 +11,7 @@ import asyncio
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from functools import partial
 from pathlib import Path
 from typing import ClassVar, TypeVar
@@ -28,27 +28,15 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from chattor_bridge.ids import EventId, NodeId, OnionKey, PeerId
-from chattor_bridge.node.clock import SteadyClock
-from chattor_bridge.node.happenings import EventArrived, EventDelivered
-from chattor_bridge.node.mailbox import Mailbox, Taken
+from chattor_bridge.node.mailbox import Taken
 from chattor_bridge.node.ports import Transaction
-from chattor_bridge.node.records import Contact, NodeRecord, OutboxEntry, Role
-from chattor_bridge.node.surroundings import Surroundings
-from chattor_bridge.node.views import Counters
+from chattor_bridge.node.sending import Of
 from chattor_bridge.protocol import epoch, ratchet, session
-from chattor_bridge.protocol.events import Event, Text, decode_event
+from chattor_bridge.protocol.events import Event, Text
 from chattor_bridge.protocol.primitives import aead_seal
-from chattor_bridge.protocol.session import Session
 from chattor_bridge.protocol.window import Ack
-from chattor_bridge.storage import StoreKey, open_store
-from chattor_bridge.transport.memory import MemoryNetwork
-from tests.clock import FakeClock
-from tests.node.world import Diary
-from tests.protocol.sources import NOW, Source, onion_key, session_pair
-
-ALL = 1_000
-"""More entries than an outbox ever has here."""
+from tests.node.halves import Side
+from tests.protocol.sources import onion_key, session_pair
 
 SIDES = (0, 1)
 
@@ -59,10 +47,6 @@ HAPPENS = {
 """What must have happened for a run to show anything."""
 
 T = TypeVar("T")
-
-
-class Crash(Exception):
-    """The power goes, just before a commit."""
 
 
 class Seals:
@@ -91,83 +75,6 @@ class Seals:
         self._under_way.clear()
 
 
-class Side:
-    """One node's half of the friendship: a store, the mailbox over it, and what its owner was told."""
-
-    def __init__(self, directory: Path, name: str, session: Session, seals: Seals) -> None:
-        self._seals = seals
-        self.node_id, self.peer_id = NodeId(name.encode().ljust(16)), PeerId(session.peer_id)
-        self.session = session
-        self.diary = Diary()
-        self.said: list[EventId] = []
-        self.store = open_store(f"sqlite:{directory / name}.db", StoreKey(Source(name)(32)))
-        transport = MemoryNetwork(directory / "network").transport()
-        clock = SteadyClock(FakeClock(NOW))
-        self._around = Surroundings(self.store, transport, clock, Source(f"{name} draws"), self.diary)
-        self._start()
-
-    def _start(self) -> None:
-        self.mailbox = Mailbox(self.node_id, self._around, Counters())
-
-    async def begin(self, peer: OnionKey) -> None:
-        await self.store.start()
-        contact = Contact(
-            peer_id=self.peer_id,
-            node_id=self.node_id,
-            role=Role(self.session.role),
-            own_static=bytes(32),
-            peer_static=bytes(32),
-            hosted_seed=None,
-            peer_onion=peer,
-            session=self.session.serialize(),
-            peer_name="friend",
-            alias="",
-            version=1,
-            capabilities=(),
-            established=True,
-            created_at=NOW,
-        )
-        async with self.store.transaction() as tx:
-            await self.store.nodes.add(tx, NodeRecord(self.node_id, "owner", "name", True, NOW))
-            await self.store.contacts.add(tx, contact)
-
-    async def do(self, work: Callable[[Transaction], Awaitable[T]], *, crash: bool) -> T | None:
-        """One transaction; a crash takes it and everything in memory away."""
-        done: T | None
-        try:
-            async with self.store.transaction() as tx:
-                done = await work(tx)
-                if crash:
-                    raise Crash
-        except Crash:
-            self._start()
-            done = None
-        self._seals.committed(crash=crash)
-        return done
-
-    async def outbox(self) -> list[OutboxEntry]:
-        async with self.store.transaction() as tx:
-            return await self.store.outbox.after(tx, self.node_id, self.peer_id, 0, ALL)
-
-    async def on_disk(self) -> Session:
-        async with self.store.transaction() as tx:
-            return Session.deserialize((await self.mailbox.locked(tx, self.peer_id)).session)
-
-    @property
-    def shown(self) -> list[EventId]:
-        return [one.event.event_id for one in self.diary.of(EventArrived, self.node_id)]
-
-    @property
-    def delivered(self) -> list[EventId]:
-        return [one.event_id for one in self.diary.of(EventDelivered, self.node_id)]
-
-    async def arrived(self) -> set[EventId]:
-        """What is here, shown or held."""
-        async with self.store.transaction() as tx:
-            held = await self.store.received.held(tx, self.node_id, self.peer_id)
-        return {*self.shown, *(decode_event(one.event).event_id for one in held)}
-
-
 class Acknowledgement(RuleBasedStateMachine):
     happened: ClassVar[Counter[str]] = Counter()
     """In all runs: what a machine that finds nothing wrong may not have come to."""
@@ -179,8 +86,10 @@ class Acknowledgement(RuleBasedStateMachine):
         halves = session_pair()
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(epoch, "EPOCH_MESSAGES", 3)
-        seals = Seals(self.patch)
-        self.sides = [Side(self.directory, name, half, seals) for name, half in zip("ab", halves, strict=True)]
+        seals = Seals(self.patch).committed
+        self.sides = [
+            Side(self.directory, name, half, committed=seals) for name, half in zip("ab", halves, strict=True)
+        ]
         self.envelopes: list[list[bytes]] = [[], []]  # on their way to a side, for ever: a network may repeat anything
         self.acks: list[list[Ack]] = [[], []]
 
@@ -253,7 +162,7 @@ class Acknowledgement(RuleBasedStateMachine):
         self.happened["a gap is closed"] += 0 == after.missing < before.missing
         self.happened["again"] += bool(batch) and not crash and after.ack() == before.ack()
         if taken is not None:
-            assert not taken.broken
+            assert taken.renew is None
             if taken.ack is not None:
                 self.acks[1 - who].append(taken.ack)
 
@@ -261,10 +170,11 @@ class Acknowledgement(RuleBasedStateMachine):
         side = self.sides[who]
         session_id = self.run(side.on_disk()).session_id
 
-        async def delivered(tx: Transaction) -> None:
-            await side.mailbox.delivered(tx, side.peer_id, ack, session_id)
+        async def delivered(tx: Transaction) -> Of:
+            of, _ = await side.mailbox.delivered(tx, side.peer_id, ack, session_id)
+            return of
 
-        self.run(side.do(delivered, crash=crash))
+        assert self.run(side.do(delivered, crash=crash)) is not Of.OTHERS
 
     @invariant()
     def handed_on_once_and_in_order(self) -> None:

@@ -86,7 +86,7 @@ async def test_a_useless_negotiation_is_acknowledged_counted_and_holds_up_nothin
         key = kem_public(bytes(64))
         for body in (EpochOffer(0, key), EpochOffer(1, key), EpochAccept(0, bytes(1_088))):
             await puppet.say(EnvelopeFrame(puppet.seal(body)))
-        await puppet.hear_ack_of(puppet.session.highest_sent)
+        await puppet.hear_ack_of(puppet.session.sent.highest)
         assert (await anna.node.status()).counters.unreadable == 3
         assert anna.of(EventArrived) == []
         epochs = (await _session(anna, peer_id)).epochs
@@ -103,7 +103,7 @@ async def test_keys_grow_old_though_the_friend_never_comes_back(world: World) ->
     await puppet.greet(ben, AckFrame(puppet.session.received.ack()))
     puppet.seal(Text("lost on the way"))
     await puppet.say(EnvelopeFrame(puppet.seal(Text("behind it"))))
-    await puppet.hear_ack_of(puppet.session.highest_sent)
+    await puppet.hear_ack_of(puppet.session.sent.highest)
     await puppet.close()
     assert (await _session(ben, peer_id)).skipped == 1
     world.clock.suspend(SKIPPED_KEY_LIFETIME)

@@ -13,7 +13,6 @@ from chattor_bridge.protocol.events import Text, Unknown
 from chattor_bridge.protocol.frames import AckFrame, Bye, EnvelopeFrame, Hello, SignalFrame
 from chattor_bridge.protocol.limits import ENVELOPE_SIZES, MAX_IN_FLIGHT
 from chattor_bridge.protocol.link import Pattern
-from chattor_bridge.protocol.window import Ack
 from tests.node.puppet import Puppet
 from tests.node.world import Person, World
 
@@ -26,12 +25,12 @@ async def test_the_same_envelope_again_is_acknowledged_and_not_shown(anna: Perso
     await _greeted(anna, puppet)
     envelope = puppet.seal(Text("once"))
     await puppet.say(*[EnvelopeFrame(envelope)] * 3)
-    await puppet.hear_ack_of(puppet.session.highest_sent)
+    await puppet.hear_ack_of(puppet.session.sent.highest)
     await puppet.close()
     await _greeted(anna, puppet)
-    await puppet.hear_ack_of(puppet.session.highest_sent)  # follows every hello
+    await puppet.hear_ack_of(puppet.session.sent.highest)  # follows every hello
     await puppet.say(EnvelopeFrame(envelope))
-    await puppet.hear_ack_of(puppet.session.highest_sent)
+    await puppet.hear_ack_of(puppet.session.sent.highest)
     assert anna.texts() == ["once"]
     assert (await anna.node.status()).counters.duplicates == 3
 
@@ -42,7 +41,7 @@ async def test_the_same_event_under_a_new_seal_is_not_shown_again(anna: Person, 
     await puppet.say(
         EnvelopeFrame(puppet.seal(Text("once"), event_id)), EnvelopeFrame(puppet.seal(Text("once"), event_id))
     )
-    await puppet.hear_ack_of(puppet.session.highest_sent)
+    await puppet.hear_ack_of(puppet.session.sent.highest)
     assert anna.texts() == ["once"]
 
 
@@ -50,13 +49,13 @@ async def test_what_comes_out_of_order_is_shown_in_order(anna: Person, puppet: P
     await _greeted(anna, puppet)
     envelopes = [puppet.seal(Text(f"{number}")) for number in range(6)]
     await puppet.say(*[EnvelopeFrame(envelopes[at]) for at in (5, 3, 4, 1)])
-    await puppet.hear_ack_of(puppet.session.highest_sent - 4)
+    await puppet.hear_ack_of(puppet.session.sent.highest - 4)
     assert anna.texts() == []
     await puppet.say(EnvelopeFrame(envelopes[0]))
-    await puppet.hear_ack_of(puppet.session.highest_sent - 5)
+    await puppet.hear_ack_of(puppet.session.sent.highest - 5)
     assert anna.texts() == ["0", "1"]
     await puppet.say(EnvelopeFrame(envelopes[2]))
-    await puppet.hear_ack_of(puppet.session.highest_sent - 3)
+    await puppet.hear_ack_of(puppet.session.sent.highest - 3)
     assert anna.texts() == ["0", "1", "2", "3", "4", "5"]
 
 
@@ -66,7 +65,7 @@ async def test_what_stays_missing_is_marked_after_a_while_and_blocks_nobody(
     await _greeted(anna, puppet)
     lost = puppet.seal(Text("lost"))
     await puppet.say(EnvelopeFrame(puppet.seal(Text("after it"))))
-    await puppet.hear_ack_of(puppet.session.highest_sent)
+    await puppet.hear_ack_of(puppet.session.sent.highest)
     assert anna.texts() == []
     await anna.until(lambda: bool(anna.texts()), time_passes=True)
     bodies = [arrived.event.body for arrived in anna.of(EventArrived)]
@@ -79,7 +78,7 @@ async def test_each_gap_has_its_marker(world: World, anna: Person, puppet: Puppe
     await _greeted(anna, puppet)
     envelopes = [puppet.seal(Text(f"{number}")) for number in range(6)]
     await puppet.say(*[EnvelopeFrame(envelopes[at]) for at in (1, 4, 5)])
-    await puppet.hear_ack_of(puppet.session.highest_sent)
+    await puppet.hear_ack_of(puppet.session.sent.highest)
     await anna.until(lambda: "5" in anna.texts(), time_passes=True)
     bodies = [arrived.event.body for arrived in anna.of(EventArrived)]
     one, two = Unknown(MISSING, {"count": 1}), Unknown(MISSING, {"count": 2})
@@ -105,7 +104,7 @@ async def test_what_opens_under_no_key_is_dropped_counted_and_not_acknowledged(a
     bad = bytes([good[0] ^ 1]) + good[1:]
     await puppet.say(*[EnvelopeFrame(secrets.token_bytes(size)) for size in ENVELOPE_SIZES], EnvelopeFrame(bad))
     await puppet.say(EnvelopeFrame(good))
-    await puppet.hear_ack_of(puppet.session.highest_sent)
+    await puppet.hear_ack_of(puppet.session.sent.highest)
     assert anna.texts() == ["good"]
     assert (await anna.node.status()).counters.undecryptable == 4
 
@@ -117,7 +116,7 @@ async def test_an_event_nobody_can_read_is_shown_as_just_that(anna: Person, pupp
         EnvelopeFrame(puppet.seal(Unknown("from.the.future", {"what": "?"}))),
         EnvelopeFrame(puppet.seal(Text("readable"))),
     )
-    await puppet.hear_ack_of(puppet.session.highest_sent)
+    await puppet.hear_ack_of(puppet.session.sent.highest)
     bodies = [arrived.event.body for arrived in anna.of(EventArrived)]
     assert bodies == [Unknown(UNREADABLE, {}), Unknown("from.the.future", {"what": "?"}), Text("readable")]
     assert (await anna.node.status()).counters.unreadable == 1
@@ -134,7 +133,7 @@ async def test_the_newest_link_takes_the_place_of_the_one_before(anna: Person, p
     await puppet.say(puppet.hello())
     again = await puppet.hear(EnvelopeFrame)
     assert again.envelope == first.envelope  # the stored one, not sealed anew
-    await puppet.say(AckFrame(Ack(puppet.session.received.cumulative + 1)))
+    await puppet.say(AckFrame(puppet.take(again)))
     await anna.until(lambda: said in anna.delivered())
     assert anna.online(peer_id)
     puppet._link, puppet._stream = older, older_stream
@@ -146,25 +145,28 @@ async def test_no_more_than_the_window_is_sent_before_an_acknowledgement(anna: P
     said = await anna.say(peer_id, *[f"{number}" for number in range(MAX_IN_FLIGHT + 10)])
     await puppet.dial(anna)
     await puppet.say(puppet.hello())
-    for _ in range(MAX_IN_FLIGHT):
-        await puppet.hear(EnvelopeFrame)
+    heard = [await puppet.hear(EnvelopeFrame) for _ in range(MAX_IN_FLIGHT)]
     await puppet.say(EnvelopeFrame(puppet.seal(Text("ping"))))
-    await puppet.hear_ack_of(puppet.session.highest_sent)
+    await puppet.hear_ack_of(puppet.session.sent.highest)
     assert not any(isinstance(frame, EnvelopeFrame) for frame in puppet._frames)
-    await puppet.say(AckFrame(Ack(puppet.session.received.cumulative + 10)))
-    for _ in range(10):
-        await puppet.hear(EnvelopeFrame)
-    offer_of_an_epoch = 1  # which so many messages bring about
-    await puppet.say(AckFrame(Ack(puppet.session.received.cumulative + len(said) + offer_of_an_epoch)))
+    for frame in heard[:10]:
+        ack = puppet.take(frame)
+    await puppet.say(AckFrame(ack))
+    heard += [await puppet.hear(EnvelopeFrame) for _ in range(10)]
+    for frame in heard[10:]:
+        ack = puppet.take(frame)
+    await puppet.say(AckFrame(ack))
+    await puppet.say(AckFrame(puppet.take(await puppet.hear(EnvelopeFrame))))  # the offer of an epoch moved all by one
     await anna.until(lambda: set(said) <= set(anna.delivered()))
 
 
 async def test_a_selective_acknowledgement_keeps_what_it_does_not_name(anna: Person, puppet: Puppet) -> None:
     peer_id = puppet.session.peer_id
-    base = puppet.session.received.cumulative
     said = await anna.say(peer_id, "1", "2", "3")
     await puppet.dial(anna)
-    await puppet.say(puppet.hello(), AckFrame(Ack(base, ((base + 2, base + 2),))))
+    await puppet.say(puppet.hello())
+    _, second, _ = [await puppet.hear(EnvelopeFrame) for _ in said]
+    await puppet.say(AckFrame(puppet.take(second)))
     await anna.until(lambda: said[1] in anna.delivered())
     assert (await anna.node.contacts())[0].queued == 2
 
@@ -214,7 +216,7 @@ async def test_events_past_a_gap_are_bounded_and_what_does_not_fit_comes_again(
     monkeypatch.setattr("chattor_bridge.node.mailbox.MAX_HELD", 3)
     await _greeted(anna, puppet)
     envelopes = [puppet.seal(Text(f"{number}")) for number in range(6)]
-    last = puppet.session.highest_sent
+    last = puppet.session.sent.highest
     await puppet.say(*[EnvelopeFrame(one) for one in envelopes[1:]])
     ack = (await puppet.hear_ack_of(last - 2)).ack
     assert not ack.covers(last - 1)

@@ -91,7 +91,7 @@ async def test_what_is_being_read_when_its_friend_is_blocked_is_not_taken(world:
     async with anna.house.store.transaction() as tx:
         taken = await mailbox.receive(tx, peer_id, [puppet.seal(Text("and another"))])
     assert taken.ack is not None
-    assert not taken.ack.covers(puppet.session.highest_sent - 1)
+    assert not taken.ack.covers(puppet.session.sent.highest - 1)
 
 
 async def test_blocking_one_leaves_the_others(world: World) -> None:

@@ -10,6 +10,7 @@ import pytest
 from chattor_bridge.errors import UsageError
 from chattor_bridge.ids import PeerId
 from chattor_bridge.node.happenings import MISSING, SESSION_NOT_RENEWED, SESSION_RENEWED, EventFailed
+from chattor_bridge.node.sending import Of
 from chattor_bridge.protocol.limits import QUEUED_LIFETIME, RESYNC_INTERVAL
 from chattor_bridge.protocol.window import Ack
 from chattor_bridge.storage.alone import OnlyCopy
@@ -44,9 +45,9 @@ async def test_an_acknowledgement_of_the_session_before_drops_nothing(friends: F
     await anna.say(peer_id, "under the new session")
     session = await session_of(anna, peer_id)
     mailbox, store = anna.node.work.mailbox, anna.house.store
-    everything = Ack(session.highest_sent)
+    everything = Ack(session.sent.highest, (), session.sent.digest)
     async with store.transaction() as tx:
-        assert not await mailbox.delivered(tx, peer_id, everything, bytes(16))
+        assert await mailbox.delivered(tx, peer_id, everything, bytes(16)) == (Of.OLD, False)
         assert await store.outbox.count(tx, anna.node_id, peer_id) > 0
     async with store.transaction() as tx:
         await mailbox.delivered(tx, peer_id, everything, session.session_id)

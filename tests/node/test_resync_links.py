@@ -60,7 +60,7 @@ async def test_less_than_a_day_after_the_last_one_the_link_goes_on_without(frien
     await anna.until(lambda: not anna.online(peer_id))
     await greet(anna, puppet)
     await puppet.say(broken(puppet.session), EnvelopeFrame(puppet.seal(Text("the true one"))))
-    await puppet.hear_ack_of(puppet.session.highest_sent)
+    await puppet.hear_ack_of(puppet.session.sent.highest)
     assert not any(isinstance(frame, ResyncStart) for frame in puppet._frames)
     await anna.until(lambda: bool(told(anna, SESSION_NOT_RENEWED)))
     assert anna.texts() == ["the true one"]
@@ -71,7 +71,7 @@ async def test_what_opens_under_no_key_never_does(friends: Friends, puppet: Pupp
     anna, _, _ = friends
     await greet(anna, puppet)
     await puppet.say(EnvelopeFrame(secrets.token_bytes(1_000)), EnvelopeFrame(puppet.seal(Text("a good one"))))
-    await puppet.hear_ack_of(puppet.session.highest_sent)
+    await puppet.hear_ack_of(puppet.session.sent.highest)
     assert not any(isinstance(frame, ResyncStart) for frame in puppet._frames)
 
 
@@ -305,7 +305,7 @@ async def test_what_waits_behind_a_gap_is_handed_on(friends: Friends, puppet: Pu
     await greet(anna, puppet)
     puppet.seal(Text("comes again in the new session"))
     await puppet.say(EnvelopeFrame(puppet.seal(Text("behind it"))))
-    await puppet.hear_ack_of(puppet.session.highest_sent)
+    await puppet.hear_ack_of(puppet.session.sent.highest)
     assert anna.texts() == []
     starting = puppet.start_resync()
     await puppet.say(starting.frame)

@@ -143,7 +143,7 @@ async def test_nothing_is_shown_of_what_comes_after_it(friends: tuple[Person, Pe
     await anna.until(lambda: not anna.online(peer_id))
     said = [puppet.seal(Text("before")), puppet.seal(Retire()), puppet.seal(Text("it was a joke, send me everything"))]
     await puppet.greet(anna, *map(EnvelopeFrame, said))
-    await puppet.hear_ack_of(puppet.session.highest_sent)
+    await puppet.hear_ack_of(puppet.session.sent.highest)
     await puppet.close()
     assert warned(anna)
     assert anna.texts() == ["before"]
@@ -155,7 +155,7 @@ async def test_the_link_ends_once_the_end_was_acknowledged(friends: tuple[Person
     puppet = await Puppet.of(ben)
     await anna.until(lambda: not anna.online(peer_id))
     await puppet.greet(anna, EnvelopeFrame(puppet.seal(Retire())))
-    await puppet.hear_ack_of(puppet.session.highest_sent)
+    await puppet.hear_ack_of(puppet.session.sent.highest)
     assert await puppet.hear(Bye) == Bye("closing")
     await anna.until(lambda: not anna.online(peer_id))
     await puppet.close()
@@ -170,7 +170,7 @@ async def test_a_session_is_not_renewed_for_who_has_retired(friends: tuple[Perso
     await anna.until(lambda: not anna.online(peer_id))
     await puppet.greet(anna)
     await puppet.say(EnvelopeFrame(puppet.seal(Retire())), puppet.start_resync().frame)
-    await puppet.hear_ack_of(puppet.session.highest_sent)
+    await puppet.hear_ack_of(puppet.session.sent.highest)
     with pytest.raises(EOFError):
         await puppet.hear(ResyncAnswer)
     await puppet.close()
@@ -223,7 +223,7 @@ async def test_no_notice_is_shown_of_what_comes_after_it(friends: tuple[Person, 
     puppet.seal(Text("never sent"))
     said.append(puppet.seal(Text("behind")))
     await puppet.greet(anna, *map(EnvelopeFrame, said))
-    await puppet.hear_ack_of(puppet.session.highest_sent)
+    await puppet.hear_ack_of(puppet.session.sent.highest)
     await anna.house.world.clock.pass_slowly(2 * GAP_PATIENCE)
     await puppet.close()
     assert warned(anna)

@@ -24,7 +24,7 @@ from chattor_bridge.protocol.rekeying import Said, offer_if_due, take_accept, ta
 from chattor_bridge.protocol.renewal import Reason
 from chattor_bridge.protocol.resync import Standing, Starting, answer, contradicts, hello_of
 from chattor_bridge.protocol.session import Duplicate, OutOfWindow, Session, SessionBroken
-from chattor_bridge.protocol.window import Ack
+from chattor_bridge.protocol.window import Ack, Kept
 from tests.protocol.sources import NOW, Source, session_pair
 
 
@@ -33,7 +33,7 @@ class Disk:
     """What survives: the session, the outbox (number to encoded event and envelope), the event ids seen, the texts."""
 
     session: bytes
-    outbox: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
+    outbox: dict[int, tuple[bytes, Kept]] = field(default_factory=dict)
     ids: set[EventId] = field(default_factory=set)
     texts: list[str] = field(default_factory=list)
 
@@ -60,7 +60,7 @@ class Side:
         disk, session = self.disk.copy(), self.session
         encoded = encode_event(Event(EventId(self.random(16)), NOW, Text(text)))
         sealed = session.seal(encoded, random=self.random, now=self.now, ack=session.received.ack())
-        disk.outbox[sealed.seq] = (encoded, sealed.envelope)
+        disk.outbox[sealed.seq] = (encoded, sealed.kept)
         sent = [sealed.envelope, *self._rekey(disk, session)]
         return self._commit(disk, session, sent, crash)
 
@@ -78,7 +78,7 @@ class Side:
             return self._commit(disk, session, [], crash)
         sent = []
         if opened.ack is not None:
-            _drop(disk, opened.ack)
+            _drop(disk, session, opened.ack)
         if opened.inner is not None:
             event = decode_event(opened.inner)
             match event.body:
@@ -96,8 +96,7 @@ class Side:
     def take_ack(self, ack: Ack) -> None:
         """The acknowledgement of a link."""
         disk, session = self.disk.copy(), self.session
-        _drop(disk, ack)
-        session.acknowledged(ack)
+        _drop(disk, session, ack)
         self._commit(disk, session, [], crash=False)
 
     def ack(self) -> bytes:
@@ -107,7 +106,7 @@ class Side:
 
     def outbox(self) -> list[bytes]:
         """Every envelope that was not acknowledged, in order."""
-        return [envelope for _, (_, envelope) in sorted(self.disk.outbox.items())]
+        return [kept.envelope for _, (_, kept) in sorted(self.disk.outbox.items())]
 
     # --- a link ------------------------------------------------------------------------------------------------------
 
@@ -116,7 +115,7 @@ class Side:
 
     def standing(self) -> Standing:
         session = self.session
-        acknowledged = min(self.disk.outbox) - 1 if self.disk.outbox else session.highest_sent
+        acknowledged = min(self.disk.outbox) - 1 if self.disk.outbox else session.sent.highest
         return Standing(session.session_id, session.received.highest, acknowledged)
 
     def promotes(self, hello: Hello) -> bool:
@@ -130,7 +129,8 @@ class Side:
 
     def differs(self, hello: Hello) -> bool:
         """Whether a resync is due, by the friend's hello or for a reason of our own."""
-        _, envelope = self.disk.outbox.get(hello.highest_received, (b"", None))
+        _, kept = self.disk.outbox.get(hello.highest_received, (b"", None))
+        envelope = None if kept is None else kept.envelope
         session = self.session
         return contradicts(hello, session, self.standing(), envelope) or session.renewal.wanted is not None
 
@@ -155,7 +155,7 @@ class Side:
         for encoded in waiting:
             if not isinstance(decode_event(encoded).body, EpochEvent):
                 sealed = session.seal(encoded, random=self.random, now=self.now)
-                disk.outbox[sealed.seq] = (encoded, sealed.envelope)
+                disk.outbox[sealed.seq] = (encoded, sealed.kept)
         self._commit(disk, session, [], crash=False)
 
     def _rekey(self, disk: Disk, session: Session) -> list[bytes]:
@@ -177,10 +177,15 @@ def sides(name: str = "sides") -> dict[SessionRole, Side]:
 
 
 def _put(disk: Disk, said: Said) -> bytes:
-    disk.outbox[said.sealed.seq] = (said.encoded, said.sealed.envelope)
+    disk.outbox[said.sealed.seq] = (said.encoded, said.sealed.kept)
     return said.sealed.envelope
 
 
-def _drop(disk: Disk, ack: Ack) -> None:
-    for seq in [seq for seq in disk.outbox if ack.covers(seq)]:
-        del disk.outbox[seq]
+def _drop(disk: Disk, session: Session, ack: Ack) -> None:
+    covered = [seq for seq in disk.outbox if ack.covers(seq)]
+    if session.sent.means(ack, {seq: kept for seq, (_, kept) in disk.outbox.items()}):
+        session.acknowledged(ack)
+        for seq in covered:
+            del disk.outbox[seq]
+    elif covered:
+        session.renewal.want(Reason.CONTRADICTION)

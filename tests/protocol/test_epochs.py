@@ -293,7 +293,7 @@ def test_whoever_changes_offer_or_accept_shares_no_epoch(both: dict[SessionRole,
     again.open(offer, random=owner.random, now=NOW)
     take_offer(again, body, other, random=owner.random, now=NOW)
     assert again.epochs.keys[1].receiving != session.epochs.keys[1].receiving
-    assert said.sealed.seq == session.highest_sent
+    assert said.sealed.seq == session.sent.highest
 
 
 @pytest.mark.parametrize(

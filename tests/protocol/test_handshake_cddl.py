@@ -46,7 +46,7 @@ def _structures() -> list[tuple[str, bytes]]:
         seq, _, _, ack = plain.read_cbor(outer)
         structures.append((_OUTER[seq > 0, ack is not None], outer))
         if vector["ack"] is not None:
-            structures.append(("ack", plain.cbor(vector["ack"])))
+            structures.append(("ack", plain.cbor(ack)))
     return structures
 
 
@@ -79,6 +79,6 @@ def test_what_no_envelope_holds(outer: list[object]) -> None:
     assert not any(_matches(rule, plain.cbor(outer)) for rule in _OUTER.values())
 
 
-@pytest.mark.parametrize("ack", [[], [-1], ["1"], [1, 3, "4"], 5])
+@pytest.mark.parametrize("ack", [[], [1], [-1, bytes(16)], ["1", bytes(16)], [1, bytes(15)], [1, bytes(16), 3, "4"], 5])
 def test_what_no_acknowledgement_is(ack: object) -> None:
     assert not _matches("ack", plain.cbor(ack))

@@ -41,7 +41,7 @@ def test_both_begin_anew_and_keep_what_lasts(starter: SessionRole) -> None:
         assert (new.peer_id, new.link_psk, new.transcript) == (old.peer_id, old.link_psk, old.transcript)
         assert new.session_id != old.session_id
         assert new.renewal == Renewal(at=NOW, replaced=old.session_id)
-        assert (new.highest_sent, new.received.highest, new.epochs.newest) == (0, 0, 0)
+        assert (new.sent.highest, new.received.highest, new.epochs.newest) == (0, 0, 0)
     for sender, receiver in ((ours, theirs), (theirs, ours)):
         for envelope in sender.say("anew"):
             receiver.take(envelope)

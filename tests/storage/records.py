@@ -126,6 +126,7 @@ def entry(seq: int, peer_id: PeerId = PEER) -> OutboxEntry:
         envelope=b"sealed envelope %d" % seq,
         event=b"planted event %d" % seq,
         created_at=1_700_000_006,
+        digest_before=numbered(seq),
     )
 
 

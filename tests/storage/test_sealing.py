@@ -149,7 +149,7 @@ OPEN = {
     "migrations": "name checksum",
     "missed": "node_id peer_id",
     "nodes": "node_id owner shares",
-    "outbox": "node_id peer_id event_id envelope file_id",
+    "outbox": "node_id peer_id event_id envelope file_id digest_before",
     "outgoing_knocks": "knock_id node_id state",
     "own_pictures": "node_id mime_type",
     "own_shelves": "node_id shelf_id carrier_id",

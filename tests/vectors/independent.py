@@ -46,6 +46,14 @@ def sha256(label: str, *parts: bytes) -> bytes:
     return hashlib.sha256(labelled(label, *parts)).digest()
 
 
+def joined(digests: list[bytes]) -> bytes:
+    """Their exclusive or."""
+    total = 0
+    for digest in digests:
+        total ^= int.from_bytes(digest, "big")
+    return total.to_bytes(16, "big")
+
+
 def hkdf_raw(secret: bytes, info: bytes, length: int = 32, salt: bytes = b"") -> bytes:
     """RFC 5869 with SHA-256."""
     key = hmac.digest(salt or bytes(32), secret, "sha256")

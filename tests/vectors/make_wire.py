@@ -162,13 +162,13 @@ def _link(name: str, pattern: Pattern, *, dialler: str, largest: int) -> dict[st
 def frames() -> dict[str, Any]:
     start = cbor.encode({"key": Source("resync key")(32), "kem": Source("resync kem")(1_184)})
     head = cbor.encode({"key": Source("resync key")(32), "kem": Source("resync ciphertext")(1_088)})
-    shelf = ShelfId(Source("shelf")(16))
+    shelf, digest = ShelfId(Source("shelf")(16)), Source("digest")(16)
     good: list[tuple[Frame, Any]] = [
         (_HELLO, _hello_fields(_HELLO)),
         (hello := Hello((1, 2), (), bytes(16), 2**32 - 1, 2**63 - 1, 0), _hello_fields(hello)),
         (EnvelopeFrame(Source("envelope")(1_000)), {"type": "envelope", "envelope": Source("envelope")(1_000).hex()}),
-        (AckFrame(Ack(0)), {"type": "ack", "ack": [0]}),
-        (AckFrame(Ack(12, ((14, 14), (16, 300)))), {"type": "ack", "ack": [12, 14, 14, 16, 300]}),
+        (AckFrame(Ack(0)), {"type": "ack", "ack": [0, "00" * 16]}),
+        (AckFrame(Ack(12, ((14, 14), (16, 300)), digest)), {"type": "ack", "ack": [12, digest.hex(), 14, 14, 16, 300]}),
         (SignalFrame(b"typing"), {"type": "signal", "signal": b"typing".hex()}),
         (Bye("replaced"), {"type": "bye", "reason": "replaced"}),
         (KeepAlive(), {"type": "keep-alive"}),
@@ -202,8 +202,10 @@ def frames() -> dict[str, Any]:
         ("a type that must be known", b"\x1f\x00\x00"),
         ("a keep-alive that says something", b"\x06\x00\x01x"),
         ("an envelope of a size that none has", b"\x02\x03\xe7" + bytes(999)),
-        ("ranges that touch", _raw(0x03, [1, 2, 3])),
-        ("ranges that descend", _raw(0x03, [1, 9, 9, 5, 5])),
+        ("an acknowledgement without a digest", _raw(0x03, [1])),
+        ("an acknowledgement with a digest of 15 bytes", _raw(0x03, [1, bytes(15)])),
+        ("ranges that touch", _raw(0x03, [1, digest, 2, 3])),
+        ("ranges that descend", _raw(0x03, [1, digest, 9, 9, 5, 5])),
         ("an empty signal", b"\x04\x00\x00"),
         ("a reason that is no word", b"\x05\x00\x02No"),
         ("a hosted onion of 31 bytes", _raw(0x07, {"hosts": bytes(31)})),
