@@ -79,11 +79,11 @@ async def bare_echo(ground: Ground, directory: Path, mode: str, rooms: int) -> A
 
 
 @asynccontextmanager
-async def encrypted_echo(ground: Ground, directory: Path) -> AsyncIterator[Echo]:
-    """A user that encrypts, in one room."""
-    account = await ground.synapse.register("encryptedecho", password=PASSWORD)
+async def encrypted_echo(ground: Ground, directory: Path, rooms: int) -> AsyncIterator[Echo]:
+    """A user that encrypts, in so many rooms."""
+    account = await ground.synapse.register(f"encryptedecho{rooms}", password=PASSWORD)
     arguments = ("-m", "tests.bench.encrypted_echo", ground.synapse.address, account.user_id, PASSWORD)
-    async with _echo(ground.conversation.alice, account.user_id, arguments, directory, 1) as echo:
+    async with _echo(ground.conversation.alice, account.user_id, arguments, directory, rooms) as echo:
         yield echo
 
 

@@ -76,17 +76,21 @@ async def measure(directory: Path, messages: int, conversations: int) -> list[Fi
 
 async def _measure_encrypted(directory: Path, messages: int, conversations: int) -> list[Figure]:
     async with _laid(directory, encrypted=True) as (ground, transport):
-        async with encrypted_echo(ground, directory) as echo:
+        async with encrypted_echo(ground, directory, 1) as echo:
             echoed, echo_cost = await echo.repeats(messages)
+        async with encrypted_echo(ground, directory, conversations) as echo:
+            echoed_in_all, _ = await echo.repeats(messages)
         bridge = await _bridged(ground, directory, transport, messages, conversations)
     return [
         Figure("encrypted: a bare echo's messages", echoed, "/s"),
+        Figure(f"encrypted: a bare echo in {conversations} rooms", echoed_in_all, "/s"),
         Figure("encrypted: a bare echo's processor time", echo_cost, "ms"),
         Figure("encrypted: Matrix to peer", bridge.there, "/s", echoed, "1.00"),
         Figure("encrypted: Matrix to peer, processor time", bridge.there_cost, "ms", echo_cost, "5 ms"),
         Figure("encrypted: peer to Matrix, one conversation", bridge.back, "/s", echoed, "1.00"),
         Figure("encrypted: peer to Matrix, processor time", bridge.back_cost, "ms", echo_cost, "5 ms"),
         Figure(f"encrypted: peers to Matrix, {conversations} conversations", bridge.many, "/s", echoed, "1.00"),
+        Figure(f"beside the echo in {conversations} rooms", bridge.many, "/s", echoed_in_all, "1.00"),
         Figure("encrypted: peers to Matrix, processor time", bridge.many_cost, "ms", echo_cost, "5 ms"),
     ]
 
