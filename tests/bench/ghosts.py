@@ -6,8 +6,6 @@ A request is compared with the cheapest that names a device, in the same moment:
 from __future__ import annotations
 
 import asyncio
-import itertools
-import json
 import secrets
 import time
 from collections.abc import Awaitable, Callable
@@ -17,9 +15,10 @@ from pathlib import Path
 from mautrix.api import Method
 from mautrix.api import Path as MatrixPath
 
+from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.ids import MatrixUserId
-from chattor_bridge.matrix.encryption.hearing import KEYS_ONLY
 from chattor_bridge.matrix.encryption.identity import Identity
+from chattor_bridge.matrix.encryption.stream import slide
 from chattor_bridge.matrix.service import MatrixService
 from chattor_bridge.node.clock import SystemClock
 from chattor_bridge.ops.synapse import ensure_synapse
@@ -95,21 +94,14 @@ async def _measured(service: MatrixService, ghosts: list[MatrixUserId]) -> list[
 
 
 class _Stream:
-    """What the bot's device is told of, from one request to the next. The homeserver answers the very same request from
-    memory, so each is numbered."""
+    """What the bot's device is told of, from one request to the next."""
 
     def __init__(self, bot: Identity) -> None:
         self._bot = bot
-        self._since: str | None = None
-        self._numbers = itertools.count()
+        self._place: JsonObject | None = None
 
     async def ask(self) -> None:
-        chosen = json.dumps({**json.loads(KEYS_ONLY), "event_fields": [str(next(self._numbers))]})
-        query = {"filter": chosen, "timeout": "0", "set_presence": "offline"}
-        if self._since is not None:
-            query["since"] = self._since
-        answer = await self._bot.api.request(Method.GET, MatrixPath.v3.sync, query_params=query)
-        self._since = str(answer["next_batch"])
+        _, self._place = await slide(self._bot.api, self._place, 0)
 
 
 async def _timed(*requests: Callable[[], Awaitable[object]]) -> list[list[float]]:

@@ -7,6 +7,7 @@ import secrets
 from typing import Any
 
 from chattor_bridge.bridge.records import JsonObject
+from chattor_bridge.matrix.encryption.stream import SLIDING
 from tests.matrix.fake_homeserver import Answer, Request
 from tests.synapse import DOMAIN
 
@@ -18,6 +19,8 @@ class KeyServer:
     same members. With nothing to bring to the bot it is not there, so that nobody asks it in a circle."""
 
     def __init__(self) -> None:
+        self.slides = True
+        """Whether it knows simplified sliding sync."""
         self.devices: dict[str, dict[str, JsonObject]] = {}
         """By user and id."""
         self.signing: dict[str, JsonObject] = {}
@@ -69,8 +72,14 @@ class KeyServer:
                 return Answer(body={"chunk": joined})
             case ["rooms", _, "send", *_]:
                 return Answer(body={"event_id": f"${secrets.token_hex(4)}"})
+            case []:
+                return Answer(body={"unstable_features": {SLIDING: self.slides}})
             case ["sync"]:
                 return self._sync(request)
+            case [_, "sync"] if self.slides:
+                return self._slide(request)
+            case [_, "sync"]:
+                return Answer(404, {"errcode": "M_UNRECOGNIZED"})
         return Answer()
 
     def _take(self, user: str, device_id: str, body: JsonObject) -> Answer:
@@ -93,10 +102,20 @@ class KeyServer:
         if user != BOT:
             brought = self.to_bring_to.get(user)
             return Answer(body={**(brought.pop(0) if brought else {}), "next_batch": secrets.token_hex(4)})
-        self.syncs.append(request.query.get("since"))
-        if len(self.syncs) > 1 and not self.to_bring:
+        news = self._bring(request.query.get("since"))
+        return Answer(503) if news is None else Answer(body={**news, "next_batch": str(len(self.syncs))})
+
+    def _slide(self, request: Request) -> Answer:
+        news = self._bring(request.query.get("pos"))
+        if news is None:
             return Answer(503)
+        place = str(len(self.syncs))
+        to_device = {**news.pop("to_device", {"events": []}), "next_batch": place}
+        return Answer(body={"pos": place, "extensions": {"to_device": to_device, "e2ee": news}})
+
+    def _bring(self, since: str | None) -> JsonObject | None:
+        self.syncs.append(since)
+        if len(self.syncs) > 1 and not self.to_bring:
+            return None
         plenty = {"device_one_time_keys_count": {"signed_curve25519": 50}}
-        return Answer(
-            body={**plenty, **(self.to_bring.pop(0) if self.to_bring else {}), "next_batch": str(len(self.syncs))}
-        )
+        return {**plenty, **(self.to_bring.pop(0) if self.to_bring else {})}

@@ -14,7 +14,8 @@ from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.errors import HomeserverUnavailable, KeyMissing
 from chattor_bridge.ids import MatrixRoomId
 from chattor_bridge.matrix.encryption.encryption import Encryption
-from chattor_bridge.matrix.encryption.hearing import KEYS_ONLY, SYNC_TIMEOUT
+from chattor_bridge.matrix.encryption.hearing import SYNC_TIMEOUT
+from chattor_bridge.matrix.encryption.stream import KEYS_ONLY
 from chattor_bridge.matrix.service import MatrixService
 from chattor_bridge.node.clock import SystemClock
 from chattor_bridge.ops.synapse import ensure_synapse
@@ -46,13 +47,13 @@ class Bot:
         self.waited: list[int] = []
         self._news = asyncio.Condition()
 
-    async def fetch(self, since: str | None, timeout: int) -> JsonObject:
+    async def fetch(self, _place: JsonObject | None, timeout: int) -> tuple[JsonObject, JsonObject]:
         async with self._news:
             self.waited.append(timeout)
             self._news.notify_all()
         if timeout:
             await asyncio.Event().wait()
-        return {"next_batch": str(len(self.waited)), "device_one_time_keys_count": {"signed_curve25519": 50}}
+        return {"device_one_time_keys_count": {"signed_curve25519": 50}}, {"since": str(len(self.waited))}
 
     async def has_waited(self, *seconds: int) -> None:
         """So in all."""
@@ -65,7 +66,7 @@ async def _bot(server: FakeHomeserver, store: Store, *, encrypt_rooms: bool) -> 
     server.behave = key_server = KeyServer()
     service = MatrixService(server.settings(encrypt_rooms=encrypt_rooms), Intake().accept, SystemClock(), store)
     bot = Bot(service, key_server)
-    service._encryption.ears._fetch = bot.fetch  # type: ignore[method-assign]
+    service._encryption.ears._fetch = bot.fetch  # type: ignore[method-assign,assignment]
     await service.start()
     try:
         yield bot

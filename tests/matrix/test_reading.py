@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,7 +24,7 @@ from chattor_bridge.node.clock import SystemClock
 from chattor_bridge.storage import Store
 from tests.matrix.fake_homeserver import FakeHomeserver
 from tests.matrix.key_server import KeyServer
-from tests.synapse import Intake
+from tests.synapse import WAIT, Intake
 
 DAY = timedelta(days=1)
 
@@ -36,6 +37,8 @@ async def _reading(server: FakeHomeserver, keys: Store) -> AsyncIterator[Ears]:
     service = MatrixService(server.settings(encrypt_rooms=True), Intake().accept, SystemClock(), keys)
     await service.start()
     try:
+        async with asyncio.timeout(WAIT):
+            await service._encryption.ears.caught_up.wait()
         yield service._encryption.ears
     finally:
         await service.stop()
@@ -101,8 +104,8 @@ async def phone(ears: Ears) -> Phone:
     return phone
 
 
-async def _read(ears: Ears, keys: Store, event: JsonObject) -> str:
-    async with ears.opened(event, 0) as (inner, save), keys.transaction() as tx:
+async def _read(ears: Ears, keys: Store, event: JsonObject, *, received_at: int = 0) -> str:
+    async with ears.opened(event, received_at) as (inner, save), keys.transaction() as tx:
         await save(tx)
     return str(inner["content"]["body"])
 
@@ -178,8 +181,9 @@ async def test_what_cannot_be_opened_costs_the_others_in_their_rooms_no_new_keys
     event = phone.says("x")
     with pytest.raises(Undecryptable):
         await _read(ears, keys, {**event, "content": {**event["content"], "ciphertext": "AwAS"}})
+    unknown = {**event, "content": {**event["content"], "session_id": "unknown"}}
     with pytest.raises(KeyMissing):
-        await _read(ears, keys, {**event, "content": {**event["content"], "session_id": "unknown"}})
+        await _read(ears, keys, unknown, received_at=SystemClock().now())
     async with ears._bot.turn():
         assert await ears._bot.keys.get_outbound_group_session(elsewhere.room_id) is elsewhere
 
@@ -208,8 +212,7 @@ async def test_the_keys_to_address_the_bot_by_are_renewed_before_they_run_out(
 ) -> None:
     monkeypatch.setattr(hearing, "FIRST_RETRY", 0.05)
     monkeypatch.setattr(hearing, "LAST_RETRY", 0.05)
-    async with _reading(server, keys) as ears:
-        await ears.caught_up.wait()
+    async with _reading(server, keys):
         server.requests.clear()
         few = {"device_one_time_keys_count": {"signed_curve25519": ONE_TIME_KEYS // 2}}
         key_server = server.behave

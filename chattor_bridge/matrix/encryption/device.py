@@ -65,6 +65,16 @@ class DeviceApi:
         """Raises: HomeserverUnavailable, HomeserverRefused, DatabaseUnavailable."""
         if method is not Method.GET:
             await self._save()
+        return await self.ask(method, path, content, query_params)
+
+    async def ask(
+        self,
+        method: Method,
+        path: PathBuilder | str,
+        content: JsonObject | None = None,
+        query_params: Mapping[str, str] | None = None,
+    ) -> JsonObject:
+        """What rests on nothing the machine has written. Raises: HomeserverUnavailable, HomeserverRefused."""
         try:
             return await self._client.call(self._user, method, path, content, query=query_params, device=self._device)
         except Unavailable as error:

@@ -1,4 +1,4 @@
-"""The bot's device listens: keys come to it beside the events, over `/sync`, and open what people say in rooms.
+"""The bot's device listens: keys come to it beside the events, in a stream of its own, and open what is said in rooms.
 
 What arrives is written down in the same transaction as the place in the stream up to which it was read, and only the
 next request tells the homeserver that it may forget it.
@@ -7,16 +7,14 @@ next request tells the homeserver that it may forget it.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import olm
-from mautrix.api import Method, Path
 from mautrix.types import (
     DeviceID,
     EncryptionAlgorithm,
@@ -37,6 +35,7 @@ from chattor_bridge.failpoints import failpoint
 from chattor_bridge.matrix.discretion import without_content
 from chattor_bridge.matrix.encryption.identity import ONE_TIME_KEYS, Identity
 from chattor_bridge.matrix.encryption.records import INBOUND, OLM, PERSON, ROOM, SEEN, SHARED, EncryptionStore
+from chattor_bridge.matrix.encryption.stream import SYNC, slide, slides, sync
 from chattor_bridge.matrix.encryption.welcome import Welcome
 from chattor_bridge.matrix.parsing import parse_object
 from chattor_bridge.node.patience import Backoff, describe, heed_cancellation, unless
@@ -72,29 +71,6 @@ MAX_ASKED = 1_000
 
 NOT_YET = "the key of an encrypted message has not come yet"
 
-SYNC = "sync"
-"""Kind of the record that says up to where the stream of keys was read."""
-
-_NOTHING: JsonObject = {"types": []}
-
-KEYS_ONLY = json.dumps(
-    {
-        "room": {
-            "rooms": [],
-            "timeline": {**_NOTHING, "limit": 1},
-            "state": _NOTHING,
-            "ephemeral": _NOTHING,
-            "account_data": _NOTHING,
-        },
-        "presence": _NOTHING,
-        "account_data": _NOTHING,
-    },
-    separators=(",", ":"),
-)
-"""The filter of a sync that brings nothing but what concerns devices. That no room is wanted says all there is to say,
-but of a room in which something happened Synapse then reads a hundred events, in search of one that is wanted, unless
-none of any type is."""
-
 Save = Callable[[Transaction], Any]
 
 _log = logging.getLogger(__name__)
@@ -117,6 +93,8 @@ class Ears:
         self._on_keys = on_keys
         self._on_new_device = on_new_device
         self._look_at = 0.0
+        self._slides = False
+        self._looked_back = False
         self._asked: dict[str, UserID] = {}
         self._asked_us: list[tuple[UserID, object]] = []
         self._welcome = Welcome(bot, store, clock)
@@ -140,7 +118,7 @@ class Ears:
                 await self._listen()
             except Exception as error:
                 heed_cancellation()
-                self._look_at = 0.0
+                self._look_at, self._looked_back = 0.0, False
                 _log.info("keys of encrypted rooms cannot be fetched yet: %s", describe(error))
                 await self._clock.sleep(backoff.next())
             else:
@@ -149,6 +127,7 @@ class Ears:
     async def _listen(self) -> None:
         if self._clock.monotonic() >= self._look_at:
             async with self._bot.turn():
+                self._slides = await slides(self._bot.api)
                 if not await self._bot.is_as_published():
                     await self._begin_anew()
                 await self._bot.mark()
@@ -156,15 +135,19 @@ class Ears:
                     self.attend()
             self._look_at = self._clock.monotonic() + LOOK_INTERVAL
         async with self._bot.turn():
-            record = await self._bot.keys.read(SYNC, "")
-        since = None if record is None else record["since"]
+            place = await self._bot.keys.read(SYNC, "")
         begun, attentive = self._clock.now(), self._attentive.is_set()
-        answer = await self._fetch(since, SYNC_TIMEOUT if attentive and self.caught_up.is_set() else 0)
+        waits = attentive and self.caught_up.is_set() and self._looked_back
+        news, place = await self._fetch(place, SYNC_TIMEOUT if waits else 0)
+        all_is_here = not news.get("to_device", {}).get("events")
+        if all_is_here and not self._looked_back:
+            # A homeserver may forget its last moments in a power cut. It then brings nothing to who is ahead of it.
+            place.pop("to_device", None)
+            self._looked_back = True
         async with self._bot.turn():
-            keys_came = await self._take(answer)
-            await self._keep_addressable(answer)
+            keys_came = await self._take(news, place)
+            await self._keep_addressable(news)
         self._heard_up_to = begun
-        all_is_here = not answer.get("to_device", {}).get("events")
         if all_is_here and attentive == self._attentive.is_set():
             self.caught_up.set()
         if keys_came:
@@ -198,24 +181,19 @@ class Ears:
                     await self._bot.keys.save()
                     self._welcome.recount()
 
-    async def _fetch(self, since: str | None, timeout: int) -> JsonObject:
-        query = {"filter": KEYS_ONLY, "timeout": str(timeout * 1000), "set_presence": "offline"}
-        try:
-            return await self._bot.api.request(
-                Method.GET, Path.v3.sync, query_params=query if since is None else {**query, "since": since}
-            )
-        except HomeserverRefused:
-            if since is None:
-                raise
-            # it does not know this place any more: nothing we know of devices is certain
-            async with self._bot.turn():
-                await self._forget_people()
-            return await self._bot.api.request(Method.GET, Path.v3.sync, query_params=query)
+    async def _fetch(self, place: JsonObject | None, timeout: int) -> tuple[JsonObject, JsonObject]:
+        """What has come since, and up to where. Where the homeserver does not know the place any more, or not yet, its
+        ``device_lists`` are None: nothing we know of devices is certain."""
+        ask = slide if self._slides else sync
+        if place is not None and ("pos" in place) == self._slides:
+            with suppress(HomeserverRefused):
+                return await ask(self._bot.api, place, timeout)
+        news, place = await ask(self._bot.api, None, 0)
+        return {**news, "device_lists": None}, place
 
     async def _forget_people(self) -> None:
         for person in await self._bot.keys.names(PERSON, SHARED):
             await self._bot.keys.forget_person(UserID(person))
-        await self._bot.keys.save()
 
     async def _begin_anew(self) -> None:
         """Our database or the homeserver's was put back to an earlier state, or ours is new. The homeserver then gives
@@ -223,45 +201,46 @@ class Ears:
         waits for the old device is read first."""
         _log.warning("the homeserver has other keys of the bot than this database: going on under new ones")
         self.caught_up.clear()
-        record = await self._bot.keys.read(SYNC, "")
-        since = None if record is None else record["since"]
+        place = await self._bot.keys.read(SYNC, "")
         while True:
-            answer = await self._fetch(since, 0)
-            if await self._take(answer):
+            news, place = await self._fetch(place, 0)
+            if await self._take(news, place):
                 self._on_keys()
-            if not answer.get("to_device", {}).get("events"):
+            if not news.get("to_device", {}).get("events"):
                 break
-            since = answer["next_batch"]
         await self._forget_people()
         self._bot.keys.write(SYNC, "", None)
         await self._bot.become_another_device()
         await self._on_new_device()
 
-    async def _take(self, answer: JsonObject) -> bool:
-        """Write down everything in an answer, then the place up to which we have read. Whether a room key was in it."""
-        changes = answer.get("device_lists", {})
+    async def _take(self, news: JsonObject, place: JsonObject) -> bool:
+        """Write down all of this, then the place up to which we have read. Whether a room key was in it."""
+        changes = news.get("device_lists", {})
+        if changes is None:
+            await self._forget_people()
+            changes = {}
         for person in {*changes.get("changed", []), *changes.get("left", [])}:
             await self._bot.keys.forget_person(UserID(person))
         keys_came, self._asked_us = False, []
-        for event in answer.get("to_device", {}).get("events", []):
+        for event in news.get("to_device", {}).get("events", []):
             try:
                 keys_came = await self._hear(event) or keys_came
             except (Unavailable, Unusable):
                 raise
             except Exception as error:  # anybody may send our device anything; what follows it is to be read
                 _log.info("something sent to our device cannot be read: %s", without_content(error))
-        self._bot.keys.write(SYNC, "", {"since": answer["next_batch"]})
+        self._bot.keys.write(SYNC, "", place)
         await self._bot.keys.save()
         if keys_came:
             failpoint("keys-heard")
         return keys_came
 
-    async def _keep_addressable(self, answer: JsonObject) -> None:
+    async def _keep_addressable(self, news: JsonObject) -> None:
         await self._bot.machine.mend_sessions()
         for asker, request in self._asked_us:
             await self._bot.answer(asker, request)
-        left = answer.get("device_one_time_keys_count", {}).get("signed_curve25519", 0)
-        fallback = "signed_curve25519" not in answer.get("device_unused_fallback_key_types", ["signed_curve25519"])
+        left = news.get("device_one_time_keys_count", {}).get("signed_curve25519", 0)
+        fallback = "signed_curve25519" not in news.get("device_unused_fallback_key_types", ["signed_curve25519"])
         if left <= ONE_TIME_KEYS // 2 or fallback:
             await self._bot.upload(ONE_TIME_KEYS - left if left <= ONE_TIME_KEYS // 2 else 0, fallback=fallback)
 

@@ -14,15 +14,13 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from mautrix.api import Method, Path
 from mautrix.types import UserID
 
-from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.errors import HomeserverRefused
 from chattor_bridge.ids import MatrixUserId
-from chattor_bridge.matrix.encryption.hearing import KEYS_ONLY, SYNC
 from chattor_bridge.matrix.encryption.identity import Identity
 from chattor_bridge.matrix.encryption.records import ACCOUNT, EncryptionStore
+from chattor_bridge.matrix.encryption.stream import SYNC, sync
 from chattor_bridge.node.patience import Backoff, describe, heed_cancellation
 from chattor_bridge.node.ports import Clock
 
@@ -145,14 +143,10 @@ class Tending:
 
     async def _read_some(self, identity: Identity) -> bool:
         """Whether there may be more."""
-        record = await identity.keys.read(SYNC, "")
-        query = {"filter": KEYS_ONLY, "timeout": "0", "set_presence": "offline"}
-        if record is not None:
-            query["since"] = record["since"]
-        answer: JsonObject = await identity.api.request(Method.GET, Path.v3.sync, query_params=query)
+        answer, place = await sync(identity.api, await identity.keys.read(SYNC, ""), 0)
         if "signed_curve25519" not in answer.get("device_unused_fallback_key_types", ["signed_curve25519"]):
             await identity.upload(0, fallback=True)
-        identity.keys.write(SYNC, "", {"since": answer["next_batch"], "at": self._clock.now()})
+        identity.keys.write(SYNC, "", {**place, "at": self._clock.now()})
         await identity.keys.save()
         events = answer.get("to_device", {}).get("events", [])
         for event in events:
