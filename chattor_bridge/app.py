@@ -114,6 +114,7 @@ async def run_bridge(
                 files=files,
                 carry_policy=CarryPolicy(carrying.unasked, carrying.shelves, carrying.blocks, carrying.in_all),
                 carrying_transport=shelves,
+                steady=steady,
             )
 
         async def accept(txn_id: str, events: Sequence[JsonObject], ephemeral: Sequence[JsonObject]) -> None:

@@ -16,7 +16,8 @@ from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.errors import HomeserverUnavailable
 from chattor_bridge.failpoints import failpoint
 from chattor_bridge.ids import MatrixRoomId
-from chattor_bridge.node.ports import Clock, Transaction
+from chattor_bridge.node.clock import SteadyClock
+from chattor_bridge.node.ports import Transaction
 
 INBOX_LIMIT = 100_000
 """Events waiting; at 65 KB at most and about 1 KB usually, that is some 100 MB of disk. Beyond it the homeserver is
@@ -45,7 +46,9 @@ log = logging.getLogger(__name__)
 class Intake:
     """Stores what the homeserver brings. ``wake`` is called with the id of each room that has news."""
 
-    def __init__(self, store: BridgeStore, clock: Clock, household: Household, wake: Callable[[str], None]) -> None:
+    def __init__(
+        self, store: BridgeStore, clock: SteadyClock, household: Household, wake: Callable[[str], None]
+    ) -> None:
         self._store = store
         self._clock = clock
         self._household = household
@@ -83,7 +86,7 @@ class Intake:
     async def forget(self) -> None:
         """Forget the ids of events that were finished long ago."""
         async with self._store.transaction() as tx:
-            await self._store.inbox.forget(tx, self._clock.now() - MEMORY)
+            await self._store.inbox.forget(tx, self._clock.at_least() - MEMORY)
 
     def is_for_us(self, event: JsonObject) -> bool:
         """Whether it is kept; said in the log when that is for its form."""

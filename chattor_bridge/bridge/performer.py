@@ -25,8 +25,8 @@ from chattor_bridge.bridge.statuses import Statuses
 from chattor_bridge.bridge.store_ports import BridgeStore
 from chattor_bridge.bridge.voice import Voice
 from chattor_bridge.ids import MatrixEventId, MatrixRoomId, MatrixUserId
+from chattor_bridge.node.clock import SteadyClock
 from chattor_bridge.node.host import NodeHost
-from chattor_bridge.node.ports import Clock
 
 
 class Performer:
@@ -38,7 +38,7 @@ class Performer:
         host: NodeHost,
         homeserver: Homeserver,
         conversion: TextConversion,
-        clock: Clock,
+        clock: SteadyClock,
         voice: Voice,
         conversations: Conversations,
         intake: Intake,

@@ -269,13 +269,9 @@ class BridgeStore(NodeStore, Protocol):
     async def secret(self, tx: Transaction, name: str, length: int) -> bytes:
         """A random secret of this installation, made at the first call and sealed; ``length`` in bytes."""
 
-    async def get_setting(self, tx: Transaction, name: str) -> str | None:
-        """A small piece of state under a name, such as a sync token. Sealed."""
-
     async def setting_for_update(self, tx: Transaction, name: str) -> str | None:
         """Read and lock until the end of the transaction, also one that is not there yet: what is written back is made
         of what is read."""
 
-    async def set_setting(self, tx: Transaction, name: str, value: str) -> None: ...
     async def remove_settings(self, tx: Transaction, prefix: str) -> None:
         """Remove every setting whose name begins so."""

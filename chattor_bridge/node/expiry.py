@@ -81,7 +81,7 @@ class Expiry:
         while True:
             self._look.clear()
             due = await self._around.insist(self._take, on_failure=self._on_failure)
-            wait = LONGEST_LOOK if due is None else min(LONGEST_LOOK, due - clock.now())
+            wait = LONGEST_LOOK if due is None else min(LONGEST_LOOK, due - clock.at_least())
             if wait > 0:
                 await unless(self._look, clock.sleep(wait))
 
@@ -91,7 +91,7 @@ class Expiry:
         async with store.transaction() as tx:
             gone: dict[PeerId, list[EventId]] = {}
             for peer_id, event_id in await store.expiring.take(
-                tx, self._node_id, self._around.clock.now(), EXPIRED_AT_ONCE
+                tx, self._node_id, self._around.clock.at_least(), EXPIRED_AT_ONCE
             ):
                 gone.setdefault(peer_id, []).append(event_id)
             for peer_id, event_ids in gone.items():

@@ -304,7 +304,7 @@ class FileDesk:
     async def expire(self, tx: Transaction) -> None:
         """Give up what has waited too long, have what may be asked for again looked at, and forget what has been over
         for long."""
-        now = self._around.clock.now()
+        now = self._around.clock.at_least()
         transfers = await self._store.transfers.of_node(tx, self._node_id, over=False)
         for transfer in sorted(transfers, key=lambda one: one.peer_id):  # each locks its contact
             if transfer.state is not TransferState.ARRIVED and transfer.created_at < now - OFFER_LIFETIME:

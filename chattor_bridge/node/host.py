@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import astuple, replace
 from functools import partial
 from typing import Final
 
@@ -13,11 +14,11 @@ from chattor_bridge.errors import AlreadyExists
 from chattor_bridge.ids import NodeId
 from chattor_bridge.node.budget import OnionBudget
 from chattor_bridge.node.carrying.records import CarryPolicy
-from chattor_bridge.node.clock import SteadyClock
+from chattor_bridge.node.clock import Memory, SteadyClock
 from chattor_bridge.node.door import ID_SIZE
 from chattor_bridge.node.filesettings import FileSettings
 from chattor_bridge.node.node import Node
-from chattor_bridge.node.patience import Pace, describe
+from chattor_bridge.node.patience import Pace, describe, heed_cancellation
 from chattor_bridge.node.ports import Clock, Observer, RandomBytes, Transaction, Transport
 from chattor_bridge.node.records import NodeRecord
 from chattor_bridge.node.store_ports import NodeStore
@@ -31,6 +32,12 @@ log = logging.getLogger(__name__)
 STOP_TIMEOUT: Final = 15.0
 """Real seconds for every node to say its goodbyes and take its onions down; what is not done by then is left undone,
 which a crash would do as well."""
+
+CLOCK: Final = "clock"
+"""The setting that says what the clock said last."""
+
+REMEMBERED_EVERY: Final = 600.0
+"""Seconds between two times that are remembered: little beside how long a machine may be off."""
 
 
 class NodeHost:
@@ -51,12 +58,14 @@ class NodeHost:
         files: FileSettings | None = None,
         carry_policy: CarryPolicy | None = None,
         carrying_transport: Transport | None = None,
+        steady: SteadyClock | None = None,
     ) -> None:
         """``pace`` is how patient the nodes are; ``work_bits`` and ``effort_bits`` what their doors ask of stamp and
         proof of a knock, leading zero bits; ``shared`` as `OnionBudget` has it; without ``files`` no file is
         offered or taken; ``carry_policy`` says for whom the nodes carry unasked, and ``carrying_transport`` is where
-        shelves are hosted, a tor of their own."""
-        steady = SteadyClock(clock)
+        shelves are hosted, a tor of their own; ``steady`` is
+        ``clock`` as others in the process judge ages by it."""
+        steady = steady or SteadyClock(clock)
         self._around = Surroundings(
             store,
             transport,
@@ -85,6 +94,8 @@ class NodeHost:
         self._may_run = may_run
         async with self._around.store.transaction() as tx:
             records = await self._around.store.nodes.all(tx)
+            if (stored := await self._around.store.get_setting(tx, CLOCK)) is not None:
+                self._recall(Memory(*json.loads(stored)))
         for record in records:
             self._nodes[record.node_id] = Node(self._around, record, spread=True)
         self._root = asyncio.create_task(self._run(), name="nodes")
@@ -174,6 +185,7 @@ class NodeHost:
         working: dict[Node, asyncio.Task[None]] = {}
         async with asyncio.TaskGroup() as group:
             group.create_task(watch(self._clock, self._woken))
+            group.create_task(self._remember_time())
             while True:
                 self._look.clear()
                 working = {node: task for node, task in working.items() if not task.done()}
@@ -185,6 +197,27 @@ class NodeHost:
                     working[node] = group.create_task(self._keep_working(node))
                     working[node].add_done_callback(lambda _: self._look.set())
                 await self._look.wait()
+
+    def _recall(self, memory: Memory) -> None:
+        clock = self._around.clock
+        clock.recall(memory)
+        if days := abs(clock.wall() - clock.at_least()) // 86_400:
+            log.warning(
+                "the clock is %d days away from when this ran last; until it has stayed so for a day, nothing that is "
+                "old by it is given up",
+                days,
+            )
+
+    async def _remember_time(self) -> None:
+        store, clock = self._around.store, self._around.clock
+        while True:
+            try:
+                async with store.transaction() as tx:
+                    await store.set_setting(tx, CLOCK, json.dumps(astuple(clock.remember())))
+            except Exception as error:
+                heed_cancellation()
+                log.info("the time could not be written down yet: %s", describe(error))
+            await clock.sleep(REMEMBERED_EVERY)
 
     async def _woken(self, slept: float) -> None:
         for node in self._nodes.values():

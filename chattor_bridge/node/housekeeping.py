@@ -102,7 +102,7 @@ class Housekeeping:
                 async with self._around.store.transaction() as tx:
                     contact = await self._mailbox.locked(tx, peer_id)
                     session = Session.deserialize(contact.session)
-                    if session.forget_old(self._around.clock.now(), sure=self._around.clock.is_sure):
+                    if session.forget_old(self._around.clock.at_least(), sure=self._around.clock.is_sure):
                         await contacts.save(tx, replace(contact, session=session.serialize()))
         except Exception as error:
             heed_cancellation()
@@ -133,14 +133,14 @@ class Housekeeping:
     async def _expire(self) -> None:
         """Give up what has waited too long, and retire the codes whose time is over."""
         knocks, doors = self._around.store.knocks, self._around.store.doors
-        now = self._around.clock.now()
-        expired_before = now - KNOCK_LIFETIME
+        now, at_least = self._around.clock.now(), self._around.clock.at_least()
+        expired_before = at_least - KNOCK_LIFETIME
         async with self._around.store.transaction() as tx:
             await self._desk.expire(tx)
             await self._hosted.renew(tx)
             tx.after_commit(self._look_again)  # a friend may have had the time to hear that a friendship is over
             for door in await doors.of_node(tx, self._node_id):
-                if door.has_expired(now):
+                if door.has_expired(at_least):
                     await doors.retire(tx, door.door_id, now)
                     if not door.is_used_up:  # or our owner has been told
                         await self._around.observer.record(tx, self._node_id, CodeClosed(door.label, CODE_EXPIRED))

@@ -116,7 +116,8 @@ class Mailbox(Handling):
 
     def open(self, session: Session, envelope: bytes, *, first_missing_only: bool) -> Opened:
         at_most = session.received.first_gap if first_missing_only else MAX_SEQ
-        return session.open(envelope, random=self._around.random, now=self._around.clock.now(), at_most=at_most)
+        now = self._around.clock.at_least()
+        return session.open(envelope, random=self._around.random, now=now, at_most=at_most)
 
     async def hold(self, tx: Transaction, held: HeldEvent) -> None:
         await self._store.received.hold(tx, self._node_id, held)
@@ -164,7 +165,7 @@ class Mailbox(Handling):
         if self.collecting:
             return
         held = await self._store.received.held(tx, self._node_id, peer_id)
-        if held and self._around.clock.now() - min(one.received_at for one in held) >= GAP_LIFETIME:
+        if held and self._around.clock.at_least() - min(one.received_at for one in held) >= GAP_LIFETIME:
             await self.show_past_gap(tx, peer_id)
 
 

@@ -163,8 +163,7 @@ class Merging:
             for entry in batch:
                 if isinstance(_body(entry), Control):
                     continue  # between the two nodes, about the friendship that ends
-                now = self._mailbox.now()
-                sealed = session.seal(entry.event, random=self._around.random, now=now, ack=session.received.ack())
+                sealed = session.seal(entry.event, random=self._around.random, ack=session.received.ack())
                 said = Said(entry.event_id, entry.event, sealed)
                 await self._mailbox.put_said(tx, survivor, said, entry.file_id)
 

@@ -288,7 +288,7 @@ class Resyncing:
                     await outbox.add(tx, self._node_id, self._sealed_anew(entry, new))
 
     def _sealed_anew(self, entry: OutboxEntry, new: Session) -> OutboxEntry:
-        sealed = new.seal(entry.event, random=self._around.random, now=self._around.clock.now())
+        sealed = new.seal(entry.event, random=self._around.random)
         return replace(entry, seq=sealed.seq, envelope=sealed.envelope, digest_before=sealed.kept.before)
 
     async def _refuse(self, tx: Transaction, contact: Contact, session: Session) -> None:

@@ -104,7 +104,9 @@ class Sending:
             return
         now = self._around.clock.now()
         session = Session.deserialize(contact.session)
-        sealed = session.seal(encoded, random=self._around.random, now=now, ack=session.received.ack())
+        sealed = session.seal(
+            encoded, random=self._around.random, now=self._around.clock.at_least(), ack=session.received.ack()
+        )
         await self.put_said(tx, peer_id, Said(event.event_id, encoded, sealed))
         await self._store.deposits.said(tx, self._node_id, peer_id)
         await self._will_expire(tx, peer_id, event, now, begins=True)
@@ -132,7 +134,7 @@ class Sending:
         self, tx: Transaction, peer_id: PeerId, session: Session, event: Event, file_id: FileId | None = None
     ) -> None:
         """Seal an event between the two nodes; the caller stores the session. ``file_id`` as in `OutboxEntry`."""
-        said = say(session, event, random=self._around.random, now=self._around.clock.now())
+        said = say(session, event, random=self._around.random, now=self._around.clock.at_least())
         await self.put_said(tx, peer_id, said, file_id)
 
     async def put_said(self, tx: Transaction, peer_id: PeerId, said: Said, file_id: FileId | None = None) -> None:
@@ -259,7 +261,7 @@ class Sending:
         return self._waits_too_long(entry) and isinstance(decode_event(entry.event).body, what_people_say)
 
     def _waits_too_long(self, entry: OutboxEntry) -> bool:
-        return entry.created_at < self._around.clock.now() - QUEUED_LIFETIME
+        return entry.created_at < self._around.clock.at_least() - QUEUED_LIFETIME
 
     async def end(self, tx: Transaction, contact: Contact) -> Contact:
         """The friendship is over: what waits for the friend has failed. The contact as it is to be stored."""

@@ -317,6 +317,10 @@ class NodeStore(Protocol):
     @property
     def transfers(self) -> Transfers: ...
 
+    async def get_setting(self, tx: Transaction, name: str) -> str | None:
+        """A small piece of state under a name, such as a sync token. Sealed."""
+
+    async def set_setting(self, tx: Transaction, name: str, value: str) -> None: ...
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         """Begin; commit on leaving, roll back on any exception, cancellation included. When the block has been left
         without an exception the data is on disk.

@@ -189,7 +189,7 @@ class NodeWork:
     async def _has_heard(self, tx: Transaction, contact: Contact) -> bool:
         """Whether the friend knows, or did not ask in time: the last thing said to it was that this is the end."""
         waiting = await self._around.store.outbox.count(tx, self._node_id, contact.peer_id)
-        return waiting == 0 or self._around.clock.now() - contact.retired_at >= RETIRE_PATIENCE
+        return waiting == 0 or self._around.clock.at_least() - contact.retired_at >= RETIRE_PATIENCE
 
     def meet_again(self, peer_id: PeerId) -> None:
         """Our owner has unblocked this friend."""

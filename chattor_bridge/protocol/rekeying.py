@@ -45,7 +45,7 @@ def offer_if_due(session: Session, *, random: RandomBytes, now: int) -> Said | N
         return None
     seed = random(KEM_SEED_SIZE)
     event = Event(EventId(random(EVENT_ID_SIZE)), now, EpochOffer(session.epochs.sending, kem_public(seed)))
-    said = say(session, event, random=random, now=now)
+    said = say(session, event, random=random)
     session.epochs.offered(seed, said.encoded)
     return said
 
@@ -71,7 +71,7 @@ def take_offer(
     except MalformedData as error:
         raise UselessNegotiation("an epoch was offered without a key") from error
     event = Event(EventId(random(EVENT_ID_SIZE)), now, EpochAccept(offer.epoch, ciphertext))
-    said = say(session, event, random=random, now=now)
+    said = say(session, event, random=random)
     session.epochs.accepted(secret, opened.inner, said.encoded, seq=said.sealed.seq, now=now)
     return said
 
@@ -89,7 +89,7 @@ def take_accept(session: Session, accept: EpochAccept, opened: Opened, *, now: i
     session.epochs.finish(secret, offered.offer, opened.inner, now=now)
 
 
-def say(session: Session, event: Event, *, random: RandomBytes, now: int) -> Said:
+def say(session: Session, event: Event, *, random: RandomBytes, now: int | None = None) -> Said:
     """Seal an event, with an acknowledgement of what has come. Raises: as `encode_event` and `Session.seal`."""
     encoded = encode_event(event)
     sealed = session.seal(encoded, random=random, now=now, ack=session.received.ack())

@@ -264,8 +264,9 @@ class Session:
 
     # --- sealing -------------------------------------------------------------------------------------------------
 
-    def seal(self, inner: bytes, *, random: RandomBytes, now: int, ack: Ack | None = None) -> Sealed:
-        """Seal an encoded event as the next envelope, with an acknowledgement when there is one to give.
+    def seal(self, inner: bytes, *, random: RandomBytes, now: int | None = None, ack: Ack | None = None) -> Sealed:
+        """Seal an encoded event as the next envelope, with an acknowledgement when there is one to give. Keys whose
+        time is over ``now`` are erased.
 
         Raises: LimitReached when ``inner`` exceeds 15,000 bytes, or the sequence numbers have come to their end.
         """
@@ -279,7 +280,8 @@ class Session:
             len(inner) + 1 + OVERHEAD, len(cbor.encode([seq, bytes(HEADER_SIZE), b"", told]))
         )
         nonce = random(NONCE_SIZE)
-        self._ratchet.forget_old(now)
+        if now is not None:
+            self._ratchet.forget_old(now)
         message = self._ratchet.encrypt(
             inner, _ratchet_ad(self.peer_id, self.role, seq), padded_size=body_size - OVERHEAD, random=random
         )

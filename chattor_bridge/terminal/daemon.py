@@ -16,7 +16,7 @@ from chattor_bridge.errors import AddressInUse, AlreadyExists, DatabaseUnusable,
 from chattor_bridge.ids import NodeId
 from chattor_bridge.logs import set_up_logging
 from chattor_bridge.node.carrying.records import CarryPolicy
-from chattor_bridge.node.clock import SystemClock
+from chattor_bridge.node.clock import SteadyClock, SystemClock
 from chattor_bridge.node.filesettings import FileSettings
 from chattor_bridge.node.host import NodeHost
 from chattor_bridge.node.node import Node
@@ -152,6 +152,7 @@ async def run_daemon(
             if not await start_patiently(store, stop):
                 return
             clock, bell = SystemClock(), Bell()
+            steady = SteadyClock(clock)
             connection = Connection(_Progress(output, bell).changed)
             transport = transport_factory(settings, connection)
             stack.push_async_callback(transport.stop)
@@ -177,6 +178,7 @@ async def run_daemon(
                 files=files,
                 carry_policy=CarryPolicy(offered.unasked or headless, offered.shelves, offered.blocks, offered.in_all),
                 carrying_transport=shelves,
+                steady=steady,
             )
             stack.push_async_callback(host.stop)
             await host.start()
@@ -203,7 +205,7 @@ async def run_daemon(
                 work = [
                     group.create_task(server.serve()),
                     *([group.create_task(AcceptingPairs(node, store, bell).run())] if headless else []),
-                    group.create_task(Forgetting(store, node.node_id, clock, bell, settings.keep_days).run()),
+                    group.create_task(Forgetting(store, node.node_id, steady, bell, settings.keep_days).run()),
                 ]
                 output.show(
                     {"answering": True},

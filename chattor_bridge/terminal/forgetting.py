@@ -9,7 +9,6 @@ from chattor_bridge.counting import counted
 from chattor_bridge.errors import Unavailable
 from chattor_bridge.ids import EventId, NodeId, PeerId
 from chattor_bridge.node.clock import SteadyClock
-from chattor_bridge.node.ports import Clock
 from chattor_bridge.protocol.limits import EVENT_ID_SIZE, MAX_HISTORY_SIZE
 from chattor_bridge.terminal.bell import Bell, Changed
 from chattor_bridge.terminal.ports import Direction, TerminalStore
@@ -30,10 +29,12 @@ log = logging.getLogger(__name__)
 class Forgetting:
     """Forgets, every hour. ``keep_days`` is what the owner wants, `None` for everything."""
 
-    def __init__(self, store: TerminalStore, node_id: NodeId, clock: Clock, bell: Bell, keep_days: int | None) -> None:
+    def __init__(
+        self, store: TerminalStore, node_id: NodeId, clock: SteadyClock, bell: Bell, keep_days: int | None
+    ) -> None:
         self._store = store
         self._node_id = node_id
-        self._clock = SteadyClock(clock)  # what is forgotten is so for good
+        self._clock = clock
         self._bell = bell
         self._keep_days = keep_days
 
@@ -50,7 +51,7 @@ class Forgetting:
         """One round. Raises: DatabaseUnavailable."""
         async with self._store.transaction() as tx:
             if self._keep_days is not None and await self._store.history.prune(
-                tx, self._clock.now() - self._keep_days * DAY
+                tx, self._clock.at_least() - self._keep_days * DAY
             ):
                 tx.after_commit(lambda: self._bell.ring(Changed.EVERYTHING))
             contacts = await self._store.contacts.of_node(tx, self._node_id)

@@ -15,6 +15,7 @@ from chattor_bridge.bridge.missed import COMES_WITHIN, FIRST_RETRY, LAST_RETRY, 
 from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.errors import HomeserverUnavailable, Unavailable
 from chattor_bridge.ids import EventId
+from chattor_bridge.node.clock import SteadyClock
 from tests.bridge.fake_homeserver import BOT, WAIT, Room
 from tests.bridge.town import ALICE, HOME, Town, receipts
 from tests.clock import FakeClock
@@ -104,7 +105,7 @@ class Watch:
         self.asked_for: list[str] = []
         self._town = town
         self._room = room
-        self._intake = Intake(town.store, self.clock, Household(BOT, HOME), lambda _room_id: None)
+        self._intake = Intake(town.store, SteadyClock(self.clock), Household(BOT, HOME), lambda _room_id: None)
         town.homeserver.refusals.append(self._note)
         self.missed = MissedTraffic(town.store, town.homeserver, self._intake, self.clock)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chattor_bridge.errors import DatabaseUnavailable
-from chattor_bridge.node.carrying.settling import CLOCK_PROVEN
+from chattor_bridge.node.clock import JUMP_DOUBTED
 from chattor_bridge.protocol.limits import SHELF_LIFETIME
 from chattor_bridge.storage import Store
 from chattor_bridge.storage.transaction import sql
@@ -68,7 +68,7 @@ async def test_a_clock_that_stays_wrong_is_followed_after_a_day_and_what_is_lost
 
 
 @pytest.mark.parametrize("corrected", [True, False])
-async def test_a_carrier_that_starts_with_its_clock_ahead_drops_nothing_for_some_hours(
+async def test_a_carrier_that_starts_with_its_clock_ahead_drops_nothing_for_a_day(
     three: Three, world: World, *, corrected: bool
 ) -> None:
     """Until then it is set right, or somebody has noticed: what it would drop is with its sender alone."""
@@ -78,7 +78,7 @@ async def test_a_carrier_that_starts_with_its_clock_ahead_drops_nothing_for_some
         await person.house.stop()
     world.clock.set_wall(world.clock.now() + MONTH)
     await three.carl.house.start()
-    await world.clock.pass_slowly(CLOCK_PROVEN - 3600, step=600)
+    await world.clock.pass_slowly(JUMP_DOUBTED - 3600, step=3600)
     assert await three.held() == 3
     if corrected:
         world.clock.set_wall(world.clock.now() - MONTH)
@@ -98,7 +98,7 @@ async def test_what_was_kept_by_a_clock_that_was_ahead_goes_in_its_time(three: T
         await person.house.stop()
     world.clock.set_wall(world.clock.now() - 12 * MONTH)
     await three.carl.house.start()
-    await world.clock.pass_slowly(CLOCK_PROVEN + 2 * 3600, step=600)
+    await world.clock.pass_slowly(JUMP_DOUBTED + 2 * 3600, step=3600)
     assert await three.held() == 3
     world.clock.suspend(SHELF_LIFETIME)
     await world.clock.pass_slowly(DAY, step=3600)

@@ -13,7 +13,6 @@ from chattor_bridge.errors import LimitReached, OnionNotAuthorised, UsageError
 from chattor_bridge.ids import OnionKey, PeerId, ShelfId
 from chattor_bridge.node.carrying import agreements
 from chattor_bridge.node.carrying.records import CarryPolicy, Target
-from chattor_bridge.node.carrying.settling import CLOCK_PROVEN
 from chattor_bridge.node.happenings import CARRY_ASKED, CARRY_ENDED, CARRY_OFFERED, CarriersLost, EventArrived
 from chattor_bridge.protocol.carrying import ShelfOpen
 from chattor_bridge.protocol.deposit import DepositorEnd, auth_key
@@ -322,7 +321,6 @@ async def test_what_nobody_collects_is_forgotten_and_left_again(three: Three) ->
     await three.rita.house.stop()
     await three.sam.say(three.with_sam, "patience")
     await three.until_held(1)
-    three.sam.house.world.clock.suspend(CLOCK_PROVEN)
     for house, query in (
         (three.carl.house, "UPDATE held_blocks SET kept_at = kept_at - $1"),
         (three.sam.house, "UPDATE deposited SET left_at = left_at - $1"),

@@ -12,6 +12,7 @@ from chattor_bridge.ids import FileId, PeerId
 from chattor_bridge.node import filedesk
 from chattor_bridge.node.allowance import Allowance
 from chattor_bridge.node.carrying.enclosing import READING_PATIENCE
+from chattor_bridge.node.clock import JUMP_DOUBTED
 from chattor_bridge.node.filedesk import ASK_AGAIN, ASKED
 from chattor_bridge.node.happenings import EventArrived, EventCarried, FileArrived, FileFailed, FileSent
 from chattor_bridge.node.records import TransferState
@@ -462,6 +463,7 @@ async def test_what_nobody_collects_is_given_up(three: Three) -> None:
         await person.house.stop()
     await three.sam.house.world.clock.advance(OFFER_LIFETIME + 86_400)
     await three.sam.house.start()
+    await three.sam.house.world.clock.pass_slowly(JUMP_DOUBTED, step=3600)
     await three.sam.until(lambda: bool(three.sam.of(FileFailed)), time_passes=True)
     assert [one.reason for one in three.sam.of(FileFailed)] == ["did not go over within 30 days"]
     await three.sam.house.world.clock.pass_until(until(lambda: carried(three), lambda slices: slices == 0))

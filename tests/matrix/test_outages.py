@@ -25,7 +25,7 @@ from chattor_bridge.ids import MatrixRoomId, MatrixUserId
 from chattor_bridge.matrix.service import MatrixService
 from chattor_bridge.matrix.succession import DOUBTS
 from chattor_bridge.matrix.watch import Connection
-from chattor_bridge.node.clock import SystemClock
+from chattor_bridge.node.clock import SteadyClock, SystemClock
 from chattor_bridge.ops.synapse import ensure_synapse
 from chattor_bridge.storage import Store
 from tests.synapse import DOMAIN, ENVIRONMENT, WAIT, Homestead, Intake, Somebody, new_ghost, prepare
@@ -203,7 +203,7 @@ class Beside:
         self.intake = intake
         self._keys = keys
         bot = MatrixUserId(f"@{self.homestead.registration.bot_localpart}:{self.homestead.registration.domain}")
-        self._inbox = BridgeIntake(keys, SystemClock(), Household(bot, DOMAIN), lambda _room_id: None)
+        self._inbox = BridgeIntake(keys, SteadyClock(SystemClock()), Household(bot, DOMAIN), lambda _room_id: None)
         self._database = directory / "synapse" / "homeserver.db"
 
     async def _accept(self, txn_id: str, events: Sequence[JsonObject], ephemeral: Sequence[JsonObject]) -> None:

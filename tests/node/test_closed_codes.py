@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chattor_bridge.node.clock import JUMP_DOUBTED
 from chattor_bridge.node.door import USED_UP
 from chattor_bridge.node.happenings import CodeClosed, KnockGone, KnockReceived
 from chattor_bridge.node.housekeeping import CODE_EXPIRED, NOT_ANSWERED
@@ -32,6 +33,7 @@ async def test_a_code_and_a_request_that_expire(world: World) -> None:
     await ben.house.stop()
     await world.clock.advance(KNOCK_LIFETIME + 1)
     await ben.house.start()
+    await world.clock.pass_slowly(JUMP_DOUBTED, step=3600)
     await ben.until(lambda: bool(ben.of(KnockGone)), time_passes=True)
     assert ben.of(KnockGone) == [KnockGone(ben.of(KnockReceived)[0].knock_id, NOT_ANSWERED)]
     assert ben.of(CodeClosed) == [CodeClosed("fair", CODE_EXPIRED)]

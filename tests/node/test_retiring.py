@@ -9,6 +9,7 @@ import pytest
 
 from chattor_bridge.errors import FriendshipEnded, UsageError
 from chattor_bridge.ids import PeerId
+from chattor_bridge.node.clock import JUMP_DOUBTED
 from chattor_bridge.node.happenings import (
     CARRY_ASKED,
     CARRY_OFFERED,
@@ -17,6 +18,7 @@ from chattor_bridge.node.happenings import (
     EventArrived,
     EventFailed,
 )
+from chattor_bridge.node.housekeeping import HOUSEKEEPING
 from chattor_bridge.node.records import Contact, Retired
 from chattor_bridge.node.watching import GAP_PATIENCE
 from chattor_bridge.protocol.carrying import CarryAsk
@@ -120,6 +122,7 @@ async def test_and_not_for_ever(world: World, friends: tuple[Person, Person, Pee
     await anna.house.stop()
     await world.clock.advance(RETIRE_PATIENCE)
     await anna.house.start()
+    await world.clock.pass_slowly(JUMP_DOUBTED + HOUSEKEEPING, step=3600)
     await anna.until(lambda: said in [failure.event_id for failure in anna.of(EventFailed)])
     await until_over(anna, peer_id)
     await until_gone(world, onion, key)

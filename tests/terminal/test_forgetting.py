@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from chattor_bridge.ids import EventId, PeerId
+from chattor_bridge.node.clock import SteadyClock
 from chattor_bridge.storage import Store, StoreKey, open_store
 from chattor_bridge.terminal.bell import Bell
 from chattor_bridge.terminal.forgetting import DAY, INTERVAL, Forgetting
@@ -42,7 +43,7 @@ async def test_who_fills_the_history_loses_its_oldest_words_and_the_owner_is_tol
 ) -> None:
     monkeypatch.setattr("chattor_bridge.terminal.forgetting.MAX_HISTORY_SIZE", 3_000)
     bell = Bell()
-    forgetting = Forgetting(store, NODE, FakeClock(), bell, None)
+    forgetting = Forgetting(store, NODE, SteadyClock(FakeClock()), bell, None)
     await _say(store, *[f"{number} ".ljust(900, "x") for number in range(6)])
     rung = bell.next()
     await forgetting.forget()
@@ -62,14 +63,14 @@ async def test_nobody_else_is_told_anything(store: Store) -> None:
     await _say(store, "a", "b")
     bell = Bell()
     rung = bell.next()
-    await Forgetting(store, NODE, FakeClock(), bell, None).forget()
+    await Forgetting(store, NODE, SteadyClock(FakeClock()), bell, None).forget()
     assert await _texts(store) == ["a", "b"]
     assert not rung.is_set()
 
 
 async def test_a_clock_that_is_wrong_for_less_than_a_day_takes_nothing_away(store: Store) -> None:
     clock = FakeClock()
-    forgetting = Forgetting(store, NODE, clock, Bell(), 2)
+    forgetting = Forgetting(store, NODE, SteadyClock(clock), Bell(), 2)
     await _say(store, "young", at=clock.now() - DAY)
     clock.set_wall(clock.now() + 30 * DAY)
     await forgetting.forget()
@@ -83,6 +84,17 @@ async def test_what_is_older_than_wanted_goes(store: Store) -> None:
     clock = FakeClock()
     await _say(store, "old", at=clock.now() - 3 * DAY)
     await _say(store, "young", at=clock.now() - DAY)
-    await Forgetting(store, NODE, clock, Bell(), 2).forget()
+    await Forgetting(store, NODE, SteadyClock(clock), Bell(), 2).forget()
     assert await _texts(store) == ["young"]
     assert INTERVAL <= DAY
+
+
+async def test_a_clock_that_is_wrong_at_the_start_takes_nothing_away(store: Store) -> None:
+    clock = FakeClock()
+    before = SteadyClock(clock).remember()
+    await _say(store, "young", at=clock.now() - DAY)
+    clock.set_wall(clock.now() + 30 * DAY)
+    started = SteadyClock(clock)
+    started.recall(before)
+    await Forgetting(store, NODE, started, Bell(), 2).forget()
+    assert await _texts(store) == ["young"]

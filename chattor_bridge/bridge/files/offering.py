@@ -131,7 +131,7 @@ class Offering:
             reason = NOT_GIVEN.format(reason=content.literal(str(error)))
             return self._answers.not_sent(portal, reason, event_id)
         except HomeserverUnavailable:
-            if self._clock.now() - pending.created_at < GIVEN_UP_AFTER:
+            if self._clock.at_least() - pending.created_at < GIVEN_UP_AFTER:
                 raise
             return self._answers.not_sent(portal, TOO_LATE, event_id)
 

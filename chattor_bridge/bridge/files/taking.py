@@ -40,10 +40,11 @@ from chattor_bridge.errors import (
 )
 from chattor_bridge.failpoints import failpoint
 from chattor_bridge.ids import FileId, MatrixRoomId
+from chattor_bridge.node.clock import SteadyClock
 from chattor_bridge.node.host import NodeHost
 from chattor_bridge.node.node import Node
 from chattor_bridge.node.pictures import picture_type
-from chattor_bridge.node.ports import Clock, Transaction
+from chattor_bridge.node.ports import Transaction
 from chattor_bridge.node.records import Transfer, TransferState
 from chattor_bridge.protocol.events import Event, FileOffer
 
@@ -76,7 +77,7 @@ class Taking:
         conversion: TextConversion,
         sender: Sender,
         display: Display,
-        clock: Clock,
+        clock: SteadyClock,
         voice: Voice,
         unasked: int,
     ) -> None:
@@ -152,7 +153,7 @@ class Taking:
         except AuthenticationFailed:
             return self._thrown_away(portal, node, file, DAMAGED)
         except FileUnavailable as error:
-            if self._clock.now() - pending.created_at < GIVEN_UP_AFTER:
+            if self._clock.at_least() - pending.created_at < GIVEN_UP_AFTER:
                 raise
             return self._thrown_away(portal, node, file, str(error))
         shape = Shape(file.size, mime, said.width, said.height)

@@ -42,10 +42,6 @@ from chattor_bridge.protocol.primitives import KEY_SIZE, ed25519_public, hash256
 ANSWER_PATIENCE: Final = 86_400
 """Seconds after which a carrier that was heard without answering is asked for a shelf again: it may have room now."""
 
-CLOCK_PROVEN: Final = 6 * 3600.0
-"""Seconds after a start for which nothing that is held counts as too old: by then a clock that was wrong when the
-machine started has been set, and a program that runs for less each day is hardly anybody's carrier."""
-
 ASKED_ANEW: Final = 0
 """When a shelf was asked for that is to be asked for again at once, because its carrier has just offered."""
 
@@ -62,7 +58,6 @@ class Settling:
         self._node_id = node_id
         self._mailbox = mailbox
         self._wake = wake
-        self._began = around.clock.monotonic()
 
     async def settle(self) -> None:
         """Say what is to be said, as C and as R; each friend in a transaction of its own, which locks the contact
@@ -87,11 +82,10 @@ class Settling:
                 await self._tell(tx, peer_id)
 
     async def _expire(self, tx: Transaction) -> None:
-        """As C: drop what is too old, by a clock that has proven itself, and whichever way it was set since."""
+        """As C: drop what is too old, whichever way the clock was set since."""
         clock = self._around.clock
-        if clock.monotonic() - self._began >= CLOCK_PROVEN:
-            kept_before = min(clock.now(), clock.wall()) - SHELF_LIFETIME
-            await self._store.carriages.expire(tx, self._node_id, kept_before, clock.now())
+        kept_before = min(clock.at_least(), clock.wall()) - SHELF_LIFETIME
+        await self._store.carriages.expire(tx, self._node_id, kept_before, clock.now())
 
     async def _say(self, tx: Transaction, peer_id: PeerId, body: CarryEvent | ShelfEvent) -> bool:
         """Whether it could be said; what could not is tried again with the next look."""
