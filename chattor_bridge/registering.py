@@ -9,7 +9,7 @@ from pathlib import Path
 from chattor_bridge import registration
 from chattor_bridge.config import BridgeConfig, load_config
 from chattor_bridge.errors import ConfigError, UsageError
-from chattor_bridge.setup import homeserver_line
+from chattor_bridge.setup import alone, homeserver_line
 
 RESTART = "Restart the homeserver, so that it reads it."
 
@@ -18,16 +18,17 @@ def bring_in_line(config_file: Path, *, new_tokens: bool) -> None:
     """Make, mend or leave the file, and say what was done and which line of homeserver.yaml names it.
 
     Tokens are kept as long as the file fits; what does not fit is kept beside the new one.
-    Raises: ConfigError, UsageError.
+    Raises: AlreadyExists, ConfigError, UsageError.
     """
     config = load_config(config_file)
     appservice = config.appservice
-    if not appservice.registration_file.exists():
-        said = _make(config, "There was none, so I made")
-    elif new_tokens:
-        said = _set_aside_and_make(config, "As asked, I made new tokens in")
-    else:
-        said = _mend(config)
+    with alone(config_file.parent):
+        if not appservice.registration_file.exists():
+            said = _make(config, "There was none, so I made")
+        elif new_tokens:
+            said = _set_aside_and_make(config, "As asked, I made new tokens in")
+        else:
+            said = _mend(config)
     sys.stdout.write(
         f"{said} {appservice.registration_file}.\n"
         f"The homeserver reads it by this line in homeserver.yaml:\n\n{homeserver_line(appservice.registration_file)}\n"

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -56,14 +59,43 @@ def refuse_to_begin_again(file: Path) -> None:
         raise AlreadyExists(f"{file} exists already: edit it, or move it away first; nothing was changed")
 
 
+@contextmanager
+def alone(directory: Path) -> Iterator[None]:
+    """Hold the directory of a configuration against others that write into it, and would take a draft at work for one
+    of an attempt cut short. The kernel lets go of it however this process ends. Raises: AlreadyExists."""
+    descriptor = None
+    try:
+        with suppress(OSError):  # not every network's file system can lock; what else is wrong shows soon
+            descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise AlreadyExists(
+                    f"another `chattor-bridge init` or `registration` is at work in {directory}; nothing was changed"
+                ) from None
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
 def initialise(file: Path, given: Answers) -> None:
     """Write all three files, or, when one is there already or an answer is wrong, none.
 
     Raises: AlreadyExists, ConfigError naming the option, UsageError when a file cannot be written.
     """
-    refuse_to_begin_again(file)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot write into {file.parent}: {error.strerror}") from error
+    with alone(file.parent):
+        config = _write_all(file, given)
+    say_next_steps(file, config)
+
+
+def _write_all(file: Path, given: Answers) -> BridgeConfig:
+    refuse_to_begin_again(file)
+    try:
         draft = file.with_name(f".{file.name}.new")
         draft.unlink(missing_ok=True)
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE), "w", encoding="utf-8") as new:
@@ -80,7 +112,7 @@ def initialise(file: Path, given: Answers) -> None:
         draft.rename(file)
     finally:
         draft.unlink(missing_ok=True)
-    say_next_steps(file, config)
+    return config
 
 
 def say_next_steps(file: Path, config: BridgeConfig) -> None:

@@ -77,6 +77,30 @@ def test_init_overwrites_nothing(file: Path, capsys: pytest.CaptureFixture[str])
     assert not file.exists()
 
 
+@pytest.mark.parametrize("words", [("init", *FLAGS), ("registration", "--new-tokens")])
+def test_of_two_that_write_at_once_one_does_and_the_other_says_so(
+    file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    """The other would take the drafts of the first for leftovers."""
+    if words[0] == "registration":
+        assert init(file) == Exit.DONE
+    write, ended = registration.write, []
+
+    def interrupted(made: registration.Registration, registration_file: Path) -> None:
+        monkeypatch.undo()
+        ended.append(main([*words, "--config", str(file)]))
+        write(made, registration_file)
+
+    monkeypatch.setattr(registration, "write", interrupted)
+    assert main([*words, "--config", str(file)]) == Exit.DONE
+    assert ended == [Exit.REFUSED]
+    assert f"is at work in {file.parent}; nothing was changed" in capsys.readouterr().err
+    config = load_config(file, {})
+    registration.load(config.appservice.registration_file, "example.org", "chattorbot")
+    left = {path.name for path in file.parent.iterdir()} - {"registration.yaml.old"}
+    assert left == {"config.yaml", "registration.yaml", "store.key"}
+
+
 def test_init_keeps_a_store_key_that_is_there(file: Path) -> None:
     assert init(file) == Exit.DONE
     key = (file.parent / "store.key").read_bytes()
