@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, web
 
 from chattor_bridge import registration
 from chattor_bridge.app import _matrix_settings
@@ -26,6 +26,8 @@ from chattor_bridge.ops.ports import free_port
 
 WAIT = 30.0
 """Seconds that any one thing may take on a busy machine; each takes well under one."""
+
+ROOM = "!room:example.org"
 
 OFFLINE = {"CHATTOR_TOR_TORRC_LINES": json.dumps(["DisableNetwork 1"])}
 """A real tor that stays where it is."""
@@ -130,6 +132,51 @@ async def test_it_waits_for_the_homeserver_and_says_when_it_is_ready(bridge: Con
     assert said.splitlines()[-1].endswith("chattor_bridge.app: stopped")
     assert bridge.registration.as_token not in said
     assert bridge.registration.hs_token not in said
+
+
+async def test_it_takes_no_transaction_before_an_older_one_of_which_it_learns_in_another_way(
+    bridge: Configured,
+) -> None:
+    """The doubts that need nobody's word are spent on the first two that skip a number."""
+    left_behind: dict[str, object] = {}
+
+    async def answer(request: web.Request) -> web.Response:
+        rooms = {"join": {ROOM: {"timeline": {"events": [left_behind]}}}} if left_behind else {}
+        return web.json_response({"next_batch": "now", "rooms": rooms})
+
+    async def bring(number: int, age: int = 0) -> int:
+        url = f"http://127.0.0.1:{bridge.config.appservice.listen_port}/_matrix/app/v1/transactions/{number}"
+        content = {"events": [said(f"$said-{number}", number) | {"unsigned": {"age": age}}]}
+        async with session.put(url, json=content, headers=headers) as brought:
+            return brought.status
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", bridge.homeserver_port).start()
+    headers = {"Authorization": f"Bearer {bridge.registration.hs_token}"}
+    try:
+        async with bridge.running() as process, ClientSession() as session:
+            await logged(process, "nodes at work")
+            assert await bring(1, age=20_000) == 200
+            for number in (3, 5):
+                assert (await bring(number), await bring(number)) == (503, 200)
+            left_behind.update(said("$older", 6))
+            assert (await bring(7), await bring(7)) == (503, 200)
+    finally:
+        await runner.cleanup()
+
+
+def said(event_id: str, at: int) -> dict[str, object]:
+    return {
+        "event_id": event_id,
+        "room_id": ROOM,
+        "sender": "@alice:example.org",
+        "type": "m.room.message",
+        "content": {"msgtype": "m.text", "body": "hello"},
+        "origin_server_ts": at,
+    }
 
 
 async def test_it_stops_in_order_while_it_still_waits(bridge: Configured) -> None:
