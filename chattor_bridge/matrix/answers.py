@@ -33,6 +33,10 @@ class HomeserverTrouble(HomeserverUnavailable):
         self.errcode = errcode
 
 
+class HomeserverSlow(HomeserverUnavailable):
+    """The homeserver is there, and took longer for an answer than we or a proxy wait."""
+
+
 def failure(status: int, headers: Mapping[str, str], body: bytes) -> HomeserverTrouble | HomeserverRefused:
     """What an answer other than 2xx means.
 
@@ -136,6 +140,8 @@ class Answer:
 
 def unreachable(error: Exception) -> HomeserverUnavailable:
     """What ``error`` means to whoever asked."""
+    if isinstance(error.__cause__ or error, aiohttp.SocketTimeoutError):
+        return HomeserverSlow("the homeserver took too long for an answer")
     # the message of the cause may name an onion address
     return HomeserverUnavailable(f"the homeserver cannot be reached ({type(error).__name__})")
 

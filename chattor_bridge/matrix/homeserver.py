@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from http import HTTPStatus
 from typing import Any
 
 from mautrix.api import Method, Path
@@ -16,7 +17,7 @@ from chattor_bridge.bridge.records import JsonObject
 from chattor_bridge.errors import HomeserverRefused
 from chattor_bridge.failpoints import failpoint
 from chattor_bridge.ids import MatrixEventId, MatrixRoomId, MatrixUserId
-from chattor_bridge.matrix.answers import HomeserverTrouble
+from chattor_bridge.matrix.answers import HomeserverSlow, HomeserverTrouble
 from chattor_bridge.matrix.client import DEVICE_ID, LIST, Client
 from chattor_bridge.matrix.encryption.encryption import ALGORITHM, Encryption
 from chattor_bridge.matrix.encryption.hearing import Save
@@ -39,8 +40,12 @@ message has come clients read from bridges in no other way."""
 SEARCH_PAGE = 100
 """Events asked for at once when a room is searched; Synapse caps a page at 1,000."""
 
-MOST_MISSED = 100
-"""Events of one room that a look shows, the newest; Synapse gives no more."""
+MOST_MISSED = (100, 1, 0)
+"""Events of one room that a look shows, the newest; Synapse gives no more. Fewer when it takes too long for them: one
+is enough to have the homeserver begin again with the oldest, and none costs it hardly anything."""
+
+SLOW_LOOKS = 2
+"""Looks that take too long before the next one asks for fewer."""
 
 
 def _only(timeline: JsonObject) -> str:
@@ -83,6 +88,7 @@ class MatrixHomeserver:
         self._media = media
         self._display_names: dict[MatrixUserId, str] = {}
         self._room_version: str | None = None
+        self._slow_looks = 0
 
     @property
     def domain(self) -> str:
@@ -235,16 +241,24 @@ class MatrixHomeserver:
         return _text(await self._client.call(self.bot, Method.GET, Path.v3.presence[user].status), "presence")
 
     async def missed(self, since: str | None) -> tuple[list[JsonObject], list[JsonObject], str]:
-        timeline: JsonObject = {"types": []} if since is None else {"limit": MOST_MISSED}
+        most = MOST_MISSED[min(self._slow_looks // SLOW_LOOKS, len(MOST_MISSED) - 1)]
+        timeline: JsonObject = {"types": []} if since is None or not most else {"limit": most}
         query = {"filter": _only(timeline), "timeout": "0", "set_presence": "offline"}
         if since is not None:
             query["since"] = since
         try:
             answer = await self._client.call(self.bot, Method.GET, Path.v3.sync, query=query)
+        except HomeserverSlow:
+            self._slow_looks += 1
+            raise
+        except HomeserverTrouble as trouble:
+            self._slow_looks += trouble.status == HTTPStatus.GATEWAY_TIMEOUT
+            raise
         except HomeserverRefused:
             if since is None:
                 raise
             return await self.missed(None)
+        self._slow_looks = 0
         rooms: JsonObject = answer.get("rooms", {}).get("join", {})
         sent = [event for room_id, room in rooms.items() for event in self._sent(room_id, room.get("timeline", {}))]
         receipts = [

@@ -27,12 +27,14 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer; ``body`` is JSON unless it is bytes. With ``cut`` the connection ends after so many of them."""
+    """One answer; ``body`` is JSON unless it is bytes. With ``cut`` the connection ends after so many of them;
+    with ``never`` nothing comes."""
 
     status: int = 200
     body: JsonObject | bytes = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
     cut: int | None = None
+    never: bool = False
 
 
 class FakeHomeserver:
@@ -83,6 +85,8 @@ class FakeHomeserver:
             answer = self.about_devices
         else:
             answer = Answer() if asked.path.endswith("/register") else self.behave(asked)
+        if answer.never:
+            await asyncio.Event().wait()
         if isinstance(answer.body, bytes):
             if answer.cut is not None:
                 return await _cut_off(request, answer, answer.body[: answer.cut])
