@@ -45,7 +45,8 @@ MOST_OUTSTANDING = 1000
 
 FIRST_RETRY = 1.0
 LAST_RETRY = 60.0
-"""Seconds before looking again when the homeserver does not answer, doubled from the first to the last."""
+"""Seconds before looking again when the homeserver does not answer: the first, and then, unless there is reason to
+before, some that double from the first to the last."""
 
 TOKEN = "receipts:since"  # noqa: S105 - the name of a setting
 """The setting that says up to where nothing is missing."""
@@ -72,6 +73,7 @@ class MissedTraffic:
         self._clock = clock
         self._alarm = Alarm(clock)
         self._restless_until = 0.0
+        self._has_failed = False
         self._one_at_a_time = asyncio.Lock()
         self._since: str | None = None
         self._outstanding: dict[str, _Outstanding] = {}
@@ -80,7 +82,7 @@ class MissedTraffic:
     def look(self) -> None:
         """Look soon, and once more when things have settled. Cheap, never blocks."""
         now = self._clock.monotonic()
-        if now >= self._restless_until:
+        if now >= self._restless_until or self._has_failed:
             self._alarm.ring()
         self._restless_until = now + SETTLED
 
@@ -118,9 +120,12 @@ class MissedTraffic:
                 await self._ask_for_what_was_left()
             except Exception as error:
                 heed_cancellation()
+                self._has_failed = True
                 pause = backoff.next()
                 log.info("what was missed cannot be fetched yet: %s", describe(error))
+                await self._clock.sleep(FIRST_RETRY)  # also when there is reason to look all the time
             else:
+                self._has_failed = False
                 backoff.reset()
                 restless = self._outstanding or self._clock.monotonic() < self._restless_until
                 pause = SETTLED if restless else LOOK_INTERVAL

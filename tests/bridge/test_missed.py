@@ -222,6 +222,20 @@ async def test_what_could_not_be_asked_for_is_asked_for_again(town: Town, watch:
     assert watch.asked_for == failing
 
 
+async def test_a_look_that_failed_is_made_again_as_soon_as_there_is_reason_to(town: Town, watch: Watch) -> None:
+    """As when the homeserver is back: however soon after the last reason."""
+    town.homeserver.down = True
+    watch.missed.look()
+    await watch.sleeps(FIRST_RETRY / 2)
+    await watch.clock.advance(FIRST_RETRY)
+    await watch.sleeps(FIRST_RETRY / 4)
+    town.homeserver.down = False
+    watch.missed.look()
+    async with asyncio.timeout(WAIT):
+        while len(watch.looked_at) < 2:  # noqa: ASYNC110 - and no time passes
+            await asyncio.sleep(0.01)
+
+
 async def test_what_was_still_on_its_way_when_we_ended_is_looked_for_at_the_next_start(
     town: Town, watch: Watch
 ) -> None:
