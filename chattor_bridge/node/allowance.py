@@ -30,3 +30,11 @@ class Allowance:
         self._left = min(self._daily, self._left + (now - self._at) * rate) - size
         self._at = now
         return max(0.0, -self._left / rate)
+
+    def grants(self, size: float) -> bool:
+        """Whether so much may be now; it counts only then, so that whoever asks often is granted no less."""
+        self.spend(0)
+        if self._left < size:
+            return False
+        self._left -= size
+        return True

@@ -208,7 +208,7 @@ class FileDesk:
         if not transfer.slices or any(transfer.file_id == one.file_id for one in waiting):
             return
         allowance = self._again.setdefault(transfer.peer_id, Allowance(self._around.clock, MAX_SLICED_AGAIN))
-        if not allowance.spend(0) and not allowance.spend(1):
+        if allowance.grants(1):
             await self._store.transfers.note_sliced(tx, transfer, 0)
             tx.after_commit(partial(self._wake, transfer.peer_id))
 

@@ -310,7 +310,7 @@ class Agreements(Settling):
         if hosted >= MAX_CARRIED_SHELVES or kept >= MAX_HELD_SHELVES:
             return
         opened = self._opened.setdefault(peer_id, Allowance(self._around.clock, MAX_SHELVES_OPENED))
-        if opened.spend(0) or opened.spend(1):
+        if not opened.grants(1):
             log.warning("a friend wants more shelves opened than one may have in a day; it has to wait")
             return
         random = self._around.random

@@ -55,8 +55,7 @@ class Pacing:
 
     def answers_again(self, shelf_id: ShelfId) -> bool:
         """Whether to acknowledge a block of this shelf of ours that brought nothing new."""
-        allowance = self._of(self._again, shelf_id, ANSWERED_AGAIN)
-        return not allowance.spend(0) and not allowance.spend(1)
+        return self._of(self._again, shelf_id, ANSWERED_AGAIN).grants(1)
 
     def unknown(self) -> None:
         """A block of a shelf that is none of ours: there may be some after a backup was put back. Raises: MalformedData
