@@ -208,11 +208,15 @@ class Transferring:
                 job.tasks.append(group.create_task(dialling))
 
     async def _end(self, key: Key) -> None:
-        job = self._jobs.pop(key)
+        job = self._jobs.pop(key, None)
+        if job is None:
+            return  # whoever else looks after the files has ended it
         for task in job.tasks:
             task.cancel()
         for connection in list(job.streams):
             await connection.drop()
+        # A part that is just being made would come after the sweep.
+        await asyncio.gather(*job.tasks, return_exceptions=True)
 
     async def _keep_running(self, job: _Job, file: FetchingFile) -> None:
         def failed(error: Exception, delay: float) -> None:

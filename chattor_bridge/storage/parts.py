@@ -18,6 +18,7 @@ from typing import TypeVar
 
 from chattor_bridge.errors import FileUnavailable
 from chattor_bridge.protocol.chunks import SEALED_SIZE
+from chattor_bridge.storage.engine import finish
 from chattor_bridge.storage.key import FILE_MODE, sync_directory
 
 T = TypeVar("T")
@@ -70,7 +71,14 @@ class DiskParts:
         self._directory = directory
 
     async def open(self, part_id: bytes) -> DiskPart:
-        return DiskPart(await asyncio.to_thread(self._open, part_id))
+        opened: list[DiskPart] = []
+        try:
+            await finish(asyncio.to_thread(lambda: opened.append(DiskPart(self._open(part_id)))))
+        except asyncio.CancelledError:
+            for part in opened:
+                await part.close()
+            raise
+        return opened[0]
 
     async def remove(self, part_id: bytes) -> None:
         with suppress(OSError):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
 
 import pytest
 
@@ -14,10 +16,10 @@ from chattor_bridge.node.records import Transfer, TransferState
 from chattor_bridge.node.transferring import STREAMS_OF_FILE
 from chattor_bridge.protocol.fetching import Bitmap
 from chattor_bridge.protocol.limits import CHUNK_SIZE
-from chattor_bridge.storage.parts import DiskPart
+from chattor_bridge.storage.parts import DiskPart, DiskParts
 from chattor_bridge.storage.transfers import SqlTransfers
-from tests.node.test_files import accept, content, data_of, offer
-from tests.node.world import Person
+from tests.node.test_files import accept, content, data_of, offer, until_swept
+from tests.node.world import PATIENCE, Person
 
 
 async def test_a_disk_that_takes_nothing_for_a_while_is_waited_for(
@@ -152,3 +154,33 @@ async def test_what_was_written_before_the_disk_failed_is_fetched_again(
     assert written == set(range(100))
     assert not any(lost)
     assert await content(ben, peer_id, file_id) == data
+
+
+async def test_a_file_that_is_cancelled_as_its_part_is_made_leaves_nothing(
+    anna: Person, ben: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither on disk nor open."""
+    making, go_on, made = threading.Event(), threading.Event(), threading.Event()
+    descriptors: list[int] = []
+    really_open = DiskParts._open
+
+    def slow_open(self: DiskParts, part_id: bytes) -> int:
+        making.set()
+        go_on.wait(PATIENCE)
+        descriptors.append(really_open(self, part_id))
+        made.set()
+        return descriptors[-1]
+
+    monkeypatch.setattr(DiskParts, "_open", slow_open)
+    peer_id = await anna.befriend(ben)
+    file_id = await offer(anna, peer_id, data_of(1_000))
+    await accept(ben, peer_id, file_id)
+    assert await asyncio.to_thread(making.wait, PATIENCE)
+    async with ben.house.store.transaction() as tx:
+        await ben.node.files.cancel(tx, peer_id, file_id)
+    await ben.house.world.clock.pass_slowly(60)
+    go_on.set()
+    assert await asyncio.to_thread(made.wait, PATIENCE)
+    await until_swept(ben)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptors[0])
