@@ -99,8 +99,3 @@ class Request:
             reason=item.get("reason", ""),
             time=item["time"],
         )
-
-    @property
-    def waits(self) -> bool:
-        """Whether it asks for our owner's answer."""
-        return self.received and not self.ignored

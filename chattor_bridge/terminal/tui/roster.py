@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from chattor_bridge.terminal.tui.records import Contact, Presence
+from chattor_bridge.terminal.tui.records import Contact
 
 
 class Roster:
@@ -35,16 +35,3 @@ class Roster:
         if not shown:
             return None
         return shown[(places[0] + step) % len(shown)] if places else shown[0]
-
-    @property
-    def online(self) -> int:
-        """How many are online."""
-        return sum(one.presence in (Presence.ONLINE, Presence.AWAY) for one in self._contacts.values())
-
-    @property
-    def unread(self) -> int:
-        """Unread messages of all of them."""
-        return sum(one.unread for one in self._contacts.values())
-
-    def __len__(self) -> int:
-        return len(self._contacts)
