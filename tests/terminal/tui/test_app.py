@@ -11,6 +11,7 @@ import pytest_asyncio
 from textual.worker import WorkerFailed
 
 from chattor_bridge.terminal.home import Home
+from chattor_bridge.terminal.tui import timeline as timeline_module
 from chattor_bridge.terminal.tui.desk import Desk
 from chattor_bridge.terminal.tui.timeline import PAGE, Timeline
 from chattor_bridge.terminal.tui.widgets.composer import Composer
@@ -93,6 +94,30 @@ async def test_a_long_history_is_read_backwards_and_forwards(friends: Friends) -
         await alice.sees("number 149")
         await alice.press("up", "up")
         await alice.sees("┃ number 148")
+
+
+async def test_from_far_back_one_comes_to_the_newest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where more was said since than is held."""
+    monkeypatch.setattr(timeline_module, "MAX_HELD", 2 * PAGE)
+    async with two_friends(tmp_path) as friends:
+        desk = Desk(Home(friends.alice.home))
+        for number in range(4 * PAGE):
+            await desk.send(1, f"number {number}")
+        async with watched(friends.alice) as alice:
+            await alice.sees("number 199")
+            for come_back in ("end", "enter"):
+                await alice.press("escape")
+                for _ in range(3):
+                    oldest = timeline(alice).messages[0]
+                    await alice.press("home")
+                    await alice.until(lambda: timeline(alice).messages[0] != oldest)  # noqa: B023
+                await alice.misses("number 199")
+                if come_back == "enter":
+                    await alice.press("enter")
+                    await alice.write("the newest")
+                await alice.press(come_back)
+                await alice.sees("number 199")
+            await alice.sees("the newest")
 
 
 def timeline(spectator: Spectator) -> Timeline:

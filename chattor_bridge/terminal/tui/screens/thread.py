@@ -70,6 +70,10 @@ class ThreadScreen(Panel[None]):
         if notice.older and self._timeline.messages:
             self.do(self._load_older(self._timeline.messages[0].order))
 
+    def on_timeline_view_newest_wanted(self, notice: TimelineView.NewestWanted) -> None:
+        notice.stop()
+        self.do(self._load())
+
     def on_timeline_view_looked(self, notice: TimelineView.Looked) -> None:
         notice.stop()
         self.do(self.chattor.desk.mark_read(notice.messages))

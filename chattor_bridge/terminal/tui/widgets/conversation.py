@@ -119,6 +119,11 @@ class Conversation(Vertical):
             self._paging = True
             self._do(self._page(older=notice.older))
 
+    def on_timeline_view_newest_wanted(self, notice: TimelineView.NewestWanted) -> None:
+        notice.stop()
+        if self._contact is not None:
+            self._do(self.open(self._contact))
+
     def on_timeline_view_looked(self, notice: TimelineView.Looked) -> None:
         notice.stop()
         news = [message for message in notice.messages if message.event_id not in self._marking]

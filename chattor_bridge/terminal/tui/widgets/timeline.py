@@ -70,6 +70,9 @@ class TimelineView(ScrollView, can_focus=True):
 
         older: bool
 
+    class NewestWanted(Notice):
+        """The newest are wanted, which are not held."""
+
     @dataclass
     class Looked(Notice):
         """These unread messages are on the screen."""
@@ -187,8 +190,9 @@ class TimelineView(ScrollView, can_focus=True):
     def action_newest(self) -> None:
         self.choose(None)
         if self.timeline.has_newer:
-            self.post_message(self.Wanted(older=False))
-        self.to_end()
+            self.post_message(self.NewestWanted())
+        else:
+            self.to_end()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what can be done about the chosen message is offered."""
