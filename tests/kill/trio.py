@@ -123,6 +123,7 @@ class Trio(Acquaintance):
         await survive(self.carl, deaths, partial(write, "and then"), write)
         await until_count(self.alices_database, LEFT, len(events))
         await self.alice.wait_for(is_carried, PATIENCE)
+        await self.alice.wait_for(lambda _: self._statuses(events[0]) == [PENDING], PATIENCE)  # noted with the notice
         await self.quick.kill()
         return events
 
@@ -135,8 +136,8 @@ class Trio(Acquaintance):
 
     async def alice_is_told(self, events: Sequence[str]) -> None:
         """With Sam away: that all these have arrived, instead of that friends hold them."""
-        [notice] = [event for event in self.alice.timeline if is_carried(event)]
-        notice_id = notice["content"].get("m.relates_to", notice)["event_id"]  # it may be an edit of another
+        said = [event for event in self.alice.timeline if is_carried(event)]
+        [notice_id] = {event["content"].get("m.relates_to", event)["event_id"] for event in said}  # edits are of one
         await self.bridge.restart()
         await self.receipted(events[-1])
 
