@@ -23,7 +23,7 @@ from chattor_bridge.node.views import Trouble
 from chattor_bridge.protocol.chunks import SealedChunk
 from chattor_bridge.protocol.fetching import Fetching
 from chattor_bridge.protocol.filestream import Part as Role
-from chattor_bridge.protocol.limits import CHUNKS_OF_GROUP, MAX_CHUNKS_WANTED
+from chattor_bridge.protocol.limits import MAX_CHUNKS_WANTED
 from chattor_bridge.protocol.slices import Joining
 
 NOTE_AT: Final = 64
@@ -154,7 +154,7 @@ class FetchingFile:
         stream = connection.file_stream
         if stream.under_way >= ASK_AT:
             return
-        while (run := fetching.ask(connection, min(CHUNKS_OF_GROUP, stream.room))) is not None:
+        while (run := fetching.ask(connection, stream.room)) is not None:
             stream.want(run[0], len(run))
 
     async def _take(self, fetching: Fetching, connection: FileConnection, chunk: SealedChunk) -> None:
