@@ -159,10 +159,14 @@ class SqlCarriages(Table):
             min(up_to, MAX_INTEGER),
         )
 
-    async def expire(self, tx: Transaction, node_id: NodeId, kept_before: int, now: int) -> int:
+    async def expire(self, tx: Transaction, node_id: NodeId, kept_before: int, now: int, limit: int) -> int:
         await sql(tx).execute("UPDATE held_blocks SET kept_at = $2 WHERE node_id = $1 AND kept_at > $2", node_id, now)
         return await sql(tx).execute(
-            "DELETE FROM held_blocks WHERE node_id = $1 AND kept_at < $2", node_id, kept_before
+            "DELETE FROM held_blocks WHERE (node_id, peer_id, shelf_id, number) IN (SELECT node_id, peer_id, shelf_id, "
+            "number FROM held_blocks WHERE node_id = $1 AND kept_at < $2 LIMIT $3)",
+            node_id,
+            kept_before,
+            limit,
         )
 
     async def count_shelves(self, tx: Transaction) -> tuple[int, int]:

@@ -8,12 +8,15 @@ from typing import Any
 import pytest
 
 from chattor_bridge.errors import DatabaseUnavailable
+from chattor_bridge.node.carrying import settling
 from chattor_bridge.node.clock import JUMP_DOUBTED
 from chattor_bridge.protocol.limits import SHELF_LIFETIME
 from chattor_bridge.storage import Store
 from chattor_bridge.storage.transaction import sql
 from tests.carrying.circle_of_three import Three
 from tests.node.world import World
+
+Method = Callable[..., Coroutine[Any, Any, Any]]
 
 DAY, MONTH = 86_400, 30 * 86_400
 """Seconds."""
@@ -108,6 +111,26 @@ async def test_what_was_kept_by_a_clock_that_was_ahead_goes_in_its_time(three: T
     await _comes_once(three)
 
 
+async def test_what_is_too_old_is_dropped_a_few_at_a_time(three: Three, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It goes through the log of a database whose disk it may have filled."""
+    await three.sam.say(three.with_sam, *WORDS)
+    await three.until_held(3)
+    await three.sam.house.stop()
+    carriages, gone = three.carl.house.store.carriages, list[int]()
+
+    async def expire(*args: Any, inner: Method = carriages.expire) -> int:
+        gone.append(await inner(*args))
+        return gone[-1]
+
+    monkeypatch.setattr(carriages, "expire", expire)
+    monkeypatch.setattr(settling, "EXPIRED_AT_ONCE", 2)
+    async with three.carl.house.store.transaction() as tx:
+        await sql(tx).execute("UPDATE held_blocks SET kept_at = kept_at - $1", SHELF_LIFETIME + 1)
+    three.carl.node.work.carrying.look_again()
+    await three.until_held(0)
+    assert [count for count in gone if count] == [2, 1]
+
+
 async def _limit(store: Store, pages: int) -> None:
     async with store.transaction() as tx:
         await sql(tx).execute(f"PRAGMA max_page_count = {pages}")
@@ -122,9 +145,6 @@ async def test_a_carrier_whose_disk_is_full_says_nothing_that_is_not_so(three: T
     await _limit(three.carl.house.store, 1_000_000)
     await three.until_held(3)
     await _comes_once(three)
-
-
-Method = Callable[..., Coroutine[Any, Any, Any]]
 
 
 def _full(monkeypatch: pytest.MonkeyPatch, table: object, name: str) -> list[int]:

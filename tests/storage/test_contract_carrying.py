@@ -90,10 +90,10 @@ async def test_blocks_are_numbered_for_ever_and_removed_when_collected(store: St
         assert await store.carriages.after(tx, NODE, PEER, SHELF, 0, 10) == [HeldBlock(SHELF, 4, b"four")]
         assert await store.carriages.count(tx, NODE, PEER) == 2
         assert await store.carriages.count(tx, NODE, PEER, SHELF) == 1
-        assert await store.carriages.expire(tx, NODE, 11, 12) == 1
+        assert await store.carriages.expire(tx, NODE, 11, 12, 9) == 1
         await store.carriages.keep(tx, NODE, PEER, SECOND, [b"by a wrong clock"], 1_000)
-        assert await store.carriages.expire(tx, NODE, 11, 12) == 0
-        assert await store.carriages.expire(tx, NODE, 13, 14) == 2
+        assert await store.carriages.expire(tx, NODE, 11, 12, 9) == 0
+        assert [await store.carriages.expire(tx, NODE, 13, 14, 1) for _ in range(3)] == [1, 1, 0]
         assert await store.carriages.count(tx, NODE, PEER, SECOND) == 0
         with pytest.raises(NotFound):
             await store.carriages.keep(tx, NODE, PEER, ShelfId(bytes(16)), [b"nowhere"], 12)

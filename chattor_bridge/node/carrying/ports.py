@@ -77,9 +77,9 @@ class Carriages(Protocol):
     async def collected(
         self, tx: Transaction, node_id: NodeId, peer_id: PeerId, shelf_id: ShelfId, up_to: int
     ) -> None: ...
-    async def expire(self, tx: Transaction, node_id: NodeId, kept_before: int, now: int) -> int:
-        """Remove blocks kept before that; how many. What was kept later than ``now``, by a clock that was wrong, was
-        kept now."""
+    async def expire(self, tx: Transaction, node_id: NodeId, kept_before: int, now: int, limit: int) -> int:
+        """Remove blocks kept before that, ``limit`` at most; how many. What was kept later than ``now``, by a clock
+        that was wrong, was kept now."""
 
     async def count_all(self, tx: Transaction, node_id: NodeId) -> tuple[int, int]:
         """Blocks on all shelves of this node, and of all nodes; nobody else counts until the end of ``tx``."""

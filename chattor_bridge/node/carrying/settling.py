@@ -45,6 +45,10 @@ ANSWER_PATIENCE: Final = 86_400
 ASKED_ANEW: Final = 0
 """When a shelf was asked for that is to be asked for again at once, because its carrier has just offered."""
 
+EXPIRED_AT_ONCE: Final = 64
+"""Blocks that are dropped in one transaction: what is erased goes through the database's log, a megabyte at most, and a
+disk that is full of blocks has room for no more."""
+
 
 class Settling:
     """Says what is to be said, as C and as R."""
@@ -65,10 +69,10 @@ class Settling:
 
         Raises: DatabaseUnavailable.
         """
+        await self._expire()
         async with self._store.transaction() as tx:
             peers = [one.peer_id for one in await self._store.contacts.of_node(tx, self._node_id)]
             carriages = await self._store.carriages.of_node(tx, self._node_id)
-            await self._expire(tx)
         for carriage in carriages:
             async with self._store.transaction() as tx:
                 await self._settle_carriage(tx, carriage.peer_id)
@@ -81,11 +85,13 @@ class Settling:
             async with self._store.transaction() as tx:
                 await self._tell(tx, peer_id)
 
-    async def _expire(self, tx: Transaction) -> None:
+    async def _expire(self) -> None:
         """As C: drop what is too old, whichever way the clock was set since."""
-        clock = self._around.clock
+        clock, gone = self._around.clock, EXPIRED_AT_ONCE
         kept_before = min(clock.at_least(), clock.wall()) - SHELF_LIFETIME
-        await self._store.carriages.expire(tx, self._node_id, kept_before, clock.now())
+        while gone == EXPIRED_AT_ONCE:
+            async with self._store.transaction() as tx:
+                gone = await self._store.carriages.expire(tx, self._node_id, kept_before, clock.now(), EXPIRED_AT_ONCE)
 
     async def _say(self, tx: Transaction, peer_id: PeerId, body: CarryEvent | ShelfEvent) -> bool:
         """Whether it could be said; what could not is tried again with the next look."""
