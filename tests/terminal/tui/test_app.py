@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from inspect import CORO_CLOSED, getcoroutinestate
 from pathlib import Path
 
@@ -232,7 +232,9 @@ async def palette(spectator: Spectator, words: str) -> None:
     await spectator.press("enter")
 
 
-async def test_a_conversation_beside_another_keeps_what_was_begun(tmp_path: Path) -> None:
+async def test_a_conversation_beside_another_keeps_what_was_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with residents(tmp_path, "Alice", "Bob", "Carol") as (alice, bob, carol):
         alices = await alice.start()
         for number, friend in enumerate((bob, carol), 1):
@@ -242,13 +244,16 @@ async def test_a_conversation_beside_another_keeps_what_was_begun(tmp_path: Path
             await alice.get("accept", (await alices.saw("request", number))["request"])
             await theirs.saw("friend")
             await friend.get("send", "1", "--wait", f"I am {friend.name}")
+        await alice.get("privacy", "all", "typing", "on")
         async with watched(alice) as hers:
+            told = typing_told(hers, monkeypatch)
             # who spoke last is on top, and open
             await hers.sees("I am Carol", "Bob")
             await hers.write("half a thou")
             await hers.press("ctrl+down")
             await hers.sees("I am Bob")
             assert "half a thou" not in hers.screen
+            assert told == [(2, True), (2, False)]
             sent = (await carol.get("send", "1", "--wait", "are you there?"))[0]["event_id"]
             await hers.until(lambda: counted(hers, "Carol") == "1")
             assert "are you there?" not in hers.screen
@@ -257,6 +262,21 @@ async def test_a_conversation_beside_another_keeps_what_was_begun(tmp_path: Path
             await hers.sees("are you there?", "half a thou")
             await state_of(carol, sent, "read")
             await hers.until(lambda: counted(hers, "Carol") == "")
+            assert told == [(2, True), (2, False)]  # nobody writes when what was begun is shown
+
+
+def typing_told(spectator: Spectator, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, bool]]:
+    """The contacts that are told from now on whether something is being written to them."""
+    desk, told = spectator.app.desk, list[tuple[int, bool]]()
+
+    async def typing(
+        contact: int, *, on: bool, inner: Callable[..., Coroutine[None, None, None]] = desk.typing
+    ) -> None:
+        told.append((contact, on))
+        await inner(contact, on=on)
+
+    monkeypatch.setattr(desk, "typing", typing)
+    return told
 
 
 def counted(spectator: Spectator, name: str) -> str:

@@ -155,8 +155,11 @@ class Conversation(Vertical):
         if not writes and self._typing_told == -math.inf:
             return
         if not writes or now - self._typing_told >= TYPING_REPEAT:
-            self._typing_told = now if writes else -math.inf
-            self._app.do(self._app.desk.typing(contact.number, on=writes), quietly=True)
+            self._tell_typing(contact, now if writes else -math.inf)
+
+    def _tell_typing(self, contact: Contact, at: float) -> None:
+        self._typing_told = at
+        self._app.do(self._app.desk.typing(contact.number, on=at != -math.inf), quietly=True)
 
     def on_timeline_view_done(self, notice: TimelineView.Done) -> None:
         notice.stop()
@@ -189,7 +192,10 @@ class Conversation(Vertical):
         self._take_aim(None)
         if self._contact is not None:
             self._drafts[self._contact.number] = self.composer.text
-        self.composer.text = self._drafts.pop(number, "")
+            if self._typing_told != -math.inf:
+                self._tell_typing(self._contact, -math.inf)
+        with self.composer.prevent(Composer.Changed):  # nobody writes
+            self.composer.text = self._drafts.pop(number, "")
         self.composer.move_cursor(self.composer.document.end)
 
     def _take_aim(self, aim: Aim | None) -> None:
