@@ -7,6 +7,8 @@ import os
 import re
 import shutil
 import signal
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -255,16 +257,26 @@ async def test_friend_codes_are_dialled_from_outside(tor_network: TorNetwork, tm
         await alice.leave()
 
 
+@pytest.fixture
+def temporary() -> Iterator[Path]:
+    """A directory with a short path: one of a socket has 107 bytes at most."""
+    with tempfile.TemporaryDirectory(prefix="chattor-") as directory:
+        yield Path(directory)
+
+
 @pytest.mark.tor
-async def test_it_leaves_nothing_behind_when_it_is_ended(tmp_path: Path) -> None:
-    (temporary := tmp_path / "tmp").mkdir()
+async def test_it_leaves_nothing_behind_when_it_is_ended(tmp_path: Path, temporary: Path) -> None:
     async with residents(tmp_path, "Alice", torrc=NO_NETWORK) as (alice,):
         doctor = await alice.launch("doctor", TMPDIR=str(temporary))
         async with asyncio.timeout(WAIT):
-            while not list(temporary.glob("chattor-doctor-*/torrc")):  # noqa: ASYNC110 - another process
+            while not _within(temporary, "chattor-doctor-*/torrc"):  # noqa: ASYNC110 - another process
                 await asyncio.sleep(0.05)
         assert await doctor.stop() == Exit.INTERRUPTED
-    assert list(temporary.iterdir()) == []
+    assert _within(temporary, "*") == []
+
+
+def _within(directory: Path, pattern: str) -> list[Path]:
+    return list(directory.glob(pattern))
 
 
 async def test_chattor_says_what_is_wrong_in_a_home(tmp_path: Path) -> None:
